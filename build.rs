@@ -1,0 +1,29 @@
+//! Protos in; messages, service traits, the callback table and the descriptors out.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+#[path = "build/contract.rs"]
+mod contract;
+#[path = "build/table.rs"]
+mod table;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
+    println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rerun-if-changed=build");
+
+    let mut files: Vec<PathBuf> = fs::read_dir("proto/openim/policy/v1")?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "proto"));
+    files.sort();
+
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).include_source_info(true).open_files(&files)?;
+    let contract = contract::read(&compiler.descriptor_pool())?;
+    fs::write(out.join("table.rs"), table::table(&contract))?;
+    // protox's own encoding keeps the options of options.proto, prost's types drop them.
+    fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
+    tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Writes the contract down as static rows.
+
+use std::fmt::{self, Display};
+
+use crate::contract::{Callback, Contract, Field, Kind, Label, Message, Rules};
+
+/// The Rust source of the table that `src/proto.rs` includes.
+pub fn table(contract: &Contract) -> String {
+    let mut out = String::new();
+    for message in &contract.messages {
+        out += &format!("static {}: Message = {};\n", constant(&message.name), Row(message));
+    }
+    out += &format!(
+        "/// The rpc that takes unknown commands.\npub static FALLBACK: Callback = {};\n",
+        Row(&contract.fallback)
+    );
+    out += "/// Every callback, in the order of the contract.\n";
+    out += &format!("pub static CALLBACKS: [Callback; {}] = [\n", contract.callbacks.len());
+    for callback in &contract.callbacks {
+        out += &format!("    {},\n", Row(callback));
+    }
+    out += "];\n";
+
+    let mut commands: Vec<(&str, usize)> = Vec::new();
+    for (index, callback) in contract.callbacks.iter().enumerate() {
+        let names = callback.older_commands.iter().chain([&callback.command]);
+        commands.extend(names.map(|command| (command.as_str(), index)));
+    }
+    commands.sort_unstable();
+    out += "/// Every command, older ones too, with the place of its callback, sorted.\n";
+    out += &format!("pub(crate) static COMMANDS: [(&str, usize); {}] = {commands:?};\n", commands.len());
+    out
+}
+
+/// A part of the contract, shown as the Rust expression of its row.
+struct Row<T>(T);
+
+impl Display for Row<&Callback> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Callback { command, older_commands, config_key, older_config_keys, before, rpc, request, response } =
+            self.0;
+        let timing = if *before { "Before" } else { "After" };
+        let (request, response) = (constant(request), constant(response));
+        write!(
+            f,
+            "Callback {{ command: {command:?}, older_commands: &{older_commands:?}, config_key: {config_key:?}, \
+             older_config_keys: &{older_config_keys:?}, timing: Timing::{timing}, rpc: {rpc:?}, \
+             request: &{request}, response: &{response} }}"
+        )
+    }
+}
+
+impl Display for Row<&Message> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Message { name, fields, groups, unknown_fields, echo_only } = self.0;
+        write!(
+            f,
+            "Message {{ name: {name:?}, unknown_fields: {unknown_fields:?}, echo_only: &{echo_only:?}, groups: &["
+        )?;
+        for group in groups {
+            write!(f, "Group {{ number: {}, optional: {} }}, ", group.number, group.optional)?;
+        }
+        write!(f, "], fields: &[")?;
+        for field in fields {
+            write!(f, "{}, ", Row(field))?;
+        }
+        write!(f, "] }}")
+    }
+}
+
+impl Display for Row<&Field> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Field { json, aliases, number, group, kind, label, redact, rules } = self.0;
+        let label = match label {
+            Label::Plain => "Plain",
+            Label::Optional => "Optional",
+            Label::Repeated => "Repeated",
+            Label::Map => "Map",
+        };
+        write!(
+            f,
+            "Field {{ json: {json:?}, aliases: &{aliases:?}, number: {number}, group: {group:?}, kind: {}, \
+             label: Label::{label}, redact: {redact}, rules: {} }}",
+            Row(kind),
+            Row(rules)
+        )
+    }
+}
+
+impl Display for Row<&Kind> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Kind::Message(name) => write!(f, "Kind::Message(&{})", constant(name)),
+            Kind::Bare(name) => write!(f, "Kind::Bare(&{})", constant(name)),
+            scalar => write!(f, "Kind::{scalar:?}"),
+        }
+    }
+}
+
+impl Display for Row<&Rules> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rules { echo, only_if_sent, non_empty, json_object, one_of, refused_when, refused_unless } = self.0;
+        if *self.0 == Rules::default() {
+            return write!(f, "Rules::NONE");
+        }
+        let condition = |condition: &Option<(String, Vec<i32>)>| match condition {
+            Some((field, values)) => format!("Some(RequestIs {{ field: {field:?}, values: &{values:?} }})"),
+            None => "None".to_owned(),
+        };
+        write!(
+            f,
+            "Rules {{ echo: {echo}, only_if_sent: {only_if_sent}, non_empty: {non_empty}, json_object: {json_object}, \
+             one_of: &{one_of:?}, refused_when: {}, refused_unless: {} }}",
+            condition(refused_when),
+            condition(refused_unless)
+        )
+    }
+}
+
+/// `UserIdList` as the name of a static: `USER_ID_LIST`.
+fn constant(name: &str) -> String {
+    let mut out = String::new();
+    for (at, letter) in name.char_indices() {
+        if at > 0 && letter.is_ascii_uppercase() {
+            out.push('_');
+        }
+        out.push(letter.to_ascii_uppercase());
+    }
+    out
+}

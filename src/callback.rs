@@ -1,0 +1,78 @@
+//! A row of the table: a callback's command, its rpc, and the way between, as data.
+
+use crate::proto::table::{CALLBACKS, COMMANDS, FALLBACK};
+use crate::wire::Message;
+
+/// One kind of webhook, and the rpc that answers it.
+#[derive(Debug)]
+pub struct Callback {
+    /// The command: the last segment of the webhook's URL. Empty for the fallback.
+    pub command: &'static str,
+    /// The same event's commands on older OpenIM servers.
+    pub older_commands: &'static [&'static str],
+    /// The key that switches it on in OpenIM's `webhooks.yml`.
+    pub config_key: &'static str,
+    /// The keys of older servers, where they are others.
+    pub older_config_keys: &'static [&'static str],
+    /// Whether OpenIM waits for the answer.
+    pub timing: Timing,
+    /// The rpc, as the path of an HTTP/2 request: `/package.Service/Method`.
+    pub rpc: &'static str,
+    /// What the webhook carries.
+    pub request: &'static Message,
+    /// What a policy can answer.
+    pub response: &'static Message,
+}
+
+/// When OpenIM sends a callback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timing {
+    /// OpenIM waits, and obeys the answer.
+    Before,
+    /// OpenIM tells what has happened.
+    After,
+}
+
+impl Timing {
+    /// `before` or `after`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Before => "before",
+            Self::After => "after",
+        }
+    }
+
+    /// The timing of a command that is not in the table, by its name.
+    pub fn of_unknown(command: &str) -> Self {
+        if command.starts_with("callbackAfter") { Self::After } else { Self::Before }
+    }
+}
+
+impl Callback {
+    /// Every callback, in the order of the contract.
+    pub fn all() -> &'static [Self] {
+        &CALLBACKS
+    }
+
+    /// The rpc that takes the commands which are not in the table.
+    pub fn fallback() -> &'static Self {
+        &FALLBACK
+    }
+
+    /// The callback with this command, today's or an older one.
+    pub fn by_command(command: &str) -> Option<&'static Self> {
+        let place = COMMANDS.binary_search_by_key(&command, |(name, _)| name).ok()?;
+        CALLBACKS.get(COMMANDS[place].1)
+    }
+
+    /// The callback with this rpc.
+    pub fn by_rpc(rpc: &str) -> Option<&'static Self> {
+        CALLBACKS.iter().chain([&FALLBACK]).find(|callback| callback.rpc == rpc)
+    }
+
+    /// The JSON names of what an allow can change.
+    pub fn changes(&self) -> impl Iterator<Item = &'static str> {
+        // The first field of a response is its denial; build.rs sees to it.
+        self.response.fields.iter().skip(1).map(|field| field.json)
+    }
+}

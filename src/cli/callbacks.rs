@@ -1,0 +1,73 @@
+//! `hookgate callbacks`: the table.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::callback::Callback;
+
+/// Options of `hookgate callbacks`.
+#[derive(Debug, clap::Args)]
+pub struct Callbacks {
+    /// Print a JSON array of objects, for programs
+    #[arg(long)]
+    json: bool,
+}
+
+/// A row as programs read it.
+#[derive(Serialize)]
+struct Row {
+    command: &'static str,
+    older_commands: &'static [&'static str],
+    config_key: &'static str,
+    timing: &'static str,
+    rpc: &'static str,
+    changes: Vec<&'static str>,
+}
+
+impl From<&'static Callback> for Row {
+    fn from(callback: &'static Callback) -> Self {
+        Self {
+            command: callback.command,
+            older_commands: callback.older_commands,
+            config_key: callback.config_key,
+            timing: callback.timing.as_str(),
+            rpc: callback.rpc,
+            changes: callback.changes().collect(),
+        }
+    }
+}
+
+impl Callbacks {
+    /// Prints the table.
+    pub fn run(self) -> io::Result<()> {
+        let rows: Vec<Row> = Callback::all().iter().map(Row::from).collect();
+        let mut out = io::stdout().lock();
+        let printed = if self.json {
+            serde_json::to_writer_pretty(&mut out, &rows).map_err(io::Error::from).and_then(|()| writeln!(out))
+        } else {
+            print(&rows, &mut out)
+        };
+        match printed {
+            // Whoever reads has seen enough (head, less).
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+}
+
+fn print(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
+    let width = |of: fn(&Row) -> usize| rows.iter().map(of).max().unwrap_or_default();
+    let (command, rpc) = (width(|row| row.command.len()), width(|row| short(row.rpc).len()));
+    writeln!(out, "{:command$}  {:6}  {:rpc$}  CHANGES", "COMMAND", "TIMING", "RPC")?;
+    for row in rows {
+        let changes = if row.changes.is_empty() { "-".to_owned() } else { row.changes.join(", ") };
+        writeln!(out, "{:command$}  {:6}  {:rpc$}  {changes}", row.command, row.timing, short(row.rpc))?;
+    }
+    Ok(())
+}
+
+/// An rpc without its package, which is the same everywhere.
+fn short(rpc: &str) -> &str {
+    rpc.rsplit_once('.').map_or(rpc, |(_, short)| short)
+}

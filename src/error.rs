@@ -1,0 +1,129 @@
+//! The ways a callback can fail, and the two strings of each: what the client is told, and what the log is told.
+
+use crate::verdict::InvalidReply;
+use crate::wire::Malformed;
+
+/// Why a webhook has no verdict of the policy.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request is not a webhook that OpenIM would send.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The policy service gave no usable verdict.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+/// A request that OpenIM would not send. The text is for both: it names what was wrong and repeats no content.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The path and query name no callback.
+    #[error("no callback has this path: the last part must be a callback command")]
+    NotFound,
+    /// Not a POST.
+    #[error("a webhook is a POST")]
+    Method,
+    /// The body is larger than the limit, in bytes.
+    #[error("the body is larger than {0} bytes")]
+    TooLarge(usize),
+    /// The body did not arrive within the budget.
+    #[error("the body did not arrive in time")]
+    Late,
+    /// The body ended before its announced end.
+    #[error("the body ended early")]
+    CutShort,
+    /// The body is not what the callback carries.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+}
+
+/// No usable verdict. Its text is the cause, with sources, for the log alone: it may hold addresses.
+#[derive(Debug, thiserror::Error)]
+#[error("{class}: {cause}")]
+pub struct Failure {
+    /// What kind of failure it is.
+    pub class: Class,
+    cause: String,
+}
+
+/// The kinds of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Not connected, not HTTP/2, reset, or `UNAVAILABLE`.
+    Unavailable,
+    /// The budget is spent, or `DEADLINE_EXCEEDED`.
+    Deadline,
+    /// `RESOURCE_EXHAUSTED`.
+    Overloaded,
+    /// `UNIMPLEMENTED`: the policy does not answer this callback.
+    Unimplemented,
+    /// Any other status, and an answer that is not gRPC.
+    Error,
+    /// Not the message of the rpc, too large, or a change that breaks a rule.
+    InvalidReply,
+}
+
+impl Failure {
+    /// A failure with its cause and the causes of that.
+    pub fn new(class: Class, error: &dyn std::error::Error) -> Self {
+        let mut cause = error.to_string();
+        let mut source = error.source();
+        while let Some(error) = source {
+            let text = error.to_string();
+            // Wrappers repeat the text of what they wrap.
+            if !cause.ends_with(&text) {
+                cause.extend([": ", &text]);
+            }
+            source = error.source();
+        }
+        Self { class, cause }
+    }
+
+    /// A failure that no error value tells.
+    pub fn because(class: Class, cause: impl Into<String>) -> Self {
+        Self { class, cause: cause.into() }
+    }
+
+    /// What led to it.
+    pub fn cause(&self) -> &str {
+        &self.cause
+    }
+}
+
+impl From<InvalidReply> for Failure {
+    fn from(error: InvalidReply) -> Self {
+        Self::new(Class::InvalidReply, &error)
+    }
+}
+
+impl Class {
+    /// Its name in logs: `invalid_reply`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Deadline => "deadline",
+            Self::Overloaded => "overloaded",
+            Self::Unimplemented => "unimplemented",
+            Self::Error => "error",
+            Self::InvalidReply => "invalid_reply",
+        }
+    }
+
+    /// What the API client is told.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Unavailable => "the policy service is not available",
+            Self::Deadline => "the policy service did not answer in time",
+            Self::Overloaded => "the policy service is overloaded",
+            Self::Unimplemented => "the policy service does not answer this callback",
+            Self::Error => "the policy service failed",
+            Self::InvalidReply => "the policy service gave an invalid reply",
+        }
+    }
+}
+
+impl std::fmt::Display for Class {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,24 @@
+//! OpenIM webhooks in, gRPC policy out.
+//!
+//! A webhook's way through the modules:
+//!
+//! - [`server`]: the HTTP front. Routes by command, reads the body, answers whatever happens.
+//! - [`callback`]: a row of the table: a command, an rpc, and what is between.
+//! - [`wire`]: a callback's JSON to protobuf and back, by its rows of fields.
+//! - [`policy`]: the policy service as seen from here, and the built-in one.
+//! - [`verdict`]: from what the policy said to what OpenIM reads.
+//! - [`openim`]: the other end: what OpenIM makes of a reply.
+//!
+//! And around it: [`cli`], [`config`], [`error`], [`proto`] (generated from `proto/`), [`telemetry`].
+
+pub mod callback;
+pub mod cli;
+pub mod config;
+pub mod error;
+pub mod openim;
+pub mod policy;
+pub mod proto;
+pub mod server;
+pub mod telemetry;
+pub mod verdict;
+pub mod wire;

@@ -1,0 +1,16 @@
+//! The process: options in, exit code out.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use hookgate::cli::Cli;
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hookgate: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

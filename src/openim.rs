@@ -1,0 +1,1 @@
+//! The other end's rules: what OpenIM makes of a reply.

@@ -1,0 +1,97 @@
+//! The built-in policy: it allows everything and logs each call, over real gRPC, so that things can be tried out.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+
+use axum::extract::Request;
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use tokio::net::TcpListener;
+use tonic::server::{Grpc, UnaryService};
+use tonic::service::Routes;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Response, Status};
+use tracing::info;
+
+use super::codec::BytesCodec;
+use crate::callback::Callback;
+use crate::proto::DESCRIPTORS;
+use crate::wire::{self, Record};
+
+/// The built-in policy, bound and ready to serve.
+#[derive(Debug)]
+pub struct BuiltIn {
+    listener: TcpListener,
+}
+
+impl BuiltIn {
+    /// Binds the address; port 0 takes a free one.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(address).await? })
+    }
+
+    /// The address that was bound.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Answers every rpc of the contract, with reflection and health, until told to stop.
+    pub async fn serve(self, until: impl Future<Output = ()>) -> Result<(), tonic::transport::Error> {
+        let (health, health_service) = tonic_health::server::health_reporter();
+        for callback in Callback::all().iter().chain([Callback::fallback()]) {
+            let service = callback.rpc.split('/').nth(1).unwrap_or_default();
+            health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
+        }
+        let mut router = Routes::new(health_service).prepare().into_axum_router();
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        // grpcurl speaks v1 today, older clients v1alpha.
+        if let (Ok(v1), Ok(v1alpha)) = (reflection().build_v1(), reflection().build_v1alpha()) {
+            router = Routes::from(router).add_service(v1).add_service(v1alpha).into_axum_router();
+        }
+        tonic::transport::Server::builder()
+            .add_routes(Routes::from(router.fallback(answer)))
+            .serve_with_incoming_shutdown(TcpIncoming::from(self.listener).with_nodelay(Some(true)), until)
+            .await
+    }
+}
+
+async fn answer(request: Request) -> impl IntoResponse {
+    let Some(callback) = Callback::by_rpc(request.uri().path()) else {
+        return Status::unimplemented("no callback has this rpc").into_http();
+    };
+    Grpc::new(BytesCodec).unary(Allow(callback), request).await
+}
+
+/// Allows one callback.
+struct Allow(&'static Callback);
+
+impl UnaryService<Bytes> for Allow {
+    type Response = Bytes;
+    type Future = std::future::Ready<Result<Response<Bytes>, Status>>;
+
+    fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
+        std::future::ready(self.allow(&request))
+    }
+}
+
+impl Allow {
+    fn allow(&self, request: &tonic::Request<Bytes>) -> Result<Response<Bytes>, Status> {
+        let record = Record::decode(self.0.request, request.get_ref())
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let mut fields = Vec::new();
+        wire::write_redacted(&record, &mut fields);
+        let operation_id = request.metadata().get("openim-operation-id").and_then(|id| id.to_str().ok());
+        info!(
+            rpc = self.0.rpc,
+            operation_id = operation_id.unwrap_or_default(),
+            request = %String::from_utf8_lossy(&fields),
+            "built-in policy: allow",
+        );
+        Ok(Response::new(Bytes::new()))
+    }
+}

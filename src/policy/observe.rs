@@ -1,0 +1,99 @@
+//! Watches a call from below tonic, which gives one code to several things that are not one: our timeout and the
+//! policy's `CANCELLED`, an oversized reply and `OUT_OF_RANGE`, a mesh's HTTP 403 and the policy's `PERMISSION_DENIED`.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use http_body::Body;
+use http_body_util::BodyExt;
+use tonic::client::GrpcService;
+use tonic::codegen::StdError;
+use tonic::{Code, Status};
+
+/// An answer that no gRPC service gave.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotGrpc {
+    #[error("the answer is HTTP status {0}, not gRPC")]
+    Status(StatusCode),
+    #[error("the answer's content type is not gRPC's")]
+    ContentType,
+}
+
+/// What has been seen of a call's answer. Put into the request's extensions, read when the call is over.
+#[derive(Debug, Clone)]
+pub(super) struct Seen(Arc<AtomicI32>);
+
+const NOTHING: i32 = -2;
+const RESPONSE: i32 = -1;
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self(Arc::new(AtomicI32::new(NOTHING)))
+    }
+}
+
+impl Seen {
+    /// The status that the policy itself gave.
+    pub(super) fn status(&self) -> Option<Code> {
+        let code = self.0.load(Ordering::Relaxed);
+        (code > RESPONSE).then(|| Code::from_i32(code))
+    }
+
+    /// Whether a gRPC response has begun.
+    pub(super) fn response(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= RESPONSE
+    }
+
+    fn note(&self, headers: &HeaderMap) {
+        let code = Status::from_header_map(headers).map_or(RESPONSE, |status| status.code() as i32);
+        self.0.fetch_max(code, Ordering::Relaxed);
+    }
+}
+
+/// A transport whose answers are watched.
+#[derive(Debug, Clone)]
+pub(super) struct Observed<T>(pub(super) T);
+
+impl<T> tower::Service<Request<tonic::body::Body>> for Observed<T>
+where
+    T: GrpcService<tonic::body::Body>,
+    T::Error: Into<StdError>,
+    T::Future: Send + 'static,
+    T::ResponseBody: Body<Data = Bytes> + Send + 'static,
+    <T::ResponseBody as Body>::Error: Into<StdError>,
+{
+    type Response = Response<tonic::body::Body>;
+    type Error = StdError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, StdError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StdError>> {
+        self.0.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
+        let seen = request.extensions().get::<Seen>().cloned().unwrap_or_default();
+        let call = self.0.call(request);
+        Box::pin(async move {
+            let response = call.await.map_err(Into::into)?;
+            if response.status() != StatusCode::OK {
+                return Err(NotGrpc::Status(response.status()).into());
+            }
+            let content_type = response.headers().get(header::CONTENT_TYPE);
+            if !content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+                return Err(NotGrpc::ContentType.into());
+            }
+            seen.note(response.headers());
+            Ok(response.map(|body| {
+                tonic::body::Body::new(body.map_frame(move |frame| {
+                    frame.trailers_ref().into_iter().for_each(|trailers| seen.note(trailers));
+                    frame
+                }))
+            }))
+        })
+    }
+}

@@ -1,0 +1,17 @@
+//! What `build.rs` made of the contract: the messages and service traits for policy services written in Rust, the
+//! callback table, and the descriptors.
+
+#![allow(missing_docs, clippy::all, rustdoc::all, reason = "generated; its documentation is the contract's comments")]
+
+tonic::include_proto!("openim.policy.v1");
+
+/// The contract's descriptors: an encoded `google.protobuf.FileDescriptorSet` with comments and custom options.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// The rows of the table, made from the contract.
+pub(crate) mod table {
+    use crate::callback::{Callback, Timing};
+    use crate::wire::{Field, Group, Kind, Label, Message, RequestIs, Rules};
+
+    include!(concat!(env!("OUT_DIR"), "/table.rs"));
+}

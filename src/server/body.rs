@@ -1,0 +1,35 @@
+//! A webhook's body, no larger than the limit and no later than the deadline.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use axum::body::{Body, HttpBody};
+use bytes::{Bytes, BytesMut};
+use tokio::time::{Instant, timeout_at};
+
+use crate::error::Refusal;
+
+/// The largest body that is taken, in bytes.
+pub(super) const LIMIT: usize = 1 << 20;
+
+/// Reads the whole body.
+pub(super) async fn read(body: Body, deadline: Instant) -> Result<Bytes, Refusal> {
+    timeout_at(deadline, read_within(body, LIMIT)).await.unwrap_or(Err(Refusal::Late))
+}
+
+/// A body over the limit is read on for at most as much again: a client that is still sending reads no reply.
+async fn read_within(mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(limit);
+    let mut whole = BytesMut::with_capacity(announced.min(limit));
+    let mut total = 0;
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let Ok(data) = frame.map_err(|_| Refusal::CutShort)?.into_data() else { continue };
+        total += data.len();
+        if total <= limit {
+            whole.extend_from_slice(&data);
+        } else if total > 2 * limit {
+            break;
+        }
+    }
+    if total > limit { Err(Refusal::TooLarge(limit)) } else { Ok(whole.freeze()) }
+}

@@ -1,0 +1,17 @@
+//! Logs, set up once.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Writes log lines to standard error, in colour where a person looks and has not set `NO_COLOR`.
+pub fn init(filter: Targets) {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal() && !no_color)
+        .with_target(false);
+    tracing_subscriber::registry().with(lines).with(filter).init();
+}

@@ -1,0 +1,299 @@
+//! The seeds that serde drives through a webhook's JSON: objects, fields, entries of lists, keys.
+
+use std::fmt;
+
+use prost::encoding::{WireType, encode_key, encode_varint};
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::request::{State, Step};
+use super::{Field, Kind, Label, Message, strict};
+
+/// Reads a message's JSON object.
+pub(super) struct ObjectSeed<'s, 'a, 'de> {
+    pub(super) message: &'static Message,
+    pub(super) out: &'s mut Vec<u8>,
+    pub(super) state: &'s mut State<'a, 'de>,
+}
+
+impl<'de> DeserializeSeed<'de> for ObjectSeed<'_, '_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        let Self { message, out, state } = self;
+        let kind = Kind::Message(message);
+        json.deserialize_any(ValueVisitor { kind, label: Label::Plain, number: 0, out, state }).map(|_| ())
+    }
+}
+
+/// Reads the fields of an object; `out` takes those of no group.
+fn read_fields<'de, A: MapAccess<'de>>(
+    message: &'static Message,
+    out: &mut Vec<u8>,
+    state: &mut State<'_, 'de>,
+    mut object: A,
+) -> Result<(), A::Error> {
+    let mut groups = vec![Vec::new(); message.groups.len()];
+    // A bit a field; build.rs refuses messages of more than 64.
+    let mut seen = 0_u64;
+    let mut present = 0_u64;
+    let mut near = 0;
+    while let Some(key) = object.next_key_seed(Key { message, near })? {
+        let place = match key {
+            Name::Known(place) => place,
+            Name::Unknown(name) => {
+                let raw: &RawValue = object.next_value()?;
+                strict::check(raw.get()).map_err(A::Error::custom)?;
+                if state.unknown.insert(state.path_to(&name), raw.get()).is_some() {
+                    return Err(A::Error::custom(strict::TWICE));
+                }
+                continue;
+            }
+        };
+        near = place + 1;
+        let field = &message.fields[place];
+        state.path.push(Step::Field(field.json));
+        if seen & (1 << place) != 0 {
+            return Err(A::Error::custom(format_args!("{} appears twice", state.path())));
+        }
+        seen |= 1 << place;
+        let out = match field.group {
+            Some(group) => &mut groups[group],
+            None => &mut *out,
+        };
+        if object.next_value_seed(FieldSeed { field, out, state })? {
+            present |= 1 << place;
+        }
+        state.path.pop();
+    }
+    for (index, (group, bytes)) in message.groups.iter().zip(groups).enumerate() {
+        let of_group = |place: usize| message.fields[place].group == Some(index) && present & (1 << place) != 0;
+        if !group.optional || (0..message.fields.len()).any(of_group) {
+            put_bytes(group.number, &bytes, out);
+        }
+    }
+    Ok(())
+}
+
+/// Reads a field's value; says whether it was there, which null is not.
+struct FieldSeed<'s, 'a, 'de> {
+    field: &'static Field,
+    out: &'s mut Vec<u8>,
+    state: &'s mut State<'a, 'de>,
+}
+
+impl<'de> DeserializeSeed<'de> for FieldSeed<'_, '_, 'de> {
+    type Value = bool;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<bool, D::Error> {
+        let Self { field, out, state } = self;
+        let Field { kind, label, number, .. } = *field;
+        json.deserialize_any(ValueVisitor { kind, label, number, out, state })
+    }
+}
+
+/// Writes one JSON value as the field `number`; 0 is the body itself, which has no number.
+struct ValueVisitor<'s, 'a, 'de> {
+    kind: Kind,
+    label: Label,
+    number: u32,
+    out: &'s mut Vec<u8>,
+    state: &'s mut State<'a, 'de>,
+}
+
+impl<'de> ValueVisitor<'_, '_, 'de> {
+    fn expected(&self) -> &'static str {
+        match (self.label, self.kind) {
+            (Label::Repeated, _) => "a list",
+            (_, Kind::Bool) => "true or false",
+            (_, Kind::Int32) => "a whole number of 32 bits",
+            (_, Kind::Int64) => "a whole number of 64 bits",
+            (_, Kind::Uint32) => "a whole number of 32 bits, not negative",
+            (_, Kind::CodePoint) => "a string of one character or a whole number",
+            (_, Kind::String) => "a string",
+            (_, Kind::Message(_) | Kind::Bare(_)) => "an object",
+        }
+    }
+
+    fn mismatch<E: serde::de::Error>(&self, found: &str) -> E {
+        self.state.mismatch(self.expected(), found)
+    }
+
+    fn number<E: serde::de::Error>(self, value: i128) -> Result<bool, E> {
+        let fits = match (self.label, self.kind) {
+            (Label::Repeated, _) => return Err(self.mismatch("a number")),
+            (_, Kind::Int32 | Kind::CodePoint) => i32::try_from(value).is_ok(),
+            (_, Kind::Int64) => i64::try_from(value).is_ok(),
+            (_, Kind::Uint32) => u32::try_from(value).is_ok(),
+            _ => return Err(self.mismatch("a number")),
+        };
+        if !fits {
+            return Err(self.mismatch("a number outside of that"));
+        }
+        // Negative 32-bit numbers are sign-extended on the wire, hence through i64.
+        self.varint(value as i64 as u64);
+        Ok(true)
+    }
+
+    fn varint(self, value: u64) {
+        if value != 0 || self.label != Label::Plain {
+            encode_key(self.number, WireType::Varint, self.out);
+            encode_varint(value, self.out);
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for ValueVisitor<'_, '_, 'de> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected())
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<bool, E> {
+        // Go writes null for a nil list, map or pointer. A body or an entry of a list is never one.
+        match self.state.path.last() {
+            None | Some(Step::Index(_)) => Err(self.mismatch("null")),
+            Some(Step::Field(_)) => Ok(false),
+        }
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<bool, E> {
+        match (self.label, self.kind) {
+            (Label::Repeated, _) => Err(self.mismatch("true or false")),
+            (_, Kind::Bool) => {
+                self.varint(value.into());
+                Ok(true)
+            }
+            _ => Err(self.mismatch("true or false")),
+        }
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<bool, E> {
+        self.number(value.into())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<bool, E> {
+        self.number(value.into())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<bool, E> {
+        Err(self.mismatch("a number with a fraction, an exponent or too many digits"))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<bool, E> {
+        match (self.label, self.kind) {
+            (Label::Repeated, _) => Err(self.mismatch("a string")),
+            (label, Kind::String) => {
+                if self.state.path.len() == 1 && matches!(self.state.path[0], Step::Field("callbackCommand")) {
+                    self.state.other_command = value != self.state.command;
+                }
+                if label != Label::Plain || !value.is_empty() {
+                    put_bytes(self.number, value.as_bytes(), self.out);
+                }
+                Ok(true)
+            }
+            (_, Kind::CodePoint) => {
+                let mut characters = value.chars();
+                match (characters.next(), characters.next()) {
+                    (Some(character), None) => {
+                        self.varint(u32::from(character).into());
+                        Ok(true)
+                    }
+                    _ => Err(self.mismatch("a string of another length")),
+                }
+            }
+            _ => Err(self.mismatch("a string")),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<bool, A::Error> {
+        if self.label != Label::Repeated {
+            return Err(self.mismatch("a list"));
+        }
+        let Self { kind, number, out, state, .. } = self;
+        for index in 0.. {
+            state.path.push(Step::Index(index));
+            let entry = list.next_element_seed(EntrySeed { kind, number, out, state })?;
+            state.path.pop();
+            if entry.is_none() {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<bool, A::Error> {
+        match (self.label, self.kind) {
+            (Label::Plain | Label::Optional, Kind::Message(message)) if self.number == 0 => {
+                read_fields(message, self.out, self.state, object)?;
+            }
+            (Label::Plain | Label::Optional, Kind::Message(message)) => {
+                let mut bytes = Vec::new();
+                read_fields(message, &mut bytes, self.state, object)?;
+                put_bytes(self.number, &bytes, self.out);
+            }
+            _ => return Err(self.mismatch("an object")),
+        }
+        Ok(true)
+    }
+}
+
+/// Reads an entry of a list.
+struct EntrySeed<'s, 'a, 'de> {
+    kind: Kind,
+    number: u32,
+    out: &'s mut Vec<u8>,
+    state: &'s mut State<'a, 'de>,
+}
+
+impl<'de> DeserializeSeed<'de> for EntrySeed<'_, '_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        let Self { kind, number, out, state } = self;
+        // An entry is written even when it is zero. Numbers are not packed; every protobuf parser reads both forms.
+        json.deserialize_any(ValueVisitor { kind, label: Label::Optional, number, out, state }).map(|_| ())
+    }
+}
+
+/// A key of an object: the place of its field, or its name.
+enum Name {
+    Known(usize),
+    Unknown(String),
+}
+
+struct Key {
+    message: &'static Message,
+    near: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Name;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<Name, D::Error> {
+        json.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key {
+    type Value = Name;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field's name")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Name, E> {
+        match self.message.position(name, self.near) {
+            Some(place) => Ok(Name::Known(place)),
+            None => strict::check_key(name).map(|()| Name::Unknown(name.to_owned())).map_err(E::custom),
+        }
+    }
+}
+
+/// Writes a text, or an encoded message, as the field `number`.
+pub(super) fn put_bytes(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
+    encode_key(number, WireType::LengthDelimited, out);
+    encode_varint(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
+}

@@ -1,0 +1,116 @@
+//! JSON that no row describes: kept as it came, but never in two readings.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
+
+use super::request::{Malformed, malformed};
+
+/// What is said of a field that appears twice; its name is not ours to repeat.
+pub(super) const TWICE: &str = "a field that the contract does not know appears twice";
+
+/// Refuses raw JSON that two parsers could read differently: a key twice, a NUL in a key, numbers or nesting past what
+/// parsers agree on. The text has been parsed once, without a look at such things.
+pub(super) fn check(raw: &str) -> Result<(), String> {
+    let mut json = serde_json::Deserializer::from_str(raw);
+    Strict.deserialize(&mut json).map_err(|error| {
+        // The position is one within this value; whoever asks knows where that stands.
+        let text = error.to_string();
+        let end = text.rfind(" at line ").unwrap_or(text.len());
+        text[..end].to_owned()
+    })
+}
+
+/// Refuses a key that ends early for a parser written in C.
+pub(super) fn check_key(name: &str) -> Result<(), &'static str> {
+    if name.contains('\0') { Err("a field's name contains NUL") } else { Ok(()) }
+}
+
+/// Takes one JSON object and nothing after it.
+pub fn check_object(body: &[u8]) -> Result<&str, Malformed> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    StrictObject.deserialize(&mut json).and_then(|()| json.end()).map_err(|error| malformed(&error))?;
+    std::str::from_utf8(body).map_err(|_| Malformed::new("the body is not UTF-8"))
+}
+
+struct Strict;
+
+struct StrictObject;
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element_seed(Self)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
+        let mut seen = HashSet::new();
+        while let Some(key) = object.next_key::<String>()? {
+            check_key(&key).map_err(A::Error::custom)?;
+            if !seen.insert(key) {
+                return Err(A::Error::custom(TWICE));
+            }
+            object.next_value_seed(Self)?;
+        }
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for StrictObject {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for StrictObject {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<(), A::Error> {
+        Strict.visit_map(object)
+    }
+}
