@@ -51,10 +51,16 @@ pub fn transcode(message: &'static Message, command: &str, body: &[u8]) -> Resul
 
 /// serde_json's own sentences say nothing of the content; ours take care not to.
 pub(super) fn malformed(error: &serde_json::Error) -> Malformed {
-    match error.classify() {
-        serde_json::error::Category::Data => Malformed(error.to_string()),
-        _ => Malformed(format!("the body is not JSON: {error}")),
-    }
+    let (reason, line, column) = (reason(error), error.line(), error.column());
+    let what = if error.is_data() { "" } else { "the body is not JSON: " };
+    Malformed(format!("{what}{reason} (line {line}, column {column})"))
+}
+
+/// What was wrong, without the position, which serde_json appends.
+pub(super) fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let end = text.rfind(" at line ").unwrap_or(text.len());
+    text[..end].to_owned()
 }
 
 /// What is known while a body is read.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 
-use super::request::{Malformed, malformed};
+use super::request::{Malformed, malformed, reason};
 
 /// What is said of a field that appears twice; its name is not ours to repeat.
 pub(super) const TWICE: &str = "a field that the contract does not know appears twice";
@@ -14,12 +14,8 @@ pub(super) const TWICE: &str = "a field that the contract does not know appears 
 /// parsers agree on. The text has been parsed once, without a look at such things.
 pub(super) fn check(raw: &str) -> Result<(), String> {
     let mut json = serde_json::Deserializer::from_str(raw);
-    Strict.deserialize(&mut json).map_err(|error| {
-        // The position is one within this value; whoever asks knows where that stands.
-        let text = error.to_string();
-        let end = text.rfind(" at line ").unwrap_or(text.len());
-        text[..end].to_owned()
-    })
+    // The position is one within this value; whoever asks knows where that stands.
+    Strict.deserialize(&mut json).map_err(|error| reason(&error))
 }
 
 /// Refuses a key that ends early for a parser written in C.

@@ -1,0 +1,237 @@
+//! The two ends of hookgate in a test: a policy service that answers what the test says, and a client as plain as
+//! OpenIM's. Both are real servers and sockets on ports that the system chooses.
+
+#![allow(dead_code, reason = "each test binary takes what it needs")]
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use axum::extract::Request;
+use axum::response::IntoResponse;
+use bytes::{Buf, BufMut, Bytes};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::metadata::MetadataMap;
+use tonic::transport::Endpoint;
+use tonic::{Response, Status};
+
+/// The contract as another implementation reads it: prost-reflect over the embedded descriptors.
+pub static CONTRACT: LazyLock<DescriptorPool> =
+    LazyLock::new(|| DescriptorPool::decode(hookgate::proto::DESCRIPTORS).expect("the descriptors are whole"));
+
+/// The rpc of a path such as `/openim.policy.v1.UserPolicyService/AfterUserRegister`.
+pub fn method(rpc: &str) -> MethodDescriptor {
+    let (service, method) = rpc.trim_start_matches('/').split_once('/').expect("service and method");
+    let service = CONTRACT.get_service_by_name(service).expect("a service of the contract");
+    service.methods().find(|candidate| candidate.name() == method).expect("a method of the service")
+}
+
+/// One call, as a policy service got it.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub rpc: String,
+    pub metadata: MetadataMap,
+    pub message: Bytes,
+}
+
+impl Call {
+    /// The request message, read by prost-reflect.
+    pub fn request(&self) -> DynamicMessage {
+        DynamicMessage::decode(method(&self.rpc).input(), self.message.clone()).expect("the rpc's request message")
+    }
+
+    /// A metadata value.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(|value| value.to_str().expect("ASCII"))
+    }
+}
+
+/// What a policy service answers with: the encoded response message, or a status.
+pub type Answer = Pin<Box<dyn Future<Output = Result<Vec<u8>, Status>> + Send>>;
+
+/// A policy service that answers what the test says, and records what it was asked.
+pub struct Policy {
+    pub address: SocketAddr,
+    calls: Arc<Mutex<Vec<Call>>>,
+    task: JoinHandle<()>,
+}
+
+impl Policy {
+    /// Answers every rpc at once with what `answer` makes of the call.
+    pub async fn start(answer: impl Fn(&Call) -> Result<Vec<u8>, Status> + Send + Sync + 'static) -> Self {
+        Self::start_async(move |call| {
+            let answer = answer(&call);
+            Box::pin(std::future::ready(answer))
+        })
+        .await
+    }
+
+    /// Answers every rpc with the future that `answer` makes of the call.
+    pub async fn start_async(answer: impl Fn(Call) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let (answer, recorded) = (Arc::new(answer), calls.clone());
+        let router = axum::Router::new().fallback(move |request: Request| {
+            let (answer, recorded) = (answer.clone(), recorded.clone());
+            let rpc = request.uri().path().to_owned();
+            let service = tower::service_fn(move |request: tonic::Request<Bytes>| {
+                let (metadata, _, message) = request.into_parts();
+                let call = Call { rpc: rpc.clone(), metadata, message };
+                recorded.lock().expect("no panic while held").push(call.clone());
+                let answer = answer(call);
+                async move { answer.await.map(Response::new) }
+            });
+            async move { tonic::server::Grpc::new(RawCodec).unary(service, request).await.into_response() }
+        });
+        let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
+        let server = tonic::transport::Server::builder()
+            .add_routes(tonic::service::Routes::from(router))
+            .serve_with_incoming(incoming);
+        let task = tokio::spawn(async move { server.await.expect("the policy serves") });
+        Self { address, calls, task }
+    }
+
+    /// A policy that allows everything.
+    pub async fn allow() -> Self {
+        Self::start(|_| Ok(Vec::new())).await
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The calls so far, taken out.
+    pub fn take_calls(&self) -> Vec<Call> {
+        std::mem::take(&mut self.calls.lock().expect("no panic while held"))
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// hookgate's front in this process, before a policy service.
+pub struct Gate {
+    pub address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Gate {
+    /// Serves before the policy at `url`.
+    pub async fn start(url: &str) -> Self {
+        let channel = Endpoint::from_shared(url.to_owned()).expect("a URL").connect_lazy();
+        Self::with_policy(hookgate::policy::Policy::new(channel)).await
+    }
+
+    /// Serves before whatever carries the calls.
+    pub async fn with_policy<T: hookgate::server::Transport>(policy: hookgate::policy::Policy<T>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(hookgate::server::run(listener, policy, async { drop(stopped.await) }));
+        Self { address, stop: Some(stop), task }
+    }
+
+    /// Posts a body to a path.
+    pub async fn post(&self, path: &str, body: impl Into<Bytes>) -> Reply {
+        self.send(
+            http::Request::post(format!("http://{}{path}", self.address))
+                .body(Full::new(body.into()))
+                .expect("a request"),
+        )
+        .await
+    }
+
+    /// Sends any request.
+    pub async fn send(&self, request: http::Request<Full<Bytes>>) -> Reply {
+        let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+        let response = client.request(request).await.expect("a response");
+        let (head, body) = response.into_parts();
+        Reply {
+            status: head.status,
+            headers: head.headers,
+            body: body.collect().await.expect("a whole body").to_bytes(),
+        }
+    }
+
+    /// Stops, and waits until what is in flight is finished.
+    pub async fn stop(mut self) {
+        drop(self.stop.take());
+        (&mut self.task).await.expect("no panic");
+    }
+
+    /// Tells it to stop; the reply to what is in flight can still be read.
+    pub fn begin_to_stop(&mut self) {
+        drop(self.stop.take());
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What OpenIM would read.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: http::StatusCode,
+    pub headers: http::HeaderMap,
+    pub body: Bytes,
+}
+
+impl Reply {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).expect("JSON")
+    }
+}
+
+/// Moves bytes.
+#[derive(Clone, Copy)]
+struct RawCodec;
+
+impl Codec for RawCodec {
+    type Encode = Vec<u8>;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self {
+        *self
+    }
+}
+
+impl Encoder for RawCodec {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, message: Vec<u8>, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.put_slice(&message);
+        Ok(())
+    }
+}
+
+impl Decoder for RawCodec {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(message.copy_to_bytes(message.remaining())))
+    }
+}
