@@ -11,11 +11,11 @@ pub fn table(contract: &Contract) -> String {
         out += &format!("static {}: Message = {};\n", constant(&message.name), Row(message));
     }
     out += &format!(
-        "/// The rpc that takes unknown commands.\npub static FALLBACK: Callback = {};\n",
+        "/// The rpc that takes unknown commands.\npub(crate) static FALLBACK: Callback = {};\n",
         Row(&contract.fallback)
     );
     out += "/// Every callback, in the order of the contract.\n";
-    out += &format!("pub static CALLBACKS: [Callback; {}] = [\n", contract.callbacks.len());
+    out += &format!("pub(crate) static CALLBACKS: [Callback; {}] = [\n", contract.callbacks.len());
     for callback in &contract.callbacks {
         out += &format!("    {},\n", Row(callback));
     }

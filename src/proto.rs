@@ -1,7 +1,12 @@
 //! What `build.rs` made of the contract: the messages and service traits for policy services written in Rust, the
 //! callback table, and the descriptors.
 
-#![allow(missing_docs, clippy::all, rustdoc::all, reason = "generated; its documentation is the contract's comments")]
+#![allow(
+    missing_docs,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    reason = "generated; its documentation is the contract's comments"
+)]
 
 tonic::include_proto!("openim.policy.v1");
 

@@ -3,7 +3,7 @@
 use super::{Field, Kind, Label, Record, Value};
 
 /// Writes a message as an object of the fields that are there.
-pub fn write_record(record: &Record<'_>, out: &mut Vec<u8>) {
+pub(super) fn write_record(record: &Record<'_>, out: &mut Vec<u8>) {
     write_fields(record.present(), out);
 }
 
@@ -26,7 +26,7 @@ pub fn write_redacted(record: &Record<'_>, out: &mut Vec<u8>) {
 }
 
 /// Writes a value: a number is a number, a wrapper is the list or map that it wraps.
-pub fn write_value(value: &Value<'_>, out: &mut Vec<u8>) {
+pub(super) fn write_value(value: &Value<'_>, out: &mut Vec<u8>) {
     match value {
         Value::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
         Value::Int(value) => out.extend_from_slice(value.to_string().as_bytes()),

@@ -15,7 +15,7 @@ pub(super) const TWICE: &str = "a field that the contract does not know appears 
 pub(super) fn check(raw: &str) -> Result<(), String> {
     let mut json = serde_json::Deserializer::from_str(raw);
     // The position is one within this value; whoever asks knows where that stands.
-    Strict.deserialize(&mut json).map_err(|error| reason(&error))
+    Strict.deserialize(&mut json).map(drop).map_err(|error| reason(&error))
 }
 
 /// Refuses a key that ends early for a parser written in C.
@@ -26,59 +26,61 @@ pub(super) fn check_key(name: &str) -> Result<(), &'static str> {
 /// Takes one JSON object and nothing after it.
 pub fn check_object(body: &[u8]) -> Result<&str, Malformed> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    StrictObject.deserialize(&mut json).and_then(|()| json.end()).map_err(|error| malformed(&error))?;
+    let is_object = Strict.deserialize(&mut json).and_then(|is_object| json.end().map(|()| is_object));
+    if !is_object.map_err(|error| malformed(&error))? {
+        return Err(Malformed::new("the body must be an object"));
+    }
     std::str::from_utf8(body).map_err(|_| Malformed::new("the body is not UTF-8"))
 }
 
+/// Reads any value; says whether it was an object.
 struct Strict;
 
-struct StrictObject;
-
 impl<'de> DeserializeSeed<'de> for Strict {
-    type Value = ();
+    type Value = bool;
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<bool, D::Error> {
         json.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Strict {
-    type Value = ();
+    type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        Ok(())
+    fn visit_unit<E: Error>(self) -> Result<bool, E> {
+        Ok(false)
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
-        Ok(())
+    fn visit_bool<E: Error>(self, _: bool) -> Result<bool, E> {
+        Ok(false)
     }
 
-    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
-        Ok(())
+    fn visit_i64<E: Error>(self, _: i64) -> Result<bool, E> {
+        Ok(false)
     }
 
-    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
-        Ok(())
+    fn visit_u64<E: Error>(self, _: u64) -> Result<bool, E> {
+        Ok(false)
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
-        Ok(())
+    fn visit_f64<E: Error>(self, _: f64) -> Result<bool, E> {
+        Ok(false)
     }
 
-    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
-        Ok(())
+    fn visit_str<E: Error>(self, _: &str) -> Result<bool, E> {
+        Ok(false)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<bool, A::Error> {
         while list.next_element_seed(Self)?.is_some() {}
-        Ok(())
+        Ok(false)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<bool, A::Error> {
         let mut seen = HashSet::new();
         while let Some(key) = object.next_key::<String>()? {
             check_key(&key).map_err(A::Error::custom)?;
@@ -87,26 +89,6 @@ impl<'de> Visitor<'de> for Strict {
             }
             object.next_value_seed(Self)?;
         }
-        Ok(())
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for StrictObject {
-    type Value = ();
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        json.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for StrictObject {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<(), A::Error> {
-        Strict.visit_map(object)
+        Ok(true)
     }
 }

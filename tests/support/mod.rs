@@ -156,14 +156,7 @@ impl Gate {
 
     /// Sends any request.
     pub async fn send(&self, request: http::Request<Full<Bytes>>) -> Reply {
-        let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-        let response = client.request(request).await.expect("a response");
-        let (head, body) = response.into_parts();
-        Reply {
-            status: head.status,
-            headers: head.headers,
-            body: body.collect().await.expect("a whole body").to_bytes(),
-        }
+        send(request).await
     }
 
     /// Stops, and waits until what is in flight is finished.
@@ -182,6 +175,15 @@ impl Drop for Gate {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Sends a request on a connection of its own.
+pub async fn send(request: http::Request<Full<Bytes>>) -> Reply {
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let response = client.request(request).await.expect("a response");
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.expect("a whole body").to_bytes();
+    Reply { status: head.status, headers: head.headers, body }
 }
 
 /// What OpenIM would read.

@@ -1,0 +1,37 @@
+# The door to everything that is done with this repository; .ci/run does the same.
+
+# List the recipes.
+default:
+    @just --list
+
+# Run hookgate with its built-in policy.
+run *args:
+    cargo run -- {{ args }}
+
+# Run every test that needs Rust alone.
+test *args:
+    cargo test {{ args }}
+
+# Format the code and the contract.
+fmt:
+    cargo fmt
+    npx --yes @bufbuild/buf format -w
+
+# Look for what should not be.
+lint:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+    npx --yes @bufbuild/buf lint
+    npx --yes @bufbuild/buf format --diff --exit-code
+
+# Build the documentation, warnings being errors.
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+
+# Check the dependencies' licences and advisories (needs cargo-deny).
+deny:
+    cargo deny check
+
+# Everything that must hold before a change lands.
+ci:
+    .ci/run

@@ -1,0 +1,250 @@
+//! What OpenIM reads when the policy service gives no usable verdict: always a denial with a fixed sentence, never the
+//! cause. Each way to fail is a real server that fails so.
+
+mod support;
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use support::{Gate, Policy, Reply};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tonic::{Code, Status};
+
+const PATH: &str = "/callbackBeforeAddBlackCommand";
+
+/// A server on a free port that does this with each connection.
+async fn server<F: Future<Output = ()> + Send>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
+where
+    F: 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream));
+        }
+    });
+    address
+}
+
+/// An HTTP/2 server that answers every request so.
+async fn http2_server(respond: impl Fn() -> http::Response<Full<Bytes>> + Clone + Send + Sync + 'static) -> SocketAddr {
+    server(move |stream| {
+        let respond = respond.clone();
+        async move {
+            let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                let response = respond();
+                async move {
+                    request.into_body().collect().await?;
+                    Ok::<_, hyper::Error>(response)
+                }
+            });
+            let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+        }
+    })
+    .await
+}
+
+/// A gRPC response without trailers, whose body is these bytes.
+fn grpc(body: &'static [u8]) -> http::Response<Full<Bytes>> {
+    http::Response::builder().header("content-type", "application/grpc").body(Full::from(body)).unwrap()
+}
+
+async fn asked(address: SocketAddr) -> Reply {
+    Gate::start(&format!("http://{address}")).await.post(PATH, "{}").await
+}
+
+fn assert_denied(reply: &Reply, sentence: &str) {
+    let body = format!(r#"{{"actionCode":0,"errCode":5000,"errMsg":"{sentence}","errDlt":"{sentence}","nextCode":1}}"#);
+    assert_eq!((reply.status.as_u16(), std::str::from_utf8(&reply.body).unwrap()), (200, &*body));
+}
+
+const UNAVAILABLE: &str = "the policy service is not available";
+const INVALID: &str = "the policy service gave an invalid reply";
+const FAILED: &str = "the policy service failed";
+
+#[tokio::test]
+async fn a_policy_that_is_not_there() {
+    let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    assert_denied(&asked(address).await, UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn a_policy_that_hangs_up_at_once() {
+    assert_denied(&asked(server(|stream| async move { drop(stream) }).await).await, UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn a_policy_that_hangs_up_in_mid_call() {
+    let address = server(|mut stream| async move {
+        let _ = stream.read(&mut [0; 64]).await;
+    });
+    assert_denied(&asked(address.await).await, UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn a_policy_that_speaks_http_1() {
+    let address = server(|mut stream| async move {
+        let _ = stream.read(&mut [0; 64]).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
+    });
+    assert_denied(&asked(address.await).await, UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn a_policy_that_speaks_something_else() {
+    let address = server(|mut stream| async move {
+        let _ = stream.write_all(b"\x15\x03\x03\x00\x02\x02\x0a").await;
+    });
+    assert_denied(&asked(address.await).await, UNAVAILABLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_never_answers() {
+    // Time is paused: it jumps to the deadline once nobody has anything to do.
+    let policy = Policy::start_async(|_| Box::pin(std::future::pending())).await;
+    let started = tokio::time::Instant::now();
+    assert_denied(&asked(policy.address).await, "the policy service did not answer in time");
+    assert_eq!(started.elapsed().as_millis(), 4_500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_accepts_and_says_nothing() {
+    let address = server(|stream| async move {
+        let _stream = stream;
+        std::future::pending().await
+    });
+    assert_denied(&asked(address.await).await, "the policy service did not answer in time");
+}
+
+#[tokio::test]
+async fn every_status() {
+    for code in (1..=16).map(Code::from_i32) {
+        let policy = Policy::start(move |_| Err(Status::new(code, "no, by 10.0.0.7"))).await;
+        let sentence = match code {
+            Code::Unavailable => UNAVAILABLE,
+            Code::DeadlineExceeded => "the policy service did not answer in time",
+            Code::ResourceExhausted => "the policy service is overloaded",
+            Code::Unimplemented => "the policy service does not answer this callback",
+            // The one status that is a verdict.
+            Code::PermissionDenied => "no, by 10.0.0.7",
+            _ => FAILED,
+        };
+        assert_denied(&asked(policy.address).await, sentence);
+    }
+}
+
+#[tokio::test]
+async fn permission_denied_without_a_message() {
+    let policy = Policy::start(|_| Err(Status::permission_denied(""))).await;
+    assert_denied(&asked(policy.address).await, "denied by policy");
+}
+
+#[tokio::test]
+async fn an_http_status_is_no_verdict() {
+    for status in [204, 403, 404, 429, 500, 503] {
+        let address = http2_server(move || http::Response::builder().status(status).body(Full::default()).unwrap());
+        assert_denied(&asked(address.await).await, FAILED);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_grpc() {
+    let page = || http::Response::builder().header("content-type", "text/html").body(Full::from("<html>")).unwrap();
+    assert_denied(&asked(http2_server(page).await).await, FAILED);
+}
+
+#[tokio::test]
+async fn a_grpc_answer_without_a_status() {
+    for body in [b"" as &[u8], b"\0\0\0\0\0", b"\0\0\0\0\x09hi", b"<html>"] {
+        assert_denied(&asked(http2_server(move || grpc(body)).await).await, INVALID);
+    }
+}
+
+#[tokio::test]
+async fn ok_without_a_message() {
+    let ok = || {
+        let mut response = grpc(b"");
+        response.headers_mut().insert("grpc-status", http::HeaderValue::from_static("0"));
+        response
+    };
+    assert_denied(&asked(http2_server(ok).await).await, INVALID);
+}
+
+#[tokio::test]
+async fn bytes_that_are_not_the_message() {
+    for bytes in [
+        b"\xff" as &[u8],
+        b"\x0a\x05abc",
+        // A field that the contract does not have, and one of another type.
+        b"\x7a\x02hi",
+        b"\x08\x01",
+        // A denial whose message is not UTF-8.
+        b"\x0a\x03\x12\x01\xff",
+    ] {
+        let policy = Policy::start(move |_| Ok(bytes.to_vec())).await;
+        assert_denied(&asked(policy.address).await, INVALID);
+    }
+}
+
+#[tokio::test]
+async fn a_reply_over_the_limit() {
+    let policy = Policy::start(|_| Ok(vec![0; (4 << 20) + 1])).await;
+    assert_denied(&asked(policy.address).await, INVALID);
+}
+
+#[tokio::test]
+async fn a_panic_in_a_handler() {
+    #[derive(Clone)]
+    struct Panics;
+    impl tower::Service<http::Request<tonic::body::Body>> for Panics {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+
+        fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: http::Request<tonic::body::Body>) -> Self::Future {
+            panic!("on purpose")
+        }
+    }
+    let gate = Gate::with_policy(hookgate::policy::Policy::new(Panics)).await;
+    for _ in 0..2 {
+        let reply = gate.post(PATH, "{}").await;
+        assert_eq!(reply.status.as_u16(), 500);
+        assert_eq!(reply.json()["nextCode"], 1);
+        assert_eq!(reply.json()["errMsg"], "hookgate failed");
+    }
+}
+
+#[tokio::test]
+async fn a_hundred_callers_that_hang_up_harm_nobody_else() {
+    let policy = Policy::start_async(|call| {
+        Box::pin(async move {
+            if call.metadata("openim-operation-id") == Some("hang up") {
+                std::future::pending::<()>().await;
+            }
+            Ok(Vec::new())
+        })
+    })
+    .await;
+    let gate = Gate::start(&policy.url()).await;
+    let mut streams = Vec::new();
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(gate.address).await.unwrap();
+        let head = format!("POST {PATH} HTTP/1.1\r\nhost: h\r\noperationID: hang up\r\ncontent-length: 2\r\n\r\n{{}}");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        streams.push(stream);
+    }
+    drop(streams);
+    for _ in 0..100 {
+        assert_eq!(gate.post(PATH, "{}").await.json()["nextCode"], 0);
+    }
+}
