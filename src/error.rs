@@ -47,7 +47,7 @@ pub struct Failure {
 }
 
 /// The kinds of failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     /// Not connected, not HTTP/2, reset, or `UNAVAILABLE`.
     Unavailable,
@@ -97,6 +97,10 @@ impl From<InvalidReply> for Failure {
 }
 
 impl Class {
+    /// Every class, in the order of their declaration.
+    pub const ALL: [Self; 6] =
+        [Self::Unavailable, Self::Deadline, Self::Overloaded, Self::Unimplemented, Self::Error, Self::InvalidReply];
+
     /// Its name in logs: `invalid_reply`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,6 +1,8 @@
 //! What OpenIM reads when the policy service gives no usable verdict: always a denial with a fixed sentence, never the
 //! cause. Each way to fail is a real server that fails so.
 
+#![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
 mod support;
 
 use std::net::SocketAddr;
@@ -17,10 +19,9 @@ use tonic::{Code, Status};
 const PATH: &str = "/callbackBeforeAddBlackCommand";
 
 /// A server on a free port that does this with each connection.
-async fn server<F: Future<Output = ()> + Send>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
-where
-    F: 'static,
-{
+async fn server<F: Future<Output = ()> + Send + 'static>(
+    serve: impl Fn(TcpStream) -> F + Send + 'static,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {

@@ -1,5 +1,7 @@
 //! The program as people start it: what it says, where it listens, how it ends.
 
+#![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
 mod support;
 
 use std::net::SocketAddr;

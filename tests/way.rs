@@ -1,5 +1,7 @@
 //! The way as a whole, over real sockets: routes, metadata, connections, and the replies to what OpenIM would not send.
 
+#![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
 mod support;
 
 use support::{Gate, Policy, Reply};

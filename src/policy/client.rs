@@ -71,7 +71,7 @@ where
         let mut grpc = self.grpc.clone();
         let path = PathAndQuery::from_static(callback.rpc);
         let call = async {
-            grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
+            grpc.ready().await.map_err(Status::from_error)?;
             grpc.unary(request, path, BytesCodec).await
         };
         match tokio::time::timeout_at(deadline, call).await {

@@ -1,0 +1,209 @@
+//! How hookgate is to run, as it is meant: every value legal, every default filled in.
+
+mod options;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use options::Serve;
+use tonic::transport::Uri;
+use tracing_subscriber::filter::Targets;
+
+use crate::callback::Callback;
+use crate::error::Class;
+
+/// Everything that is settled before hookgate starts.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where OpenIM posts its webhooks.
+    pub listen: SocketAddr,
+    /// Where health and status are asked for.
+    pub admin_listen: SocketAddr,
+    /// Whom to ask.
+    pub policy: PolicyService,
+    /// What is logged.
+    pub log: Targets,
+    /// What a webhook is given and how it fails, without the callbacks' own settings.
+    pub every: Handling,
+    /// The callbacks whose handling is not `every`'s, by command.
+    pub callbacks: BTreeMap<&'static str, Handling>,
+    /// What the API client is told.
+    pub denial: Denial,
+    /// How much is taken at once.
+    pub limits: Limits,
+    /// How the policy service is reached.
+    pub channel: Channel,
+    /// How After events are delivered.
+    pub after: After,
+    /// How it stops.
+    pub drain: Drain,
+}
+
+/// The policy service.
+#[derive(Debug, Clone)]
+pub enum PolicyService {
+    /// The built-in one, listening here.
+    BuiltIn(SocketAddr),
+    /// The operator's, at this URL.
+    Url(Uri),
+}
+
+/// The handling of a callback.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handling {
+    /// The time from a webhook's arrival to its reply.
+    pub budget: Duration,
+    /// What becomes of a webhook without a verdict, for each class of failure.
+    pub on_failure: OnFailure,
+}
+
+/// A failure rule for each class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OnFailure([Rule; Class::ALL.len()]);
+
+/// What becomes of a webhook that has no verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rule {
+    /// It is stopped.
+    #[default]
+    Deny,
+    /// It goes on, unchanged.
+    Allow,
+}
+
+/// What the API client is told where the policy did not say it.
+#[derive(Debug, Clone)]
+pub struct Denial {
+    /// The code of a denial that has none of 100 or more.
+    pub code: i32,
+    /// The sentences of the failure classes.
+    pub messages: BTreeMap<Class, String>,
+}
+
+/// How much is taken at once. Whatever is over a limit is refused at once and not queued.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The largest body of a webhook, in bytes.
+    pub body: usize,
+    /// The largest response of a policy, in bytes.
+    pub reply: usize,
+    /// Calls to the policy in flight.
+    pub calls: usize,
+    /// Connections of webhook clients.
+    pub connections: usize,
+}
+
+/// How the policy service is reached.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    /// How long a connection may take to be made: name, TCP, TLS and HTTP/2.
+    pub connect_timeout: Duration,
+    /// How long a connection may be silent before it is pinged.
+    pub keep_alive: Duration,
+    /// How long a ping may stay unanswered before the connection counts as dead.
+    pub keep_alive_timeout: Duration,
+    /// The longest pause between two attempts to connect.
+    pub reconnect_max: Duration,
+    /// How often in a row the policy must fail to be reached or to answer before it is not asked for a while.
+    pub breaker_failures: u32,
+    /// How long it is not asked then, before one call probes it.
+    pub breaker_open: Duration,
+}
+
+/// How After events are delivered.
+#[derive(Debug, Clone)]
+pub struct After {
+    /// How long the reply to OpenIM waits for the policy's verdict.
+    pub answer_within: Duration,
+    /// How often an event is tried at most.
+    pub attempts: u32,
+    /// How old an event gets at most.
+    pub age: Duration,
+    /// The pause before the second attempt; it doubles from there on.
+    pub retry_min: Duration,
+    /// The longest pause between two attempts.
+    pub retry_max: Duration,
+    /// How many events are kept at most.
+    pub events: usize,
+    /// How many bytes of events are kept at most.
+    pub bytes: usize,
+    /// How many events of one rpc are delivered at a time.
+    pub concurrency: usize,
+}
+
+/// How it stops.
+#[derive(Debug, Clone)]
+pub struct Drain {
+    /// How long connections are still accepted after the signal, so that whoever routes to us has noticed.
+    pub delay: Duration,
+    /// How long what is in flight, and After events, may take from then on.
+    pub time: Duration,
+}
+
+impl Config {
+    /// The handling of a callback; that of every callback for the fallback.
+    pub fn handling(&self, callback: &Callback) -> &Handling {
+        self.callbacks.get(callback.command).unwrap_or(&self.every)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 10006)),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 10007)),
+            policy: PolicyService::BuiltIn(SocketAddr::from(([127, 0, 0, 1], 50051))),
+            log: Targets::new().with_default(tracing::Level::INFO),
+            every: Handling { budget: Duration::from_millis(4500), on_failure: OnFailure::default() },
+            callbacks: BTreeMap::new(),
+            denial: Denial {
+                code: 5000,
+                messages: Class::ALL.iter().map(|class| (*class, class.sentence().to_owned())).collect(),
+            },
+            limits: Limits { body: 1 << 20, reply: 4 << 20, calls: 1_000, connections: 20_000 },
+            channel: Channel {
+                connect_timeout: Duration::from_secs(2),
+                keep_alive: Duration::from_secs(10),
+                keep_alive_timeout: Duration::from_secs(5),
+                reconnect_max: Duration::from_millis(150),
+                breaker_failures: 20,
+                breaker_open: Duration::from_secs(1),
+            },
+            after: After {
+                answer_within: Duration::from_millis(50),
+                attempts: 50,
+                age: Duration::from_secs(3600),
+                retry_min: Duration::from_millis(100),
+                retry_max: Duration::from_secs(60),
+                events: 200_000,
+                bytes: 256 << 20,
+                concurrency: 16,
+            },
+            drain: Drain { delay: Duration::ZERO, time: Duration::from_secs(10) },
+        }
+    }
+}
+
+impl OnFailure {
+    /// The same rule for every class.
+    pub fn all(rule: Rule) -> Self {
+        Self([rule; Class::ALL.len()])
+    }
+
+    /// The rule of a class.
+    pub fn rule(&self, class: Class) -> Rule {
+        self.0[class as usize]
+    }
+
+    /// Sets the rule of a class.
+    pub fn set(&mut self, class: Class, rule: Rule) {
+        self.0[class as usize] = rule;
+    }
+}
+
+impl Default for OnFailure {
+    fn default() -> Self {
+        Self::all(Rule::Deny)
+    }
+}

@@ -1,1 +1,0 @@
-//! The other end's rules: what OpenIM makes of a reply.
