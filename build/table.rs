@@ -70,7 +70,7 @@ impl Display for Row<&Message> {
 
 impl Display for Row<&Field> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Field { json, aliases, number, group, kind, label, redact, rules } = self.0;
+        let Field { name: _, json, aliases, number, group, kind, label, redact, rules } = self.0;
         let label = match label {
             Label::Plain => "Plain",
             Label::Optional => "Optional",

@@ -41,11 +41,6 @@ impl Timing {
             Self::After => "after",
         }
     }
-
-    /// The timing of a command that is not in the table, by its name.
-    pub fn of_unknown(command: &str) -> Self {
-        if command.starts_with("callbackAfter") { Self::After } else { Self::Before }
-    }
 }
 
 impl Callback {

@@ -10,7 +10,7 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::callback::{Callback, Timing};
+use crate::callback::Callback;
 use crate::error::Refusal;
 use crate::proto::UnknownCallbackRequest;
 use crate::wire::{self, Transcoded};
@@ -51,11 +51,6 @@ impl Webhook {
     /// Whether no row has this command.
     pub(super) fn is_unknown(&self) -> bool {
         std::ptr::eq(self.callback, Callback::fallback())
-    }
-
-    /// Whether OpenIM waits for the answer.
-    pub(super) fn timing(&self) -> Timing {
-        if self.is_unknown() { Timing::of_unknown(&self.command) } else { self.callback.timing }
     }
 
     /// The request message of a body.

@@ -1,0 +1,134 @@
+//! Reads what options.proto lets an rpc, a field and a message say.
+
+use std::borrow::Cow;
+
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, MessageDescriptor, MethodDescriptor,
+    ReflectMessage, Value,
+};
+
+use super::{PACKAGE, Rules};
+
+/// `TIMING_BEFORE`.
+pub const BEFORE: i32 = 1;
+
+/// `TIMING_AFTER`.
+pub const AFTER: i32 = 2;
+
+/// What an rpc says of its webhook.
+#[derive(Debug, Default, PartialEq)]
+pub struct Webhook {
+    pub command: String,
+    pub older_commands: Vec<String>,
+    pub config_key: String,
+    pub older_config_keys: Vec<String>,
+    pub timing: i32,
+    pub fallback: bool,
+}
+
+/// What a field says of its JSON form, and of the changes that it takes.
+#[derive(Debug, Default, PartialEq)]
+pub struct Wire {
+    pub flatten: bool,
+    pub aliases: Vec<String>,
+    pub code_point: bool,
+    pub bare: bool,
+    pub rules: Rules,
+}
+
+/// The options themselves.
+#[derive(Debug)]
+pub struct Options {
+    webhook: ExtensionDescriptor,
+    wire: ExtensionDescriptor,
+    echo_only: ExtensionDescriptor,
+}
+
+impl Options {
+    /// The options that the contract's files share.
+    pub fn of(pool: &DescriptorPool) -> Result<Self, String> {
+        let option = |name: &str| {
+            pool.get_extension_by_name(&format!("{PACKAGE}.{name}"))
+                .ok_or_else(|| format!("options.proto defines no option {name}"))
+        };
+        Ok(Self { webhook: option("webhook")?, wire: option("wire")?, echo_only: option("echo_only")? })
+    }
+
+    /// An rpc's webhook; empty where it names none.
+    pub fn webhook(&self, method: &MethodDescriptor) -> Webhook {
+        let webhook = message(&method.options().get_extension(&self.webhook));
+        Webhook {
+            command: text(&webhook, "command"),
+            older_commands: texts(&webhook, "older_commands"),
+            config_key: text(&webhook, "config_key"),
+            older_config_keys: texts(&webhook, "older_config_keys"),
+            timing: get(&webhook, "timing").as_enum_number().unwrap_or_default(),
+            fallback: flag(&webhook, "fallback"),
+        }
+    }
+
+    /// A field's wire options; the plain ones where it names none.
+    pub fn wire(&self, field: &FieldDescriptor) -> Wire {
+        let wire = message(&field.options().get_extension(&self.wire));
+        Wire {
+            flatten: flag(&wire, "flatten"),
+            aliases: texts(&wire, "aliases"),
+            code_point: flag(&wire, "code_point"),
+            bare: flag(&wire, "bare"),
+            rules: Rules {
+                echo: flag(&wire, "echo"),
+                only_if_sent: flag(&wire, "only_if_sent"),
+                non_empty: flag(&wire, "non_empty"),
+                json_object: flag(&wire, "json_object"),
+                one_of: numbers(&wire, "one_of"),
+                refused_when: condition(&wire, "refused_when"),
+                refused_unless: condition(&wire, "refused_unless"),
+            },
+        }
+    }
+
+    /// The request fields that every allow hands back.
+    pub fn echo_only(&self, message: &MessageDescriptor) -> Vec<String> {
+        text_list(&message.options().get_extension(&self.echo_only))
+    }
+}
+
+/// Whether protobuf's own option keeps a field out of logs.
+pub fn debug_redact(field: &FieldDescriptor) -> bool {
+    flag(&field.options(), "debug_redact")
+}
+
+/// A field of an option, its default where it is not set.
+fn get<'m>(message: &'m DynamicMessage, name: &str) -> Cow<'m, Value> {
+    message.get_field_by_name(name).unwrap_or_else(|| panic!("{} has no {name}", message.descriptor().full_name()))
+}
+
+fn message(value: &Value) -> DynamicMessage {
+    value.as_message().cloned().unwrap_or_else(|| panic!("options.proto has another type where a message should be"))
+}
+
+fn flag(message: &DynamicMessage, name: &str) -> bool {
+    get(message, name).as_bool().unwrap_or_default()
+}
+
+fn text(message: &DynamicMessage, name: &str) -> String {
+    get(message, name).as_str().unwrap_or_default().to_owned()
+}
+
+fn texts(message: &DynamicMessage, name: &str) -> Vec<String> {
+    text_list(&get(message, name))
+}
+
+fn text_list(value: &Value) -> Vec<String> {
+    value.as_list().unwrap_or_default().iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn numbers(message: &DynamicMessage, name: &str) -> Vec<i32> {
+    get(message, name).as_list().unwrap_or_default().iter().filter_map(Value::as_i32).collect()
+}
+
+/// A condition on the request: a field's JSON name, and values.
+fn condition(wire: &DynamicMessage, name: &str) -> Option<(String, Vec<i32>)> {
+    let set = wire.has_field_by_name(name).then(|| message(&get(wire, name)))?;
+    Some((text(&set, "field"), numbers(&set, "values")))
+}

@@ -1,0 +1,155 @@
+//! Refuses requests and responses that cannot be right, each by itself and as a pair.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Callback, Contract, Field, Kind, Label, Message, Rules, UNKNOWN_FIELDS};
+
+/// The fields that every reply has.
+const VERDICT: [&str; 5] = ["actionCode", "errCode", "errMsg", "errDlt", "nextCode"];
+
+/// Which way a message travels; some options are for one way only.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Request,
+    Response,
+}
+
+/// Refuses what the rows of a callback show to be wrong.
+pub fn check(contract: &Contract) -> Result<(), String> {
+    let messages = Messages(contract.messages.iter().map(|message| (&*message.name, message)).collect());
+    for callback in contract.callbacks.iter().chain([&contract.fallback]) {
+        let (request, response) = (messages.0[&*callback.request], messages.0[&*callback.response]);
+        messages.check(request, Way::Request, true)?;
+        check_request(request, callback)?;
+        messages.check(response, Way::Response, true)?;
+        check_response(response, callback)?;
+        check_beside(response, request)?;
+    }
+    Ok(())
+}
+
+/// The messages by their names.
+struct Messages<'a>(BTreeMap<&'a str, &'a Message>);
+
+impl Messages<'_> {
+    /// Refuses what a message, and those that it holds, cannot have when they travel this way.
+    fn check(&self, message: &Message, way: Way, top: bool) -> Result<(), String> {
+        let name = &message.name;
+        if message.unknown_fields.is_some() && !(top && way == Way::Request) {
+            return Err(format!("{name} has unknown_fields but is not an rpc's request"));
+        }
+        if !message.echo_only.is_empty() && !(top && way == Way::Response) {
+            return Err(format!("{name} has echo_only but is not an rpc's response"));
+        }
+        if let (Way::Response, Some(group)) = (way, message.groups.first()) {
+            return Err(format!("{} is flattened but stands in a response", group.name));
+        }
+        for field in &message.fields {
+            match way {
+                Way::Request => check_request_field(field)?,
+                Way::Response => check_change(field, top)?,
+            }
+            if let Kind::Message(inner) | Kind::Bare(inner) = &field.kind {
+                self.check(self.0[&**inner], way, false)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_request_field(field: &Field) -> Result<(), String> {
+    let name = &field.name;
+    if field.rules != Rules::default() {
+        return Err(format!("{name} is checked like a change but stands in a request"));
+    }
+    if matches!(field.kind, Kind::Bare(_)) {
+        return Err(format!("{name} is bare but stands in a request"));
+    }
+    if field.label == Label::Map {
+        return Err(format!("{name} is a map, which no webhook's request has"));
+    }
+    Ok(())
+}
+
+fn check_change(field: &Field, top: bool) -> Result<(), String> {
+    let Field { name, kind, rules, .. } = field;
+    let text = field.is_single() && *kind == Kind::String;
+    if !field.aliases.is_empty() || *kind == Kind::CodePoint {
+        return Err(format!("{name} is read like a request's field but stands in a response"));
+    }
+    if rules.non_empty && !text && !matches!(kind, Kind::Bare(_)) {
+        return Err(format!("{name} cannot be non_empty: only a text, or a wrapped list or map, can"));
+    }
+    if rules.json_object && !text {
+        return Err(format!("{name} cannot be a json_object: only a text can"));
+    }
+    if !rules.one_of.is_empty() && !(field.is_single() && *kind == Kind::Int32) {
+        return Err(format!("{name} cannot be one_of: only an int32 can"));
+    }
+    if !top && (rules.echo || rules.only_if_sent || rules.conditions().next().is_some()) {
+        return Err(format!("{name} is compared with the request, which only a response's own fields can be"));
+    }
+    Ok(())
+}
+
+fn check_request(request: &Message, callback: &Callback) -> Result<(), String> {
+    let name = &request.name;
+    let is_command = |field: &Field| field.number == 1 && field.json == "callbackCommand" && field.kind == Kind::String;
+    if !request.fields.first().is_some_and(is_command) {
+        return Err(format!("{name} does not begin with string callback_command = 1"));
+    }
+    // The fallback's request has the whole body.
+    if !callback.is_fallback() && request.unknown_fields.is_none() {
+        return Err(format!("{name} has no unknown_fields = {UNKNOWN_FIELDS}"));
+    }
+    Ok(())
+}
+
+fn check_response(response: &Message, callback: &Callback) -> Result<(), String> {
+    let name = &response.name;
+    let denial = Kind::Message("Denial".to_owned());
+    let is_denial = |field: &Field| {
+        field.number == 1 && field.kind == denial && field.is_single() && field.rules == Rules::default()
+    };
+    let Some((_, changes)) = response.fields.split_first().filter(|(first, _)| is_denial(first)) else {
+        return Err(format!("{name} does not begin with a plain Denial denial = 1"));
+    };
+    if !callback.before && !(changes.is_empty() && response.echo_only.is_empty()) {
+        return Err(format!("{name} has more than a denial, but only a Before callback takes changes"));
+    }
+    if let Some(field) = changes.iter().find(|field| field.label == Label::Plain) {
+        return Err(format!("{} is not optional: left out and empty would be one", field.name));
+    }
+    // OpenIM reads names without case, and the last of two.
+    let mut names: BTreeSet<String> = VERDICT.iter().map(|json| json.to_lowercase()).collect();
+    for json in response.echo_only.iter().chain(changes.iter().map(|field| &field.json)) {
+        if !names.insert(json.to_lowercase()) {
+            return Err(format!("{name} puts a second {json} into the reply"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses what needs a field that the request does not have.
+fn check_beside(response: &Message, request: &Message) -> Result<(), String> {
+    let of_request = |json: &str| request.fields.iter().find(|field| field.json == json);
+    if let Some(json) = response.echo_only.iter().find(|json| of_request(json).is_none()) {
+        return Err(format!("{} hands back {json}, which {} does not have", response.name, request.name));
+    }
+    for field in &response.fields {
+        let Field { name, json, kind, rules, .. } = field;
+        let is_twin = |other: &Field| other.kind == *kind && other.is_single() == field.is_single();
+        if (rules.echo || rules.only_if_sent) && !of_request(json).is_some_and(is_twin) {
+            return Err(format!("{name} is compared with {json}, which {} does not have in that type", request.name));
+        }
+        for (json, values) in rules.conditions() {
+            if !of_request(json).is_some_and(|field| field.kind == Kind::Int32 && field.is_single()) {
+                return Err(format!("{name} is refused by {json:?}, which is no int32 of {}", request.name));
+            }
+            if values.is_empty() {
+                return Err(format!("{name} is refused by {json:?}, but at no value of it"));
+            }
+        }
+    }
+    Ok(())
+}
