@@ -38,7 +38,7 @@ impl Messages<'_> {
         if message.unknown_fields.is_some() && !(top && way == Way::Request) {
             return Err(format!("{name} has unknown_fields but is not an rpc's request"));
         }
-        if !message.echo_only.is_empty() && !(top && way == Way::Response) {
+        if !(message.echo_only.is_empty() || top && way == Way::Response) {
             return Err(format!("{name} has echo_only but is not an rpc's response"));
         }
         if let (Way::Response, Some(group)) = (way, message.groups.first()) {
@@ -83,7 +83,7 @@ fn check_change(field: &Field, top: bool) -> Result<(), String> {
     if rules.json_object && !text {
         return Err(format!("{name} cannot be a json_object: only a text can"));
     }
-    if !rules.one_of.is_empty() && !(field.is_single() && *kind == Kind::Int32) {
+    if !(rules.one_of.is_empty() || field.is_single() && *kind == Kind::Int32) {
         return Err(format!("{name} cannot be one_of: only an int32 can"));
     }
     if !top && (rules.echo || rules.only_if_sent || rules.conditions().next().is_some()) {
@@ -114,7 +114,7 @@ fn check_response(response: &Message, callback: &Callback) -> Result<(), String>
     let Some((_, changes)) = response.fields.split_first().filter(|(first, _)| is_denial(first)) else {
         return Err(format!("{name} does not begin with a plain Denial denial = 1"));
     };
-    if !callback.before && !(changes.is_empty() && response.echo_only.is_empty()) {
+    if !(callback.before || changes.is_empty() && response.echo_only.is_empty()) {
         return Err(format!("{name} has more than a denial, but only a Before callback takes changes"));
     }
     if let Some(field) = changes.iter().find(|field| field.label == Label::Plain) {

@@ -127,18 +127,16 @@ impl Writer {
     /// A field's value, if it is to stand in the JSON. What is not there can be null, or zero where that is the same.
     fn field(&mut self, field: &FieldDescriptor, wire: &Wire, value: Option<&Value>, path: &str) -> Option<String> {
         if let Some(value) = value {
-            return Some(self.value(field, wire, value, &within(path, field.json_name())));
+            return Some(self.value(wire, value, &within(path, field.json_name())));
         }
         match self.choices.below(3) {
             1 => Some("null".to_owned()),
-            2 if !field.supports_presence() => {
-                Some(self.value(field, wire, &Value::default_value_for_field(field), path))
-            }
+            2 if !field.supports_presence() => Some(self.value(wire, &Value::default_value_for_field(field), path)),
             _ => None,
         }
     }
 
-    fn value(&mut self, field: &FieldDescriptor, wire: &Wire, value: &Value, path: &str) -> String {
+    fn value(&mut self, wire: &Wire, value: &Value, path: &str) -> String {
         match value {
             Value::Bool(value) => value.to_string(),
             Value::I32(value) if wire.is("code_point") && self.choices.below(3) > 0 => {
@@ -159,7 +157,7 @@ impl Writer {
             }
             Value::List(entries) => {
                 let entries = entries.iter().enumerate();
-                let entries = entries.map(|(index, entry)| self.value(field, wire, entry, &format!("{path}[{index}]")));
+                let entries = entries.map(|(index, entry)| self.value(wire, entry, &format!("{path}[{index}]")));
                 format!("[{}]", entries.collect::<Vec<_>>().join(","))
             }
             other => panic!("no request has a {other:?}"),
