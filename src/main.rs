@@ -9,8 +9,8 @@ fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("hookgate: {error}");
-            ExitCode::FAILURE
+            eprintln!("{error}");
+            error.exit_code().into()
         }
     }
 }

@@ -1,12 +1,28 @@
 //! How hookgate is to run, as it is meant: every value legal, every default filled in.
 
+mod contradictions;
+mod draft;
+mod file;
+mod leads_here;
+mod load;
+mod openim;
 mod options;
+mod print;
+mod report;
+mod rules;
+mod settings;
+mod value;
+mod webhooks_yml;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use options::Serve;
+pub use load::{Loaded, TextOf};
+pub use options::Options;
+pub use print::print;
+pub use report::{Finding, Origin, Report};
 use tonic::transport::Uri;
 use tracing_subscriber::filter::Targets;
 
@@ -14,7 +30,7 @@ use crate::callback::Callback;
 use crate::error::Class;
 
 /// Everything that is settled before hookgate starts.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Where OpenIM posts its webhooks.
     pub listen: SocketAddr,
@@ -41,7 +57,7 @@ pub struct Config {
 }
 
 /// The policy service.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum PolicyService {
     /// The built-in one, listening here.
     BuiltIn(SocketAddr),
@@ -63,7 +79,7 @@ pub struct Handling {
 pub struct OnFailure([Rule; Class::ALL.len()]);
 
 /// What becomes of a webhook that has no verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Rule {
     /// It is stopped.
     #[default]
@@ -73,7 +89,7 @@ pub enum Rule {
 }
 
 /// What the API client is told where the policy did not say it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Denial {
     /// The code of a denial that has none of 100 or more.
     pub code: i32,
@@ -82,7 +98,7 @@ pub struct Denial {
 }
 
 /// How much is taken at once. Whatever is over a limit is refused at once and not queued.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
     /// The largest body of a webhook, in bytes.
     pub body: usize,
@@ -95,7 +111,7 @@ pub struct Limits {
 }
 
 /// How the policy service is reached.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Channel {
     /// How long a connection may take to be made: name, TCP, TLS and HTTP/2.
     pub connect_timeout: Duration,
@@ -109,10 +125,12 @@ pub struct Channel {
     pub breaker_failures: u32,
     /// How long it is not asked then, before one call probes it.
     pub breaker_open: Duration,
+    /// How often its health is asked for.
+    pub health_interval: Duration,
 }
 
 /// How After events are delivered.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct After {
     /// How long the reply to OpenIM waits for the policy's verdict.
     pub answer_within: Duration,
@@ -133,7 +151,7 @@ pub struct After {
 }
 
 /// How it stops.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Drain {
     /// How long connections are still accepted after the signal, so that whoever routes to us has noticed.
     pub delay: Duration,
@@ -162,14 +180,7 @@ impl Default for Config {
                 messages: Class::ALL.iter().map(|class| (*class, class.sentence().to_owned())).collect(),
             },
             limits: Limits { body: 1 << 20, reply: 4 << 20, calls: 1_000, connections: 20_000 },
-            channel: Channel {
-                connect_timeout: Duration::from_secs(2),
-                keep_alive: Duration::from_secs(10),
-                keep_alive_timeout: Duration::from_secs(5),
-                reconnect_max: Duration::from_millis(150),
-                breaker_failures: 20,
-                breaker_open: Duration::from_secs(1),
-            },
+            channel: Channel::default(),
             after: After {
                 answer_within: Duration::from_millis(50),
                 attempts: 50,
@@ -180,7 +191,7 @@ impl Default for Config {
                 bytes: 256 << 20,
                 concurrency: 16,
             },
-            drain: Drain { delay: Duration::ZERO, time: Duration::from_secs(10) },
+            drain: Drain { delay: Duration::from_secs(2), time: Duration::from_secs(10) },
         }
     }
 }
@@ -205,5 +216,19 @@ impl OnFailure {
 impl Default for OnFailure {
     fn default() -> Self {
         Self::all(Rule::Deny)
+    }
+}
+
+impl Default for Channel {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(2),
+            keep_alive: Duration::from_secs(10),
+            keep_alive_timeout: Duration::from_secs(5),
+            reconnect_max: Duration::from_millis(150),
+            breaker_failures: 20,
+            breaker_open: Duration::from_secs(1),
+            health_interval: Duration::from_secs(1),
+        }
     }
 }

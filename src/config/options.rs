@@ -1,47 +1,95 @@
-//! The options; their help is their documentation.
+//! The everyday settings as flags and variables: made from the rows of settings, so that their help is their
+//! documentation.
 
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
 
-use tonic::transport::Uri;
-use tracing_subscriber::filter::Targets;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
-/// How `hookgate serve` is to run.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Serve {
-    /// Where OpenIM posts its webhooks; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", env = "HOOKGATE_LISTEN", default_value = "127.0.0.1:10006")]
-    pub listen: SocketAddr,
+use super::Config;
+use super::draft::Draft;
+use super::report::{Finding, Origin, nearest};
+use super::settings::{self, Setting};
 
-    /// The policy service to ask, as in http://policy:50051. Without it a built-in policy allows and logs everything
-    #[arg(long, value_name = "URL", env = "HOOKGATE_POLICY", value_parser = policy_url)]
-    pub policy: Option<Uri>,
+const FILE: &str = "config";
+const FILE_VARIABLE: &str = "HOOKGATE_CONFIG";
 
-    /// Where the built-in policy listens, when no other is asked; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", env = "HOOKGATE_BUILTIN_LISTEN", default_value = "127.0.0.1:50051")]
-    pub builtin_listen: SocketAddr,
-
-    /// What is logged: error, warn, info, debug or trace, or a list as in info,hookgate=debug
-    #[arg(long, value_name = "LEVELS", env = "HOOKGATE_LOG", default_value = "info")]
-    pub log: Targets,
+/// What the command line and the environment say; it is judged together with the file, in [`Config::load`].
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The file, and who named it.
+    pub(super) file: Option<(String, Origin)>,
+    /// The texts of settings, by path.
+    pub(super) said: Vec<(&'static str, String, Origin)>,
 }
 
-/// Takes what a policy can be reached by: `http://`, a host, a port, and no path.
-fn policy_url(text: &str) -> Result<Uri, String> {
-    let uri: Uri = text.parse().map_err(|error| format!("{error}; expected as in http://policy:50051"))?;
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => return Err("https is not spoken yet; expected as in http://policy:50051".to_owned()),
-        _ => return Err("expected http://, a host and a port, as in http://policy:50051".to_owned()),
+impl Args for Options {
+    fn augment_args(command: Command) -> Command {
+        let mut defaults = Draft::from(Config::default());
+        let file = Arg::new(FILE)
+            .long(FILE)
+            .value_name("FILE")
+            .env(FILE_VARIABLE)
+            .help("A YAML file with these and all other settings; hookgate config print shows them");
+        everyday().fold(command.arg(file), |command, (setting, value)| {
+            let default =
+                setting.show(&mut defaults).map(|default| format!(" [default: {}]", default.trim_matches('"')));
+            command.arg(
+                Arg::new(setting.path.as_str())
+                    .long(setting.flag().trim_start_matches('-').to_owned())
+                    .value_name(value)
+                    .env(setting.variable())
+                    .help(format!("{}{}", setting.words, default.unwrap_or_default())),
+            )
+        })
     }
-    let authority = uri.authority().ok_or("no host; expected as in http://policy:50051")?;
-    if authority.as_str().contains('@') {
-        return Err("a user and password are not sent to a policy service".to_owned());
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
     }
-    if authority.host().is_empty() || authority.port().is_some_and(|port| port.as_u16() == 0) {
-        return Err("no host or no port; expected as in http://policy:50051".to_owned());
+}
+
+impl FromArgMatches for Options {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let said = |id: &str, flag: String, variable: String| {
+            let origin = match matches.value_source(id) {
+                Some(ValueSource::EnvVariable) => Origin::Variable(variable),
+                _ => Origin::Flag(flag),
+            };
+            matches.get_one::<String>(id).map(|text| (text.clone(), origin))
+        };
+        Ok(Self {
+            file: said(FILE, format!("--{FILE}"), FILE_VARIABLE.to_owned()),
+            said: everyday()
+                .filter_map(|(setting, _)| {
+                    let (text, origin) = said(&setting.path, setting.flag(), setting.variable())?;
+                    Some((setting.path.as_str(), text, origin))
+                })
+                .collect(),
+        })
     }
-    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-        return Err("a path or query has no meaning here; expected as in http://policy:50051".to_owned());
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
     }
-    Ok(uri)
+}
+
+fn everyday() -> impl Iterator<Item = (&'static Setting<Draft>, &'static str)> {
+    settings::general().iter().filter_map(|setting| Some((setting, setting.everyday?)))
+}
+
+/// The variables that are nearly ours. Others are not looked at: Kubernetes sets some of its own for a service that is
+/// called hookgate.
+pub(super) fn misspelt_variables() -> Vec<Finding> {
+    let mut known: BTreeSet<String> = everyday().map(|(setting, _)| setting.variable()).collect();
+    known.insert(FILE_VARIABLE.to_owned());
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let names = names.filter(|name| name.starts_with("HOOKGATE_") && !known.contains(name));
+    let findings = names.filter_map(|name| {
+        let meant = nearest(&name["HOOKGATE_".len()..], known.iter().map(|known| &known["HOOKGATE_".len()..]))?;
+        let what = format!("no such variable; did you mean HOOKGATE_{meant}?");
+        Some(Finding::new(Origin::Variable(name), "", what))
+    });
+    findings.collect()
 }

@@ -1,0 +1,77 @@
+//! Settings that cannot be meant together, or not beside OpenIM.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::draft::Draft;
+use super::openim::{HONOUR, MARGIN, WEBHOOKS};
+use super::report::Finding;
+use super::value::show_time;
+use super::webhooks_yml::LONGEST_TIMEOUT;
+
+/// Finds them all.
+pub fn find(draft: &Draft, mistakes: &mut Vec<Finding>) {
+    let mut wrong = |path: &str, what: String| {
+        if let Some(origin) = draft.said(path) {
+            mistakes.push(Finding::new(origin.clone(), path, what));
+        }
+    };
+    if draft.policy.is_some() {
+        wrong("builtin_listen", "has no effect, since policy names another to ask".to_owned());
+    }
+    let builtin = draft.builtin_listen.filter(|_| draft.policy.is_none());
+    let listeners = [
+        ("listen", Some(draft.config.listen)),
+        ("admin_listen", Some(draft.config.admin_listen)),
+        ("builtin_listen", builtin),
+    ];
+    for (place, (path, address)) in listeners.iter().enumerate() {
+        for (other, taken) in &listeners[..place] {
+            if let Some((address, _)) = address.zip(*taken).filter(|(address, taken)| collide(*address, *taken)) {
+                // One of them may be a default; whoever said the other hears of it.
+                let path = if draft.said(path).is_some() { path } else { other };
+                wrong(
+                    path,
+                    format!("listen, admin_listen and builtin_listen need an address each; two take {address}"),
+                );
+            }
+        }
+    }
+    let after = &draft.config.after;
+    if after.retry_min > after.retry_max {
+        let (min, max) = (show_time(after.retry_min), show_time(after.retry_max));
+        let path = if draft.said("after.retry_min").is_some() { "after.retry_min" } else { "after.retry_max" };
+        wrong(path, format!("after.retry_min ({min}) is longer than after.retry_max ({max})"));
+    }
+    if after.bytes < draft.config.limits.body {
+        let path = if draft.said("after.bytes").is_some() { "after.bytes" } else { "limits.body" };
+        wrong(path, "after.bytes is less than limits.body: the largest After event could not be kept".to_owned());
+    }
+    if draft.openim.webhooks.is_none() {
+        wrong(MARGIN, format!("has no effect without {WEBHOOKS}"));
+        if draft.openim.honour_failed_continue {
+            wrong(HONOUR, format!("has no effect without {WEBHOOKS}"));
+        }
+    }
+    let limit = show_time(LONGEST_TIMEOUT);
+    let mut longer = |path: &str, time: Duration| {
+        if time > LONGEST_TIMEOUT {
+            wrong(path, format!("{} is longer than {limit}, when OpenIM gives up at the latest", show_time(time)));
+        }
+    };
+    longer("budget", draft.config.every.budget);
+    longer("after.answer_within", after.answer_within);
+    let mut told = Vec::new();
+    for own in draft.callbacks.values().filter(|own| own.budget.is_some()) {
+        if !told.contains(&&own.key) {
+            told.push(&own.key);
+            longer(&format!("callbacks.{}.budget", own.key), own.budget.unwrap_or_default());
+        }
+    }
+}
+
+/// Whether two listeners cannot both have what they ask for.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let anywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && (one.ip() == other.ip() || anywhere)
+}

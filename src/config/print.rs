@@ -1,0 +1,80 @@
+//! What is in force, as a file that `--config` reads back.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use super::draft::Draft;
+use super::load::Loaded;
+use super::value::show_time;
+use super::{rules, settings};
+use crate::callback::Callback;
+
+/// Writes a configuration as YAML, with the words of every setting, and with who said it where it is not a default.
+pub fn print(loaded: &Loaded) -> String {
+    let mut draft = Draft::from(loaded.config.clone());
+    draft.rules = loaded.config.every.on_failure.into();
+    let mut out = String::new();
+    let mut group = String::new();
+    for setting in settings::general() {
+        // What OpenIM's file said stands in the callbacks by now, and the rules stand in one line.
+        if setting.path.starts_with("openim.") || setting.path.starts_with("on_failure.") {
+            continue;
+        }
+        let Some(value) = setting.show(&mut draft) else { continue };
+        let (groups, key) = setting.path.rsplit_once('.').unwrap_or(("", &setting.path));
+        if groups != group {
+            let mut indent = String::new();
+            let mut parents = group.split('.');
+            let mut same = true;
+            for name in groups.split('.').filter(|name| !name.is_empty()) {
+                same = same && parents.next() == Some(name);
+                if !same {
+                    line(&mut out, format_args!("{indent}{name}:"));
+                }
+                indent.push_str("  ");
+            }
+            groups.clone_into(&mut group);
+        }
+        let indent = "  ".repeat(setting.path.matches('.').count());
+        line(&mut out, format_args!("{indent}# {}", setting.words));
+        line(&mut out, format_args!("{indent}{key}: {value}{}", said(loaded, &setting.path)));
+    }
+    callbacks(loaded, &mut out);
+    out
+}
+
+fn callbacks(loaded: &Loaded, out: &mut String) {
+    let config = &loaded.config;
+    // Callbacks of one key have one handling.
+    let mut keys = BTreeSet::new();
+    for callback in Callback::all() {
+        let Some(handling) = config.callbacks.get(callback.command) else { continue };
+        if !keys.insert(callback.config_key) {
+            continue;
+        }
+        if keys.len() == 1 {
+            line(out, format_args!("# The callbacks that are handled in a way of their own"));
+            line(out, format_args!("callbacks:"));
+        }
+        let path = format!("callbacks.{}", callback.config_key);
+        line(out, format_args!("  {}:", callback.config_key));
+        if handling.budget != config.every.budget {
+            let said = said(loaded, &format!("{path}.budget"));
+            line(out, format_args!("    budget: {}{said}", show_time(handling.budget)));
+        }
+        if handling.on_failure != config.every.on_failure {
+            let said = said(loaded, &format!("{path}.on_failure"));
+            line(out, format_args!("    on_failure: {}{said}", rules::show(&handling.on_failure)));
+        }
+    }
+}
+
+/// A comment that names who said a value.
+fn said(loaded: &Loaded, path: &str) -> String {
+    loaded.origins.get(path).map(|origin| format!("  # {}", origin.to_string().escape_debug())).unwrap_or_default()
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Nothing fails that is written to a string.
+    let _ = writeln!(out, "{text}");
+}
