@@ -1,6 +1,7 @@
 //! The policy service as seen from here: a path and bytes in, an answer or a failure out.
 
 use std::error::Error as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -9,18 +10,18 @@ use tonic::client::{Grpc, GrpcService};
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Status};
 
+use super::channel::{self, Breaker, Channel, Outcome};
 use super::codec::BytesCodec;
 use super::observe::{NotGrpc, Observed, Seen};
 use crate::callback::Callback;
 use crate::error::{Class, Failure};
-
-/// The largest response that a policy may give, in bytes.
-const REPLY_LIMIT: usize = 4 << 20;
+use crate::verdict::{Denial, Reply};
 
 /// Asks the policy service. `T` carries the calls: a tonic channel, or whatever else is a [`GrpcService`].
 #[derive(Debug, Clone)]
 pub struct Policy<T> {
     grpc: Grpc<Observed<T>>,
+    breaker: Option<Arc<Breaker>>,
 }
 
 /// What is asked.
@@ -45,6 +46,30 @@ pub enum Answer {
     PermissionDenied(String),
 }
 
+impl Answer {
+    /// The reply to the webhook that was asked about, whose body is `body`.
+    pub fn into_reply(self, callback: &Callback, body: &[u8]) -> Result<Reply, Failure> {
+        match self {
+            Self::Response(response) => Ok(callback.reply(&response, body)?),
+            Self::PermissionDenied(message) => Ok(Reply::Deny(Denial::because(&message))),
+        }
+    }
+}
+
+/// A call without an answer.
+struct Unanswered {
+    seen: Seen,
+    status: Status,
+}
+
+impl Policy<Channel> {
+    /// Asks over a channel, as long as its breaker is closed. A response may have so many bytes.
+    pub fn over(channel: Channel, reply_limit: usize) -> Self {
+        let breaker = Some(channel.breaker());
+        Self { breaker, ..Self::new(channel, reply_limit) }
+    }
+}
+
 impl<T> Policy<T>
 where
     T: GrpcService<tonic::body::Body> + Clone,
@@ -53,64 +78,99 @@ where
     <T::ResponseBody as http_body::Body>::Error: Into<tonic::codegen::StdError>,
     T::Error: Into<tonic::codegen::StdError>,
 {
-    /// Asks through `transport`.
-    pub fn new(transport: T) -> Self {
-        let grpc = Grpc::new(Observed(transport)).max_decoding_message_size(REPLY_LIMIT);
-        Self { grpc }
+    /// Asks through `transport`. A response may have so many bytes.
+    pub fn new(transport: T, reply_limit: usize) -> Self {
+        Self { grpc: Grpc::new(Observed(transport)).max_decoding_message_size(reply_limit), breaker: None }
     }
 
-    /// One unary call. It ends at the question's deadline, which the policy is told as `grpc-timeout`.
+    /// One unary call, which is made once more where the policy cannot have seen it. It ends at the question's deadline,
+    /// which the policy is told as `grpc-timeout`.
     pub async fn ask(&self, question: Question) -> Result<Answer, Failure> {
-        let Question { callback, message, metadata, deadline } = question;
+        let pass = match &self.breaker {
+            Some(breaker) => Some(breaker.enter().map_err(|open| Failure::new(Class::Unavailable, &open))?),
+            None => None,
+        };
+        let called = async {
+            match self.call(&question).await {
+                Err(Unanswered { status, .. }) if not_taken(&status) => self.call(&question).await,
+                result => result,
+            }
+        };
+        let (outcome, result) = match tokio::time::timeout_at(question.deadline, called).await {
+            Ok(Ok(response)) => (Outcome::Answered, Ok(Answer::Response(response))),
+            Ok(Err(unanswered)) => (unanswered.outcome(), unanswered.into_answer()),
+            Err(_) => (Outcome::Unanswered, Err(Failure::because(Class::Deadline, "the budget is spent"))),
+        };
+        if let Some(pass) = pass {
+            pass.settle(outcome);
+        }
+        result
+    }
+
+    async fn call(&self, question: &Question) -> Result<Bytes, Unanswered> {
         let seen = Seen::default();
-        let mut request = Request::new(message);
-        *request.metadata_mut() = metadata;
-        request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+        let mut request = Request::new(question.message.clone());
+        *request.metadata_mut() = question.metadata.clone();
+        request.set_timeout(question.deadline.saturating_duration_since(Instant::now()));
         request.extensions_mut().insert(seen.clone());
 
         let mut grpc = self.grpc.clone();
-        let path = PathAndQuery::from_static(callback.rpc);
-        let call = async {
+        let path = PathAndQuery::from_static(question.callback.rpc);
+        let called = async {
             grpc.ready().await.map_err(Status::from_error)?;
             grpc.unary(request, path, BytesCodec).await
         };
-        match tokio::time::timeout_at(deadline, call).await {
-            Ok(Ok(response)) => Ok(Answer::Response(response.into_inner())),
-            Ok(Err(status)) => answer_of(&seen, &status),
-            Err(_) => Err(Failure::because(Class::Deadline, "the budget is spent")),
-        }
+        called.await.map(tonic::Response::into_inner).map_err(|status| Unanswered { seen, status })
     }
 }
 
-/// Tells a status that the policy gave from one that tonic made of what happened here.
-fn answer_of(seen: &Seen, status: &Status) -> Result<Answer, Failure> {
-    let class = match (seen.status(), status.code()) {
-        (Some(Code::Ok), _) => Class::InvalidReply,
-        (Some(_), Code::PermissionDenied) => return Ok(Answer::PermissionDenied(status.message().to_owned())),
-        (Some(_), Code::Unavailable) => Class::Unavailable,
-        (Some(_), Code::DeadlineExceeded) => Class::Deadline,
-        (Some(_), Code::ResourceExhausted) => Class::Overloaded,
-        (Some(_), Code::Unimplemented) => Class::Unimplemented,
-        (Some(_), _) => Class::Error,
-        (None, _) if caused_by::<tonic::TimeoutExpired>(status) => Class::Deadline,
-        (None, _) if caused_by::<NotGrpc>(status) => Class::Error,
-        // No source: tonic did not like the bytes, or their number.
-        (None, _) if seen.response() && status.source().is_none() => Class::InvalidReply,
-        (None, _) => Class::Unavailable,
-    };
-    Err(match status.source() {
-        Some(cause) => Failure::new(class, cause),
-        None => Failure::because(class, format!("{:?}: {}", status.code(), status.message())),
-    })
+impl Unanswered {
+    /// What it means to the breaker.
+    fn outcome(&self) -> Outcome {
+        match cause::<channel::Error>(&self.status) {
+            _ if self.seen.response() || cause::<NotGrpc>(&self.status).is_some() => Outcome::Answered,
+            Some(channel::Error::NotConnected(_)) => Outcome::Unreached,
+            _ => Outcome::Unanswered,
+        }
+    }
+
+    /// Tells a status that the policy gave from one that tonic made of what happened here.
+    fn into_answer(self) -> Result<Answer, Failure> {
+        let Self { seen, status } = self;
+        let class = match (seen.status(), status.code()) {
+            (Some(Code::Ok), _) => Class::InvalidReply,
+            (Some(_), Code::PermissionDenied) => return Ok(Answer::PermissionDenied(status.message().to_owned())),
+            (Some(_), Code::Unavailable) => Class::Unavailable,
+            (Some(_), Code::DeadlineExceeded) => Class::Deadline,
+            (Some(_), Code::ResourceExhausted) => Class::Overloaded,
+            (Some(_), Code::Unimplemented) => Class::Unimplemented,
+            (Some(_), _) => Class::Error,
+            (None, _) if cause::<tonic::TimeoutExpired>(&status).is_some() => Class::Deadline,
+            (None, _) if cause::<NotGrpc>(&status).is_some() => Class::Error,
+            // No source: tonic did not like the bytes, or their number.
+            (None, _) if seen.response() && status.source().is_none() => Class::InvalidReply,
+            (None, _) => Class::Unavailable,
+        };
+        Err(match status.source() {
+            Some(cause) => Failure::new(class, cause),
+            None => Failure::because(class, format!("{:?}: {}", status.code(), status.message())),
+        })
+    }
 }
 
-fn caused_by<E: std::error::Error + 'static>(status: &Status) -> bool {
+/// Whether the policy cannot have seen the call.
+fn not_taken(status: &Status) -> bool {
+    matches!(cause(status), Some(channel::Error::NotTaken(_)))
+}
+
+/// What lies under a status.
+fn cause<E: std::error::Error + 'static>(status: &Status) -> Option<&E> {
     let mut cause = status.source();
     while let Some(error) = cause {
-        if error.is::<E>() {
-            return true;
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
         cause = error.source();
     }
-    false
+    None
 }

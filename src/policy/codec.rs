@@ -12,14 +12,14 @@ impl Codec for BytesCodec {
     type Encode = Bytes;
     type Decode = Bytes;
     type Encoder = Self;
-    type Decoder = Self;
+    type Decoder = OneMessage;
 
     fn encoder(&mut self) -> Self {
         *self
     }
 
-    fn decoder(&mut self) -> Self {
-        *self
+    fn decoder(&mut self) -> OneMessage {
+        OneMessage::default()
     }
 }
 
@@ -33,11 +33,20 @@ impl Encoder for BytesCodec {
     }
 }
 
-impl Decoder for BytesCodec {
+/// A unary call has one message each way; what a second would say cannot be known.
+#[derive(Debug, Default)]
+pub(super) struct OneMessage {
+    taken: bool,
+}
+
+impl Decoder for OneMessage {
     type Item = Bytes;
     type Error = Status;
 
     fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        if std::mem::replace(&mut self.taken, true) {
+            return Err(Status::internal("more than one message"));
+        }
         Ok(Some(message.copy_to_bytes(message.remaining())))
     }
 }

@@ -1,9 +1,12 @@
-//! The policy service as seen from here: the client, and the built-in one.
+//! The policy service as seen from here: the client, what carries its calls, its health, and the built-in one.
 
 mod builtin;
+pub mod channel;
 mod client;
 mod codec;
+pub mod health;
 mod observe;
 
 pub use builtin::BuiltIn;
+pub use channel::Channel;
 pub use client::{Answer, Policy, Question};

@@ -59,7 +59,7 @@ impl Seen {
 #[derive(Debug, Clone)]
 pub(super) struct Observed<T>(pub(super) T);
 
-impl<T> tower::Service<Request<tonic::body::Body>> for Observed<T>
+impl<T> tonic::codegen::Service<Request<tonic::body::Body>> for Observed<T>
 where
     T: GrpcService<tonic::body::Body>,
     T::Error: Into<StdError>,

@@ -1,0 +1,199 @@
+//! Watches the frames that the peer sends, by their heads alone: hyper tells neither that a connection's SETTINGS have
+//! come, without which nothing is known of the peer, nor that a GOAWAY has, before the next call runs into it.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
+
+/// What is known of the peer of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Peer {
+    /// It has sent nothing yet.
+    Silent,
+    /// It speaks HTTP/2.
+    Ready,
+    /// It takes no new calls: it has sent a GOAWAY.
+    Leaving,
+    /// It sends no more, and why.
+    Gone(String),
+}
+
+/// A stream whose frames are watched.
+#[derive(Debug)]
+pub(super) struct Frames<S> {
+    stream: S,
+    head: [u8; HEAD],
+    filled: usize,
+    payload: usize,
+    /// It takes no more bytes. It is read to its end all the same: there may be answers in it, and a GOAWAY that says
+    /// which calls were not looked at; h2 would drop both.
+    deaf: bool,
+    peer: watch::Sender<Peer>,
+}
+
+/// Length (3), type (1), flags (1), stream (4).
+const HEAD: usize = 9;
+const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+
+impl<S> Frames<S> {
+    pub(super) fn new(stream: S) -> (Self, watch::Receiver<Peer>) {
+        let (peer, known) = watch::channel(Peer::Silent);
+        (Self { stream, head: [0; HEAD], filled: 0, payload: 0, deaf: false, peer }, known)
+    }
+
+    fn read(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let skipped = self.payload.min(bytes.len());
+            self.payload -= skipped;
+            bytes = &bytes[skipped..];
+
+            let taken = (HEAD - self.filled).min(bytes.len());
+            self.head[self.filled..self.filled + taken].copy_from_slice(&bytes[..taken]);
+            self.filled += taken;
+            bytes = &bytes[taken..];
+            if self.filled == HEAD {
+                self.filled = 0;
+                self.frame()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self) -> io::Result<()> {
+        let [high, middle, low, kind, flags, ..] = self.head;
+        self.payload = u32::from_be_bytes([0, high, middle, low]) as usize;
+        if *self.peer.borrow() == Peer::Silent {
+            // A server begins with its SETTINGS (RFC 9113, 3.4), which are no acknowledgement.
+            if kind != SETTINGS || flags & 1 != 0 || self.head[5..] != [0; 4] {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, self.other_language()));
+            }
+            self.peer.send_replace(Peer::Ready);
+        } else if kind == GOAWAY {
+            self.peer.send_replace(Peer::Leaving);
+        }
+        Ok(())
+    }
+
+    fn other_language(&self) -> &'static str {
+        match self.head {
+            [b'H', b'T', b'T', b'P', b'/', ..] => "it speaks HTTP/1, not HTTP/2",
+            // A TLS alert or handshake.
+            [0x15 | 0x16, 3, ..] => "it speaks TLS, and the URL says http://",
+            _ => "it does not speak HTTP/2",
+        }
+    }
+
+    fn ended(&self, error: Option<&io::Error>) {
+        let silent = *self.peer.borrow() == Peer::Silent;
+        let why = match error {
+            Some(error) => error.to_string(),
+            None if silent && self.filled > 0 => self.other_language().to_owned(),
+            None if silent => "it hung up before it said anything".to_owned(),
+            None => "it hung up".to_owned(),
+        };
+        self.peer.send_replace(Peer::Gone(why));
+    }
+}
+
+impl<S> Drop for Frames<S> {
+    fn drop(&mut self) {
+        // hyper may have seen enough before there was a whole head.
+        if *self.peer.borrow() == Peer::Silent {
+            self.ended(None);
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Frames<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let Poll::Ready(result) = polled else { return Poll::Pending };
+        let result = result.and_then(|()| self.read(&buffer.filled()[before..]));
+        match &result {
+            Ok(()) if buffer.filled().len() > before => {}
+            Ok(()) => self.ended(None),
+            Err(error) => self.ended(Some(error)),
+        }
+        Poll::Ready(result)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Frames<S> {
+    fn poll_unless_deaf<T>(
+        &mut self,
+        done: T,
+        poll: impl FnOnce(Pin<&mut S>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if !self.deaf {
+            match poll(Pin::new(&mut self.stream)) {
+                Poll::Ready(Err(_)) => self.deaf = true,
+                polled => return polled,
+            }
+        }
+        Poll::Ready(Ok(done))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Frames<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_unless_deaf(bytes.len(), |stream| stream.poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let bytes = slices.iter().map(|slice| slice.len()).sum();
+        self.poll_unless_deaf(bytes, |stream| stream.poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_unless_deaf((), |stream| stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_unless_deaf((), |stream| stream.poll_shutdown(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Frames, Peer};
+
+    #[test]
+    fn frames_are_found_wherever_the_reads_cut_them() {
+        // SETTINGS with one setting, DATA of two bytes that look like a GOAWAY's type, GOAWAY with its payload.
+        let settings = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64";
+        let data = b"\0\0\x02\0\x01\0\0\0\x01\x07\x07";
+        let goaway = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\x01\0\0\0\0";
+        for size in 1..=43 {
+            let (mut frames, peer) = Frames::new(());
+            let mut feed = |bytes: &[u8]| bytes.chunks(size).for_each(|part| frames.read(part).expect("HTTP/2"));
+            feed(&settings[..8]);
+            assert_eq!(*peer.borrow(), Peer::Silent);
+            feed(&settings[8..]);
+            feed(data);
+            assert_eq!(*peer.borrow(), Peer::Ready);
+            feed(goaway);
+            assert_eq!(*peer.borrow(), Peer::Leaving);
+        }
+    }
+
+    #[test]
+    fn what_is_not_http_2_is_an_error() {
+        let acknowledgement = b"\0\0\0\x04\x01\0\0\0\0";
+        for bytes in [b"HTTP/1.1 400 Bad Request" as &[u8], b"SSH-2.0-OpenSSH", acknowledgement] {
+            assert!(Frames::new(()).0.read(bytes).is_err());
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Keeps the pool connected: one task for the name, one for each address that it leads to.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tracing::{debug, info, warn};
+
+use super::Resolve;
+use super::breaker::Breaker;
+use super::dial::Dial;
+use super::pool::Pool;
+use crate::config;
+
+/// What the tasks work with.
+#[derive(Clone)]
+pub(super) struct Keeper {
+    pub(super) pool: Arc<Pool>,
+    pub(super) breaker: Arc<Breaker>,
+    pub(super) dial: Arc<Dial>,
+    pub(super) resolve: Resolve,
+    pub(super) settings: config::Channel,
+}
+
+/// The pause after a first failed attempt.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+
+/// The longest pause before an address is tried or the name looked up again, while another address carries the calls.
+const PAUSE_CALM: Duration = Duration::from_secs(5);
+
+impl Keeper {
+    /// Looks the name up: at first, when a connection is lost, and from time to time while something is not connected.
+    pub(super) async fn run(self) {
+        let mut members = JoinSet::new();
+        let mut last_failure = None;
+        loop {
+            let (asked, ..) = self.pool.name();
+            match self.look_up().await {
+                Ok(addresses) => {
+                    last_failure = None;
+                    for address in self.pool.resolved(asked, &addresses) {
+                        debug!(%address, "the policy has an address");
+                        members.spawn(self.clone().member(address));
+                    }
+                }
+                Err(why) => {
+                    if last_failure.as_ref() != Some(&why) {
+                        warn!(why, "the policy's name leads nowhere");
+                        last_failure = Some(why.clone());
+                    }
+                    self.pool.unresolved(asked, why);
+                }
+            }
+            // Those whose address has gone.
+            while members.try_join_next().is_some() {}
+            self.until_to_be_looked_up().await;
+        }
+    }
+
+    async fn look_up(&self) -> Result<Vec<SocketAddr>, String> {
+        let limit = self.settings.connect_timeout;
+        match timeout(limit, (self.resolve)()).await {
+            Ok(Ok(addresses)) if addresses.is_empty() => Err("the name has no address".to_owned()),
+            Ok(Ok(addresses)) => Ok(addresses),
+            Ok(Err(error)) => Err(format!("the name cannot be looked up: {error}")),
+            Err(_) => Err(format!("the name cannot be looked up within {limit:?}")),
+        }
+    }
+
+    async fn until_to_be_looked_up(&self) {
+        let looked_up = Instant::now();
+        let mut changes = self.pool.changes();
+        loop {
+            let (_, at_once, sometime) = self.pool.name();
+            if at_once {
+                return;
+            }
+            let pause = if self.pool.any_ready() { PAUSE_CALM } else { self.settings.reconnect_max };
+            tokio::select! {
+                () = tokio::time::sleep_until(looked_up + pause), if sometime => return,
+                _ = changes.changed() => {}
+            }
+        }
+    }
+
+    /// Keeps one address connected, until the name no longer leads there.
+    async fn member(self, address: SocketAddr) {
+        let mut pause = PAUSE_MIN;
+        let mut useless = false;
+        let mut last_failure = None;
+        loop {
+            let why = match self.dial.connect(address).await {
+                Ok(line) => {
+                    let load = self.pool.ready(address, line.calls);
+                    self.breaker.connected();
+                    info!(%address, "connected to the policy");
+                    last_failure = None;
+                    let since = Instant::now();
+                    let why = line.connection.ended().await;
+                    info!(%address, why, "disconnected from the policy");
+                    // One that ends before it was of use is as good as none, the second time in a row.
+                    let useful =
+                        load.answered.load(Ordering::Relaxed) || since.elapsed() >= self.settings.reconnect_max;
+                    if useful {
+                        pause = PAUSE_MIN;
+                    }
+                    if useful || !useless {
+                        useless = !useful;
+                        self.pool.lost(address, &load);
+                        if self.pool.keeps(address) {
+                            continue;
+                        }
+                        return;
+                    }
+                    why
+                }
+                Err(error) => error.to_string(),
+            };
+            if last_failure.as_ref() != Some(&why) {
+                warn!(%address, why, "cannot connect to the policy");
+                last_failure = Some(why.clone());
+            }
+            self.pool.failed(address, why);
+            if !self.pool.keeps(address) {
+                return;
+            }
+            self.pause(&mut pause).await;
+            if !self.pool.keeps(address) {
+                return;
+            }
+        }
+    }
+
+    /// Waits a while, and longer the next time. While another address carries the calls there is no hurry.
+    async fn pause(&self, next: &mut Duration) {
+        let begun = Instant::now();
+        // Between half and all of it, so that many clients do not come back at once.
+        let jitter = 0.5 + fastrand::f64() / 2.0;
+        let mut changes = self.pool.changes();
+        loop {
+            let longest = if self.pool.any_ready() { PAUSE_CALM } else { self.settings.reconnect_max };
+            let pause = (*next).min(longest);
+            tokio::select! {
+                () = tokio::time::sleep_until(begun + pause.mul_f64(jitter)) => {
+                    *next = pause * 2;
+                    return;
+                }
+                _ = changes.changed() => {}
+            }
+        }
+    }
+}

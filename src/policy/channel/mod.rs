@@ -1,0 +1,223 @@
+//! What carries calls to the policy service: connections to every address of its name, kept up in the background.
+//!
+//! A call goes to the connection with the fewest calls. Without one it fails at once, except where the first attempt, at
+//! start or just after a connection was lost, is still under way: that it waits for, so that a policy that is there (it
+//! restarts behind a listening socket, or says GOAWAY) loses no call.
+
+mod breaker;
+mod dial;
+mod frames;
+mod keeper;
+mod pool;
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use http::uri::{Authority, Scheme};
+use http::{HeaderValue, Request, Response, Uri, header};
+use hyper::body::Incoming;
+use serde::Serialize;
+use tokio::task::AbortHandle;
+use tokio_rustls::rustls::RootCertStore;
+use tonic::body::Body;
+
+pub(super) use breaker::Outcome;
+pub use breaker::{Breaker, State as BreakerState};
+pub use pool::Address;
+
+use crate::config;
+use dial::Dial;
+use keeper::Keeper;
+use pool::Pool;
+
+/// A transport for [`Policy`](super::Policy). Clones are one and the same.
+#[derive(Clone)]
+pub struct Channel {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    scheme: Scheme,
+    authority: Authority,
+    pool: Arc<Pool>,
+    breaker: Arc<Breaker>,
+    keeper: AbortHandle,
+}
+
+/// Finds the addresses of the policy service.
+pub type Resolve = Arc<dyn Fn() -> Resolving + Send + Sync>;
+
+/// Addresses, once they are found.
+pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+
+/// How a channel stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// Every address that is called, or tried.
+    pub addresses: Vec<Address>,
+    /// Why the name could not be looked up the last time.
+    pub name: Option<String>,
+    /// Whether the policy is asked.
+    pub breaker: BreakerState,
+}
+
+/// Why a call has no response.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No address is connected. The call was not sent.
+    #[error("not connected: {0}")]
+    NotConnected(String),
+    /// A connection ended before it took the call, or the policy refused it unseen.
+    #[error("the call was not taken")]
+    NotTaken(#[source] hyper::Error),
+    /// The connection or the stream broke under the call. The policy may have seen it.
+    #[error("the call was cut off")]
+    CutOff(#[source] hyper::Error),
+}
+
+/// How many connections a call is offered to, when they end just as they get it.
+const OFFERS: usize = 3;
+
+const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("hookgate/", env!("CARGO_PKG_VERSION")));
+
+impl Channel {
+    /// Begins to connect to the policy service at a URL, in the background. TLS uses the roots that the system trusts.
+    pub fn connect(url: Uri, settings: &config::Channel) -> Self {
+        let roots = if is_tls(&url) { dial::system_roots() } else { RootCertStore::empty() };
+        Self::connect_with(url.clone(), settings, system_resolver(&url), roots)
+    }
+
+    /// Like [`connect`](Self::connect), with other means to find addresses, and other roots to trust.
+    pub fn connect_with(url: Uri, settings: &config::Channel, resolve: Resolve, roots: RootCertStore) -> Self {
+        let tls = is_tls(&url).then(|| (host(&url), roots));
+        let dial = Dial::new(settings.clone(), tls);
+        let authority = url.authority().cloned().unwrap_or_else(|| Authority::from_static("policy"));
+        let scheme = if is_tls(&url) { Scheme::HTTPS } else { Scheme::HTTP };
+        let pool = Arc::new(Pool::new());
+        let breaker = Arc::new(Breaker::new(settings.breaker_failures, settings.breaker_open));
+        let (settings, dial) = (settings.clone(), Arc::new(dial));
+        let keeper = Keeper { pool: pool.clone(), breaker: breaker.clone(), dial, resolve, settings };
+        let keeper = tokio::spawn(keeper.run()).abort_handle();
+        Self { shared: Arc::new(Shared { scheme, authority, pool, breaker, keeper }) }
+    }
+
+    /// How it stands now.
+    pub fn status(&self) -> Status {
+        let (addresses, name) = self.shared.pool.status();
+        Status { addresses, name, breaker: self.shared.breaker.state() }
+    }
+
+    /// Ends when the state of a connection has changed since the call.
+    pub fn changed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut changes = self.shared.pool.changes();
+        async move { drop(changes.changed().await) }
+    }
+
+    pub(super) fn breaker(&self) -> Arc<Breaker> {
+        self.shared.breaker.clone()
+    }
+}
+
+impl Shared {
+    async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, Error> {
+        let mut offers = OFFERS;
+        loop {
+            let mut carrier = self.pool.carrier().await.map_err(Error::NotConnected)?;
+            let mut failed = match carrier.calls.try_send_request(request).await {
+                Ok(response) => {
+                    carrier.load.answered.store(true, Ordering::Relaxed);
+                    return Ok(response);
+                }
+                Err(failed) => failed,
+            };
+            offers -= 1;
+            match failed.take_message() {
+                // It never left. The connection takes no calls; the next one may.
+                Some(unsent) => {
+                    self.pool.lost(carrier.address, &carrier.load);
+                    if offers == 0 {
+                        return Err(Error::NotTaken(failed.into_error()));
+                    }
+                    request = unsent;
+                }
+                None => return Err(Error::from(failed.into_error())),
+            }
+        }
+    }
+}
+
+impl From<hyper::Error> for Error {
+    fn from(error: hyper::Error) -> Self {
+        if not_taken(&error) { Self::NotTaken(error) } else { Self::CutOff(error) }
+    }
+}
+
+/// Whether a call that failed so cannot have been seen by the policy (RFC 9113, 8.7). Anything else may have been.
+fn not_taken(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    match cause {
+        // Of all that wait, h2 gives this error to those alone that the GOAWAY says were not looked at.
+        Some(h2) if h2.is_remote() && h2.is_go_away() => true,
+        Some(h2) if h2.is_remote() && h2.is_reset() => h2.reason() == Some(h2::Reason::REFUSED_STREAM),
+        // It waited for a free stream when the connection ended: hyper drops it so, before it sends any of the body.
+        // Nothing else here is, in hyper's eyes, a user's error.
+        _ => error.is_user(),
+    }
+}
+
+impl tonic::codegen::Service<Request<Body>> for Channel {
+    type Response = Response<Incoming>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let shared = self.shared.clone();
+        let mut parts = std::mem::take(request.uri_mut()).into_parts();
+        parts.scheme = Some(shared.scheme.clone());
+        parts.authority = Some(shared.authority.clone());
+        // Never an error, as tonic gives every call a path.
+        *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+        request.headers_mut().insert(header::USER_AGENT, USER_AGENT);
+        Box::pin(async move { shared.send(request).await })
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel").field("authority", &self.shared.authority).finish_non_exhaustive()
+    }
+}
+
+fn is_tls(url: &Uri) -> bool {
+    url.scheme() == Some(&Scheme::HTTPS)
+}
+
+/// A URL's host; of an IPv6 address without its brackets.
+fn host(url: &Uri) -> &str {
+    url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+}
+
+fn system_resolver(url: &Uri) -> Resolve {
+    let host = host(url).to_owned();
+    let port = url.port_u16().unwrap_or(if is_tls(url) { 443 } else { 80 });
+    Arc::new(move || {
+        let host = host.clone();
+        Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+    })
+}

@@ -1,0 +1,100 @@
+//! A policy that does not answer is not asked for a while.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use hookgate::config;
+use hookgate::error::Class;
+use hookgate::policy::Channel;
+use hookgate::policy::channel::BreakerState;
+use http_body_util::BodyExt;
+
+use crate::server::{ANY, Server, allow, ask_within, asked, failed, hang, nobody, ready, settings, until};
+
+const OPEN_FOR: Duration = Duration::from_millis(500);
+
+fn breaking(address: std::net::SocketAddr, open: Duration) -> Channel {
+    let settings = config::Channel { breaker_failures: 3, breaker_open: open, ..settings() };
+    Channel::connect(format!("http://{address}").parse().unwrap(), &settings)
+}
+
+#[tokio::test]
+async fn calls_without_an_answer_open_it_and_one_call_tries() {
+    let answers = Arc::new(AtomicBool::new(false));
+    let answered = answers.clone();
+    let server =
+        Server::at(ANY, move |call| if answered.load(Ordering::SeqCst) { allow(call) } else { hang(call) }).await;
+    let channel = breaking(server.address, OPEN_FOR);
+    until(&channel, |status| ready(status) == 1).await;
+    let state = || channel.status().breaker;
+    // Whether it opens for the first time, or again after a try.
+    for tries in [3, 1] {
+        let began = Instant::now();
+        for _ in 0..tries {
+            let failure = ask_within(&channel, Duration::from_millis(5)).await.unwrap_err();
+            assert_eq!(failure.class, Class::Deadline);
+        }
+        let seen = server.calls();
+        let failure = ask_within(&channel, Duration::from_millis(5)).await.unwrap_err();
+        // Unless this machine has slept over it.
+        if began.elapsed() < OPEN_FOR {
+            assert!(failure.cause().contains("the breaker is open"), "{failure}");
+            assert_eq!(server.calls(), seen, "nobody is asked while it is open");
+        }
+        while state() == BreakerState::Open {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(state(), BreakerState::HalfOpen);
+    }
+    answers.store(true, Ordering::SeqCst);
+    asked(&channel).await;
+    assert_eq!(state(), BreakerState::Closed);
+}
+
+#[tokio::test]
+async fn statuses_are_answers() {
+    let policy = Server::at(ANY, |_| {
+        Box::pin(async {
+            let response = http::Response::builder().header("content-type", "application/grpc");
+            response.header("grpc-status", "14").body(http_body_util::Empty::new().boxed()).unwrap()
+        })
+    })
+    .await;
+    let channel = breaking(policy.address, Duration::from_secs(3600));
+    for _ in 0..10 {
+        failed(&channel, Class::Unavailable).await;
+    }
+    assert_eq!((policy.calls(), channel.status().breaker), (10, BreakerState::Closed));
+}
+
+#[tokio::test]
+async fn a_policy_that_was_not_there_is_asked_as_soon_as_it_is() {
+    let address = nobody().await;
+    let channel = breaking(address, Duration::from_secs(3600));
+    for _ in 0..3 {
+        let cause = failed(&channel, Class::Unavailable).await;
+        assert!(cause.contains("not connected"), "{cause}");
+    }
+    assert_eq!(channel.status().breaker, BreakerState::Open);
+    assert!(failed(&channel, Class::Unavailable).await.contains("the breaker is open"));
+    let _server = Server::at(address, allow).await;
+    until(&channel, |status| ready(status) == 1).await;
+    while channel.status().breaker != BreakerState::Closed {
+        tokio::task::yield_now().await;
+    }
+    asked(&channel).await;
+}
+
+#[tokio::test]
+async fn callers_that_go_away_are_no_failures() {
+    let server = Server::at(ANY, hang).await;
+    let channel = breaking(server.address, Duration::from_secs(3600));
+    for calls in 1..=10 {
+        tokio::select! {
+            _ = ask_within(&channel, Duration::from_secs(60)) => panic!("it hangs"),
+            () = async { while server.calls() < calls { tokio::task::yield_now().await } } => {}
+        }
+    }
+    assert_eq!(channel.status().breaker, BreakerState::Closed);
+}

@@ -1,0 +1,12 @@
+//! What carries calls to the policy service, with real sockets: which calls it loses, and which it does not.
+
+#![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
+mod addresses;
+mod breaker;
+mod connection;
+mod goaway;
+mod health;
+mod retry;
+mod server;
+mod tls;
