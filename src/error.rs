@@ -3,17 +3,6 @@
 use crate::verdict::InvalidReply;
 use crate::wire::Malformed;
 
-/// Why a webhook has no verdict of the policy.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The request is not a webhook that OpenIM would send.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The policy service gave no usable verdict.
-    #[error(transparent)]
-    Failed(#[from] Failure),
-}
-
 /// A request that OpenIM would not send. The text is for both: it names what was wrong and repeats no content.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {

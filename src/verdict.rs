@@ -2,46 +2,66 @@
 //!
 //! OpenIM ignores the HTTP status and reads five fields and the changes. Allow is `nextCode` 0, deny is `nextCode` 1;
 //! `actionCode` is always 0, because OpenIM 3.5 denies on any other and later servers allow on it. An empty or unreadable
-//! body would deny too, but with an error that shows the API client our URL. (OpenIM main, pkg/callbackstruct/common.go
-//! and pkg/common/webhook/http_client.go.)
+//! body would deny too, but with an error about JSON in place of our sentence. (OpenIM main,
+//! pkg/callbackstruct/common.go and pkg/common/webhook/http_client.go.)
 
 use bytes::Bytes;
+use prost::Message as _;
+use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
 
 use crate::callback::Callback;
-use crate::wire::{self, Broken, Garbled, Record, RequestFields, Value};
-
-/// The code of a denial that has none which OpenIM hands on as it is.
-pub const DEFAULT_CODE: i32 = 5000;
+use crate::proto;
+use crate::wire::{self, Broken, Garbled, Record, RequestFields};
 
 /// The lowest code that every OpenIM server hands on as it is (openimsdk/tools, mw/grpc/server/error.go).
-const LOWEST_CODE: i32 = 100;
+pub const LOWEST_CODE: i32 = 100;
+
+/// The verdict on a webhook, ready to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// Go on.
+    Allow {
+        /// The JSON names of what is changed.
+        changes: Vec<&'static str>,
+        /// What OpenIM reads.
+        body: Bytes,
+    },
+    /// Stop.
+    Deny(Denial),
+}
 
 /// A no, as the API client gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denial {
-    code: i32,
+    code: Option<i32>,
     message: String,
     detail: String,
 }
 
 impl Denial {
-    /// A denial; what OpenIM would misread is replaced: a code below 100, an empty message, an empty detail.
+    /// A denial with the policy's own words. What OpenIM would misread is left to be replaced: a code below 100, an empty
+    /// message, an empty detail.
     pub fn new(code: i32, message: &str, detail: &str) -> Self {
         let or = |text: &str, default: &str| if text.is_empty() { default.to_owned() } else { text.to_owned() };
         let message = or(message, "denied by policy");
-        Self { code: if code < LOWEST_CODE { DEFAULT_CODE } else { code }, detail: or(detail, &message), message }
+        Self { code: (code >= LOWEST_CODE).then_some(code), detail: or(detail, &message), message }
     }
 
-    /// The error code that the API client gets, 100 or more.
-    pub fn code(&self) -> i32 {
-        self.code
+    /// A denial without a code of its own.
+    pub fn because(message: &str) -> Self {
+        Self::new(0, message, "")
     }
 
-    /// The reply.
-    pub fn body(&self) -> Bytes {
+    /// The error code that the API client gets, `default` where the denial has none.
+    pub fn code(&self, default: i32) -> i32 {
+        self.code.unwrap_or(default)
+    }
+
+    /// What OpenIM reads; `default` is the code of a denial that has none.
+    pub fn body(&self, default: i32) -> Bytes {
         let mut out = Vec::with_capacity(96 + self.message.len() + self.detail.len());
         out.extend_from_slice(b"{\"actionCode\":0,\"errCode\":");
-        out.extend_from_slice(self.code.to_string().as_bytes());
+        out.extend_from_slice(self.code(default).to_string().as_bytes());
         out.extend_from_slice(b",\"errMsg\":");
         wire::write_text(&self.message, &mut out);
         out.extend_from_slice(b",\"errDlt\":");
@@ -51,29 +71,13 @@ impl Denial {
     }
 }
 
-/// What the policy decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// Go on.
-    Allow,
-    /// Go on, with these fields changed.
-    Changed(Vec<&'static str>),
-    /// Stop.
-    Deny(Denial),
-}
-
-/// A verdict and the body that says it.
-#[derive(Debug)]
-pub struct Reply {
-    /// What was decided.
-    pub verdict: Verdict,
-    /// What OpenIM reads.
-    pub body: Bytes,
-}
-
-impl From<Denial> for Reply {
-    fn from(denial: Denial) -> Self {
-        Self { body: denial.body(), verdict: Verdict::Deny(denial) }
+impl Reply {
+    /// What OpenIM reads; `default` is the code of a denial that has none.
+    pub fn body(&self, default: i32) -> Bytes {
+        match self {
+            Self::Allow { body, .. } => body.clone(),
+            Self::Deny(denial) => denial.body(default),
+        }
     }
 }
 
@@ -89,23 +93,33 @@ pub enum InvalidReply {
 }
 
 impl Callback {
-    /// The reply to `body`, which has been transcoded before, for the policy's response. Without one (a failure whose
-    /// rule is allow) it allows and changes nothing.
-    pub fn reply(&self, response: Option<&[u8]>, body: &[u8]) -> Result<Reply, InvalidReply> {
-        let response = Record::decode(self.response, response.unwrap_or_default())?;
-        if let Some(Value::Record(denial)) = response.values.first().and_then(Option::as_ref) {
-            return Ok(denial_of(denial).into());
+    /// The reply to `body`, which has been transcoded before, for the policy's encoded response.
+    pub fn reply(&self, response: &[u8], body: &[u8]) -> Result<Reply, InvalidReply> {
+        // Before all else: a denial stays one, whatever is wrong with it or stands beside it.
+        if let Some(denial) = denial_in(response) {
+            return Ok(Reply::Deny(denial));
         }
+        let response = Record::decode(self.response, response)?;
+        if response.present().next().is_none() {
+            return Ok(self.unchanged(body));
+        }
+        let request = RequestFields::read(self.request, body);
+        response.check(&request)?;
+        Ok(self.allow(&response, &request))
+    }
+
+    /// The reply to `body` that allows and changes nothing.
+    pub fn unchanged(&self, body: &[u8]) -> Reply {
+        // Few callbacks echo; the others need no second look at the body.
+        let body = if wire::echoes(self.response) { body } else { b"{}" };
+        self.allow(&Record::empty(self.response), &RequestFields::read(self.request, body))
+    }
+
+    fn allow(&self, response: &Record<'_>, request: &RequestFields<'_>) -> Reply {
         let mut out = b"{\"actionCode\":0,\"errCode\":0,\"errMsg\":\"\",\"errDlt\":\"\",\"nextCode\":0".to_vec();
-        let changes: Vec<_> = response.present().map(|(field, _)| field.json).collect();
-        if !changes.is_empty() || wire::echoes(self.response) {
-            let request = RequestFields::read(self.request, body);
-            response.check(&request)?;
-            self.write_changes(&response, &request, &mut out);
-        }
+        self.write_changes(response, request, &mut out);
         out.push(b'}');
-        let verdict = if changes.is_empty() { Verdict::Allow } else { Verdict::Changed(changes) };
-        Ok(Reply { verdict, body: out.into() })
+        Reply::Allow { changes: response.present().map(|(field, _)| field.json).collect(), body: out.into() }
     }
 
     /// Appends the changes, and the request's own values where OpenIM would overwrite them with nothing.
@@ -132,15 +146,21 @@ impl Callback {
     }
 }
 
-/// Reads the contract's `Denial`: code 1, message 2, detail 3.
-fn denial_of(denial: &Record<'_>) -> Denial {
-    let text = |number| match denial.get(number) {
-        Some(Value::Text(text)) => *text,
-        _ => "",
-    };
-    let code = match denial.get(1) {
-        Some(Value::Int(code)) => i32::try_from(*code).unwrap_or_default(),
-        _ => 0,
-    };
-    Denial::new(code, text(2), text(3))
+/// The denial of an encoded response, which is field 1 of each (`build.rs` sees to it). What cannot be read of it is left
+/// to be replaced.
+fn denial_in(mut response: &[u8]) -> Option<Denial> {
+    let mut denial = None;
+    while let Ok((number, wire_type)) = decode_key(&mut response) {
+        let before = response;
+        if skip_field(wire_type, number, &mut response, DecodeContext::default()).is_err() {
+            break;
+        }
+        if (number, wire_type) == (1, WireType::LengthDelimited) {
+            let field = &before[..before.len() - response.len()];
+            let read = denial.get_or_insert_with(proto::Denial::default);
+            // What comes twice is merged, as protobuf says; what is odd leaves what was there.
+            let _ = read.merge_length_delimited(field);
+        }
+    }
+    denial.map(|denial| Denial::new(denial.code, &denial.message, &denial.detail))
 }

@@ -1,6 +1,5 @@
 //! Whether a change may leave: its own rules, and those that look at the request it belongs to.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde_json::value::RawValue;
@@ -19,7 +18,7 @@ pub struct Broken {
 #[derive(Debug)]
 pub struct RequestFields<'a> {
     message: &'static Message,
-    raw: HashMap<Cow<'a, str>, &'a RawValue>,
+    raw: HashMap<String, &'a RawValue>,
 }
 
 impl<'a> RequestFields<'a> {

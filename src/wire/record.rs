@@ -7,6 +7,9 @@ use prost::encoding::{WireType, decode_key, decode_varint};
 
 use super::{Field, Kind, Label, Message};
 
+/// The most entries of a list. Empty ones take two bytes each on the wire and a hundred here.
+const MOST_ENTRIES: usize = 100_000;
+
 /// Bytes that are not the message they should be.
 #[derive(Debug, thiserror::Error)]
 pub enum Garbled {
@@ -37,6 +40,14 @@ pub enum Garbled {
         /// The JSON name of the field.
         field: &'static str,
     },
+    /// A list of more entries than anybody means.
+    #[error("{message}.{field} has more than {MOST_ENTRIES} entries")]
+    TooMany {
+        /// The message.
+        message: &'static str,
+        /// The JSON name of the field.
+        field: &'static str,
+    },
     /// The bytes end in the middle of a field.
     #[error("{message} ends within a field")]
     CutShort {
@@ -52,8 +63,6 @@ pub struct Record<'a> {
     pub message: &'static Message,
     /// A value for each of the message's fields, if it is there.
     pub values: Vec<Option<Value<'a>>>,
-    /// What the JSON carried beyond the fields: path to raw JSON.
-    pub unknown: BTreeMap<&'a str, &'a str>,
 }
 
 /// The value of a field.
@@ -83,17 +92,12 @@ impl<'a> Record<'a> {
 
     /// A message without any field.
     pub fn empty(message: &'static Message) -> Self {
-        Self { message, values: vec![None; message.fields.len()], unknown: BTreeMap::new() }
+        Self { message, values: vec![None; message.fields.len()] }
     }
 
     /// The fields that are there.
     pub fn present(&self) -> impl Iterator<Item = (&'static Field, &Value<'a>)> {
         self.message.fields.iter().zip(&self.values).filter_map(|(field, value)| Some((field, value.as_ref()?)))
-    }
-
-    /// The value of a field, by its number.
-    pub fn get(&self, number: u32) -> Option<&Value<'a>> {
-        self.present().find(|(field, _)| field.number == number).map(|(_, value)| value)
     }
 
     /// Reads `bytes` into the fields of one flattened group, or into those of none.
@@ -114,10 +118,8 @@ impl<'a> Record<'a> {
             } else if let (None, true, WireType::LengthDelimited) =
                 (group, message.unknown_fields == Some(number), wire_type)
             {
-                let entry = split(&mut bytes).ok_or_else(cut_short)?;
-                let (key, value) = map_entry(entry, message, "unknown_fields")?;
-                let value = value.map(|(_, mut rest)| text(&mut rest, message, "unknown_fields")).transpose()?;
-                self.unknown.insert(key, value.unwrap_or_default());
+                // What the contract does not know belongs in no log, and nothing else reads a request here.
+                split(&mut bytes).ok_or_else(cut_short)?;
             } else {
                 return Err(Garbled::UnknownField { message: message.name, number });
             }
@@ -138,6 +140,9 @@ impl<'a> Record<'a> {
             },
             Label::Repeated => {
                 let Value::List(list) = slot.get_or_insert_with(|| Value::List(Vec::new())) else { return Ok(()) };
+                if list.len() >= MOST_ENTRIES {
+                    return Err(Garbled::TooMany { message: message.name, field: field.json });
+                }
                 let number = !matches!(field.kind, Kind::String | Kind::Message(_) | Kind::Bare(_));
                 if number && wire_type == WireType::LengthDelimited {
                     let mut packed = split(bytes).ok_or(Garbled::CutShort { message: message.name })?;

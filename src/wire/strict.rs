@@ -15,7 +15,12 @@ pub(super) const TWICE: &str = "a field that the contract does not know appears 
 pub(super) fn check(raw: &str) -> Result<(), String> {
     let mut json = serde_json::Deserializer::from_str(raw);
     // The position is one within this value; whoever asks knows where that stands.
-    Strict.deserialize(&mut json).map(drop).map_err(|error| reason(&error))
+    Strict.deserialize(&mut json).map(drop).map_err(|error| match reason(&error) {
+        deep if deep.starts_with("recursion") => {
+            "a field that the contract does not know is nested too deep".to_owned()
+        }
+        other => other,
+    })
 }
 
 /// Refuses a key that ends early for a parser written in C.
