@@ -35,10 +35,11 @@ impl Messages<'_> {
     /// Refuses what a message, and those that it holds, cannot have when they travel this way.
     fn check(&self, message: &Message, way: Way, top: bool) -> Result<(), String> {
         let name = &message.name;
-        if message.unknown_fields.is_some() && !(top && way == Way::Request) {
+        let (is_request, is_response) = (top && way == Way::Request, top && way == Way::Response);
+        if message.unknown_fields.is_some() && !is_request {
             return Err(format!("{name} has unknown_fields but is not an rpc's request"));
         }
-        if !(message.echo_only.is_empty() || top && way == Way::Response) {
+        if !message.echo_only.is_empty() && !is_response {
             return Err(format!("{name} has echo_only but is not an rpc's response"));
         }
         if let (Way::Response, Some(group)) = (way, message.groups.first()) {
@@ -73,17 +74,18 @@ fn check_request_field(field: &Field) -> Result<(), String> {
 
 fn check_change(field: &Field, top: bool) -> Result<(), String> {
     let Field { name, kind, rules, .. } = field;
-    let text = field.is_single() && *kind == Kind::String;
+    let is_text = field.is_single() && *kind == Kind::String;
+    let is_number = field.is_single() && *kind == Kind::Int32;
     if !field.aliases.is_empty() || *kind == Kind::CodePoint {
         return Err(format!("{name} is read like a request's field but stands in a response"));
     }
-    if rules.non_empty && !text && !matches!(kind, Kind::Bare(_)) {
+    if rules.non_empty && !is_text && !matches!(kind, Kind::Bare(_)) {
         return Err(format!("{name} cannot be non_empty: only a text, or a wrapped list or map, can"));
     }
-    if rules.json_object && !text {
+    if rules.json_object && !is_text {
         return Err(format!("{name} cannot be a json_object: only a text can"));
     }
-    if !(rules.one_of.is_empty() || field.is_single() && *kind == Kind::Int32) {
+    if !rules.one_of.is_empty() && !is_number {
         return Err(format!("{name} cannot be one_of: only an int32 can"));
     }
     if !top && (rules.echo || rules.only_if_sent || rules.conditions().next().is_some()) {
@@ -114,7 +116,8 @@ fn check_response(response: &Message, callback: &Callback) -> Result<(), String>
     let Some((_, changes)) = response.fields.split_first().filter(|(first, _)| is_denial(first)) else {
         return Err(format!("{name} does not begin with a plain Denial denial = 1"));
     };
-    if !(callback.before || changes.is_empty() && response.echo_only.is_empty()) {
+    let offers = !changes.is_empty() || !response.echo_only.is_empty();
+    if offers && !callback.before {
         return Err(format!("{name} has more than a denial, but only a Before callback takes changes"));
     }
     if let Some(field) = changes.iter().find(|field| field.label == Label::Plain) {

@@ -12,12 +12,12 @@ pub fn table(contract: &Contract) -> String {
     }
     out += &format!(
         "/// The rpc that takes unknown commands.\npub(crate) static FALLBACK: Callback = {};\n",
-        Row(&contract.fallback)
+        Row((contract.callbacks.len(), &contract.fallback))
     );
     out += "/// Every callback, in the order of the contract.\n";
     out += &format!("pub(crate) static CALLBACKS: [Callback; {}] = [\n", contract.callbacks.len());
-    for callback in &contract.callbacks {
-        out += &format!("    {},\n", Row(callback));
+    for row in contract.callbacks.iter().enumerate() {
+        out += &format!("    {},\n", Row(row));
     }
     out += "];\n";
 
@@ -35,15 +35,16 @@ pub fn table(contract: &Contract) -> String {
 /// A part of the contract, shown as the Rust expression of its row.
 struct Row<T>(T);
 
-impl Display for Row<&Callback> {
+impl Display for Row<(usize, &Callback)> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (place, callback) = self.0;
         let Callback { command, older_commands, config_key, older_config_keys, before, rpc, request, response } =
-            self.0;
+            callback;
         let timing = if *before { "Before" } else { "After" };
         let (request, response) = (constant(request), constant(response));
         write!(
             f,
-            "Callback {{ command: {command:?}, older_commands: &{older_commands:?}, config_key: {config_key:?}, \
+            "Callback {{ place: {place}, command: {command:?}, older_commands: &{older_commands:?}, config_key: {config_key:?}, \
              older_config_keys: &{older_config_keys:?}, timing: Timing::{timing}, rpc: {rpc:?}, \
              request: &{request}, response: &{response} }}"
         )

@@ -6,6 +6,8 @@ use crate::wire::Message;
 /// One kind of webhook, and the rpc that answers it.
 #[derive(Debug)]
 pub struct Callback {
+    /// Its place in the table; the fallback's is behind the last.
+    pub place: usize,
     /// The command: the last segment of the webhook's URL. Empty for the fallback.
     pub command: &'static str,
     /// The same event's commands on older OpenIM servers.
@@ -40,6 +42,11 @@ impl Timing {
             Self::Before => "before",
             Self::After => "after",
         }
+    }
+
+    /// The timing of a command that is not in the table, by its name.
+    pub fn of_unknown(command: &str) -> Self {
+        if command.starts_with("callbackAfter") { Self::After } else { Self::Before }
     }
 }
 

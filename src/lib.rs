@@ -7,18 +7,23 @@
 //! - [`wire`]: a callback's JSON to protobuf and back, by its rows of fields.
 //! - [`policy`]: the policy service as seen from here, and the built-in one.
 //! - [`verdict`]: from what the policy said to what OpenIM reads.
+//! - [`events`]: After events: answered soon, delivered all the same.
 //! - [`openim`]: the other end: what OpenIM makes of a reply.
 //!
-//! And around it: [`cli`], [`config`], [`error`], [`proto`] (generated from `proto/`), [`telemetry`].
+//! And around it: [`admin`], [`cli`], [`config`], [`error`], [`proto`] (generated from `proto/`), [`status`],
+//! [`telemetry`].
 
+pub mod admin;
 pub mod callback;
 pub mod cli;
 pub mod config;
 pub mod error;
+pub mod events;
 pub mod openim;
 pub mod policy;
 pub mod proto;
 pub mod server;
+pub mod status;
 pub mod telemetry;
 pub mod verdict;
 pub mod wire;

@@ -6,6 +6,14 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+/// Says where a panic was, and not what it says: that can quote a webhook's content.
+pub fn panic_hook() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "panic");
+    }));
+}
+
 /// Writes log lines to standard error, in colour where a person looks and has not set `NO_COLOR`.
 pub fn init(filter: Targets) {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

@@ -1,50 +1,101 @@
 //! `hookgate serve`: the main job.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Endpoint, Uri};
-use tracing::info;
+use tonic::transport::Uri;
+use tracing::{info, warn};
 
+use crate::admin::{self, Admin};
 use crate::callback::Callback;
-use crate::config;
-use crate::policy::{BuiltIn, Policy};
-use crate::{server, telemetry};
+use crate::cli::Error;
+use crate::config::{Config, Options, PolicyService};
+use crate::policy::{BuiltIn, Channel, Policy, health};
+use crate::server::{self, Gate, Stop};
+use crate::telemetry;
+
+/// How long hookgate waits for the policy's first answer before it says that it is ready without one.
+const FIRST_ANSWER: Duration = Duration::from_secs(2);
+
+/// How long the built-in policy may take to end, when nothing of ours is in flight any more.
+const BUILTIN_DRAIN: Duration = Duration::from_millis(500);
 
 /// Serves until SIGTERM or Ctrl-C.
-pub fn run(options: config::Serve) -> io::Result<()> {
-    telemetry::init(options.log.clone());
+pub fn run(options: &Options) -> Result<(), Error> {
+    let loaded = Config::load(options)?;
+    telemetry::init(loaded.config.log.clone());
+    telemetry::panic_hook();
+    for warning in loaded.warnings {
+        warn!("{warning}");
+    }
     // One thread does the job and costs a third less a call than several; a sidecar's load is far below what it carries.
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(options))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(serve(loaded.config))?)
 }
 
-async fn serve(options: config::Serve) -> io::Result<()> {
-    let listener = bind(options.listen, "--listen").await?;
+async fn serve(config: Config) -> io::Result<()> {
+    // Each connection is a file; shells and service managers give a thousand where the system allows far more.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        warn!(%error, "cannot raise the limit of open files");
+    }
+    let webhooks = bind(config.listen, "--listen").await?;
+    let admin = bind(config.admin_listen, "--admin-listen").await?;
     let stop = stop_signal()?;
     let drained = CancellationToken::new();
-    let (policy, builtin) = match options.policy {
-        Some(url) => (url, None),
-        None => {
-            let builtin = BuiltIn::bind(options.builtin_listen);
-            let builtin =
-                builtin.await.map_err(|error| cannot_bind(options.builtin_listen, "--builtin-listen", error))?;
+    let (policy, builtin) = match &config.policy {
+        PolicyService::Url(url) => (url.clone(), None),
+        PolicyService::BuiltIn(address) => {
+            let builtin = BuiltIn::bind(*address).await;
+            let builtin = builtin.map_err(|error| cannot_bind(*address, "--builtin-listen", error))?;
             let url = format!("http://{}", builtin.address()?);
             let served = tokio::spawn(builtin.serve(drained.clone().cancelled_owned()));
             (url.parse::<Uri>().map_err(io::Error::other)?, Some(served))
         }
     };
-    let channel = Endpoint::from(policy.clone()).user_agent(concat!("hookgate/", env!("CARGO_PKG_VERSION")));
-    let channel = channel.map_err(io::Error::other)?.connect_lazy();
-    greet(listener.local_addr()?, &policy, builtin.is_some());
+    let channel = Channel::connect(policy.clone(), &config.channel);
+    let mut health = health::watch(channel.clone(), config.channel.health_interval);
+    let addresses = Addresses {
+        webhooks: webhooks.local_addr()?,
+        admin: admin.local_addr()?,
+        policy: policy.to_string().trim_end_matches('/').to_owned(),
+        builtin: builtin.is_some(),
+    };
+    let gate = Gate::new(Policy::over(channel.clone(), config.limits.reply), config);
+    let admin_task = admin::run(
+        admin,
+        Admin {
+            status: gate.status().clone(),
+            events: gate.events().clone(),
+            channel,
+            policy: addresses.policy.clone(),
+            health: health.clone(),
+            stopping: gate.stopping().clone(),
+        },
+        drained.clone().cancelled_owned(),
+    );
+    let admin_task = tokio::spawn(admin_task);
+    // Webhooks are answered from here on; whoever waits for the line below finds the policy connected.
+    let greeting = tokio::spawn(async move {
+        let answered = timeout(FIRST_ANSWER, health.wait_for(health::State::is_ready)).await.is_ok();
+        greet(&addresses, answered);
+    });
 
-    server::run(listener, Policy::new(channel), stop).await;
-    // The built-in policy answers what was in flight until now.
+    server::run(webhooks, gate, stop).await;
+    greeting.abort();
+    // The built-in policy answers what was in flight until now, and whoever watches sees it stop.
     drained.cancel();
+    admin_task.await?;
     if let Some(served) = builtin {
-        served.await?.map_err(io::Error::other)?;
+        // It would wait for a client that holds a connection and says nothing.
+        match timeout(BUILTIN_DRAIN, served).await {
+            Ok(ended) => ended?.map_err(io::Error::other)?,
+            Err(_) => warn!("some connections of the built-in policy did not end in time"),
+        }
     }
     info!("stopped");
     Ok(())
@@ -62,33 +113,60 @@ fn cannot_bind(address: SocketAddr, option: &str, error: io::Error) -> io::Error
     io::Error::new(error.kind(), format!("cannot listen on {address}: {why} ({option} takes another address)"))
 }
 
-/// Ends with the first SIGTERM, which service managers send, or Ctrl-C.
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+/// SIGTERM, which service managers send, drains; Ctrl-C, which people press, does not keep them waiting.
+fn stop_signal() -> io::Result<impl Future<Output = Stop>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        info!("stopping: finishing what is in flight");
+        let stop = tokio::select! {
+            _ = terminate.recv() => Stop::Drain,
+            _ = interrupt.recv() => Stop::Now,
+        };
+        info!("stopping: finishing what is in flight; once more ends it at once");
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            std::process::exit(1);
+        });
+        stop
     })
 }
 
+/// What listens where.
+struct Addresses {
+    webhooks: SocketAddr,
+    admin: SocketAddr,
+    policy: String,
+    builtin: bool,
+}
+
 /// Says what listens where: to a person at length, then in one fixed line for whoever waits for it.
-fn greet(listen: SocketAddr, policy: &Uri, builtin: bool) {
+fn greet(addresses: &Addresses, answered: bool) {
+    let Addresses { webhooks, admin, policy, builtin } = addresses;
     let callbacks = Callback::all().len();
-    let policy = policy.to_string();
-    let policy = policy.trim_end_matches('/');
+    let mut lines = String::new();
     if io::stderr().is_terminal() {
-        eprintln!("hookgate {}: OpenIM webhooks in, gRPC policy out\n", env!("CARGO_PKG_VERSION"));
-        eprintln!("  webhooks   http://{listen}/<command>   the url in OpenIM's webhooks.yml: http://{listen}");
-        let what = if builtin { "   built in: allows and logs everything" } else { "" };
-        eprintln!("  policy     {policy}{what}");
-        eprintln!("  callbacks  {callbacks}   listed by: hookgate callbacks\n");
+        let what = if *builtin { "   built in: allows and logs everything" } else { "" };
+        lines = format!(
+            "hookgate {}: OpenIM webhooks in, gRPC policy out\n\n\
+             \x20 webhooks   http://{webhooks}   the url in OpenIM's webhooks.yml\n\
+             \x20 policy     {policy}{what}\n\
+             \x20 admin      http://{admin}   /livez /readyz /status\n\
+             \x20 callbacks  {callbacks}   listed by: hookgate callbacks\n\n",
+            env!("CARGO_PKG_VERSION")
+        );
     }
-    if builtin {
-        tracing::warn!("no --policy: the built-in one allows everything");
+    if *builtin {
+        warn!("no --policy: the built-in one allows everything");
     }
-    eprintln!("hookgate ready: webhooks http://{listen} policy {policy} callbacks {callbacks}");
+    if !answered {
+        warn!("the policy has not answered yet; until it does, the failure rules decide");
+    }
+    lines += &format!(
+        "hookgate ready: webhooks http://{webhooks} policy {policy} admin http://{admin} callbacks {callbacks}\n"
+    );
+    // In one piece, for whoever reads; nobody may.
+    let _ = io::stderr().write_all(lines.as_bytes());
 }

@@ -9,12 +9,9 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::error::Refusal;
 
-/// The largest body that is taken, in bytes.
-pub(super) const LIMIT: usize = 1 << 20;
-
-/// Reads the whole body.
-pub(super) async fn read(body: Body, deadline: Instant) -> Result<Bytes, Refusal> {
-    timeout_at(deadline, read_within(body, LIMIT)).await.unwrap_or(Err(Refusal::Late))
+/// Reads the whole body, of at most `limit` bytes.
+pub(super) async fn read(body: Body, limit: usize, deadline: Instant) -> Result<Bytes, Refusal> {
+    timeout_at(deadline, read_within(body, limit)).await.unwrap_or(Err(Refusal::Late))
 }
 
 /// A body over the limit is read on for at most as much again: a client that is still sending reads no reply.

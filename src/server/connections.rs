@@ -1,61 +1,117 @@
 //! Accepts connections, serves HTTP/1.1 on each, and ends them in good order.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::pin;
-use tracing::{debug, warn};
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::{debug, info, warn};
 
-/// How long calls in flight may take to end, once told to stop: the budget and some.
-const DRAIN: Duration = Duration::from_secs(6);
+use super::stop::{Stop, Stopping};
+use crate::config::Config;
+use crate::status::Status;
 
 /// How long accepting pauses when the process is out of something, file descriptors mostly.
 const OUT_OF_RESOURCES: Duration = Duration::from_millis(50);
 
-/// Serves `router` on every connection until told to stop.
-pub(super) async fn serve(listener: TcpListener, router: Router, until: impl Future<Output = ()>) {
+/// How long a connection over the limit may take to send a request's head.
+const CROWDED_HEAD: Duration = Duration::from_secs(5);
+
+/// Whether a connection is over the limit. Its one request is answered by the rule for `overloaded`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crowded {
+    /// It is over the limit.
+    Yes,
+    /// It is within the limit.
+    No,
+}
+
+/// Serves `router` on every connection until told to stop, and then until every call has its reply or the drain time is
+/// over. Gives the point in time when that is.
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    config: &Config,
+    status: &Arc<Status>,
+    stopping: &Stopping,
+    until: impl Future<Output = Stop>,
+) -> Instant {
     let graceful = GracefulShutdown::new();
-    pin!(until);
-    loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(OUT_OF_RESOURCES).await;
-                    continue;
-                }
-            },
-            () = &mut until => break,
+    {
+        let accepting = accept(&listener, &graceful, &router, config, status);
+        pin!(accepting);
+        let stop = tokio::select! {
+            stop = until => stop,
+            () = &mut accepting => Stop::Now,
         };
-        let connection = graceful.watch(connection(stream, router.clone()));
+        stopping.begin();
+        if stop == Stop::Drain && !config.drain.delay.is_zero() {
+            info!(delay = ?config.drain.delay, "still accepting, closing each connection with its next reply");
+            tokio::select! {
+                () = sleep(config.drain.delay) => {}
+                () = &mut accepting => {}
+            }
+        }
+    }
+    drop(listener);
+    let give_up = Instant::now() + config.drain.time;
+    if timeout_at(give_up, graceful.shutdown()).await.is_err() {
+        warn!("some calls did not end in time");
+    }
+    give_up
+}
+
+async fn accept(
+    listener: &TcpListener,
+    graceful: &GracefulShutdown,
+    router: &Router,
+    config: &Config,
+    status: &Arc<Status>,
+) {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!(%error, "cannot accept a connection");
+                sleep(OUT_OF_RESOURCES).await;
+                continue;
+            }
+        };
+        let connected = status.connected();
+        let crowded = if status.connections() > config.limits.connections { Crowded::Yes } else { Crowded::No };
+        let connection = graceful.watch(connection(stream, router.clone(), crowded));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 debug!(%error, "a connection ended badly");
             }
+            drop(connected);
         });
-    }
-    drop(listener);
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
-        warn!("some calls did not end in time");
     }
 }
 
 /// Idle connections stay open: OpenIM keeps two and denies when one closes just as it is used (Go's net/http does not
 /// repeat a POST), hence no timeout for the next head. A client may end its side early and still gets its reply.
-fn connection(stream: TcpStream, router: Router) -> http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>> {
+fn connection(
+    stream: TcpStream,
+    router: Router,
+    crowded: Crowded,
+) -> http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>> {
     // Without it the reply could wait for the client's acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot set TCP_NODELAY");
     }
-    http1::Builder::new()
-        .half_close(true)
-        .header_read_timeout(None)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+    let mut http = http1::Builder::new();
+    match crowded {
+        Crowded::No => http.header_read_timeout(None),
+        Crowded::Yes => http.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(CROWDED_HEAD),
+    };
+    let service = router.layer(Extension(crowded));
+    http.half_close(true).serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
 }

@@ -3,31 +3,36 @@
 mod body;
 mod connections;
 mod reply;
+mod stop;
 mod webhook;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{Request, State};
+use axum::middleware::map_response_with_state;
 use axum::response::Response;
+use axum::{Extension, Router};
 use bytes::Bytes;
 use http_body::Body as HttpBody;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tonic::client::GrpcService;
 use tonic::codegen::StdError;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::error::{Error, Failure};
-use crate::policy::{Answer, Policy, Question};
-use crate::verdict::{DEFAULT_CODE, Denial, Reply};
-use reply::Outcome;
+use crate::callback::Timing;
+use crate::config::Config;
+use crate::error::{Class, Failure, Refusal};
+use crate::events::{Delivery, Event, Events};
+use crate::policy::{Policy, Question};
+use crate::status::Status;
+use crate::verdict::Reply;
+pub use connections::Crowded;
+use reply::Decision;
+pub use stop::{Stop, Stopping};
 use webhook::Webhook;
-
-/// The time from a webhook's arrival to its reply: OpenIM's shipped timeout of 5 s less a margin.
-const BUDGET: Duration = Duration::from_millis(4500);
 
 /// What carries calls to the policy service.
 pub trait Transport:
@@ -56,48 +61,134 @@ impl<T> Transport for T where
 {
 }
 
-/// Answers webhooks on `listener`, as `policy` says, until told to stop; what is in flight then is finished.
-pub async fn run<T: Transport>(listener: TcpListener, policy: Policy<T>, until: impl Future<Output = ()>) {
-    connections::serve(listener, router(policy), until).await;
+/// What answers webhooks: a policy to ask, After events to deliver, and the rules for when there is no verdict.
+#[derive(Debug)]
+pub struct Gate<T> {
+    policy: Policy<T>,
+    events: Events,
+    config: Config,
+    /// Calls to the policy that may still begin.
+    calls: Semaphore,
+    status: Arc<Status>,
+    stopping: Stopping,
+}
+
+impl<T: Transport> Gate<T> {
+    /// Answers as `policy` says, within the rules of `config`.
+    pub fn new(policy: Policy<T>, config: Config) -> Arc<Self> {
+        Arc::new(Self {
+            events: Events::new(policy.clone(), &config.after),
+            calls: Semaphore::new(config.limits.calls),
+            status: Arc::default(),
+            stopping: Stopping::default(),
+            policy,
+            config,
+        })
+    }
+
+    /// What has happened so far.
+    pub fn status(&self) -> &Arc<Status> {
+        &self.status
+    }
+
+    /// The After events on their way.
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// Whether it is stopping.
+    pub fn stopping(&self) -> &Stopping {
+        &self.stopping
+    }
+
+    /// A webhook's reply, or why it is none. Decode, ask, decide, reply.
+    async fn decide(
+        &self,
+        webhook: &mut Webhook,
+        body: axum::body::Body,
+        arrived: Instant,
+        crowded: Crowded,
+    ) -> Result<Decision, Refusal> {
+        let handling = self.config.handling(webhook.callback);
+        let deadline = arrived + handling.budget;
+        let body = body::read(body, self.config.limits.body, deadline).await?;
+        let message = webhook.transcode(&body)?;
+        let (callback, metadata) = (webhook.callback, webhook.metadata());
+        if webhook.timing() == Timing::After {
+            return Ok(self.tell(Event { callback, message, metadata, budget: handling.budget }).await);
+        }
+        let question = Question { callback, message, metadata, deadline };
+        Ok(match self.ask(question, &body, crowded).await {
+            Ok(reply) => Decision::verdict(reply),
+            Err(failure) => {
+                let rule = handling.on_failure.rule(failure.class);
+                Decision::by_rule(rule, failure, callback, &body, &self.config.denial)
+            }
+        })
+    }
+
+    /// Asks about a Before callback.
+    async fn ask(&self, question: Question, body: &[u8], crowded: Crowded) -> Result<Reply, Failure> {
+        let callback = question.callback;
+        let in_flight = self.calls.try_acquire();
+        if crowded == Crowded::Yes || in_flight.is_err() {
+            return Err(Failure::because(Class::Overloaded, "more calls or connections than the limit"));
+        }
+        self.policy.ask(question).await?.into_reply(callback, body)
+    }
+
+    /// Delivers an After event; its reply is the policy's verdict only if that comes at once.
+    async fn tell(&self, event: Event) -> Decision {
+        let callback = event.callback;
+        match self.events.deliver(event).await {
+            Delivery::Answered(reply) => Decision::verdict(reply),
+            Delivery::Accepted => Decision::accepted(callback),
+            Delivery::Dropped => Decision::dropped(callback),
+        }
+    }
+}
+
+/// Answers webhooks on `listener` until told to stop; what is in flight then is finished.
+pub async fn run<T: Transport>(listener: TcpListener, gate: Arc<Gate<T>>, until: impl Future<Output = Stop>) {
+    let router = router(gate.clone());
+    let give_up = connections::serve(listener, router, &gate.config, &gate.status, &gate.stopping, until).await;
+    gate.events.flush(give_up).await;
 }
 
 /// The whole front as one value.
-fn router<T: Transport>(policy: Policy<T>) -> Router {
+fn router<T: Transport>(gate: Arc<Gate<T>>) -> Router {
+    let stopping = gate.stopping.clone();
     Router::new()
         // Any path leads here: what OpenIM is told as its url is the operator's choice.
         .fallback(answer)
-        .with_state(Arc::new(policy))
+        .with_state(gate)
         // A panic is a denial like any other; without this the connection would just end.
         .layer(CatchPanicLayer::custom(reply::panicked))
+        // On the way out every reply asks for the connection to be closed.
+        .layer(map_response_with_state(stopping, stop::close))
 }
 
 /// Answers one webhook, whatever happens, and says so in the log.
-async fn answer<T: Transport>(State(policy): State<Arc<Policy<T>>>, request: Request) -> Response {
+async fn answer<T: Transport>(
+    State(gate): State<Arc<Gate<T>>>,
+    Extension(crowded): Extension<Crowded>,
+    request: Request,
+) -> Response {
     let arrived = Instant::now();
+    let _answering = gate.status.answering();
     let (head, body) = request.into_parts();
-    let webhook = match Webhook::route(&head) {
+    let mut webhook = match Webhook::route(&head) {
         Ok(webhook) => webhook,
-        Err(refusal) => return reply::refused(&refusal, &head),
+        Err(refusal) => {
+            gate.status.count_nowhere();
+            // What is left of the body would be taken for the next request.
+            let read = body::read(body, gate.config.limits.body, arrived + gate.config.every.budget).await;
+            return reply::nowhere(&refusal, &head, read.is_err(), gate.config.denial.code);
+        }
     };
-    let result = decide(&policy, &webhook, body, arrived).await;
-    let outcome = Outcome { webhook: &webhook, result, took: arrived.elapsed() };
-    outcome.log();
-    outcome.into_response()
-}
-
-/// Decode, ask, decide, reply.
-async fn decide<T: Transport>(
-    policy: &Policy<T>,
-    webhook: &Webhook,
-    body: axum::body::Body,
-    arrived: Instant,
-) -> Result<Reply, Error> {
-    let deadline = arrived + BUDGET;
-    let body = body::read(body, deadline).await?;
-    let message = webhook.transcode(&body)?;
-    let question = Question { callback: webhook.callback, message, metadata: webhook.metadata(), deadline };
-    match policy.ask(question).await? {
-        Answer::Response(response) => Ok(webhook.callback.reply(Some(&response), &body).map_err(Failure::from)?),
-        Answer::PermissionDenied(message) => Ok(Denial::new(DEFAULT_CODE, &message, "").into()),
-    }
+    let decided = gate.decide(&mut webhook, body, arrived, crowded).await;
+    let decision = decided.unwrap_or_else(Decision::refused);
+    gate.status.count(webhook.callback, decision.outcome());
+    decision.log(&webhook, arrived.elapsed(), gate.config.denial.code);
+    decision.into_response(gate.config.denial.code)
 }

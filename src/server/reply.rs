@@ -4,70 +4,155 @@ use std::any::Any;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header, request::Parts};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use axum::response::Response;
 use bytes::Bytes;
 use tracing::{debug, error, info, warn};
 
-use super::webhook::Webhook;
-use crate::error::{Error, Refusal};
-use crate::verdict::{DEFAULT_CODE, Denial, Reply, Verdict};
+use super::webhook::{self, Oddities, Webhook};
+use crate::callback::Callback;
+use crate::config::{self, Rule};
+use crate::error::{Class, Failure, Refusal};
+use crate::status::Outcome;
+use crate::verdict::{Denial, Reply};
 
-/// What became of a webhook.
-pub(super) struct Outcome<'a> {
-    pub(super) webhook: &'a Webhook,
-    pub(super) result: Result<Reply, Error>,
-    pub(super) took: Duration,
+/// The response header that says what became of a webhook.
+const OUTCOME: HeaderName = HeaderName::from_static("hookgate-outcome");
+
+/// The code of the one reply that is made without a configuration at hand.
+const PANIC_CODE: i32 = 5000;
+
+/// The body of an After event, as far as its reply needs it: no After callback echoes (`build.rs` sees to it).
+const NOTHING_TO_ECHO: &[u8] = b"{}";
+
+/// What became of a webhook, and why.
+#[derive(Debug)]
+pub(super) struct Decision {
+    reply: Reply,
+    why: Why,
 }
 
-impl Outcome<'_> {
+#[derive(Debug)]
+enum Why {
+    Verdict,
+    Accepted,
+    Failed(Rule, Failure),
+    Refused(Refusal),
+}
+
+impl Decision {
+    /// The policy decided.
+    pub(super) fn verdict(reply: Reply) -> Self {
+        Self { reply, why: Why::Verdict }
+    }
+
+    /// An After event is delivered behind the reply.
+    pub(super) fn accepted(callback: &Callback) -> Self {
+        Self { reply: callback.unchanged(NOTHING_TO_ECHO), why: Why::Accepted }
+    }
+
+    /// An After event is lost. OpenIM is told to go on all the same: what it tells of has happened.
+    pub(super) fn dropped(callback: &Callback) -> Self {
+        let failure = Failure::because(Class::Overloaded, "the queue of After events is full");
+        Self { reply: callback.unchanged(NOTHING_TO_ECHO), why: Why::Failed(Rule::Allow, failure) }
+    }
+
+    /// There is no verdict, so the operator's rule decides.
+    pub(super) fn by_rule(
+        rule: Rule,
+        failure: Failure,
+        callback: &Callback,
+        body: &[u8],
+        told: &config::Denial,
+    ) -> Self {
+        let reply = match rule {
+            Rule::Allow => callback.unchanged(body),
+            Rule::Deny => {
+                let sentence = told.messages.get(&failure.class).map_or(failure.class.sentence(), String::as_str);
+                Reply::Deny(Denial::because(sentence))
+            }
+        };
+        Self { reply, why: Why::Failed(rule, failure) }
+    }
+
+    /// It is nothing that OpenIM would send.
+    pub(super) fn refused(refusal: Refusal) -> Self {
+        Self { reply: Reply::Deny(Denial::because(&refusal.to_string())), why: Why::Refused(refusal) }
+    }
+
+    pub(super) fn outcome(&self) -> Outcome {
+        match (&self.why, &self.reply) {
+            (Why::Verdict, Reply::Allow { changes, .. }) if changes.is_empty() => Outcome::Allow,
+            (Why::Verdict, Reply::Allow { .. }) => Outcome::Changed,
+            (Why::Verdict, Reply::Deny(_)) => Outcome::Deny,
+            (Why::Accepted, _) => Outcome::Accepted,
+            (Why::Failed(rule, failure), _) => Outcome::Failed(*rule, failure.class),
+            (Why::Refused(_), _) => Outcome::Refused,
+        }
+    }
+
     /// One line a webhook, and nothing of its content. A plain allow is the ordinary case and stands at debug.
-    pub(super) fn log(&self) {
-        let command = &*self.webhook.command;
-        let operation_id = &*self.webhook.operation_id;
-        let took = self.took;
-        match &self.result {
-            Ok(Reply { verdict: Verdict::Allow, .. }) => debug!(command, operation_id, ?took, "allow"),
-            Ok(Reply { verdict: Verdict::Changed(changes), .. }) => {
-                info!(command, operation_id, ?took, ?changes, "allow, changed");
-            }
-            Ok(Reply { verdict: Verdict::Deny(denial), .. }) => {
-                info!(command, operation_id, ?took, code = denial.code(), "deny");
-            }
-            Err(Error::Refused(refusal)) => warn!(command, operation_id, ?took, reason = %refusal, "refused"),
-            Err(Error::Failed(failure)) => {
+    pub(super) fn log(&self, webhook: &Webhook, took: Duration, default_code: i32) {
+        let (command, operation_id) = (&*webhook.command, &*webhook.operation_id);
+        let Oddities { unknown_fields, other_command } = webhook.oddities;
+        // A field that is empty is left out of the line.
+        let unknown_fields = (unknown_fields > 0).then_some(unknown_fields);
+        let other_command = other_command.then_some(true);
+        macro_rules! line {
+            ($level:ident, $verdict:literal $(, $($more:tt)*)?) => {
+                $level!(command, operation_id, ?took, unknown_fields, other_command $(, $($more)*)?, $verdict)
+            };
+        }
+        match (&self.why, &self.reply) {
+            (Why::Verdict, Reply::Allow { changes, .. }) if changes.is_empty() => line!(debug, "allow"),
+            (Why::Verdict, Reply::Allow { changes, .. }) => line!(info, "allow, changed", ?changes),
+            (Why::Verdict, Reply::Deny(denial)) => line!(info, "deny", code = denial.code(default_code)),
+            (Why::Accepted, _) => line!(debug, "accepted"),
+            (Why::Failed(rule, failure), _) => {
                 let (class, cause) = (failure.class.as_str(), failure.cause());
-                warn!(command, operation_id, ?took, class, cause, "failed, so denied");
+                match rule {
+                    Rule::Allow => line!(warn, "failed, so allowed by rule", class, cause),
+                    Rule::Deny => line!(warn, "failed, so denied", class, cause),
+                }
             }
+            (Why::Refused(refusal), _) => line!(warn, "refused", reason = %refusal),
         }
     }
 
     /// The one map from failure to reply. OpenIM looks at the body alone; the status is for people and meshes.
-    pub(super) fn into_response(self) -> Response {
-        match self.result {
-            Ok(reply) => respond(StatusCode::OK, reply.body),
-            Err(Error::Refused(refusal)) => refuse(&refusal),
-            Err(Error::Failed(failure)) => {
-                respond(StatusCode::OK, Denial::new(DEFAULT_CODE, failure.class.sentence(), "").body())
-            }
+    pub(super) fn into_response(self, default_code: i32) -> Response {
+        let outcome = self.outcome();
+        let body = self.reply.body(default_code);
+        match self.why {
+            Why::Refused(refusal) => refuse(&refusal, body),
+            _ => respond(StatusCode::OK, body, outcome),
         }
     }
 }
 
-/// The reply to a request that is no webhook of ours.
-pub(super) fn refused(refusal: &Refusal, head: &Parts) -> Response {
-    warn!(method = %head.method, path = head.uri.path(), reason = %refusal, "refused");
-    refuse(refusal)
+/// The reply to a request that names no callback; `close` where its body could not be read to the end.
+pub(super) fn nowhere(refusal: &Refusal, head: &Parts, close: bool, default_code: i32) -> Response {
+    // The rest of the path may be the operator's secret, and as long as it likes.
+    let segment = head.uri.path().rsplit('/').next().unwrap_or_default();
+    let segment: String = segment.chars().take(64).collect();
+    let operation_id = webhook::operation_id(&head.headers);
+    warn!(method = %head.method, segment, operation_id, reason = %refusal, "refused");
+    let mut response = refuse(refusal, Denial::because(&refusal.to_string()).body(default_code));
+    if close {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
-/// The reply of a handler that panicked.
-pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
-    let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
-    error!(panic = text.unwrap_or("no text"), "panicked, so denied");
-    respond(StatusCode::INTERNAL_SERVER_ERROR, Denial::new(DEFAULT_CODE, "hookgate failed", "").body())
+/// The reply of a handler that panicked. What the panic says is not repeated, as it can quote what it failed on; the
+/// panic hook says where it was.
+pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    error!("panicked, so denied");
+    let body = Denial::because("hookgate failed").body(PANIC_CODE);
+    respond(StatusCode::INTERNAL_SERVER_ERROR, body, Outcome::Failed(Rule::Deny, Class::Error))
 }
 
-fn refuse(refusal: &Refusal) -> Response {
+fn refuse(refusal: &Refusal, body: Bytes) -> Response {
     let status = match refusal {
         Refusal::NotFound => StatusCode::NOT_FOUND,
         Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -75,7 +160,7 @@ fn refuse(refusal: &Refusal) -> Response {
         Refusal::Late => StatusCode::REQUEST_TIMEOUT,
         Refusal::CutShort | Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
     };
-    let mut response = respond(status, Denial::new(DEFAULT_CODE, &refusal.to_string(), "").body());
+    let mut response = respond(status, body, Outcome::Refused);
     let headers = response.headers_mut();
     if let Refusal::Method = refusal {
         headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
@@ -87,9 +172,11 @@ fn refuse(refusal: &Refusal) -> Response {
     response
 }
 
-fn respond(status: StatusCode, body: Bytes) -> Response {
+fn respond(status: StatusCode, body: Bytes, outcome: Outcome) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(OUTCOME, HeaderValue::from_static(outcome.as_str()));
     response
 }

@@ -4,16 +4,28 @@ use std::borrow::Cow;
 
 use axum::http::{HeaderMap, Method, Uri, request::Parts};
 use bytes::Bytes;
-use percent_encoding::{CONTROLS, percent_decode_str, percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
 use prost::Message as _;
 use tonic::metadata::{MetadataMap, MetadataValue};
-use tracing::warn;
 use uuid::Uuid;
 
-use crate::callback::Callback;
+use crate::callback::{Callback, Timing};
 use crate::error::Refusal;
 use crate::proto::UnknownCallbackRequest;
 use crate::wire::{self, Transcoded};
+
+/// The longest operation ID that is passed on, in bytes; a longer one is cut. gRPC servers take some 16 KB of metadata
+/// and end the connection, with every other call on it, over a good deal more.
+const LONGEST_OPERATION_ID: usize = 256;
+
+/// The longest command that may be one of tomorrow's.
+const LONGEST_COMMAND: usize = 128;
+
+/// The longest reply key that is passed on; OpenIM's has three IDs in it.
+const LONGEST_REPLY_KEY: usize = 2048;
+
+/// What metadata cannot carry as it is: all but printable ASCII, and what makes the encoding ambiguous.
+const NOT_METADATA: &AsciiSet = &CONTROLS.add(b'%');
 
 /// A request for a verdict.
 #[derive(Debug)]
@@ -26,6 +38,17 @@ pub(super) struct Webhook {
     pub(super) operation_id: String,
     /// The `key` query of the message events, for POST /msg/send_simple_msg of OpenIM.
     reply_key: Option<String>,
+    /// What was odd about the body.
+    pub(super) oddities: Oddities,
+}
+
+/// What is worth a word in the log about a body that was read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Oddities {
+    /// How many fields this build does not know.
+    pub(super) unknown_fields: usize,
+    /// Whether it names another command than the path, which decides.
+    pub(super) other_command: bool,
 }
 
 impl Webhook {
@@ -37,14 +60,15 @@ impl Webhook {
         let command = command(&head.uri).ok_or(Refusal::NotFound)?;
         let callback = match Callback::by_command(&command) {
             Some(callback) => callback,
-            None if command.starts_with("callback") => Callback::fallback(),
+            None if command.starts_with("callback") && command.len() <= LONGEST_COMMAND => Callback::fallback(),
             None => return Err(Refusal::NotFound),
         };
         Ok(Self {
             operation_id: operation_id(&head.headers),
-            reply_key: query(&head.uri, "key").map(Cow::into_owned),
+            reply_key: query(&head.uri, "key").filter(|key| key.len() <= LONGEST_REPLY_KEY).map(Cow::into_owned),
             command: command.into_owned(),
             callback,
+            oddities: Oddities::default(),
         })
     }
 
@@ -53,8 +77,13 @@ impl Webhook {
         std::ptr::eq(self.callback, Callback::fallback())
     }
 
+    /// Whether OpenIM waits for the answer.
+    pub(super) fn timing(&self) -> Timing {
+        if self.is_unknown() { Timing::of_unknown(&self.command) } else { self.callback.timing }
+    }
+
     /// The request message of a body.
-    pub(super) fn transcode(&self, body: &[u8]) -> Result<Bytes, Refusal> {
+    pub(super) fn transcode(&mut self, body: &[u8]) -> Result<Bytes, Refusal> {
         if self.is_unknown() {
             let body_json = wire::check_object(body)?.to_owned();
             let request = UnknownCallbackRequest { callback_command: self.command.clone(), body_json };
@@ -62,12 +91,7 @@ impl Webhook {
         }
         let Transcoded { message, unknown_fields, other_command } =
             wire::transcode(self.callback.request, &self.command, body)?;
-        if other_command {
-            warn!(command = self.command, "the body names another command; the path decides");
-        }
-        if unknown_fields > 0 {
-            warn!(command = self.command, unknown_fields, "the body has fields that this build does not know");
-        }
+        self.oddities = Oddities { unknown_fields, other_command };
         Ok(message)
     }
 
@@ -76,8 +100,7 @@ impl Webhook {
         let mut metadata = MetadataMap::with_capacity(8);
         let event_id = Uuid::now_v7();
         let mut insert = |name: &'static str, value: &str| {
-            // gRPC's metadata is printable ASCII; anything else is percent-encoded.
-            let value: Cow<'_, str> = percent_encode(value.as_bytes(), CONTROLS).into();
+            let value: Cow<'_, str> = percent_encode(value.as_bytes(), NOT_METADATA).into();
             if let Ok(value) = MetadataValue::try_from(value.as_ref()) {
                 metadata.insert(name, value);
             }
@@ -93,14 +116,22 @@ impl Webhook {
     }
 }
 
-/// The last segment of the path that has a name, if it is a command; else the query's `command`, as OpenIM's documentation
-/// shows it; else that segment all the same, which may be a command of tomorrow.
+/// The last segment of the path that has a name, if it is a command; else one in the query: OpenIM glues the command to
+/// whatever its url ends with (`/hook?token=x/callbackX`), and its documentation has `?command=callbackX`. Else the
+/// segment all the same, which may be a command of tomorrow.
 fn command(uri: &Uri) -> Option<Cow<'_, str>> {
     let segment = uri.path().rsplit('/').find(|segment| !segment.is_empty());
-    match segment {
-        Some(segment) if Callback::by_command(segment).is_some() => Some(segment.into()),
-        _ => query(uri, "command").or(segment.map(Cow::from)),
+    let known = |command: &str| Callback::by_command(command).is_some();
+    if let Some(segment) = segment.filter(|segment| known(segment)) {
+        return Some(segment.into());
     }
+    let pairs = uri.query().into_iter().flat_map(|query| query.split('&'));
+    let glued = pairs.filter_map(|pair| {
+        let pair = percent_decode_str(pair).decode_utf8().ok()?;
+        pair.rsplit_once('/').map(|(_, last)| last.to_owned()).filter(|last| known(last))
+    });
+    let named = query(uri, "command").filter(|command| command.starts_with("callback") || known(command));
+    glued.map(Cow::from).next().or(named).or(segment.map(Cow::from))
 }
 
 /// A query parameter, decoded no further than percent: a plus stays a plus.
@@ -110,7 +141,8 @@ fn query<'a>(uri: &'a Uri, name: &str) -> Option<Cow<'a, str>> {
     percent_decode_str(value).decode_utf8().ok()
 }
 
-fn operation_id(headers: &HeaderMap) -> String {
-    let header = headers.get("operationid").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    header.unwrap_or_default()
+/// The `operationID` header, empty where there is none.
+pub(super) fn operation_id(headers: &HeaderMap) -> String {
+    let header = headers.get("operationid").map_or(&b""[..], |value| value.as_bytes());
+    String::from_utf8_lossy(&header[..header.len().min(LONGEST_OPERATION_ID)]).into_owned()
 }

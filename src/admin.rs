@@ -1,0 +1,96 @@
+//! The admin listener: whether it runs, whether it is ready, how it stands.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::events::{Events, Reason};
+use crate::policy::Channel;
+use crate::policy::health;
+use crate::server::Stopping;
+use crate::status::Status;
+
+/// What the admin listener tells of.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// What has happened so far.
+    pub status: Arc<Status>,
+    /// The After events on their way.
+    pub events: Events,
+    /// What carries the calls.
+    pub channel: Channel,
+    /// Where the policy service is.
+    pub policy: String,
+    /// Whether the policy service is to be asked.
+    pub health: watch::Receiver<health::State>,
+    /// Whether hookgate is stopping.
+    pub stopping: Stopping,
+}
+
+/// Answers on `listener` until told to stop.
+pub async fn run(listener: TcpListener, admin: Admin, until: impl Future<Output = ()>) {
+    let router = Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/status", get(status))
+        .with_state(admin);
+    // Dropped at the end, and every connection with it.
+    let mut connections = JoinSet::new();
+    let accepting = async {
+        loop {
+            while connections.try_join_next().is_some() {}
+            let Ok((stream, _)) = listener.accept().await else { continue };
+            let service = TowerToHyperService::new(router.clone());
+            connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    };
+    tokio::select! {
+        () = accepting => {}
+        () = until => {}
+    }
+}
+
+/// 200 when webhooks should come here; else 503, and why not.
+async fn readyz(State(admin): State<Admin>) -> (StatusCode, String) {
+    if admin.stopping.is_stopping() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
+    }
+    let health = admin.health.borrow();
+    let code = if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, format!("{}\n", *health))
+}
+
+async fn status(State(admin): State<Admin>) -> Json<Value> {
+    let (backlog, counts) = (admin.events.backlog(), admin.events.counts());
+    let undelivered = Reason::ALL.map(|reason| (reason.as_str().to_owned(), Value::from(counts.undelivered(reason))));
+    let mut report = admin.status.report();
+    report["stopping"] = admin.stopping.is_stopping().into();
+    report["policy"] = json!({
+        "url": admin.policy,
+        "ready": admin.health.borrow().is_ready(),
+        "state": admin.health.borrow().to_string(),
+        "channel": admin.channel.status(),
+    });
+    report["after_events"] = json!({
+        "backlog": {
+            "events": backlog.events,
+            "bytes": backlog.bytes,
+            "oldest_ms": backlog.oldest.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        },
+        "delivered": counts.delivered,
+        "retried": counts.retried,
+        "undelivered": serde_json::Map::from_iter(undelivered),
+    });
+    Json(report)
+}

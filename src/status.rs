@@ -1,0 +1,190 @@
+//! What has happened so far, for `/status`: counted as it happens, read when somebody asks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value, json};
+
+use crate::callback::Callback;
+use crate::config::Rule;
+use crate::error::Class;
+
+/// What became of a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// The policy allowed it as it is.
+    Allow,
+    /// The policy allowed it, changed.
+    Changed,
+    /// The policy denied it.
+    Deny,
+    /// An After event that is delivered behind the reply.
+    Accepted,
+    /// There was no verdict, and a rule decided.
+    Failed(Rule, Class),
+    /// It was no webhook that OpenIM would send.
+    Refused,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let failed = |rule| Class::ALL.into_iter().map(move |class| Self::Failed(rule, class));
+        [Self::Allow, Self::Changed, Self::Deny, Self::Accepted, Self::Refused]
+            .into_iter()
+            .chain(failed(Rule::Allow))
+            .chain(failed(Rule::Deny))
+    }
+
+    /// As the `hookgate-outcome` header says it: `failed-open:deadline`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Changed => "changed",
+            Self::Deny => "deny",
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+            Self::Failed(Rule::Allow, Class::Unavailable) => "failed-open:unavailable",
+            Self::Failed(Rule::Allow, Class::Deadline) => "failed-open:deadline",
+            Self::Failed(Rule::Allow, Class::Overloaded) => "failed-open:overloaded",
+            Self::Failed(Rule::Allow, Class::Unimplemented) => "failed-open:unimplemented",
+            Self::Failed(Rule::Allow, Class::Error) => "failed-open:error",
+            Self::Failed(Rule::Allow, Class::InvalidReply) => "failed-open:invalid_reply",
+            Self::Failed(Rule::Deny, Class::Unavailable) => "failed-closed:unavailable",
+            Self::Failed(Rule::Deny, Class::Deadline) => "failed-closed:deadline",
+            Self::Failed(Rule::Deny, Class::Overloaded) => "failed-closed:overloaded",
+            Self::Failed(Rule::Deny, Class::Unimplemented) => "failed-closed:unimplemented",
+            Self::Failed(Rule::Deny, Class::Error) => "failed-closed:error",
+            Self::Failed(Rule::Deny, Class::InvalidReply) => "failed-closed:invalid_reply",
+        }
+    }
+
+    fn place(self) -> usize {
+        match self {
+            Self::Allow => 0,
+            Self::Changed => 1,
+            Self::Deny => 2,
+            Self::Accepted => 3,
+            Self::Refused => 4,
+            Self::Failed(Rule::Allow, class) => 5 + class as usize,
+            Self::Failed(Rule::Deny, class) => 5 + Class::ALL.len() + class as usize,
+        }
+    }
+}
+
+const OUTCOMES: usize = 5 + 2 * Class::ALL.len();
+
+/// The counts of a running hookgate.
+#[derive(Debug)]
+pub struct Status {
+    started: Instant,
+    /// One a row of the table, the fallback's last.
+    callbacks: Vec<Counts>,
+    /// Requests whose path or method names no callback.
+    nowhere: AtomicU64,
+    in_flight: AtomicUsize,
+    connections: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    outcomes: [AtomicU64; OUTCOMES],
+    /// Milliseconds since 1970; 0 is never.
+    last_seen: AtomicU64,
+}
+
+/// Counts something that goes on for as long as it is held.
+#[derive(Debug)]
+pub struct Held {
+    status: Arc<Status>,
+    what: fn(&Status) -> &AtomicUsize,
+}
+
+impl Held {
+    fn new(status: &Arc<Status>, what: fn(&Status) -> &AtomicUsize) -> Self {
+        what(status).fetch_add(1, Relaxed);
+        Self { status: status.clone(), what }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        (self.what)(&self.status).fetch_sub(1, Relaxed);
+    }
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self {
+            started: Instant::now(),
+            callbacks: (0..=Callback::all().len()).map(|_| Counts::default()).collect(),
+            nowhere: AtomicU64::new(0),
+            in_flight: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Status {
+    /// Counts what became of a webhook.
+    pub fn count(&self, callback: &Callback, outcome: Outcome) {
+        let counts = &self.callbacks[callback.place];
+        counts.outcomes[outcome.place()].fetch_add(1, Relaxed);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        counts.last_seen.store(u64::try_from(now).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Counts a request that is no webhook.
+    pub fn count_nowhere(&self) {
+        self.nowhere.fetch_add(1, Relaxed);
+    }
+
+    /// How often a callback had an outcome.
+    pub fn counted(&self, callback: &Callback, outcome: Outcome) -> u64 {
+        self.callbacks[callback.place].outcomes[outcome.place()].load(Relaxed)
+    }
+
+    /// Webhooks being answered.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// Open connections of webhook clients.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Relaxed)
+    }
+
+    /// One more webhook being answered, until the guard goes.
+    pub fn answering(self: &Arc<Self>) -> Held {
+        Held::new(self, |status| &status.in_flight)
+    }
+
+    /// One more connection, until the guard goes.
+    pub fn connected(self: &Arc<Self>) -> Held {
+        Held::new(self, |status| &status.connections)
+    }
+
+    /// What is known here, as the JSON of `/status`. Callbacks that never came are left out.
+    pub fn report(&self) -> Value {
+        let rows = Callback::all().iter().chain([Callback::fallback()]).zip(&self.callbacks);
+        let callbacks = rows.filter_map(|(callback, counts)| {
+            let last_seen = counts.last_seen.load(Relaxed);
+            let counted = Outcome::all().map(|outcome| (outcome, counts.outcomes[outcome.place()].load(Relaxed)));
+            let outcomes: Map<String, Value> = counted
+                .filter(|(_, count)| *count > 0)
+                .map(|(outcome, count)| (outcome.as_str().to_owned(), count.into()))
+                .collect();
+            let name = if callback.command.is_empty() { "unknown" } else { callback.command };
+            (last_seen > 0).then(|| (name.to_owned(), json!({ "last_seen_ms": last_seen, "outcomes": outcomes })))
+        });
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime_seconds": self.started.elapsed().as_secs(),
+            "in_flight": self.in_flight(),
+            "connections": self.connections(),
+            "not_webhooks": self.nowhere.load(Relaxed),
+            "callbacks": callbacks.collect::<Map<_, _>>(),
+        })
+    }
+}
