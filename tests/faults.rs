@@ -34,11 +34,20 @@ async fn server<F: Future<Output = ()> + Send + 'static>(
 
 /// An HTTP/2 server that answers every request so.
 async fn http2_server(respond: impl Fn() -> http::Response<Full<Bytes>> + Clone + Send + Sync + 'static) -> SocketAddr {
+    http2_server_with_trailers(move || (respond(), http::HeaderMap::new())).await
+}
+
+/// The same, with trailers.
+async fn http2_server_with_trailers(
+    respond: impl Fn() -> (http::Response<Full<Bytes>>, http::HeaderMap) + Clone + Send + Sync + 'static,
+) -> SocketAddr {
     server(move |stream| {
         let respond = respond.clone();
         async move {
             let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-                let response = respond();
+                let (response, trailers) = respond();
+                let trailers = (!trailers.is_empty()).then_some(Ok(trailers));
+                let response = response.map(|body| body.with_trailers(std::future::ready(trailers)));
                 async move {
                     request.into_body().collect().await?;
                     Ok::<_, hyper::Error>(response)
@@ -120,7 +129,8 @@ async fn a_policy_that_accepts_and_says_nothing() {
         let _stream = stream;
         std::future::pending().await
     });
-    assert_denied(&asked(address.await).await, "the policy service did not answer in time");
+    // A connection on which nobody speaks is none.
+    assert_denied(&asked(address.await).await, UNAVAILABLE);
 }
 
 #[tokio::test]
@@ -181,16 +191,56 @@ async fn ok_without_a_message() {
 async fn bytes_that_are_not_the_message() {
     for bytes in [
         b"\xff" as &[u8],
-        b"\x0a\x05abc",
+        b"\x12\x05abc",
         // A field that the contract does not have, and one of another type.
         b"\x7a\x02hi",
         b"\x08\x01",
-        // A denial whose message is not UTF-8.
-        b"\x0a\x03\x12\x01\xff",
+        // A denial that ends early.
+        b"\x0a\x05abc",
     ] {
         let policy = Policy::start(move |_| Ok(bytes.to_vec())).await;
         assert_denied(&asked(policy.address).await, INVALID);
     }
+}
+
+#[tokio::test]
+async fn a_denial_stays_one_whatever_is_wrong_with_it() {
+    for (bytes, code, message) in [
+        // A text that is not UTF-8; a field that the contract does not have; a change that is garbled; nothing.
+        (b"\x0a\x03\x12\x01\xff" as &[u8], 5000, "denied by policy"),
+        (b"\x0a\x0e\x08\x89\x27\x12\x07not now\x20\x01", 5001, "not now"),
+        (b"\x0a\x0c\x08\x89\x27\x12\x07not now\x12\x01\xff", 5001, "not now"),
+        (b"\x0a\x0c\x08\x89\x27\x12\x07not now\xff", 5001, "not now"),
+        (b"\x0a\x00", 5000, "denied by policy"),
+    ] {
+        let policy = Policy::start(move |_| Ok(bytes.to_vec())).await;
+        let mut config = support::config();
+        config.every.on_failure = hookgate::config::OnFailure::all(hookgate::config::Rule::Allow);
+        let gate = Gate::configured(&policy.url(), config).await;
+        let reply = gate.post("/callbackBeforeSetFriendRemarkCommand", "{}").await;
+        assert_eq!(reply.headers["hookgate-outcome"], "deny", "{bytes:?}");
+        let json = reply.json();
+        assert_eq!((&json["errCode"], &json["errMsg"], &json["nextCode"]), (&code.into(), &message.into(), &1.into()));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_two_messages() {
+    // An allow and then a denial: what was meant cannot be known.
+    let answer = || {
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+        (grpc(b"\0\0\0\0\0\0\0\0\0\x02\x0a\0"), trailers)
+    };
+    assert_denied(&asked(http2_server_with_trailers(answer).await).await, INVALID);
+}
+
+#[tokio::test]
+async fn a_list_of_more_entries_than_anybody_means() {
+    let policy = Policy::start(|_| Ok([b"\x12\xe0\xa7\x12".to_vec(), b"\x0a\x00".repeat(150_000)].concat())).await;
+    let gate = Gate::start(&policy.url()).await;
+    let reply = gate.post("/callbackBeforeUserRegisterCommand", r#"{"users":[{"userID":"u"}]}"#).await;
+    assert_denied(&reply, INVALID);
 }
 
 #[tokio::test]
@@ -216,7 +266,7 @@ async fn a_panic_in_a_handler() {
             panic!("on purpose")
         }
     }
-    let gate = Gate::with_policy(hookgate::policy::Policy::new(Panics)).await;
+    let gate = Gate::with_policy(hookgate::policy::Policy::new(Panics, 1 << 20), support::config()).await;
     for _ in 0..2 {
         let reply = gate.post(PATH, "{}").await;
         assert_eq!(reply.status.as_u16(), 500);

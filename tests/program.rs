@@ -4,90 +4,18 @@
 
 mod support;
 
-use std::net::SocketAddr;
-use std::process::{Output, Stdio};
+use std::process::Output;
 
-use http_body_util::Full;
-use support::{Policy, Reply};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use support::Policy;
+use support::program::{EVERYTHING_FREE, Running, hookgate};
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::process::Command;
 use tonic::Status;
-
-fn hookgate(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
-    // What the machine has set must not decide a test.
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HOOKGATE_")) {
-        command.env_remove(name);
-    }
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    command
-}
-
-/// A hookgate that has said it is ready.
-struct Running {
-    child: Child,
-    /// What it says, read all along: a full pipe would stop it.
-    lines: UnboundedReceiver<String>,
-    /// What it said before and with that.
-    said: Vec<String>,
-    webhooks: SocketAddr,
-    policy: String,
-}
-
-impl Running {
-    async fn start(args: &[&str]) -> Self {
-        Self::of(hookgate(args)).await
-    }
-
-    async fn of(mut command: Command) -> Self {
-        let mut child = command.spawn().unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
-        let (sender, mut lines) = tokio::sync::mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = stderr.next_line().await {
-                let _ = sender.send(line);
-            }
-        });
-        let mut said = Vec::new();
-        loop {
-            let line = lines.recv().await.expect("it says that it is ready");
-            said.push(line.clone());
-            if let Some(rest) = line.strip_prefix("hookgate ready: ") {
-                let words: Vec<_> = rest.split(' ').collect();
-                let webhooks = words[1].strip_prefix("http://").unwrap().parse().unwrap();
-                return Self { child, lines, said, webhooks, policy: words[3].to_owned() };
-            }
-        }
-    }
-
-    async fn post(&self, command: &str, body: &str) -> Reply {
-        let uri = format!("http://{}/{command}", self.webhooks);
-        let body = Full::from(body.to_owned());
-        support::send(http::Request::post(uri).header("operationID", "op-7").body(body).unwrap()).await
-    }
-
-    async fn signal(&self, signal: &str) {
-        let id = self.child.id().expect("it runs").to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
-    }
-
-    /// Waits for its end; gives its exit code and everything that it said.
-    async fn end(mut self) -> (Option<i32>, String) {
-        while let Some(line) = self.lines.recv().await {
-            self.said.push(line);
-        }
-        let status = self.child.wait().await.unwrap();
-        (status.code(), self.said.join("\n"))
-    }
-}
 
 async fn output(command: &mut Command) -> Output {
     command.output().await.unwrap()
 }
 
-const EVERYTHING_FREE: [&str; 4] = ["--listen", "127.0.0.1:0", "--builtin-listen", "127.0.0.1:0"];
 const BODY: &str =
     r#"{"callbackCommand":"callbackAfterRemoveBlackCommand","ownerUserID":"user123","blackUserID":"user456"}"#;
 
@@ -107,6 +35,46 @@ async fn it_serves_with_the_built_in_policy_until_terminated() {
         assert!(said.contains("no --policy"), "{said}");
         assert!(!said.contains('\u{1b}'), "no colour where nobody looks");
     }
+}
+
+#[tokio::test]
+async fn it_ends_although_somebody_holds_a_connection_to_the_built_in_policy() {
+    let hookgate = Running::start(&EVERYTHING_FREE).await;
+    let address = hookgate.policy.trim_start_matches("http://").to_owned();
+    let held = tokio::net::TcpStream::connect(address).await.unwrap();
+    hookgate.signal("-INT").await;
+    assert_eq!(hookgate.end().await.0, Some(0));
+    drop(held);
+}
+
+#[tokio::test]
+async fn the_admin_listener_says_how_it_stands() {
+    let hookgate = Running::start(&EVERYTHING_FREE).await;
+    hookgate.post("callbackAfterRemoveBlackCommand", BODY).await;
+    hookgate.post("nowhere", BODY).await;
+    assert_eq!(hookgate.ask("/livez").await.body, "ok\n");
+    let ready = hookgate.ask("/readyz").await;
+    assert_eq!((ready.status.as_u16(), &*ready.body), (200, b"ready\n" as &[u8]));
+    let status = hookgate.status().await;
+    assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(status["callbacks"]["callbackAfterRemoveBlackCommand"]["outcomes"]["allow"], 1);
+    assert!(status["callbacks"]["callbackAfterRemoveBlackCommand"]["last_seen_ms"].as_u64() > Some(0));
+    assert_eq!(status["callbacks"].as_object().unwrap().len(), 1);
+    assert_eq!(status["not_webhooks"], 1);
+    assert_eq!(status["after_events"]["delivered"], 1);
+    assert_eq!(status["policy"]["ready"], true);
+    assert_eq!(status["policy"]["url"], hookgate.policy);
+    assert_eq!(status["stopping"], false);
+}
+
+#[tokio::test]
+async fn without_its_policy_it_is_not_ready_and_says_why() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let args = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--policy", &format!("http://{nobody}")];
+    let hookgate = Running::start(&args).await;
+    let ready = hookgate.ask("/readyz").await;
+    assert_eq!(ready.status.as_u16(), 503);
+    assert!(String::from_utf8_lossy(&ready.body).contains(&nobody.to_string()), "{ready:?}");
 }
 
 #[tokio::test]
@@ -151,7 +119,8 @@ async fn it_asks_the_policy_it_is_told_and_logs_what_came_of_it() {
         _ => Err(Status::internal("a cause")),
     })
     .await;
-    let mut command = hookgate(&["serve", "--listen", "127.0.0.1:0", "--log", "debug"]);
+    let mut command =
+        hookgate(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log", "debug"]);
     command.env("HOOKGATE_POLICY", policy.url());
     let hookgate = Running::of(command).await;
     assert_eq!(hookgate.policy, policy.url());
@@ -162,7 +131,7 @@ async fn it_asks_the_policy_it_is_told_and_logs_what_came_of_it() {
     hookgate.post("callbackBeforeAddBlackCommand", "{}").await;
     hookgate.post("callbackBeforeAddFriendCommand", "{}").await;
     hookgate.post("callbackBeforeAddFriendCommand", "no").await;
-    hookgate.signal("-TERM").await;
+    hookgate.signal("-INT").await;
     let (_, said) = hookgate.end().await;
     for (command, level, verdict) in [
         ("callbackAfterRemoveBlackCommand", "INFO", "deny"),
@@ -191,7 +160,7 @@ async fn no_log_level_shows_content() {
     hookgate.post("callbackBeforeUserRegisterCommand", register).await;
     hookgate.post("callbackBeforeUserRegisterCommand", r#"{"users":"MARKER"}"#).await;
     hookgate.post("callbackOfTomorrow", r#"{"any":"MARKER"}"#).await;
-    hookgate.signal("-TERM").await;
+    hookgate.signal("-INT").await;
     let (_, said) = hookgate.end().await;
     assert!(said.contains("sendID") && said.contains("u2"), "{said}");
     assert!(!said.contains("MARKER"), "{said}");
@@ -201,8 +170,11 @@ async fn no_log_level_shows_content() {
 async fn an_address_in_use_is_one_sentence_and_exit_code_1() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for (option, other) in [("--listen", "--builtin-listen"), ("--builtin-listen", "--listen")] {
-        let output = output(&mut hookgate(&[option, &address, other, "127.0.0.1:0"])).await;
+    for option in ["--listen", "--builtin-listen", "--admin-listen"] {
+        let mut args = EVERYTHING_FREE;
+        let place = args.iter().position(|arg| *arg == option).unwrap();
+        args[place + 1] = &address;
+        let output = output(&mut hookgate(&args)).await;
         assert_eq!(output.status.code(), Some(1));
         let said = String::from_utf8(output.stderr).unwrap();
         let expected = format!(

@@ -90,7 +90,7 @@ pub fn response(callback: &'static Callback) -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// Values of every type, and some of none.
-pub const VALUES: [&str; 19] = [
+pub const VALUES: [&str; 20] = [
     "null",
     "true",
     "0",
@@ -109,6 +109,7 @@ pub const VALUES: [&str; 19] = [
     "[]",
     r#"["a"]"#,
     "[1]",
+    "[null]",
     "{}",
 ];
 

@@ -156,8 +156,8 @@ fn change(field: &FieldDescriptor, wire: &Wire, value: &Value, request: &Request
 
 /// Whether a text reads as one JSON object and as nothing else: two keys of one name would not come back.
 fn is_one_object(text: &str) -> bool {
-    serde_json::from_str(text)
-        .is_ok_and(|object: Json| object.is_object() && serde_json::to_string(&object).is_ok_and(|again| again == text))
+    serde_json::from_str::<Map<String, Json>>(text)
+        .is_ok_and(|object| serde_json::to_string(&object).is_ok_and(|again| again == text))
 }
 
 /// A value as JSON: numbers as numbers, a bare wrapper as what it wraps, of a message the fields that it has.

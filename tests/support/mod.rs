@@ -3,14 +3,21 @@
 
 #![allow(dead_code, reason = "each test binary takes what it needs")]
 
+pub mod program;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::IntoResponse;
 use bytes::{Buf, BufMut, Bytes};
+use hookgate::config::Config;
+use hookgate::events::Events;
+use hookgate::policy::Channel;
+use hookgate::server::{Stop, Transport};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -20,7 +27,6 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
-use tonic::transport::Endpoint;
 use tonic::{Response, Status};
 
 /// The contract as another implementation reads it: prost-reflect over the embedded descriptors.
@@ -124,24 +130,41 @@ impl Drop for Policy {
 /// hookgate's front in this process, before a policy service.
 pub struct Gate {
     pub address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
+    pub status: Arc<hookgate::status::Status>,
+    pub events: Events,
+    stop: Option<oneshot::Sender<Stop>>,
     task: JoinHandle<()>,
+}
+
+/// The configuration of tests: as shipped, but an After event's verdict is waited for, however busy the machine is.
+pub fn config() -> Config {
+    let mut config = Config::default();
+    config.after.answer_within = Duration::from_secs(60);
+    config
 }
 
 impl Gate {
     /// Serves before the policy at `url`.
     pub async fn start(url: &str) -> Self {
-        let channel = Endpoint::from_shared(url.to_owned()).expect("a URL").connect_lazy();
-        Self::with_policy(hookgate::policy::Policy::new(channel)).await
+        Self::configured(url, config()).await
+    }
+
+    /// Serves before the policy at `url`, configured so.
+    pub async fn configured(url: &str, config: Config) -> Self {
+        let channel = Channel::connect(url.parse().expect("a URL"), &config.channel);
+        Self::with_policy(hookgate::policy::Policy::over(channel, config.limits.reply), config).await
     }
 
     /// Serves before whatever carries the calls.
-    pub async fn with_policy<T: hookgate::server::Transport>(policy: hookgate::policy::Policy<T>) -> Self {
+    pub async fn with_policy<T: Transport>(policy: hookgate::policy::Policy<T>, config: Config) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(hookgate::server::run(listener, policy, async { drop(stopped.await) }));
-        Self { address, stop: Some(stop), task }
+        let gate = hookgate::server::Gate::new(policy, config);
+        let (status, events) = (gate.status().clone(), gate.events().clone());
+        let until = async { stopped.await.unwrap_or(Stop::Now) };
+        let task = tokio::spawn(hookgate::server::run(listener, gate, until));
+        Self { address, status, events, stop: Some(stop), task }
     }
 
     /// Posts a body to a path.
@@ -161,13 +184,15 @@ impl Gate {
 
     /// Stops, and waits until what is in flight is finished.
     pub async fn stop(mut self) {
-        drop(self.stop.take());
+        self.begin_to_stop(Stop::Now);
         (&mut self.task).await.expect("no panic");
     }
 
     /// Tells it to stop; the reply to what is in flight can still be read.
-    pub fn begin_to_stop(&mut self) {
-        drop(self.stop.take());
+    pub fn begin_to_stop(&mut self, how: Stop) {
+        if let Some(stop) = self.stop.take() {
+            stop.send(how).expect("it runs");
+        }
     }
 }
 

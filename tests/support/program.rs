@@ -1,0 +1,123 @@
+//! The program as people start it, and what can be asked of it from outside.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use http_body_util::Full;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::{Reply, send};
+
+/// Every listener on a free port, the built-in policy's too.
+pub const EVERYTHING_FREE: [&str; 6] =
+    ["--listen", "127.0.0.1:0", "--builtin-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+
+/// hookgate with these arguments, not started yet.
+pub fn hookgate(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
+    // What the machine has set must not decide a test.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HOOKGATE_")) {
+        command.env_remove(name);
+    }
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+/// hookgate before the policy at `url`, its listeners on free ports, with this YAML for the rest. `name` is for the file:
+/// no two tests share one.
+pub fn configured(url: &str, name: &str, yaml: &str) -> Command {
+    let file = settings(name, yaml);
+    let file = file.to_str().expect("a path of UTF-8");
+    let places = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    hookgate(&[&places[..], &["--policy", url, "--config", file]].concat())
+}
+
+fn settings(name: &str, yaml: &str) -> PathBuf {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.yaml"));
+    std::fs::write(&file, yaml).expect("a file among the build's own");
+    file
+}
+
+/// A hookgate that has said it is ready.
+pub struct Running {
+    pub child: Child,
+    /// What it says, read all along: a full pipe would stop it.
+    lines: UnboundedReceiver<String>,
+    /// What it said before and with that.
+    said: Vec<String>,
+    pub webhooks: SocketAddr,
+    pub policy: String,
+    pub admin: SocketAddr,
+}
+
+impl Running {
+    pub async fn start(args: &[&str]) -> Self {
+        Self::of(hookgate(args)).await
+    }
+
+    pub async fn of(mut command: Command) -> Self {
+        let mut child = command.spawn().expect("the program");
+        let mut stderr = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let (sender, mut lines) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = stderr.next_line().await {
+                let _ = sender.send(line);
+            }
+        });
+        let mut said: Vec<String> = Vec::new();
+        loop {
+            let line = lines.recv().await.unwrap_or_else(|| panic!("it says that it is ready:\n{}", said.join("\n")));
+            said.push(line.clone());
+            if let Some(rest) = line.strip_prefix("hookgate ready: ") {
+                let words: Vec<_> = rest.split(' ').collect();
+                let address = |word: &str| word.trim_start_matches("http://").parse().expect("an address");
+                let (webhooks, admin) = (address(words[1]), address(words[5]));
+                return Self { child, lines, said, webhooks, policy: words[3].to_owned(), admin };
+            }
+        }
+    }
+
+    /// Posts a body as a webhook, on a connection of its own.
+    pub async fn post(&self, command: &str, body: &str) -> Reply {
+        let uri = format!("http://{}/{command}", self.webhooks);
+        let body = Full::from(body.to_owned());
+        send(http::Request::post(uri).header("operationID", "op-7").body(body).expect("a request")).await
+    }
+
+    /// Asks the admin listener.
+    pub async fn ask(&self, path: &str) -> Reply {
+        let uri = format!("http://{}{path}", self.admin);
+        send(http::Request::get(uri).body(Full::default()).expect("a request")).await
+    }
+
+    /// Its `/status`.
+    pub async fn status(&self) -> serde_json::Value {
+        self.ask("/status").await.json()
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    pub async fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.id().to_string()]).status().await;
+        assert!(status.expect("kill is there").success());
+    }
+
+    /// Ends it without a word, and waits until it is gone.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("it runs");
+    }
+
+    /// Waits for its end; gives its exit code and everything that it said.
+    pub async fn end(mut self) -> (Option<i32>, String) {
+        while let Some(line) = self.lines.recv().await {
+            self.said.push(line);
+        }
+        let status = self.child.wait().await.expect("its end");
+        (status.code(), self.said.join("\n"))
+    }
+}
