@@ -186,7 +186,7 @@ impl Default for Config {
                 attempts: 50,
                 age: Duration::from_secs(3600),
                 retry_min: Duration::from_millis(100),
-                retry_max: Duration::from_secs(60),
+                retry_max: Duration::from_secs(10),
                 events: 200_000,
                 bytes: 256 << 20,
                 concurrency: 16,

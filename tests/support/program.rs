@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use http_body_util::Full;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::timeout;
 
 use super::{Reply, send};
 
@@ -115,10 +117,16 @@ impl Running {
 
     /// Waits for its end; gives its exit code and everything that it said.
     pub async fn end(mut self) -> (Option<i32>, String) {
-        while let Some(line) = self.lines.recv().await {
-            self.said.push(line);
-        }
-        let status = self.child.wait().await.expect("its end");
-        (status.code(), self.said.join("\n"))
+        let Self { child, lines, said, .. } = &mut self;
+        let ended = async {
+            while let Some(line) = lines.recv().await {
+                said.push(line);
+            }
+            child.wait().await.expect("its end")
+        };
+        // Far longer than any test lets it take: a failure, not a hang.
+        let status = timeout(Duration::from_secs(60), ended).await;
+        let said = self.said.join("\n");
+        (status.unwrap_or_else(|_| panic!("it does not end:\n{said}")).code(), said)
     }
 }
