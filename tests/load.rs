@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hookgate::config::{After, Config};
+use hookgate::config::Config;
 use hookgate::events::Reason;
 use support::program::{Running, configured, hookgate};
 use support::{Gate, Policy, Reply, config};
@@ -141,7 +141,8 @@ async fn a_hundred_thousand_events_at_a_policy_that_is_down_in_the_middle() {
         Ok(Vec::new())
     })
     .await;
-    let config = Config { after: After { retry_max: Duration::from_secs(1), ..After::default() }, ..Config::default() };
+    let mut config = Config::default();
+    config.after.retry_max = Duration::from_secs(1);
     let gate = Arc::new(Gate::configured(&policy.url(), config).await);
     let rss = || {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
