@@ -168,6 +168,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Frames<S> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::{Frames, Peer};
 
     #[test]
@@ -187,6 +189,19 @@ mod tests {
             feed(goaway);
             assert_eq!(*peer.borrow(), Peer::Leaving);
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_said_before_it_hung_up_is_read_when_writing_has_failed() {
+        let (near, mut far) = tokio::io::duplex(64);
+        let (mut frames, peer) = Frames::new(near);
+        let settings = b"\0\0\0\x04\0\0\0\0\0";
+        far.write_all(settings).await.expect("room for it");
+        drop(far);
+        frames.write_all(b"nobody reads this").await.expect("no error");
+        let mut read = Vec::new();
+        frames.read_to_end(&mut read).await.expect("an end");
+        assert_eq!((&*read, &*peer.borrow()), (&settings[..], &Peer::Gone("it hung up".to_owned())));
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub use pool::Address;
 use crate::config;
 use dial::Dial;
 use keeper::Keeper;
-use pool::Pool;
+use pool::{Carrier, Pool};
 
 /// A transport for [`Policy`](super::Policy). Clones are one and the same.
 #[derive(Clone)]
@@ -128,10 +128,13 @@ impl Shared {
     async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, Error> {
         let mut offers = OFFERS;
         loop {
-            let mut carrier = self.pool.carrier().await.map_err(Error::NotConnected)?;
-            let mut failed = match carrier.calls.try_send_request(request).await {
+            let Carrier { mut calls, place } = self.pool.carrier().await.map_err(Error::NotConnected)?;
+            let sent = calls.try_send_request(request);
+            // While anyone holds it, hyper may not give back a call that was sent just as the connection ended.
+            drop(calls);
+            let mut failed = match sent.await {
                 Ok(response) => {
-                    carrier.load.answered.store(true, Ordering::Relaxed);
+                    place.load.answered.store(true, Ordering::Relaxed);
                     return Ok(response);
                 }
                 Err(failed) => failed,
@@ -140,7 +143,7 @@ impl Shared {
             match failed.take_message() {
                 // It never left. The connection takes no calls; the next one may.
                 Some(unsent) => {
-                    self.pool.lost(carrier.address, &carrier.load);
+                    self.pool.lost(place.address, &place.load);
                     if offers == 0 {
                         return Err(Error::NotTaken(failed.into_error()));
                     }

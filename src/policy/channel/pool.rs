@@ -55,12 +55,18 @@ pub(super) struct Load {
     pub(super) answered: AtomicBool,
 }
 
-/// A connection that a call has been given to.
+/// A connection that a call is given to.
 #[derive(Debug)]
 pub(super) struct Carrier {
     pub(super) calls: SendRequest<Body>,
-    pub(super) load: Arc<Load>,
+    pub(super) place: Place,
+}
+
+/// Where a call is. Counts as one in flight.
+#[derive(Debug)]
+pub(super) struct Place {
     pub(super) address: SocketAddr,
+    pub(super) load: Arc<Load>,
 }
 
 /// An address of the policy service.
@@ -211,7 +217,8 @@ impl Members {
         });
         if let Some((address, calls, load)) = ready.min_by_key(|(.., load)| load.in_flight.load(Ordering::Relaxed)) {
             load.in_flight.fetch_add(1, Ordering::Relaxed);
-            return Some(Ok(Carrier { calls: calls.clone(), load: load.clone(), address }));
+            let place = Place { address, load: load.clone() };
+            return Some(Ok(Carrier { calls: calls.clone(), place }));
         }
         let connecting = self.list.iter().any(|member| matches!(member.link, Link::First));
         if connecting || self.asked > self.resolved {
@@ -236,7 +243,7 @@ impl Member {
     }
 }
 
-impl Drop for Carrier {
+impl Drop for Place {
     fn drop(&mut self) {
         self.load.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
