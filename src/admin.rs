@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -20,6 +21,9 @@ use crate::policy::Channel;
 use crate::policy::health;
 use crate::server::Stopping;
 use crate::status::Status;
+
+/// How long accepting pauses when the process is out of something, file descriptors mostly.
+const OUT_OF_RESOURCES: Duration = Duration::from_millis(50);
 
 /// What the admin listener tells of.
 #[derive(Debug, Clone)]
@@ -50,7 +54,11 @@ pub async fn run(listener: TcpListener, admin: Admin, until: impl Future<Output 
     let accepting = async {
         loop {
             while connections.try_join_next().is_some() {}
-            let Ok((stream, _)) = listener.accept().await else { continue };
+            let Ok((stream, _)) = listener.accept().await else {
+                // The process is out of something; whoever asks comes again.
+                tokio::time::sleep(OUT_OF_RESOURCES).await;
+                continue;
+            };
             let service = TowerToHyperService::new(router.clone());
             connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
