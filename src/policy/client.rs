@@ -97,11 +97,11 @@ where
             }
         };
         let (outcome, result) = match tokio::time::timeout_at(question.deadline, called).await {
-            Ok(Ok(response)) => (Outcome::Answered, Ok(Answer::Response(response))),
+            Ok(Ok(response)) => (Some(Outcome::Answered), Ok(Answer::Response(response))),
             Ok(Err(unanswered)) => (unanswered.outcome(), unanswered.into_answer()),
-            Err(_) => (Outcome::Unanswered, Err(Failure::because(Class::Deadline, "the budget is spent"))),
+            Err(_) => (Some(Outcome::Unanswered), Err(Failure::because(Class::Deadline, "the budget is spent"))),
         };
-        if let Some(pass) = pass {
+        if let Some((pass, outcome)) = pass.zip(outcome) {
             pass.settle(outcome);
         }
         result
@@ -125,12 +125,14 @@ where
 }
 
 impl Unanswered {
-    /// What it means to the breaker.
-    fn outcome(&self) -> Outcome {
+    /// What it means to the breaker. A connection that dies takes all of its calls with it, and says nothing of the next
+    /// one.
+    fn outcome(&self) -> Option<Outcome> {
         match cause::<channel::Error>(&self.status) {
-            _ if self.seen.response() || cause::<NotGrpc>(&self.status).is_some() => Outcome::Answered,
-            Some(channel::Error::NotConnected(_)) => Outcome::Unreached,
-            _ => Outcome::Unanswered,
+            _ if self.seen.response() || cause::<NotGrpc>(&self.status).is_some() => Some(Outcome::Answered),
+            Some(channel::Error::NotConnected(_)) => Some(Outcome::Unreached),
+            Some(_) if cause::<h2::Error>(&self.status).is_none_or(|error| !error.is_reset()) => None,
+            _ => Some(Outcome::Unanswered),
         }
     }
 

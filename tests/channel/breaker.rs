@@ -10,7 +10,7 @@ use hookgate::policy::Channel;
 use hookgate::policy::channel::BreakerState;
 use http_body_util::BodyExt;
 
-use crate::server::{ANY, Server, allow, ask_within, asked, failed, hang, nobody, ready, settings, until};
+use crate::server::{ANY, Server, allow, ask, ask_within, asked, failed, hang, nobody, ready, settings, until};
 
 const OPEN_FOR: Duration = Duration::from_millis(500);
 
@@ -50,6 +50,31 @@ async fn calls_without_an_answer_open_it_and_one_call_tries() {
     answers.store(true, Ordering::SeqCst);
     asked(&channel).await;
     assert_eq!(state(), BreakerState::Closed);
+}
+
+#[tokio::test]
+async fn a_connection_that_dies_under_many_calls_says_nothing_of_the_next_one() {
+    let server = Server::at(ANY, hang).await;
+    let address = server.address;
+    // Were it to open, it would stay so for the whole test.
+    let channel = breaking(address, Duration::from_secs(3600));
+    until(&channel, |status| ready(status) == 1).await;
+    let calls: Vec<_> = (0..10)
+        .map(|_| {
+            let channel = channel.clone();
+            tokio::spawn(async move { ask(&channel).await })
+        })
+        .collect();
+    while server.calls() < 10 {
+        tokio::task::yield_now().await;
+    }
+    server.kill().await;
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap_err().class, Class::Unavailable);
+    }
+    let _server = Server::at(address, allow).await;
+    until(&channel, |status| ready(status) == 1).await;
+    asked(&channel).await;
 }
 
 #[tokio::test]
