@@ -33,7 +33,7 @@ pub fn watch(channel: Channel, every: Duration) -> watch::Receiver<State> {
     tokio::spawn(async move {
         loop {
             // From before it is asked, so that nothing is missed.
-            let changed = channel.changed();
+            let changed = channel.turned_over();
             let now = ask(&channel).await;
             state.send_if_modified(|before| {
                 let modified = *before != now;

@@ -1,17 +1,20 @@
 //! One connection: how it begins, how calls fare without it, how it comes back.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hookgate::config;
 use hookgate::error::Class;
 use hookgate::policy::Channel;
+use hyper::server::conn::http2;
+use hyper_util::rt::TokioExecutor;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 
 use crate::server::{
-    ANY, Server, allow, allowed, ask, asked, connect, failed, hang, listen, nobody, ready, settings, until,
+    ANY, Server, allow, allowed, ask, asked, connect, failed, hang, listen, nobody, ready, serve, settings, until,
 };
 
 #[tokio::test]
@@ -154,6 +157,48 @@ async fn a_restart_fails_calls_in_flight_and_those_that_find_nobody_and_no_other
         }
     }
     assert!(failures > 0, "it was down");
+}
+
+#[tokio::test]
+async fn a_call_that_begins_when_the_policy_listens_again_is_answered() {
+    let mut server = Server::allow().await;
+    let address = server.address;
+    let url = format!("http://{address}").parse().unwrap();
+    let never = Duration::from_secs(3600);
+    let channel = Channel::connect(url, &config::Channel { reconnect_max: never, ..settings() });
+    asked(&channel).await;
+    for _ in 0..20 {
+        server.kill().await;
+        until(&channel, |status| status.addresses[0].state.contains("refused")).await;
+        failed(&channel, Class::Unavailable).await;
+        server = Server::at(address, allow).await;
+        asked(&channel).await;
+    }
+}
+
+/// As what stands before a container does while nothing listens in it.
+#[tokio::test]
+async fn where_something_hung_up_a_call_that_begins_when_the_policy_is_back_is_answered() {
+    let there = Arc::new(AtomicBool::new(false));
+    let is_there = there.clone();
+    let address = listen(move |_, stream| {
+        let is_there = is_there.load(Ordering::SeqCst);
+        async move {
+            if is_there {
+                let (_stay, told) = tokio::sync::watch::channel(());
+                serve(http2::Builder::new(TokioExecutor::new()), stream, Arc::new(allow), told).await;
+            }
+        }
+    })
+    .await;
+    let url = format!("http://{address}").parse().unwrap();
+    let never = Duration::from_secs(3600);
+    let channel = Channel::connect(url, &config::Channel { reconnect_max: never, ..settings() });
+    for _ in 0..10 {
+        failed(&channel, Class::Unavailable).await;
+    }
+    there.store(true, Ordering::SeqCst);
+    asked(&channel).await;
 }
 
 #[tokio::test]

@@ -19,8 +19,10 @@ pub struct Breaker {
 enum Phase {
     /// Failures in a row: calls that found no connection, and calls that got no answer over one.
     Closed { unreached: u32, unanswered: u32 },
-    /// Until then. `reached` says whether connections were not what was missing.
-    Open { until: Instant, reached: bool },
+    /// Connections are what is missing: each call may see whether there is one by now, which costs the policy nothing.
+    Unreached,
+    /// Answers are what is missing: the policy is left alone until then.
+    Open { until: Instant },
     /// One call is under way.
     HalfOpen,
 }
@@ -31,7 +33,7 @@ enum Phase {
 pub enum State {
     /// Lets it through.
     Closed,
-    /// Fails it at once.
+    /// Fails it at once; where no connection can be made, as soon as that has proved true once more.
     Open,
     /// Fails it at once, as another one is trying; or lets it try.
     HalfOpen,
@@ -70,7 +72,8 @@ impl Breaker {
     pub fn state(&self) -> State {
         match *self.phase() {
             Phase::Closed { .. } => State::Closed,
-            Phase::Open { until, .. } if Instant::now() < until => State::Open,
+            Phase::Unreached => State::Open,
+            Phase::Open { until } if Instant::now() < until => State::Open,
             Phase::Open { .. } | Phase::HalfOpen => State::HalfOpen,
         }
     }
@@ -79,8 +82,8 @@ impl Breaker {
     pub(in crate::policy) fn enter(self: &Arc<Self>) -> Result<Pass, Refused> {
         let mut phase = self.phase();
         let probes = match *phase {
-            Phase::Closed { .. } => false,
-            Phase::Open { until, .. } if Instant::now() >= until => true,
+            Phase::Closed { .. } | Phase::Unreached => false,
+            Phase::Open { until } if Instant::now() >= until => true,
             Phase::Open { .. } | Phase::HalfOpen => return Err(Refused(self.failures)),
         };
         if probes {
@@ -95,11 +98,11 @@ impl Breaker {
         let mut phase = self.phase();
         match &mut *phase {
             Phase::Closed { unreached, .. } => *unreached = 0,
-            Phase::Open { reached: false, .. } => {
+            Phase::Unreached => {
                 info!("the policy is connected: it is asked again");
                 *phase = Phase::CLOSED;
             }
-            Phase::Open { reached: true, .. } | Phase::HalfOpen => {}
+            Phase::Open { .. } | Phase::HalfOpen => {}
         }
     }
 
@@ -118,17 +121,21 @@ impl Breaker {
                 }
                 let reached = *unanswered >= self.failures;
                 if *unreached + *unanswered >= self.failures {
-                    warn!(failures = self.failures, for_ = ?self.open_for, "the policy is not asked for a while");
-                    *phase = Phase::Open { until: Instant::now() + self.open_for, reached };
+                    warn!(
+                        failures = self.failures,
+                        "the policy could not be reached or did not answer so often in a row"
+                    );
+                    *phase = self.open(reached);
                 }
             }
-            (Phase::HalfOpen, outcome) if probe => {
-                let reached = outcome != Outcome::Unreached;
-                *phase = Phase::Open { until: Instant::now() + self.open_for, reached };
-            }
+            (Phase::HalfOpen, outcome) if probe => *phase = self.open(outcome != Outcome::Unreached),
             // Calls from before it opened tell nothing new.
-            (Phase::Open { .. } | Phase::HalfOpen, _) => {}
+            (Phase::Unreached | Phase::Open { .. } | Phase::HalfOpen, _) => {}
         }
+    }
+
+    fn open(&self, reached: bool) -> Phase {
+        if reached { Phase::Open { until: Instant::now() + self.open_for } } else { Phase::Unreached }
     }
 
     fn phase(&self) -> MutexGuard<'_, Phase> {
@@ -153,7 +160,7 @@ impl Drop for Pass {
             // The next call is the probe.
             let mut phase = self.breaker.phase();
             if matches!(*phase, Phase::HalfOpen) {
-                *phase = Phase::Open { until: Instant::now(), reached: true };
+                *phase = Phase::Open { until: Instant::now() };
             }
         }
     }
@@ -178,6 +185,7 @@ mod tests {
         let breaker = Arc::new(Breaker::new(3, OPEN_FOR));
         settle(&breaker, &[outcome; 3]);
         assert_eq!(breaker.state(), State::Open);
+        assert_eq!(breaker.enter().is_ok(), outcome == Outcome::Unreached);
         breaker
     }
 
@@ -189,7 +197,6 @@ mod tests {
         assert_eq!(breaker.state(), State::Closed);
         settle(&breaker, &[Outcome::Unreached]);
         assert_eq!(breaker.state(), State::Open);
-        assert!(breaker.enter().is_err());
     }
 
     #[tokio::test(start_paused = true)]

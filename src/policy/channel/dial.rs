@@ -46,6 +46,18 @@ pub(super) enum Error {
     Peer(String),
 }
 
+impl Error {
+    /// Whether it took no time and little work: nothing listens there, or what does hangs up or speaks otherwise. A TLS
+    /// handshake that fails for what is in it is neither.
+    pub(super) fn is_prompt(&self) -> bool {
+        match self {
+            Self::Late(_) | Self::Name(_) => false,
+            Self::Tls(error) => error.kind() != io::ErrorKind::InvalidData,
+            Self::Tcp(_) | Self::Http2(_) | Self::Peer(_) => true,
+        }
+    }
+}
+
 /// A connection over which the peer has begun to speak HTTP/2.
 pub(super) struct Line {
     /// Takes calls.

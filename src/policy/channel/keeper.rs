@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 use super::Resolve;
 use super::breaker::Breaker;
 use super::dial::Dial;
-use super::pool::Pool;
+use super::pool::{Failed, Pool};
 use crate::config;
 
 /// What the tasks work with.
@@ -27,6 +27,10 @@ pub(super) struct Keeper {
 
 /// The pause after a first failed attempt.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
+
+/// The time between the beginnings of two attempts for whose ends calls wait. While a policy is down no call fails later
+/// than this and one attempt; while it is up none fails for want of an attempt.
+const PAUSE_AWAITED: Duration = Duration::from_millis(5);
 
 /// The longest pause before an address is tried or the name looked up again, while another address carries the calls.
 const PAUSE_CALM: Duration = Duration::from_secs(5);
@@ -92,7 +96,8 @@ impl Keeper {
         let mut useless = false;
         let mut last_failure = None;
         loop {
-            let why = match self.dial.connect(address).await {
+            let begun = Instant::now();
+            let failed = match self.dial.connect(address).await {
                 Ok(line) => {
                     let load = self.pool.ready(address, line.calls);
                     self.breaker.connected();
@@ -115,27 +120,28 @@ impl Keeper {
                         }
                         return;
                     }
-                    why
+                    Failed { why, prompt: false }
                 }
-                Err(error) => error.to_string(),
+                Err(error) => Failed { why: error.to_string(), prompt: error.is_prompt() },
             };
-            if last_failure.as_ref() != Some(&why) {
-                warn!(%address, why, "cannot connect to the policy");
-                last_failure = Some(why.clone());
+            if last_failure.as_ref() != Some(&failed.why) {
+                warn!(%address, why = failed.why, "cannot connect to the policy");
+                last_failure = Some(failed.why.clone());
             }
-            self.pool.failed(address, why);
+            self.pool.failed(address, failed);
             if !self.pool.keeps(address) {
                 return;
             }
-            self.pause(&mut pause).await;
+            self.pause(address, begun, &mut pause).await;
             if !self.pool.keeps(address) {
                 return;
             }
         }
     }
 
-    /// Waits a while, and longer the next time. While another address carries the calls there is no hurry.
-    async fn pause(&self, next: &mut Duration) {
+    /// Waits a while after an attempt that began then, and longer the next time. While another address carries the calls
+    /// there is no hurry; while calls wait there is.
+    async fn pause(&self, address: SocketAddr, attempt: Instant, next: &mut Duration) {
         let begun = Instant::now();
         // Between half and all of it, so that many clients do not come back at once.
         let jitter = 0.5 + fastrand::f64() / 2.0;
@@ -143,9 +149,13 @@ impl Keeper {
         loop {
             let longest = if self.pool.any_ready() { PAUSE_CALM } else { self.settings.reconnect_max };
             let pause = (*next).min(longest);
+            let awaited = self.pool.is_awaited(address);
+            let end = if awaited { attempt + PAUSE_AWAITED } else { begun + pause.mul_f64(jitter) };
             tokio::select! {
-                () = tokio::time::sleep_until(begun + pause.mul_f64(jitter)) => {
-                    *next = pause * 2;
+                () = tokio::time::sleep_until(end) => {
+                    if !awaited {
+                        *next = pause * 2;
+                    }
                     return;
                 }
                 _ = changes.changed() => {}

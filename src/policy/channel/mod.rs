@@ -1,8 +1,9 @@
 //! What carries calls to the policy service: connections to every address of its name, kept up in the background.
 //!
-//! A call goes to the connection with the fewest calls. Without one it fails at once, except where the first attempt, at
-//! start or just after a connection was lost, is still under way: that it waits for, so that a policy that is there (it
-//! restarts behind a listening socket, or says GOAWAY) loses no call.
+//! A call goes to the connection with the fewest calls. Without one it fails at once, with two exceptions, so that no call
+//! fails while a policy is there. Where the first attempt, at start or just after a connection was lost, is still under
+//! way, it waits for that (the policy restarts behind a listening socket, or says GOAWAY). Where nothing listened the last
+//! time, it has another attempt made and waits for that (the policy has just come back): a refusal takes no time.
 
 mod breaker;
 mod dial;
@@ -117,6 +118,17 @@ impl Channel {
     pub fn changed(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut changes = self.shared.pool.changes();
         async move { drop(changes.changed().await) }
+    }
+
+    /// Ends when a connection has come or gone since the call.
+    pub(super) fn turned_over(&self) -> impl Future<Output = ()> + Send + use<> {
+        let pool = self.shared.pool.clone();
+        let (mut changes, before) = (pool.changes(), pool.turnover());
+        async move {
+            while pool.turnover() == before {
+                drop(changes.changed().await);
+            }
+        }
     }
 
     pub(super) fn breaker(&self) -> Arc<Breaker> {

@@ -24,6 +24,8 @@ struct Members {
     /// How often the addresses had to be asked for at once, and how many of these are answered.
     asked: u64,
     resolved: u64,
+    /// How many connections have come and gone.
+    turnover: u64,
     /// Why the name has no addresses.
     unresolved: Option<String>,
 }
@@ -38,14 +40,22 @@ struct Member {
 
 #[derive(Debug)]
 enum Link {
-    /// Calls wait for what becomes of the first attempt.
-    First,
+    /// Calls wait for what becomes of an attempt: the first one, or one that a call has hurried.
+    Awaited,
     Ready {
         calls: SendRequest<Body>,
         load: Arc<Load>,
     },
-    /// Calls do not wait for the attempts after it. Why the last one failed.
-    Again(String),
+    /// Calls do not wait for the attempts after it.
+    Failed(Failed),
+}
+
+/// What became of an attempt.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) why: String,
+    /// It took no time and little work: nothing listens there, or what does hangs up.
+    pub(super) prompt: bool,
 }
 
 /// What a connection carries.
@@ -87,12 +97,15 @@ impl Pool {
         Self { members, changes: watch::Sender::new(()) }
     }
 
-    /// The ready connection with the fewest calls. Waits where one is about to be ready; says why there is none.
+    /// The ready connection with the fewest calls. Waits where one is about to be ready; says why there is none, as
+    /// of after the call: an address that failed promptly is tried once more.
     pub(super) async fn carrier(&self) -> Result<Carrier, String> {
         let mut changes = None;
+        let mut hurried = false;
         loop {
             let turn = self.members().choose();
             match (turn, &mut changes) {
+                (Some(Err(_)), _) if !hurried && self.hurry() => hurried = true,
                 (Some(result), _) => return result,
                 // Whatever changes from here on is seen.
                 (None, None) => changes = Some(self.changes()),
@@ -100,6 +113,18 @@ impl Pool {
                 (None, Some(changes)) => drop(changes.changed().await),
             }
         }
+    }
+
+    /// Has the addresses that failed promptly tried again; says whether there is anything to wait for.
+    fn hurry(&self) -> bool {
+        self.change(|members| {
+            for member in &mut members.list {
+                if matches!(&member.link, Link::Failed(failed) if failed.prompt) {
+                    member.link = Link::Awaited;
+                }
+            }
+            members.list.iter().any(|member| !matches!(member.link, Link::Failed(_)))
+        })
     }
 
     /// Takes in what the name leads to, as asked for when `asked`; gives the addresses that are new.
@@ -110,7 +135,7 @@ impl Pool {
             members.list.iter_mut().for_each(|member| member.named = addresses.contains(&member.address));
             for &address in addresses {
                 if !members.list.iter().any(|member| member.address == address) {
-                    members.list.push(Member { address, named: true, link: Link::First });
+                    members.list.push(Member { address, named: true, link: Link::Awaited });
                     new.push(address);
                 }
             }
@@ -130,6 +155,7 @@ impl Pool {
         self.change(|members| {
             if let Some(member) = members.member(address) {
                 member.link = link;
+                members.turnover += 1;
             }
         });
         load
@@ -140,19 +166,26 @@ impl Pool {
         self.change(|members| {
             // It may be known already.
             if let Some(member) = members.member(address).filter(|member| member.holds(load)) {
-                member.link = Link::First;
+                member.link = Link::Awaited;
                 members.asked += 1;
+                members.turnover += 1;
             }
         });
     }
 
     /// An attempt failed, or a connection was no good; the next attempt comes after a pause.
-    pub(super) fn failed(&self, address: SocketAddr, why: String) {
+    pub(super) fn failed(&self, address: SocketAddr, failed: Failed) {
         self.change(|members| {
             if let Some(member) = members.member(address) {
-                member.link = Link::Again(why);
+                let gone = matches!(std::mem::replace(&mut member.link, Link::Failed(failed)), Link::Ready { .. });
+                members.turnover += u64::from(gone);
             }
         });
+    }
+
+    /// Whether a call waits for an attempt at this address.
+    pub(super) fn is_awaited(&self, address: SocketAddr) -> bool {
+        self.members().member(address).is_some_and(|member| matches!(member.link, Link::Awaited))
     }
 
     /// Whether an address without a connection is still to be connected. If not, it is forgotten.
@@ -166,13 +199,18 @@ impl Pool {
     /// How often the addresses had to be asked for; whether they have to be now; whether they may help.
     pub(super) fn name(&self) -> (u64, bool, bool) {
         let members = self.members();
-        let failing = members.list.iter().any(|member| matches!(member.link, Link::Again(_)));
+        let failing = members.list.iter().any(|member| !matches!(member.link, Link::Ready { .. }));
         (members.asked, members.asked > members.resolved, failing || members.unresolved.is_some())
     }
 
     /// Whether a call would be carried at once.
     pub(super) fn any_ready(&self) -> bool {
         self.members().list.iter().any(|member| matches!(member.link, Link::Ready { .. }))
+    }
+
+    /// How many connections have come and gone.
+    pub(super) fn turnover(&self) -> u64 {
+        self.members().turnover
     }
 
     /// Tells when something has changed.
@@ -185,9 +223,9 @@ impl Pool {
         let members = self.members();
         let addresses = members.list.iter().map(|member| {
             let (state, in_flight) = match &member.link {
-                Link::First => ("connecting", 0),
+                Link::Awaited => ("connecting", 0),
                 Link::Ready { load, .. } => ("ready", load.in_flight.load(Ordering::Relaxed)),
-                Link::Again(why) => (&**why, 0),
+                Link::Failed(failed) => (&*failed.why, 0),
             };
             Address { address: member.address, state: state.to_owned(), in_flight }
         });
@@ -220,12 +258,12 @@ impl Members {
             let place = Place { address, load: load.clone() };
             return Some(Ok(Carrier { calls: calls.clone(), place }));
         }
-        let connecting = self.list.iter().any(|member| matches!(member.link, Link::First));
+        let connecting = self.list.iter().any(|member| matches!(member.link, Link::Awaited));
         if connecting || self.asked > self.resolved {
             return None;
         }
         let failed = self.list.iter().filter_map(|member| match &member.link {
-            Link::Again(why) => Some(format!("{}: {why}", member.address)),
+            Link::Failed(Failed { why, .. }) => Some(format!("{}: {why}", member.address)),
             _ => None,
         });
         let whys: Vec<_> = failed.chain(self.unresolved.clone()).collect();
