@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Uri;
@@ -15,6 +16,7 @@ use crate::admin::{self, Admin};
 use crate::callback::Callback;
 use crate::cli::Error;
 use crate::config::{Config, Options, PolicyService};
+use crate::events::Events;
 use crate::policy::{BuiltIn, Channel, Policy, health};
 use crate::server::{self, Gate, Stop};
 use crate::telemetry;
@@ -79,6 +81,7 @@ async fn serve(config: Config) -> io::Result<()> {
         drained.clone().cancelled_owned(),
     );
     let admin_task = tokio::spawn(admin_task);
+    tokio::spawn(resume_events(health.clone(), gate.events().clone()));
     // Webhooks are answered from here on; whoever waits for the line below finds the policy connected.
     let greeting = tokio::spawn(async move {
         let answered = timeout(FIRST_ANSWER, health.wait_for(health::State::is_ready)).await.is_ok();
@@ -99,6 +102,15 @@ async fn serve(config: Config) -> io::Result<()> {
     }
     info!("stopped");
     Ok(())
+}
+
+/// Has the events go on whenever the policy has come back.
+async fn resume_events(mut health: watch::Receiver<health::State>, events: Events) {
+    while health.changed().await.is_ok() {
+        if health.borrow_and_update().is_ready() {
+            events.resume();
+        }
+    }
 }
 
 async fn bind(address: SocketAddr, option: &str) -> io::Result<TcpListener> {

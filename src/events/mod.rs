@@ -93,6 +93,11 @@ impl Events {
         }
     }
 
+    /// Goes on at once with what waits, as the policy has come back: a pause may have been for its absence.
+    pub fn resume(&self) {
+        self.0.resume();
+    }
+
     /// Delivers what is left, without waiting for its time or counting its attempts, until it is all delivered or `until`
     /// has come. What is left then is given up; says how many that are.
     pub async fn flush(&self, until: Instant) -> usize {

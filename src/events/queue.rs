@@ -184,6 +184,21 @@ impl Queue {
         }
     }
 
+    /// The policy has come back: what waits is due.
+    pub(super) fn resume(self: &Arc<Self>) {
+        self.forget_pauses(&mut self.lock());
+    }
+
+    pub(super) fn forget_pauses(self: &Arc<Self>, state: &mut State) {
+        let now = Instant::now();
+        state.outbox.make_due(now);
+        let rpcs: Vec<_> = state.lanes.keys().copied().collect();
+        for rpc in rpcs {
+            state.lane(rpc).reset();
+            self.go_on(state, rpc, now);
+        }
+    }
+
     async fn go_on_at(self: Arc<Self>, rpc: &'static str, at: Instant) {
         sleep_until(at).await;
         let state = &mut *self.lock();

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
 use tracing::warn;
 
 use super::Reason;
@@ -12,17 +11,10 @@ use crate::error::Failure;
 impl Queue {
     /// From now on nothing waits for long.
     pub(super) fn hurry(self: &Arc<Self>) {
-        let now = Instant::now();
         let state = &mut *self.lock();
-        if state.phase != Phase::Running {
-            return;
-        }
-        state.phase = Phase::Hurrying;
-        state.outbox.make_due(now);
-        let rpcs: Vec<_> = state.lanes.keys().copied().collect();
-        for rpc in rpcs {
-            state.lane(rpc).reset();
-            self.go_on(state, rpc, now);
+        if state.phase == Phase::Running {
+            state.phase = Phase::Hurrying;
+            self.forget_pauses(state);
         }
     }
 

@@ -27,13 +27,15 @@ pub enum State {
 /// The longest time without an answer.
 const LATE: Duration = Duration::from_secs(2);
 
-/// Asks at once, and then every so often, and whenever a connection has come or gone. Ends when nobody listens.
+/// Asks at once, and then every so often, and whenever a connection has come or gone. Tells what has changed, and that
+/// the policy is ready when it may be another one. Ends when nobody listens.
 pub fn watch(channel: Channel, every: Duration) -> watch::Receiver<State> {
     let (state, listener) = watch::channel(State::NotReady("not asked yet".to_owned()));
     tokio::spawn(async move {
+        let mut turned_over = false;
         loop {
             // From before it is asked, so that nothing is missed.
-            let changed = channel.turned_over();
+            let turnover = channel.turned_over();
             let now = ask(&channel).await;
             state.send_if_modified(|before| {
                 let modified = *before != now;
@@ -44,13 +46,13 @@ pub fn watch(channel: Channel, every: Duration) -> watch::Receiver<State> {
                     }
                     *before = now;
                 }
-                modified
+                modified || (turned_over && before.is_ready())
             });
-            tokio::select! {
-                () = tokio::time::sleep(every) => {}
-                () = changed => {}
+            turned_over = tokio::select! {
+                () = tokio::time::sleep(every) => false,
+                () = turnover => true,
                 () = state.closed() => return,
-            }
+            };
         }
     });
     listener
