@@ -1,6 +1,6 @@
 //! Protos in; messages, service traits, the callback table and the descriptors out.
 
-use std::{env, error::Error, fs, path::PathBuf};
+use std::{env, error::Error, ffi::OsStr, fs, path::PathBuf};
 
 #[path = "build/contract.rs"]
 mod contract;
@@ -11,6 +11,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     println!("cargo:rerun-if-changed=proto");
     println!("cargo:rerun-if-changed=build");
+    println!("cargo:rerun-if-changed=tests/fixtures");
 
     let mut files: Vec<PathBuf> = fs::read_dir("proto/openim/policy/v1")?
         .map(|entry| entry.map(|entry| entry.path()))
@@ -21,10 +22,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_imports(true).include_source_info(true).open_files(&files)?;
     let contract = contract::read(&compiler.descriptor_pool())?;
-    fs::write(out.join("table.rs"), table::table(&contract))?;
+    fs::write(out.join("table.rs"), table::table(&contract, &examples()?))?;
     // protox's own encoding keeps the options of options.proto, prost's types drop them.
     fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
     // The clients take any transport; none brings its own.
     tonic_prost_build::configure().build_transport(false).compile_fds(compiler.file_descriptor_set())?;
     Ok(())
+}
+
+/// A lifelike body of each webhook: what the first story of its fixture sends.
+fn examples() -> Result<table::Examples, Box<dyn Error>> {
+    let mut examples = table::Examples::new();
+    for entry in fs::read_dir("tests/fixtures")? {
+        let file = entry?.path();
+        let fixture: serde_json::Value = serde_json::from_slice(&fs::read(&file)?)?;
+        let command = file.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+        examples.insert(command.to_owned(), fixture["stories"][0]["webhook_sends"].to_string());
+    }
+    Ok(examples)
 }

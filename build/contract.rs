@@ -8,7 +8,7 @@ mod refusals;
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 
 use messages::Messages;
-use options::{BEFORE, Options, Webhook};
+use options::{BEFORE, Options, RELEASES, Webhook};
 
 /// The package that holds the contract and its options.
 const PACKAGE: &str = "openim.policy.v1";
@@ -35,6 +35,8 @@ pub struct Callback {
     pub config_key: String,
     pub older_config_keys: Vec<String>,
     pub before: bool,
+    /// The releases that send it.
+    pub releases: Vec<&'static str>,
     pub rpc: String,
     pub request: String,
     pub response: String,
@@ -64,7 +66,7 @@ pub struct Message {
 /// A flattened group of a message.
 #[derive(Debug)]
 pub struct Group {
-    /// The field as the contract names it, `Message.field`; for refusals, the table does without it.
+    /// The field as the contract names it, `Message.field`.
     pub name: String,
     pub number: u32,
     pub optional: bool,
@@ -73,7 +75,7 @@ pub struct Group {
 /// A field of a message's JSON.
 #[derive(Debug)]
 pub struct Field {
-    /// The field as the contract names it, `Message.field`; for refusals, the table does without it.
+    /// The field as the contract names it, `Message.field`.
     pub name: String,
     pub json: String,
     pub aliases: Vec<String>,
@@ -154,8 +156,14 @@ pub fn read(pool: &DescriptorPool) -> Result<Contract, String> {
     Ok(contract)
 }
 
+/// The releases that an rpc names, as far as they are known.
+fn releases(webhook: &Webhook) -> Vec<&'static str> {
+    RELEASES.into_iter().filter(|release| webhook.releases.split(' ').any(|named| named == *release)).collect()
+}
+
 fn callback(method: &MethodDescriptor, webhook: Webhook) -> Callback {
     Callback {
+        releases: releases(&webhook),
         command: webhook.command,
         older_commands: webhook.older_commands,
         config_key: webhook.config_key,

@@ -9,6 +9,9 @@ use prost_reflect::{
 
 use super::{PACKAGE, Rules};
 
+/// The releases of OpenIM that the contract tells apart, oldest first.
+pub const RELEASES: [&str; 5] = ["3.5", "3.7", "3.8", "3.8.3", "3.8.4"];
+
 /// `TIMING_BEFORE`.
 pub const BEFORE: i32 = 1;
 
@@ -23,6 +26,7 @@ pub struct Webhook {
     pub config_key: String,
     pub older_config_keys: Vec<String>,
     pub timing: i32,
+    pub releases: String,
     pub fallback: bool,
 }
 
@@ -63,6 +67,7 @@ impl Options {
             config_key: text(&webhook, "config_key"),
             older_config_keys: texts(&webhook, "older_config_keys"),
             timing: get(&webhook, "timing").as_enum_number().unwrap_or_default(),
+            releases: text(&webhook, "releases"),
             fallback: flag(&webhook, "fallback"),
         }
     }

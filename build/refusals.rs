@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use prost_reflect::{FieldDescriptor, Kind as ProtoKind, MessageDescriptor, MethodDescriptor, Syntax};
 
 use super::messages::name_of;
-use super::options::{AFTER, BEFORE, Webhook};
-use super::{Callback, Message, PACKAGE};
+use super::options::{AFTER, BEFORE, RELEASES, Webhook};
+use super::{Callback, Message, PACKAGE, releases};
 
 /// Refuses an rpc that is no webhook.
 pub fn check_rpc(method: &MethodDescriptor, webhook: &Webhook) -> Result<(), String> {
@@ -35,6 +35,11 @@ pub fn check_rpc(method: &MethodDescriptor, webhook: &Webhook) -> Result<(), Str
     }
     if webhook.timing != BEFORE && webhook.timing != AFTER {
         return Err(format!("{name} is neither a Before nor an After callback"));
+    }
+    let known = RELEASES.join(" ");
+    let releases = releases(webhook);
+    if webhook.releases != "none" && (releases.is_empty() || releases.join(" ") != webhook.releases) {
+        return Err(format!("{name} names the releases {:?}; it is some of {known:?}, or \"none\"", webhook.releases));
     }
     Ok(())
 }

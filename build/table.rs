@@ -1,23 +1,28 @@
 //! Writes the contract down as static rows.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
-use crate::contract::{Callback, Contract, Field, Kind, Label, Message, Rules};
+use crate::contract::{Callback, Contract, Field, Group, Kind, Label, Message, Rules};
+
+/// Lifelike bodies of webhooks, by command.
+pub type Examples = BTreeMap<String, String>;
 
 /// The Rust source of the table that `src/proto.rs` includes.
-pub fn table(contract: &Contract) -> String {
+pub fn table(contract: &Contract, examples: &Examples) -> String {
     let mut out = String::new();
     for message in &contract.messages {
         out += &format!("static {}: Message = {};\n", constant(&message.name), Row(message));
     }
     out += &format!(
         "/// The rpc that takes unknown commands.\npub(crate) static FALLBACK: Callback = {};\n",
-        Row((contract.callbacks.len(), &contract.fallback))
+        Row((contract.callbacks.len(), &contract.fallback, ""))
     );
     out += "/// Every callback, in the order of the contract.\n";
     out += &format!("pub(crate) static CALLBACKS: [Callback; {}] = [\n", contract.callbacks.len());
-    for row in contract.callbacks.iter().enumerate() {
-        out += &format!("    {},\n", Row(row));
+    for (place, callback) in contract.callbacks.iter().enumerate() {
+        let example = examples.get(&callback.command).map_or("{}", String::as_str);
+        out += &format!("    {},\n", Row((place, callback, example)));
     }
     out += "];\n";
 
@@ -35,18 +40,27 @@ pub fn table(contract: &Contract) -> String {
 /// A part of the contract, shown as the Rust expression of its row.
 struct Row<T>(T);
 
-impl Display for Row<(usize, &Callback)> {
+impl Display for Row<(usize, &Callback, &str)> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (place, callback) = self.0;
-        let Callback { command, older_commands, config_key, older_config_keys, before, rpc, request, response } =
-            callback;
+        let (place, callback, example) = self.0;
+        let Callback {
+            command,
+            older_commands,
+            config_key,
+            older_config_keys,
+            before,
+            releases,
+            rpc,
+            request,
+            response,
+        } = callback;
         let timing = if *before { "Before" } else { "After" };
         let (request, response) = (constant(request), constant(response));
         write!(
             f,
             "Callback {{ place: {place}, command: {command:?}, older_commands: &{older_commands:?}, config_key: {config_key:?}, \
-             older_config_keys: &{older_config_keys:?}, timing: Timing::{timing}, rpc: {rpc:?}, \
-             request: &{request}, response: &{response} }}"
+             older_config_keys: &{older_config_keys:?}, timing: Timing::{timing}, \
+             releases: &{releases:?}, rpc: {rpc:?}, request: &{request}, response: &{response}, example: {example:?} }}"
         )
     }
 }
@@ -59,7 +73,8 @@ impl Display for Row<&Message> {
             "Message {{ name: {name:?}, unknown_fields: {unknown_fields:?}, echo_only: &{echo_only:?}, groups: &["
         )?;
         for group in groups {
-            write!(f, "Group {{ number: {}, optional: {} }}, ", group.number, group.optional)?;
+            let Group { name, number, optional } = group;
+            write!(f, "Group {{ name: {:?}, number: {number}, optional: {optional} }}, ", field_of(name))?;
         }
         write!(f, "], fields: &[")?;
         for field in fields {
@@ -71,7 +86,7 @@ impl Display for Row<&Message> {
 
 impl Display for Row<&Field> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Field { name: _, json, aliases, number, group, kind, label, redact, rules } = self.0;
+        let Field { name, json, aliases, number, group, kind, label, redact, rules } = self.0;
         let label = match label {
             Label::Plain => "Plain",
             Label::Optional => "Optional",
@@ -80,8 +95,9 @@ impl Display for Row<&Field> {
         };
         write!(
             f,
-            "Field {{ json: {json:?}, aliases: &{aliases:?}, number: {number}, group: {group:?}, kind: {}, \
+            "Field {{ name: {:?}, json: {json:?}, aliases: &{aliases:?}, number: {number}, group: {group:?}, kind: {}, \
              label: Label::{label}, redact: {redact}, rules: {} }}",
+            field_of(name),
             Row(kind),
             Row(rules)
         )
@@ -116,6 +132,11 @@ impl Display for Row<&Rules> {
             condition(refused_unless)
         )
     }
+}
+
+/// The field of `Message.field`.
+fn field_of(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(_, field)| field)
 }
 
 /// `UserIdList` as the name of a static: `USER_ID_LIST`.

@@ -18,12 +18,16 @@ pub struct Callback {
     pub older_config_keys: &'static [&'static str],
     /// Whether OpenIM waits for the answer.
     pub timing: Timing,
+    /// The releases of OpenIM that send it, oldest first, as in `3.8.4`.
+    pub releases: &'static [&'static str],
     /// The rpc, as the path of an HTTP/2 request: `/package.Service/Method`.
     pub rpc: &'static str,
     /// What the webhook carries.
     pub request: &'static Message,
     /// What a policy can answer.
     pub response: &'static Message,
+    /// A lifelike webhook's body. Empty for the fallback.
+    pub example: &'static str,
 }
 
 /// When OpenIM sends a callback.
@@ -70,6 +74,27 @@ impl Callback {
     /// The callback with this rpc.
     pub fn by_rpc(rpc: &str) -> Option<&'static Self> {
         CALLBACKS.iter().chain([&FALLBACK]).find(|callback| callback.rpc == rpc)
+    }
+
+    /// The callback that somebody means: by command, by the rpc's name with or without its service, or by the key in
+    /// OpenIM's `webhooks.yml`. Where two callbacks have one key it is today's, which the rpc is named after.
+    pub fn by_name(name: &str) -> Option<&'static Self> {
+        let rpc = name.trim_start_matches('/').trim_start_matches("openim.policy.v1.");
+        let by_key = |callback: &&Self| callback.config_key == name || callback.older_config_keys.contains(&name);
+        Self::by_command(name)
+            .or_else(|| CALLBACKS.iter().find(|callback| callback.service_and_method() == rpc))
+            .or_else(|| CALLBACKS.iter().find(|callback| callback.method().eq_ignore_ascii_case(name)))
+            .or_else(|| CALLBACKS.iter().find(by_key))
+    }
+
+    /// The rpc without its package: `RelationPolicyService/AfterRemoveBlack`.
+    pub fn service_and_method(&self) -> &'static str {
+        self.rpc.rsplit_once('.').map_or(self.rpc, |(_, short)| short)
+    }
+
+    /// The rpc's own name: `AfterRemoveBlack`.
+    pub fn method(&self) -> &'static str {
+        self.rpc.rsplit_once('/').map_or(self.rpc, |(_, method)| method)
     }
 
     /// The JSON names of what an allow can change.

@@ -217,6 +217,7 @@ async fn callbacks_are_listed_for_people_and_for_programs() {
         "older_commands": ["callbackBeforeSetFriendRemark"],
         "config_key": "beforeSetFriendRemark",
         "timing": "before",
+            "releases": ["3.5", "3.7", "3.8", "3.8.3", "3.8.4"],
         "rpc": "/openim.policy.v1.RelationPolicyService/BeforeSetFriendRemark",
         "changes": ["remark"],
     });

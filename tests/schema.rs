@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use hookgate::callback::{Callback, Timing};
+use hookgate::openim::Release;
 use hookgate::wire::{Field, Kind, Label, Message};
 use prost::Message as _;
 use prost_reflect::{FieldDescriptor, MessageDescriptor, Value};
@@ -75,6 +76,36 @@ fn other_names_lead_to_no_callback() {
         }
     }
     assert!(Callback::by_command("").is_none(), "the fallback has no command");
+}
+
+#[test]
+fn a_callback_is_found_by_every_name_that_it_has() {
+    for callback in Callback::all() {
+        let (service, method) = callback.service_and_method().split_once('/').expect("a path");
+        let names = [callback.rpc, &callback.rpc[1..], callback.service_and_method(), method];
+        for name in names.into_iter().chain(commands(callback)) {
+            let found = Callback::by_name(name).map(|found| found.rpc);
+            assert_eq!(found, Some(callback.rpc), "{name}");
+        }
+        assert!(Callback::by_name(service).is_none());
+        let keys = callback.older_config_keys.iter().chain([&callback.config_key]);
+        for key in keys {
+            // The one key that has two commands is that of today's.
+            let rpc = if *key == "beforeMemberJoinGroup" { "BeforeMemberJoinGroup" } else { method };
+            assert_eq!(Callback::by_name(key).map(Callback::method), Some(rpc), "{key}");
+        }
+    }
+    assert!(Callback::by_name("").is_none() && Callback::by_name("afterRemoveBlac").is_none());
+}
+
+#[test]
+fn the_releases_that_send_a_callback_are_releases() {
+    let known: Vec<_> = Release::ALL.into_iter().map(Release::as_str).collect();
+    for callback in Callback::all() {
+        assert!(callback.releases.iter().all(|release| known.contains(release)), "{}", callback.rpc);
+    }
+    let never: Vec<_> = Callback::all().iter().filter(|callback| callback.releases.is_empty()).collect();
+    assert_eq!(never.iter().map(|callback| callback.method()).collect::<Vec<_>>(), ["AfterUserKickOff"]);
 }
 
 #[test]

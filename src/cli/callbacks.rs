@@ -22,6 +22,9 @@ struct Row {
     config_key: &'static str,
     timing: &'static str,
     rpc: &'static str,
+    #[serde(skip)]
+    short_rpc: &'static str,
+    releases: &'static [&'static str],
     changes: Vec<&'static str>,
 }
 
@@ -33,6 +36,8 @@ impl From<&'static Callback> for Row {
             config_key: callback.config_key,
             timing: callback.timing.as_str(),
             rpc: callback.rpc,
+            short_rpc: callback.service_and_method(),
+            releases: callback.releases,
             changes: callback.changes().collect(),
         }
     }
@@ -58,16 +63,11 @@ impl Callbacks {
 
 fn print(rows: &[Row], out: &mut impl Write) -> io::Result<()> {
     let width = |of: fn(&Row) -> usize| rows.iter().map(of).max().unwrap_or_default();
-    let (command, rpc) = (width(|row| row.command.len()), width(|row| short(row.rpc).len()));
+    let (command, rpc) = (width(|row| row.command.len()), width(|row| row.short_rpc.len()));
     writeln!(out, "{:command$}  {:6}  {:rpc$}  CHANGES", "COMMAND", "TIMING", "RPC")?;
     for row in rows {
         let changes = if row.changes.is_empty() { "-".to_owned() } else { row.changes.join(", ") };
-        writeln!(out, "{:command$}  {:6}  {:rpc$}  {changes}", row.command, row.timing, short(row.rpc))?;
+        writeln!(out, "{:command$}  {:6}  {:rpc$}  {changes}", row.command, row.timing, row.short_rpc)?;
     }
     Ok(())
-}
-
-/// An rpc without its package, which is the same everywhere.
-fn short(rpc: &str) -> &str {
-    rpc.rsplit_once('.').map_or(rpc, |(_, short)| short)
 }

@@ -76,7 +76,17 @@ static VERDICT: [Field; 5] = [
 ];
 
 const fn verdict_field(json: &'static str, kind: Kind) -> Field {
-    Field { json, aliases: &[], number: 0, group: None, kind, label: Label::Plain, redact: false, rules: Rules::NONE }
+    Field {
+        name: "",
+        json,
+        aliases: &[],
+        number: 0,
+        group: None,
+        kind,
+        label: Label::Plain,
+        redact: false,
+        rules: Rules::NONE,
+    }
 }
 
 /// Reads `reply` as a release of OpenIM does that has sent `request`. Of an After callback's reply see

@@ -35,6 +35,8 @@ pub struct Message {
 /// A message of the contract whose fields stand among those of the message that holds it.
 #[derive(Debug)]
 pub struct Group {
+    /// The field's name in the contract.
+    pub name: &'static str,
     /// Its field number in the message that holds it.
     pub number: u32,
     /// Whether it is left out when none of its fields is there.
@@ -44,6 +46,8 @@ pub struct Group {
 /// A field of a message's JSON.
 #[derive(Debug)]
 pub struct Field {
+    /// The name in the contract.
+    pub name: &'static str,
     /// The name that OpenIM uses.
     pub json: &'static str,
     /// Other names that OpenIM servers use for it.

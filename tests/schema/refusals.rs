@@ -21,6 +21,7 @@ const GOOD: &str = "
                 older_commands: 'callbackOlder'
                 config_key: 'beforeCase'
                 timing: TIMING_BEFORE
+                releases: '3.7 3.8'
             };
         }
         rpc Unknown(UnknownRequest) returns (UnknownResponse) {
@@ -153,6 +154,15 @@ refused! {
     an_rpc_without_a_timing:
         "timing: TIMING_BEFORE" => "";
         "CaseService/BeforeCase is neither a Before nor an After callback"
+    an_rpc_without_releases:
+        "releases: '3.7 3.8'" => "";
+        r#"CaseService/BeforeCase names the releases ""; it is some of "3.5 3.7 3.8 3.8.3 3.8.4", or "none""#
+    a_release_that_is_unknown:
+        "'3.7 3.8'" => "'3.6 3.7'";
+        r#"CaseService/BeforeCase names the releases "3.6 3.7"; it is some of "3.5 3.7 3.8 3.8.3 3.8.4", or "none""#
+    releases_that_are_not_in_order:
+        "'3.7 3.8'" => "'3.8 3.7'";
+        r#"CaseService/BeforeCase names the releases "3.8 3.7"; it is some of "3.5 3.7 3.8 3.8.3 3.8.4", or "none""#
     a_command_that_is_no_part_of_a_url:
         "'callbackCase'" => "'callback/Case'";
         r#"CaseService/BeforeCase names the command "callback/Case", which must be ASCII letters and digits"#
@@ -161,12 +171,12 @@ refused! {
         r#"CaseService/BeforeCase names the command "", which must be ASCII letters and digits"#
     two_rpcs_of_one_command:
         "/* rpc */" => "rpc Two(CaseRequest) returns (CaseResponse) {
-            option (webhook) = {command: 'callbackCase', config_key: 'two', timing: TIMING_BEFORE};
+            option (webhook) = {command: 'callbackCase', config_key: 'two', timing: TIMING_BEFORE, releases: 'none'};
         }";
         "CaseService/BeforeCase and CaseService/Two both answer callbackCase"
     two_rpcs_of_one_older_command:
         "/* rpc */" => "rpc Two(CaseRequest) returns (CaseResponse) {
-            option (webhook) = {command: 'callbackOlder', config_key: 'two', timing: TIMING_BEFORE};
+            option (webhook) = {command: 'callbackOlder', config_key: 'two', timing: TIMING_BEFORE, releases: 'none'};
         }";
         "CaseService/BeforeCase and CaseService/Two both answer callbackOlder"
     a_command_named_twice:
@@ -182,7 +192,7 @@ refused! {
         "/* rpc */" => "rpc Two(UnknownRequest) returns (UnknownResponse) { option (webhook) = {fallback: true}; }";
         "CaseService/Two is a second fallback beside CaseService/Unknown"
     no_fallback:
-        "{fallback: true}" => "{command: 'callbackTwo', config_key: 'two', timing: TIMING_AFTER}";
+        "{fallback: true}" => "{command: 'callbackTwo', config_key: 'two', timing: TIMING_AFTER, releases: 'none'}";
         "no rpc of openim.policy.v1 is the fallback"
     a_fallback_with_a_command:
         "{fallback: true}" => "{fallback: true, command: 'callbackTwo'}";
