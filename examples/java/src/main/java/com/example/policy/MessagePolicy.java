@@ -1,0 +1,94 @@
+package com.example.policy;
+
+import io.grpc.stub.StreamObserver;
+import io.openim.policy.v1.AfterRevokeMsgRequest;
+import io.openim.policy.v1.AfterRevokeMsgResponse;
+import io.openim.policy.v1.BeforeMsgModifyRequest;
+import io.openim.policy.v1.BeforeMsgModifyResponse;
+import io.openim.policy.v1.BeforeSendGroupMsgRequest;
+import io.openim.policy.v1.BeforeSendGroupMsgResponse;
+import io.openim.policy.v1.BeforeSendSingleMsgRequest;
+import io.openim.policy.v1.BeforeSendSingleMsgResponse;
+import io.openim.policy.v1.ChatMessage;
+import io.openim.policy.v1.Denial;
+import io.openim.policy.v1.MessagePolicyServiceGrpc.MessagePolicyServiceImplBase;
+import java.util.List;
+import java.util.Optional;
+
+/** Stops messages that hold a blocked word, masks phone numbers, and records what was revoked. */
+final class MessagePolicy extends MessagePolicyServiceImplBase {
+
+  private static final Denial BLOCKED =
+      Denial.newBuilder().setCode(5001).setMessage("the message holds a blocked word").build();
+
+  private final List<String> blockedWords;
+  private final AuditLog audit;
+
+  MessagePolicy(List<String> blockedWords, AuditLog audit) {
+    // An empty word would be in every text.
+    this.blockedWords =
+        blockedWords.stream().filter(word -> !word.isBlank()).map(Text::lower).toList();
+    this.audit = audit;
+  }
+
+  @Override
+  public void beforeSendSingleMsg(
+      BeforeSendSingleMsgRequest request, StreamObserver<BeforeSendSingleMsgResponse> reply) {
+    var response = BeforeSendSingleMsgResponse.newBuilder();
+    if (isBlocked(request.getMessage())) {
+      response.setDenial(BLOCKED);
+    }
+    reply.onNext(response.build());
+    reply.onCompleted();
+  }
+
+  @Override
+  public void beforeSendGroupMsg(
+      BeforeSendGroupMsgRequest request, StreamObserver<BeforeSendGroupMsgResponse> reply) {
+    var response = BeforeSendGroupMsgResponse.newBuilder();
+    if (isBlocked(request.getMessage())) {
+      response.setDenial(BLOCKED);
+    }
+    reply.onNext(response.build());
+    reply.onCompleted();
+  }
+
+  private boolean isBlocked(ChatMessage message) {
+    return text(message)
+        .map(found -> Text.lower(found.text()))
+        .filter(text -> blockedWords.stream().anyMatch(text::contains))
+        .isPresent();
+  }
+
+  @Override
+  public void beforeMsgModify(
+      BeforeMsgModifyRequest request, StreamObserver<BeforeMsgModifyResponse> reply) {
+    var response = BeforeMsgModifyResponse.newBuilder();
+    text(request.getMessage())
+        .ifPresent(
+            found -> {
+              String masked = Text.maskPhoneNumbers(found.text());
+              if (!masked.equals(found.text())) {
+                response.setContent(found.replacedBy(masked));
+              }
+            });
+    reply.onNext(response.build());
+    reply.onCompleted();
+  }
+
+  private static Optional<MessageText> text(ChatMessage message) {
+    return MessageText.find(message.getContentType(), message.getContent());
+  }
+
+  @Override
+  public void afterRevokeMsg(
+      AfterRevokeMsgRequest request, StreamObserver<AfterRevokeMsgResponse> reply) {
+    audit.append(
+        AuditLog.line("AfterRevokeMsg")
+            .put("conversation_id", request.getConversationId())
+            .put("seq", request.getSeq())
+            .put("user_id", request.getUserId()));
+    reply.onNext(AfterRevokeMsgResponse.getDefaultInstance());
+    reply.onCompleted();
+  }
+}
