@@ -12,7 +12,8 @@ use tracing::{debug, info, warn};
 use super::Resolve;
 use super::breaker::Breaker;
 use super::dial::Dial;
-use super::pool::{Failed, Pool};
+use super::members::Failed;
+use super::pool::Pool;
 use crate::config;
 
 /// What the tasks work with.
@@ -30,7 +31,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(10);
 
 /// The time between the beginnings of two attempts for whose ends calls wait. While a policy is down no call fails later
 /// than this and one attempt; while it is up none fails for want of an attempt.
-const PAUSE_AWAITED: Duration = Duration::from_millis(5);
+const PAUSE_HURRIED: Duration = Duration::from_millis(5);
 
 /// The longest pause before an address is tried or the name looked up again, while another address carries the calls.
 const PAUSE_CALM: Duration = Duration::from_secs(5);
@@ -96,7 +97,7 @@ impl Keeper {
         let mut useless = false;
         let mut last_failure = None;
         loop {
-            let begun = Instant::now();
+            let (begun, attempt) = (Instant::now(), self.pool.begin(address));
             let failed = match self.dial.connect(address).await {
                 Ok(line) => {
                     let load = self.pool.ready(address, line.calls);
@@ -120,9 +121,9 @@ impl Keeper {
                         }
                         return;
                     }
-                    Failed { why, prompt: false }
+                    Failed { attempt, why, prompt: false }
                 }
-                Err(error) => Failed { why: error.to_string(), prompt: error.is_prompt() },
+                Err(error) => Failed { attempt, why: error.to_string(), prompt: error.is_prompt() },
             };
             if last_failure.as_ref() != Some(&failed.why) {
                 warn!(%address, why = failed.why, "cannot connect to the policy");
@@ -149,11 +150,11 @@ impl Keeper {
         loop {
             let longest = if self.pool.any_ready() { PAUSE_CALM } else { self.settings.reconnect_max };
             let pause = (*next).min(longest);
-            let awaited = self.pool.is_awaited(address);
-            let end = if awaited { attempt + PAUSE_AWAITED } else { begun + pause.mul_f64(jitter) };
+            let hurried = self.pool.is_hurried(address);
+            let end = if hurried { attempt + PAUSE_HURRIED } else { begun + pause.mul_f64(jitter) };
             tokio::select! {
                 () = tokio::time::sleep_until(end) => {
-                    if !awaited {
+                    if !hurried {
                         *next = pause * 2;
                     }
                     return;

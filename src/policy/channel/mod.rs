@@ -9,6 +9,7 @@ mod breaker;
 mod dial;
 mod frames;
 mod keeper;
+mod members;
 mod pool;
 
 use std::fmt;
@@ -35,7 +36,8 @@ pub use pool::Address;
 use crate::config;
 use dial::Dial;
 use keeper::Keeper;
-use pool::{Carrier, Pool};
+use members::Carrier;
+use pool::Pool;
 
 /// A transport for [`Policy`](super::Policy). Clones are one and the same.
 #[derive(Clone)]

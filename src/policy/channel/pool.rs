@@ -1,7 +1,7 @@
-//! The connections to a policy's addresses, as calls see them: which one takes the next call, whether one is about to.
+//! The connections to a policy's addresses, shared by the calls that they carry and the tasks that keep them up.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::client::conn::http2::SendRequest;
@@ -9,74 +9,13 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tonic::body::Body;
 
+use super::members::{Carrier, Choice, Failed, Link, Load, Member, Members};
+
 /// One connection an address.
 #[derive(Debug)]
 pub(super) struct Pool {
     members: Mutex<Members>,
     changes: watch::Sender<()>,
-}
-
-#[derive(Debug, Default)]
-struct Members {
-    list: Vec<Member>,
-    /// Where the search for the next connection begins, so that idle ones take turns.
-    turn: usize,
-    /// How often the addresses had to be asked for at once, and how many of these are answered.
-    asked: u64,
-    resolved: u64,
-    /// How many connections have come and gone.
-    turnover: u64,
-    /// Why the name has no addresses.
-    unresolved: Option<String>,
-}
-
-#[derive(Debug)]
-struct Member {
-    address: SocketAddr,
-    /// Whether the name still leads there.
-    named: bool,
-    link: Link,
-}
-
-#[derive(Debug)]
-enum Link {
-    /// Calls wait for what becomes of an attempt: the first one, or one that a call has hurried.
-    Awaited,
-    Ready {
-        calls: SendRequest<Body>,
-        load: Arc<Load>,
-    },
-    /// Calls do not wait for the attempts after it.
-    Failed(Failed),
-}
-
-/// What became of an attempt.
-#[derive(Debug)]
-pub(super) struct Failed {
-    pub(super) why: String,
-    /// It took no time and little work: nothing listens there, or what does hangs up.
-    pub(super) prompt: bool,
-}
-
-/// What a connection carries.
-#[derive(Debug, Default)]
-pub(super) struct Load {
-    in_flight: AtomicUsize,
-    pub(super) answered: AtomicBool,
-}
-
-/// A connection that a call is given to.
-#[derive(Debug)]
-pub(super) struct Carrier {
-    pub(super) calls: SendRequest<Body>,
-    pub(super) place: Place,
-}
-
-/// Where a call is. Counts as one in flight.
-#[derive(Debug)]
-pub(super) struct Place {
-    pub(super) address: SocketAddr,
-    pub(super) load: Arc<Load>,
 }
 
 /// An address of the policy service.
@@ -100,31 +39,32 @@ impl Pool {
     /// The ready connection with the fewest calls. Waits where one is about to be ready; says why there is none, as
     /// of after the call: an address that failed promptly is tried once more.
     pub(super) async fn carrier(&self) -> Result<Carrier, String> {
-        let mut changes = None;
-        let mut hurried = false;
+        let (mut since, mut changes) = (None, None);
         loop {
-            let turn = self.members().choose();
-            match (turn, &mut changes) {
-                (Some(Err(_)), _) if !hurried && self.hurry() => hurried = true,
-                (Some(result), _) => return result,
+            let choice = self.members().choose(&mut since);
+            match choice {
+                Choice::Go(carrier) => return Ok(carrier),
+                Choice::Fail(why) => return Err(why),
+                Choice::Wait { hurries: true } => self.changes.send_replace(()),
+                Choice::Wait { hurries: false } => {}
+            }
+            match &mut changes {
                 // Whatever changes from here on is seen.
-                (None, None) => changes = Some(self.changes()),
+                None => changes = Some(self.changes()),
                 // Never an error: the sender is ours.
-                (None, Some(changes)) => drop(changes.changed().await),
+                Some(changes) => drop(changes.changed().await),
             }
         }
     }
 
-    /// Has the addresses that failed promptly tried again; says whether there is anything to wait for.
-    fn hurry(&self) -> bool {
-        self.change(|members| {
-            for member in &mut members.list {
-                if matches!(&member.link, Link::Failed(failed) if failed.prompt) {
-                    member.link = Link::Awaited;
-                }
-            }
-            members.list.iter().any(|member| !matches!(member.link, Link::Failed(_)))
-        })
+    /// An attempt to connect begins; gives its number.
+    pub(super) fn begin(&self, address: SocketAddr) -> u64 {
+        let members = &mut *self.members();
+        members.attempts += 1;
+        if let Some(member) = members.list.iter_mut().find(|member| member.address == address) {
+            member.hurried = false;
+        }
+        members.attempts
     }
 
     /// Takes in what the name leads to, as asked for when `asked`; gives the addresses that are new.
@@ -135,7 +75,7 @@ impl Pool {
             members.list.iter_mut().for_each(|member| member.named = addresses.contains(&member.address));
             for &address in addresses {
                 if !members.list.iter().any(|member| member.address == address) {
-                    members.list.push(Member { address, named: true, link: Link::Awaited });
+                    members.list.push(Member { address, named: true, link: Link::First, hurried: false });
                     new.push(address);
                 }
             }
@@ -166,7 +106,7 @@ impl Pool {
         self.change(|members| {
             // It may be known already.
             if let Some(member) = members.member(address).filter(|member| member.holds(load)) {
-                member.link = Link::Awaited;
+                member.link = Link::First;
                 members.asked += 1;
                 members.turnover += 1;
             }
@@ -183,9 +123,9 @@ impl Pool {
         });
     }
 
-    /// Whether a call waits for an attempt at this address.
-    pub(super) fn is_awaited(&self, address: SocketAddr) -> bool {
-        self.members().member(address).is_some_and(|member| matches!(member.link, Link::Awaited))
+    /// Whether a call waits for another attempt at this address.
+    pub(super) fn is_hurried(&self, address: SocketAddr) -> bool {
+        self.members().member(address).is_some_and(|member| member.hurried)
     }
 
     /// Whether an address without a connection is still to be connected. If not, it is forgotten.
@@ -199,7 +139,7 @@ impl Pool {
     /// How often the addresses had to be asked for; whether they have to be now; whether they may help.
     pub(super) fn name(&self) -> (u64, bool, bool) {
         let members = self.members();
-        let failing = members.list.iter().any(|member| !matches!(member.link, Link::Ready { .. }));
+        let failing = members.list.iter().any(|member| matches!(member.link, Link::Failed(_)));
         (members.asked, members.asked > members.resolved, failing || members.unresolved.is_some())
     }
 
@@ -223,7 +163,7 @@ impl Pool {
         let members = self.members();
         let addresses = members.list.iter().map(|member| {
             let (state, in_flight) = match &member.link {
-                Link::Awaited => ("connecting", 0),
+                Link::First => ("connecting", 0),
                 Link::Ready { load, .. } => ("ready", load.in_flight.load(Ordering::Relaxed)),
                 Link::Failed(failed) => (&*failed.why, 0),
             };
@@ -240,49 +180,5 @@ impl Pool {
 
     fn members(&self) -> MutexGuard<'_, Members> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Members {
-    /// A connection, or why there is none, or nothing yet.
-    fn choose(&mut self) -> Option<Result<Carrier, String>> {
-        self.turn = self.turn.wrapping_add(1);
-        let count = self.list.len();
-        let in_turn = (0..count).map(|n| &self.list[(self.turn + n) % count]);
-        let ready = in_turn.filter_map(|member| match &member.link {
-            Link::Ready { calls, load } => Some((member.address, calls, load)),
-            _ => None,
-        });
-        if let Some((address, calls, load)) = ready.min_by_key(|(.., load)| load.in_flight.load(Ordering::Relaxed)) {
-            load.in_flight.fetch_add(1, Ordering::Relaxed);
-            let place = Place { address, load: load.clone() };
-            return Some(Ok(Carrier { calls: calls.clone(), place }));
-        }
-        let connecting = self.list.iter().any(|member| matches!(member.link, Link::Awaited));
-        if connecting || self.asked > self.resolved {
-            return None;
-        }
-        let failed = self.list.iter().filter_map(|member| match &member.link {
-            Link::Failed(Failed { why, .. }) => Some(format!("{}: {why}", member.address)),
-            _ => None,
-        });
-        let whys: Vec<_> = failed.chain(self.unresolved.clone()).collect();
-        Some(Err(whys.join("; ")))
-    }
-
-    fn member(&mut self, address: SocketAddr) -> Option<&mut Member> {
-        self.list.iter_mut().find(|member| member.address == address)
-    }
-}
-
-impl Member {
-    fn holds(&self, load: &Arc<Load>) -> bool {
-        matches!(&self.link, Link::Ready { load: held, .. } if Arc::ptr_eq(held, load))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.load.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
