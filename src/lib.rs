@@ -9,6 +9,7 @@
 //! - [`verdict`]: from what the policy said to what OpenIM reads.
 //! - [`events`]: After events: answered soon, delivered all the same.
 //! - [`openim`]: the other end: what OpenIM makes of a reply.
+//! - [`trigger`]: the other end too: plays OpenIM, for those who try things out.
 //!
 //! And around it: [`admin`], [`cli`], [`config`], [`error`], [`proto`] (generated from `proto/`), [`status`],
 //! [`telemetry`].
@@ -25,5 +26,6 @@ pub mod proto;
 pub mod server;
 pub mod status;
 pub mod telemetry;
+pub mod trigger;
 pub mod verdict;
 pub mod wire;

@@ -4,7 +4,18 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::Error;
 use crate::callback::Callback;
+use crate::config::nearest;
+
+/// The callback that somebody names.
+pub fn callback_named(name: &str) -> Result<&'static Callback, Error> {
+    Callback::by_name(name).ok_or_else(|| {
+        let known = Callback::all().iter().flat_map(|row| [row.config_key, row.command, row.method()]);
+        let nearest = nearest(name, known).map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
+        Error::Usage(format!("no callback is named {name:?}{nearest} (hookgate callbacks lists them)"))
+    })
+}
 
 /// Options of `hookgate callbacks`.
 #[derive(Debug, clap::Args)]

@@ -3,12 +3,15 @@
 mod callbacks;
 mod config;
 mod serve;
+mod trigger;
 
 use std::io;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::config::{Options, Report};
+use crate::trigger::Unfit;
 
 /// OpenIM webhooks in, gRPC policy out.
 #[derive(Debug, Parser)]
@@ -27,6 +30,8 @@ enum Command {
     Serve(Options),
     /// List the callbacks: command, timing, rpc, and what an allow can change
     Callbacks(callbacks::Callbacks),
+    /// Be OpenIM: post a webhook, and see what OpenIM would make of the reply
+    Trigger(trigger::Trigger),
     /// Check or print the configuration that serve would run with
     #[command(subcommand)]
     Config(config::Config),
@@ -38,6 +43,9 @@ pub enum Error {
     /// The configuration has mistakes; nothing was started.
     #[error(transparent)]
     Config(#[from] Report),
+    /// What was asked for cannot be done.
+    #[error("hookgate: {0}")]
+    Usage(String),
     /// Something went wrong later.
     #[error("hookgate: {0}")]
     Io(#[from] io::Error),
@@ -47,20 +55,28 @@ impl Error {
     /// 2 for usage and configuration, as clap has it; 1 for the rest.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) => 2,
+            Self::Config(_) | Self::Usage(_) => 2,
             Self::Io(_) => 1,
         }
     }
 }
 
+impl From<Unfit> for Error {
+    fn from(error: Unfit) -> Self {
+        Self::Usage(format!("--set: {error}"))
+    }
+}
+
 impl Cli {
     /// Does what was asked.
-    pub fn run(self) -> Result<(), Error> {
+    pub fn run(self) -> Result<ExitCode, Error> {
         match self.command {
-            None => serve::run(&self.serve),
-            Some(Command::Serve(options)) => serve::run(&options),
-            Some(Command::Callbacks(options)) => Ok(options.run()?),
-            Some(Command::Config(command)) => command.run(),
+            None => serve::run(&self.serve)?,
+            Some(Command::Serve(options)) => serve::run(&options)?,
+            Some(Command::Callbacks(options)) => options.run()?,
+            Some(Command::Config(command)) => command.run()?,
+            Some(Command::Trigger(options)) => return options.run(),
         }
+        Ok(ExitCode::SUCCESS)
     }
 }

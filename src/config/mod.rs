@@ -22,7 +22,7 @@ use std::time::Duration;
 pub use load::{Loaded, TextOf};
 pub use options::Options;
 pub use print::print;
-pub use report::{Finding, Origin, Report};
+pub use report::{Finding, Origin, Report, nearest};
 use tonic::transport::Uri;
 use tracing_subscriber::filter::Targets;
 
