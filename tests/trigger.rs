@@ -33,7 +33,7 @@ async fn json_of(cache: &str, args: &[&str]) -> Value {
 /// What it says on standard error, with its exit code.
 async fn refused(args: &[&str]) -> (Option<i32>, String) {
     let output = trigger("refused", args).await;
-    assert!(output.stdout.is_empty());
+    assert!(output.stdout.is_empty(), "{args:?}: {}", String::from_utf8_lossy(&output.stdout));
     (output.status.code(), String::from_utf8(output.stderr).unwrap().trim_end().to_owned())
 }
 
@@ -173,7 +173,7 @@ async fn what_cannot_be_posted_is_refused_in_a_sentence() {
             "--set: atUserList.1: the list has 0 entries, numbered from 0",
         ),
         (
-            &["beforeCreateGroup", "--set", "groupType=-1"],
+            &["beforeApplyJoinGroup", "--set", "groupType=-1"],
             "--set: groupType takes the number of a code point, not \"-1\"",
         ),
         (

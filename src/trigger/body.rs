@@ -137,7 +137,9 @@ impl Set {
             Kind::String => to_raw_value(value),
             Kind::Bool => to_raw_value(&value.parse::<bool>().map_err(|_| fit("true or false")())?),
             Kind::Int32 => to_raw_value(&value.parse::<i32>().map_err(|_| fit("a whole number of 32 bits")())?),
-            Kind::Uint32 => to_raw_value(&value.parse::<u32>().map_err(|_| fit("a whole number of 32 bits that is not negative")())?),
+            Kind::Uint32 => to_raw_value(
+                &value.parse::<u32>().map_err(|_| fit("a whole number of 32 bits that is not negative")())?,
+            ),
             Kind::Int64 => to_raw_value(&value.parse::<i64>().map_err(|_| fit("a whole number")())?),
             Kind::CodePoint => {
                 let letter = value.parse().ok().and_then(char::from_u32);

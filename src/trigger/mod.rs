@@ -3,6 +3,7 @@
 //! - `body`: what is posted: a lifelike body, changed field by field.
 //! - `post`: one webhook and its reply.
 //! - `outlook`: what the releases of OpenIM make of a reply, in words.
+//! - `report`: a webhook and its reply, shown.
 //! - `tally`: what came of many.
 //! - `last`: the webhook that was posted last, to be posted again.
 
@@ -10,12 +11,14 @@ mod body;
 mod last;
 mod outlook;
 mod post;
+mod report;
 mod tally;
 
 pub use body::{Set, Unfit};
 pub use last::{recall, remember};
 pub use outlook::{Outlook, Verdict, outlook};
 pub use post::{NoReply, Poster, Reply};
+pub use report::{print, report};
 pub use tally::Tally;
 
 use bytes::Bytes;

@@ -56,8 +56,8 @@ pub fn outlook(callback: &Callback, request: &[u8], reply: &[u8]) -> Vec<Outlook
     let mut all: Vec<Outlook> = Vec::new();
     for release in Release::ALL.into_iter().rev() {
         // What no release sends is read as the newest would.
-        let sends = callback.releases.contains(&release.as_str());
-        if !sends && !(callback.releases.is_empty() && release == Release::V3_8_4) {
+        let never_sent = callback.releases.is_empty() && release == Release::V3_8_4;
+        if !never_sent && !callback.releases.contains(&release.as_str()) {
             continue;
         }
         let (verdict, sentence) = describe(callback, openim::read(callback, request, reply, release), release);
