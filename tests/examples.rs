@@ -1,0 +1,31 @@
+//! The example policy services, each started for real with hookgate before it: the same cases for all of them.
+//!
+//! `examples/check` builds them and runs this; it names the languages in `HOOKGATE_EXAMPLES`. Without that there is
+//! nothing to check here: a machine with Rust alone has none of them.
+
+#![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
+#[path = "examples/cases.rs"]
+mod cases;
+#[path = "examples/process.rs"]
+mod process;
+mod support;
+
+use libtest_mimic::{Arguments, Trial};
+use process::Language;
+
+fn main() {
+    let named = std::env::var("HOOKGATE_EXAMPLES").unwrap_or_default();
+    let languages: Vec<&'static Language> =
+        named.split_whitespace().map(|name| Language::named(name).expect("a language of the examples")).collect();
+    let trials = languages.into_iter().flat_map(|language| {
+        cases::ALL.iter().map(move |(name, case)| {
+            Trial::test(format!("{}::{name}", language.name), move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                runtime.block_on(case(language));
+                Ok(())
+            })
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+}

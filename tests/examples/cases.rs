@@ -1,0 +1,375 @@
+//! What every example does.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use hookgate::openim::Reading;
+use hookgate::proto::group_policy_service_client::GroupPolicyServiceClient;
+use hookgate::proto::message_policy_service_client::MessagePolicyServiceClient;
+use hookgate::proto::relation_policy_service_client::RelationPolicyServiceClient;
+use hookgate::proto::{AfterRemoveBlackRequest, BeforeCreateGroupRequest, BeforeSendSingleMsgRequest, ChatMessage};
+use serde_json::{Value, json};
+use tokio_stream::StreamExt;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_prost::ProstCodec;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
+
+use crate::process::{Example, Language, content, post, text};
+
+type Case = fn(&'static Language) -> Pin<Box<dyn Future<Output = ()>>>;
+
+macro_rules! cases {
+    ($($case:ident),* $(,)?) => {
+        /// Every case by its name.
+        pub const ALL: &[(&str, Case)] = &[$((stringify!($case), |language| Box::pin($case(language)))),*];
+    };
+}
+
+cases! {
+    blocked_words_are_denied,
+    what_is_no_text_is_left_alone,
+    phone_numbers_are_masked,
+    remarks_are_trimmed,
+    groups_have_names_and_short_ones,
+    events_are_audited_once,
+    an_event_that_cannot_be_audited_is_kept,
+    words_come_from_a_file,
+    what_is_wrong_at_the_start_is_said_in_a_sentence,
+    the_other_rpcs_are_unimplemented,
+    it_has_health_and_reflection,
+    odd_requests_do_it_no_harm,
+    it_stops_when_it_is_told,
+}
+
+fn allowed() -> Reading {
+    Reading::Allowed(Vec::new())
+}
+
+/// The code and the message of a denial.
+fn denied(reading: Reading) -> (i32, String) {
+    match reading {
+        Reading::Denied(told) => (told.code, told.message),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a field was changed to.
+fn changed(reading: Reading, field: &str) -> Value {
+    match reading {
+        Reading::Allowed(effects) if effects.len() == 1 && effects[0].field == field => {
+            effects[0].value.clone().unwrap()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn connect(example: &Example) -> Channel {
+    Endpoint::try_from(example.url()).unwrap().connect().await.unwrap()
+}
+
+async fn blocked_words_are_denied(language: &'static Language) {
+    let example = Example::start(language).await;
+    let gate = example.gate(&format!("example-words-{}", language.name)).await;
+    let quote = json!({"text": "a CASINO", "quoteMessage": {"textElem": {"content": "hello"}}});
+    for callback in ["beforeSendSingleMsg", "beforeSendGroupMsg"] {
+        for message in [
+            text("the casino!"),
+            text("OnlineCasinos"),
+            content(106, json!({"text": "casino", "atUserList": []})),
+            content(114, quote.clone()),
+        ] {
+            let reading = post(&gate, callback, message).await;
+            assert_eq!(denied(reading), (5001, "the message holds a blocked word".to_owned()));
+        }
+        assert_eq!(post(&gate, callback, text("hello, 你好")).await, allowed());
+    }
+}
+
+async fn what_is_no_text_is_left_alone(language: &'static Language) {
+    let example = Example::start(language).await;
+    let gate = example.gate(&format!("example-no-text-{}", language.name)).await;
+    let quoted = json!({"text": "so what", "quoteMessage": {"text": "casino", "textElem": {"content": "casino"}}});
+    let raw = |content: &str| json!({"contentType": 101, "content": content});
+    for message in [
+        content(114, quoted),
+        content(110, json!({"data": "casino", "description": "casino", "extension": ""})),
+        content(101, json!({"text": "casino"})),
+        content(106, json!({"content": "casino"})),
+        content(101, json!({"content": ["casino"]})),
+        content(101, json!({"content": null})),
+        content(101, json!(["casino"])),
+        raw("casino"),
+        raw("{\"content\":\"casino\""),
+        raw(""),
+        raw("null"),
+    ] {
+        assert_eq!(post(&gate, "beforeSendSingleMsg", message.clone()).await, allowed(), "{message}");
+    }
+}
+
+async fn phone_numbers_are_masked(language: &'static Language) {
+    let example = Example::start(language).await;
+    let gate = example.gate(&format!("example-phones-{}", language.name)).await;
+    let number = "call +86 138-0013-8000 now <&>";
+    let masked = "call +** ***-****-**00 now <&>";
+    for (content_type, member, rest) in [
+        (101, "content", r#""x":1"#),
+        (106, "text", r#""atUserList":["13800138000"],"isAtSelf":false"#),
+        (114, "text", r#""quoteMessage":{"seq":12345678901234567890,"x":1.10,"text":"13800138000"}"#),
+    ] {
+        let content = |text: &str| format!(r#"{{"{member}":"{text}",{rest}}}"#);
+        let message = json!({"contentType": content_type, "content": content(number)});
+        let changed = changed(post(&gate, "beforeMsgModify", message).await, "content");
+        let changed = changed.as_str().unwrap();
+        let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        assert_eq!(read(changed), read(&content(masked)));
+        // As JSON is read here, a number can lose digits unseen.
+        let squeezed = changed.replace([' ', '\n'], "");
+        assert!(content_type != 114 || squeezed.contains(r#""seq":12345678901234567890,"x":1.10,"#), "{changed}");
+    }
+    for message in [text("room 1234"), text("no number"), content(110, json!({"data": number}))] {
+        assert_eq!(post(&gate, "beforeMsgModify", message).await, allowed());
+    }
+}
+
+async fn remarks_are_trimmed(language: &'static Language) {
+    let example = Example::start(language).await;
+    let gate = example.gate(&format!("example-remarks-{}", language.name)).await;
+    let reading = post(&gate, "beforeSetFriendRemark", json!({"remark": "\t Bob 你好 \n"})).await;
+    assert_eq!(changed(reading, "remark"), "Bob 你好");
+    for remark in ["Bob", "Bob B", "", "  "] {
+        assert_eq!(post(&gate, "beforeSetFriendRemark", json!({"remark": remark})).await, allowed(), "{remark:?}");
+    }
+}
+
+async fn groups_have_names_and_short_ones(language: &'static Language) {
+    let example = Example::start(language).await;
+    let gate = example.gate(&format!("example-groups-{}", language.name)).await;
+    let long = "😀组".repeat(20);
+    let short: String = long.chars().take(30).collect();
+    for callback in ["beforeCreateGroup", "beforeSetGroupInfo", "beforeSetGroupInfoEx"] {
+        let name = |name: &str| json!({"groupName": name});
+        let reading = post(&gate, callback, name(" \t ")).await;
+        assert_eq!(denied(reading), (5002, "a group needs a name".to_owned()), "{callback}");
+        assert_eq!(changed(post(&gate, callback, name(&long)).await, "groupName"), short, "{callback}");
+        assert_eq!(post(&gate, callback, name(&short)).await, allowed(), "{callback}");
+    }
+    let nameless = json!({"groupName": ""});
+    for callback in ["beforeCreateGroup", "beforeSetGroupInfoEx"] {
+        assert_eq!(denied(post(&gate, callback, nameless.clone()).await).0, 5002, "{callback}");
+    }
+    assert_eq!(post(&gate, "beforeSetGroupInfo", nameless).await, allowed(), "not changed");
+    assert_eq!(post(&gate, "beforeSetGroupInfoEx", json!({"groupName": null})).await, allowed(), "not changed");
+}
+
+async fn events_are_audited_once(language: &'static Language) {
+    let example = Example::start(language).await;
+    let gate = example.gate(&format!("example-audit-{}", language.name)).await;
+    post(&gate, "afterRemoveBlack", json!({"ownerUserID": "ann", "blackUserID": "bob"})).await;
+    post(&gate, "afterRevokeMsg", json!({"conversationID": "c 1", "seq": 9_007_199_254_740_993_i64, "userID": "ann"}))
+        .await;
+    // Their replies may have come before their lines.
+    while example.audited().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let lines = example.audited();
+    let event_id = |line: &Value| line["event_id"].as_str().unwrap().to_owned();
+    assert_ne!(event_id(&lines[0]), event_id(&lines[1]));
+    let removed = json!({"event": "AfterRemoveBlack", "operation_id": "op-7", "event_id": event_id(&lines[0]),
+        "owner_user_id": "ann", "black_user_id": "bob"});
+    let revoked = json!({"event": "AfterRevokeMsg", "operation_id": "op-7", "event_id": event_id(&lines[1]),
+        "conversation_id": "c 1", "seq": 9_007_199_254_740_993_i64, "user_id": "ann"});
+    assert_eq!(lines, [removed, revoked]);
+
+    // The same event again, and others many times at once.
+    let client = RelationPolicyServiceClient::new(connect(&example).await);
+    let again = event_id(&lines[0]);
+    let ids: Vec<String> = (0..32).map(|n| format!("event-{}", n % 4)).chain([again]).collect();
+    let mut calls = tokio::task::JoinSet::new();
+    for id in ids {
+        let mut client = client.clone();
+        calls.spawn(async move { client.after_remove_black(event(&id)).await });
+    }
+    calls.join_all().await.into_iter().for_each(|answer| drop(answer.unwrap()));
+    assert_eq!(example.audited().len(), 2 + 4);
+    let mut client = client;
+    for _ in 0..2 {
+        client.after_remove_black(AfterRemoveBlackRequest::default()).await.unwrap();
+    }
+    assert_eq!(example.audited().len(), 2 + 4 + 2, "nothing tells events without an ID apart");
+}
+
+fn event(id: &str) -> Request<AfterRemoveBlackRequest> {
+    let mut request = Request::new(AfterRemoveBlackRequest::default());
+    request.metadata_mut().insert("hookgate-event-id", id.parse().unwrap());
+    request
+}
+
+async fn an_event_that_cannot_be_audited_is_kept(language: &'static Language) {
+    let full = std::path::PathBuf::from("/dev/full");
+    // Only Linux has a disk that is always full.
+    if !full.exists() {
+        return;
+    }
+    let example = Example::auditing_to(language, &["--word", "x"], full).await;
+    let mut client = RelationPolicyServiceClient::new(connect(&example).await);
+    for _ in 0..2 {
+        let status = client.after_remove_black(event("e1")).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+        assert!(!status.message().is_empty() && !status.message().contains('\n'), "{status:?}");
+    }
+}
+
+async fn words_come_from_a_file(language: &'static Language) {
+    let words = language.file("words");
+    std::fs::write(&words, "# not this\n\nкАзино\r\n 赌场 \n").unwrap();
+    let example = Example::with(language, &["--words", words.to_str().unwrap(), "--word", "poker"]).await;
+    let gate = example.gate(&format!("example-file-{}", language.name)).await;
+    for word in ["КАЗИНО", "去赌场吧", "Poker"] {
+        assert_eq!(denied(post(&gate, "beforeSendSingleMsg", text(word)).await).0, 5001, "{word}");
+    }
+    for other in ["not this", "", " ", "#"] {
+        assert_eq!(post(&gate, "beforeSendSingleMsg", text(other)).await, allowed(), "{other:?}");
+    }
+}
+
+async fn what_is_wrong_at_the_start_is_said_in_a_sentence(language: &'static Language) {
+    let missing = language.file("missing");
+    let not_text = language.file("not-text");
+    std::fs::write(&not_text, b"casino\n\xff\xfe\n").unwrap();
+    let example = Example::start(language).await;
+    let [missing, not_text] = [&missing, &not_text].map(|file| file.to_str().unwrap());
+    let folder = std::env::temp_dir();
+    for (args, about) in [
+        (["--words", missing], missing),
+        (["--words", not_text], not_text),
+        (["--audit", folder.to_str().unwrap()], folder.to_str().unwrap()),
+        (["--listen", &example.address], ""),
+    ] {
+        let free = if args[0] == "--listen" { &[][..] } else { &["--listen", "127.0.0.1:0"] };
+        let (status, said) = language.fails(&[&args, free].concat()).await;
+        assert_eq!(status.code(), Some(1), "{args:?}: {said}");
+        let said: Vec<_> = said.lines().filter(|line| !line.starts_with("no words")).collect();
+        assert!(said.len() == 1 && said[0].contains(about), "{args:?}: {said:?}");
+    }
+    let (status, _) = language.fails(&["--nonsense"]).await;
+    assert_eq!(status.code(), Some(2));
+    assert_eq!(health(&example, "").await.unwrap(), ServingStatus::Serving, "the first one goes on");
+}
+
+async fn the_other_rpcs_are_unimplemented(language: &'static Language) {
+    let example = Example::start(language).await;
+    let gate = example.gate(&format!("example-others-{}", language.name)).await;
+    for command in ["callbackBeforeAddBlackCommand", "callbackBeforeUserRegisterCommand", "callbackBeforeNewCommand"] {
+        let reply = gate.post(command, "{}").await;
+        assert_eq!(reply.headers["hookgate-outcome"], "failed-closed:unimplemented", "{command}");
+    }
+}
+
+async fn health(example: &Example, service: &str) -> Result<ServingStatus, Status> {
+    let request = HealthCheckRequest { service: service.to_owned() };
+    HealthClient::new(connect(example).await).check(request).await.map(|answer| answer.into_inner().status())
+}
+
+async fn it_has_health_and_reflection(language: &'static Language) {
+    let example = Example::start(language).await;
+    assert_eq!(health(&example, "").await.unwrap(), ServingStatus::Serving);
+    assert_eq!(health(&example, "no.such.Service").await.unwrap_err().code(), Code::NotFound);
+    let request = |message| ServerReflectionRequest { host: String::new(), message_request: Some(message) };
+    let mut asked = vec![request(MessageRequest::ListServices(String::new()))];
+    let services = ["Message", "Relation", "Group"].map(|area| format!("openim.policy.v1.{area}PolicyService"));
+    asked.extend(services.iter().map(|service| request(MessageRequest::FileContainingSymbol(service.clone()))));
+    let answers = match reflect(&example, "v1", asked.clone()).await {
+        Ok(answers) => answers,
+        // All that gRPC for Python has. The messages are the same.
+        Err(status) if status.code() == Code::Unimplemented => reflect(&example, "v1alpha", asked).await.unwrap(),
+        Err(status) => panic!("{status:?}"),
+    };
+    let MessageResponse::ListServicesResponse(listed) = &answers[0] else { panic!("{:?}", answers[0]) };
+    let listed: Vec<_> = listed.service.iter().map(|service| &service.name).collect();
+    assert!(services.iter().all(|service| listed.contains(&service)), "{listed:?}");
+    for answer in &answers[1..] {
+        assert!(matches!(answer, MessageResponse::FileDescriptorResponse(_)), "{answer:?}");
+    }
+}
+
+async fn reflect(
+    example: &Example,
+    version: &str,
+    asked: Vec<ServerReflectionRequest>,
+) -> Result<Vec<MessageResponse>, Status> {
+    let mut client = tonic::client::Grpc::new(connect(example).await).max_decoding_message_size(16 << 20);
+    client.ready().await.unwrap();
+    let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo").parse().unwrap();
+    let codec = ProstCodec::<ServerReflectionRequest, ServerReflectionResponse>::default();
+    let answers = client.streaming(Request::new(tokio_stream::iter(asked)), path, codec).await?.into_inner();
+    answers.map(|answer| answer.map(|answer| answer.message_response.unwrap())).collect().await
+}
+
+async fn odd_requests_do_it_no_harm(language: &'static Language) {
+    let example = Example::start(language).await;
+    let channel = connect(&example).await;
+    let mut messages = MessagePolicyServiceClient::new(channel.clone());
+    let message = |content: String| BeforeSendSingleMsgRequest {
+        message: Some(ChatMessage { content_type: 101, content, ..ChatMessage::default() }),
+        ..BeforeSendSingleMsgRequest::default()
+    };
+    let huge = format!("{{\"content\":\"{} casino\"}}", "a".repeat(5 << 20));
+    for (content, code) in [
+        (r#"{"content":"\u0000 casino"}"#.to_owned(), Some(5001)),
+        (huge, Some(5001)),
+        ("[".repeat(100_000), None),
+        (format!("{{\"content\":\"x\",\"y\":{}", "[".repeat(100_000)), None),
+        (r#"{"content":"\ud800"}"#.to_owned(), None),
+    ] {
+        let answer = messages.before_send_single_msg(message(content)).await.unwrap().into_inner();
+        assert_eq!(answer.denial.map(|denial| denial.code), code);
+    }
+    messages.before_send_single_msg(BeforeSendSingleMsgRequest::default()).await.unwrap();
+    GroupPolicyServiceClient::new(channel.clone())
+        .before_create_group(BeforeCreateGroupRequest::default())
+        .await
+        .unwrap();
+
+    // Callers in a hurry, callers that go away, and many at once.
+    let mut calls = tokio::task::JoinSet::new();
+    for n in 0..192 {
+        let mut messages = messages.clone();
+        calls.spawn(async move {
+            let mut request = Request::new(message(format!("{{\"content\":\"{}\"}}", "a".repeat(100_000))));
+            if n % 3 == 0 {
+                request.set_timeout(Duration::from_millis(1));
+            }
+            let call = messages.before_send_single_msg(request);
+            match n % 3 {
+                0 => drop(call.await),
+                1 => drop(tokio::time::timeout(Duration::from_micros(500), call).await),
+                _ => assert!(call.await.unwrap().into_inner().denial.is_none()),
+            }
+        });
+    }
+    calls.join_all().await;
+    let answer = messages.before_send_single_msg(message(r#"{"content":"casino"}"#.to_owned())).await.unwrap();
+    assert_eq!(answer.into_inner().denial.unwrap().code, 5001);
+
+    // What is no message to begin with does not get as far.
+    let gate = example.gate(&format!("example-odd-{}", language.name)).await;
+    let reply = gate.post("callbackBeforeSendSingleMsgCommand", "{\"content\":1}").await;
+    assert_eq!(reply.headers["hookgate-outcome"], "refused");
+    assert_eq!(denied(post(&gate, "beforeSendSingleMsg", text("casino")).await).0, 5001);
+}
+
+async fn it_stops_when_it_is_told(language: &'static Language) {
+    let example = Example::start(language).await;
+    // hookgate is connected all the time.
+    let gate = example.gate(&format!("example-stops-{}", language.name)).await;
+    assert_eq!(post(&gate, "beforeSendSingleMsg", text("hello")).await, allowed());
+    assert_eq!(example.terminate().await.code(), Some(0));
+}

@@ -1,0 +1,161 @@
+//! An example as a process, and hookgate before it.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hookgate::callback::Callback;
+use hookgate::openim::{self, Reading, Release};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::support::program::{Running, configured};
+
+/// How an example is run, from its folder.
+pub struct Language {
+    pub name: &'static str,
+    program: &'static str,
+    args: &'static [&'static str],
+}
+
+static LANGUAGES: [Language; 5] = [
+    Language { name: "go", program: "./policy", args: &[] },
+    Language { name: "python", program: ".venv/bin/example-policy", args: &[] },
+    Language { name: "typescript", program: "node", args: &["dist/main.js"] },
+    Language { name: "java", program: "java", args: &["-jar", "target/policy.jar"] },
+    Language { name: "rust", program: "target/debug/hookgate-example-policy", args: &[] },
+];
+
+impl Language {
+    pub fn named(name: &str) -> Option<&'static Self> {
+        LANGUAGES.iter().find(|language| language.name == name)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(self.name);
+        let program = if self.program.contains('/') { folder.join(self.program) } else { self.program.into() };
+        let mut command = Command::new(program);
+        // A JVM takes the arguments' encoding from here.
+        command.args(self.args).args(args).current_dir(folder).env("LC_ALL", "C.UTF-8").kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs it to its end; gives what it said on standard error.
+    pub async fn fails(&self, args: &[&str]) -> (ExitStatus, String) {
+        let output = timeout(PATIENCE, self.command(args).output()).await.expect("it ends").unwrap();
+        (output.status, String::from_utf8(output.stderr).unwrap())
+    }
+
+    /// A file among the build's own that no other case uses.
+    pub fn file(&self, name: &str) -> PathBuf {
+        static FILES: AtomicUsize = AtomicUsize::new(0);
+        let number = FILES.fetch_add(1, Ordering::Relaxed);
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("example-{}-{number}-{name}", self.name));
+        drop(std::fs::remove_file(&file));
+        file
+    }
+}
+
+/// Far longer than anything takes: a failure, not a hang.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// An example that listens.
+pub struct Example {
+    child: Child,
+    pub address: String,
+    pub audit: PathBuf,
+}
+
+impl Example {
+    /// Blocks "casino", and audits to a file.
+    pub async fn start(language: &Language) -> Self {
+        Self::with(language, &["--word", "Casino"]).await
+    }
+
+    pub async fn with(language: &Language, args: &[&str]) -> Self {
+        let audit = language.file("audit");
+        Self::auditing_to(language, args, audit).await
+    }
+
+    pub async fn auditing_to(language: &Language, args: &[&str], audit: PathBuf) -> Self {
+        let places = ["--listen", "127.0.0.1:0", "--audit", audit.to_str().unwrap()];
+        let mut child = language.command(&[&places, args].concat()).spawn().expect("examples/check has built it");
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = Vec::new();
+        let address = timeout(PATIENCE, async {
+            loop {
+                let line = lines.next_line().await.unwrap().unwrap_or_else(|| panic!("it does not listen: {said:?}"));
+                if let Some(address) = line.strip_prefix("listening on ") {
+                    break address.to_owned();
+                }
+                said.push(line);
+            }
+        });
+        let address = address.await.expect("it listens");
+        // A full pipe would stop it.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let mut out = child.stdout.take().unwrap();
+        tokio::spawn(async move { drop(out.read_to_end(&mut Vec::new()).await) });
+        Self { child, address, audit }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// hookgate before it.
+    pub async fn gate(&self, name: &str) -> Running {
+        Running::of(configured(&self.url(), name, "log: error\nafter: {answer_within: 4s}")).await
+    }
+
+    pub fn audited(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(&self.audit).unwrap();
+        text.split_inclusive('\n')
+            .filter_map(|line| line.strip_suffix('\n'))
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// Sends SIGTERM; gives how it ends.
+    pub async fn terminate(mut self) -> ExitStatus {
+        let id = self.child.id().expect("it runs");
+        // The shell's own: not every machine has a kill of its own.
+        let sent = Command::new("sh").args(["-c", &format!("kill {id}")]).status().await;
+        assert!(sent.unwrap().success());
+        timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap()
+    }
+}
+
+/// Posts a callback's example with these fields in place of its own; gives what each OpenIM that sends it makes of the
+/// reply, which is the same for all.
+pub async fn post(gate: &Running, key: &str, fields: Value) -> Reading {
+    let callback = Callback::by_name(key).unwrap();
+    let mut body: Value = serde_json::from_str(callback.example).unwrap();
+    for (name, value) in fields.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    let body = body.to_string();
+    let reply = gate.post(callback.command, &body).await;
+    let mut readings = Release::ALL
+        .into_iter()
+        .filter(|release| callback.releases.contains(&release.as_str()))
+        .map(|release| openim::read(callback, body.as_bytes(), &reply.body, release));
+    // Only the newest tells message and detail as they were.
+    let newest = readings.next_back().unwrap();
+    let denied = matches!(newest, Reading::Denied(_));
+    assert!(readings.all(|other| if denied { matches!(other, Reading::Denied(_)) } else { other == newest }));
+    newest
+}
+
+/// A text message.
+pub fn text(text: &str) -> Value {
+    content(101, json!({"content": text}))
+}
+
+pub fn content(content_type: i32, content: Value) -> Value {
+    json!({"contentType": content_type, "content": content.to_string()})
+}
