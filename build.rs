@@ -19,6 +19,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     files.retain(|file| file.extension().is_some_and(|extension| extension == "proto"));
     files.sort();
 
+    fs::write(out.join("files.rs"), embedded(&files)?)?;
+
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_imports(true).include_source_info(true).open_files(&files)?;
     let contract = contract::read(&compiler.descriptor_pool())?;
@@ -28,6 +30,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The clients take any transport; none brings its own.
     tonic_prost_build::configure().build_transport(false).compile_fds(compiler.file_descriptor_set())?;
     Ok(())
+}
+
+/// The contract's files as a list of names and texts.
+fn embedded(files: &[PathBuf]) -> Result<String, Box<dyn Error>> {
+    let mut list = String::from("[\n");
+    for file in files {
+        let name = file.strip_prefix("proto")?;
+        list += &format!("    ({name:?}, include_str!({:?})),\n", file.canonicalize()?);
+    }
+    Ok(list + "]\n")
 }
 
 /// A lifelike body of each webhook: what the first story of its fixture sends.

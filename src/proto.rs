@@ -13,6 +13,9 @@ tonic::include_proto!("openim.policy.v1");
 /// The contract's descriptors: an encoded `google.protobuf.FileDescriptorSet` with comments and custom options.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
+/// The contract's files, by their names as imports have them.
+pub const FILES: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/files.rs"));
+
 /// The rows of the table, made from the contract.
 pub(crate) mod table {
     use crate::callback::{Callback, Timing};

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::path::Path;
 use std::process::Output;
 
 use support::Policy;
@@ -229,4 +230,28 @@ async fn callbacks_are_listed_for_people_and_for_programs() {
         let command = row["command"].as_str().unwrap();
         assert_eq!(table.lines().filter(|line| line.starts_with(&format!("{command} "))).count(), 1, "{command}");
     }
+}
+
+#[tokio::test]
+async fn the_contract_is_written_as_it_was_built() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("contract");
+    drop(std::fs::remove_dir_all(&folder));
+    // Twice: over what is there.
+    for _ in 0..2 {
+        let written = output(&mut hookgate(&["proto", "--out", folder.to_str().unwrap()])).await;
+        assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
+        let of = |root: &Path| {
+            let files = std::fs::read_dir(root.join("openim/policy/v1")).unwrap().map(|entry| entry.unwrap());
+            let mut files: Vec<_> =
+                files.map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap())).collect();
+            files.sort();
+            files
+        };
+        assert_eq!(of(&folder), of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("proto")));
+    }
+    let file = folder.join("openim/policy/v1/common.proto");
+    let refused = output(&mut hookgate(&["proto", "--out", file.to_str().unwrap()])).await;
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.starts_with("hookgate: ") && said.contains("common.proto") && said.lines().count() == 1, "{said}");
 }

@@ -2,6 +2,7 @@
 
 mod callbacks;
 mod config;
+mod proto;
 mod serve;
 mod trigger;
 
@@ -30,6 +31,8 @@ enum Command {
     Serve(Options),
     /// List the callbacks: command, timing, rpc, and what an allow can change
     Callbacks(callbacks::Callbacks),
+    /// Write the .proto files of the contract that this hookgate was built from
+    Proto(proto::Proto),
     /// Be OpenIM: post a webhook, and see what OpenIM would make of the reply
     Trigger(trigger::Trigger),
     /// Check or print the configuration that serve would run with
@@ -75,6 +78,7 @@ impl Cli {
             Some(Command::Serve(options)) => serve::run(&options)?,
             Some(Command::Callbacks(options)) => options.run()?,
             Some(Command::Config(command)) => command.run()?,
+            Some(Command::Proto(options)) => options.run()?,
             Some(Command::Trigger(options)) => return options.run(),
         }
         Ok(ExitCode::SUCCESS)

@@ -1,0 +1,29 @@
+//! `hookgate proto`: the contract that this binary was built from.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use crate::proto::FILES;
+
+/// Options of `hookgate proto`.
+#[derive(Debug, clap::Args)]
+pub struct Proto {
+    /// Where to write the files: the folder that generators are given as the root of imports
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+impl Proto {
+    /// Writes the files, over those of another version.
+    pub fn run(self) -> io::Result<()> {
+        for (name, text) in FILES {
+            let file = self.out.join(name);
+            let folder = file.parent().unwrap_or(&self.out);
+            let written = fs::create_dir_all(folder).and_then(|()| fs::write(&file, text));
+            written.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display())))?;
+        }
+        println!("{} files in {}", FILES.len(), self.out.join("openim/policy/v1").display());
+        Ok(())
+    }
+}
