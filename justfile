@@ -28,6 +28,14 @@ lint:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
+# Make CONTRACT.md anew.
+reference:
+    HOOKGATE_WRITE_REFERENCE=1 cargo test --test reference
+
+# Build the examples, and put them to their cases.
+examples *languages:
+    examples/check {{ languages }}
+
 # Check the dependencies' licences and advisories (needs cargo-deny).
 deny:
     cargo deny check
