@@ -9,6 +9,7 @@
 //! - [`verdict`]: from what the policy said to what OpenIM reads.
 //! - [`events`]: After events: answered soon, delivered all the same.
 //! - [`openim`]: the other end: what OpenIM makes of a reply.
+//! - [`verify`]: all of that, put to a policy service on trial.
 //!
 //! And around it: [`admin`], [`cli`], [`config`], [`error`], [`proto`] (generated from `proto/`), [`status`],
 //! [`telemetry`].
@@ -26,4 +27,5 @@ pub mod server;
 pub mod status;
 pub mod telemetry;
 pub mod verdict;
+pub mod verify;
 pub mod wire;

@@ -3,8 +3,10 @@
 mod callbacks;
 mod config;
 mod serve;
+mod verify;
 
 use std::io;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -30,6 +32,8 @@ enum Command {
     /// Check or print the configuration that serve would run with
     #[command(subcommand)]
     Config(config::Config),
+    /// Check a policy service: does it answer every callback, on odd input too, as OpenIM will understand it
+    Verify(verify::Verify),
 }
 
 /// Why a command did not do what was asked.
@@ -54,13 +58,15 @@ impl Error {
 }
 
 impl Cli {
-    /// Does what was asked.
-    pub fn run(self) -> Result<(), Error> {
+    /// Does what was asked; gives the exit code.
+    pub fn run(self) -> Result<ExitCode, Error> {
         match self.command {
-            None => serve::run(&self.serve),
-            Some(Command::Serve(options)) => serve::run(&options),
-            Some(Command::Callbacks(options)) => Ok(options.run()?),
-            Some(Command::Config(command)) => command.run(),
+            None => serve::run(&self.serve)?,
+            Some(Command::Serve(options)) => serve::run(&options)?,
+            Some(Command::Callbacks(options)) => options.run()?,
+            Some(Command::Config(command)) => command.run()?,
+            Some(Command::Verify(options)) => return options.run(),
         }
+        Ok(ExitCode::SUCCESS)
     }
 }
