@@ -9,7 +9,7 @@
 //! - [`verdict`]: from what the policy said to what OpenIM reads.
 //! - [`events`]: After events: answered soon, delivered all the same.
 //! - [`openim`]: the other end: what OpenIM makes of a reply.
-//! - [`verify`]: all of that, put to a policy service on trial.
+//! - [`verify`]: a policy service on trial: asked and judged by all of the above.
 //!
 //! And around it: [`admin`], [`cli`], [`config`], [`error`], [`proto`] (generated from `proto/`), [`status`],
 //! [`telemetry`].

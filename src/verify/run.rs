@@ -228,7 +228,7 @@ impl<'p> Run<'p> {
         match self.ask(Check::Lifelike, &post(fallback, Check::Lifelike)?).await {
             Ok(()) => Ok(None),
             Err(fault) if fault.class == Some(Class::Unimplemented) => Ok(Some(format!(
-                "{} is not; the callbacks of a newer OpenIM will be failures of class unimplemented",
+                "{} is not; the callbacks of a newer OpenIM will fail as unimplemented",
                 fallback.method()
             ))),
             Err(fault) => Err(Fault { warning: true, ..fault.after(fallback.method()) }),

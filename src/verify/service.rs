@@ -116,6 +116,11 @@ pub fn of_health(heard: &Heard<ServingStatus>, budget: Duration) -> Noted {
         Heard::Status(status) if status.code() == Code::Unimplemented => {
             Ok(Some("not served; hookgate then takes any answer as ready".to_owned()))
         }
+        // As at run time: whatever stands before a policy that is not there says UNAVAILABLE.
+        Heard::Status(status) if status.code() != Code::Unavailable => Err(Fault {
+            warning: true,
+            ..unexpected(heard, "say SERVING for the service \"\"; hookgate takes this answer as ready", budget)
+        }),
         other => Err(unexpected(other, "serve grpc.health.v1 as your gRPC library has it, or not at all", budget)),
     }
 }
@@ -125,7 +130,7 @@ pub fn of_reflection(heard: &Heard<Vec<String>>, implemented: &[&'static Callbac
     let listed = match heard {
         Heard::Answer(listed) => listed,
         Heard::Status(status) if status.code() == Code::Unimplemented => {
-            return Ok(Some("not served; grpcurl needs -proto".to_owned()));
+            return Ok(Some("v1 is not served; grpcurl needs -proto, unless v1alpha is".to_owned()));
         }
         other => {
             return Err(unexpected(
