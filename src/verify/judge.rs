@@ -199,3 +199,46 @@ pub fn shown(text: &str) -> String {
     }
     shown
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(callback: &Callback, body: &'static str, reply: &Reply) -> String {
+        let read = as_openim_reads(callback, &Bytes::from(body), reply);
+        read.expect_err("OpenIM does not read it as meant").message
+    }
+
+    fn allow(body: impl Into<Bytes>) -> Reply {
+        Reply::Allow { changes: Vec::new(), body: body.into() }
+    }
+
+    /// None of these leaves hookgate today; if one ever does, a policy author is told.
+    #[test]
+    fn a_reply_that_openim_does_not_read_as_meant_is_a_fault() {
+        let callback = &Callback::all()[0];
+        assert!(said(callback, "{}", &allow("")).contains("it cannot read the reply"));
+        assert!(said(callback, "{}", &allow(r#"{"nextCode":1}"#)).contains("another denial"));
+        assert!(as_openim_reads(callback, &Bytes::from("{}"), &allow("{}")).is_ok());
+        assert!(as_openim_reads(callback, &Bytes::from("{}"), &Reply::Deny(Denial::because("no"))).is_ok());
+    }
+
+    #[test]
+    fn a_reply_that_harms_openim_is_a_fault() {
+        let fields = Callback::all().iter().flat_map(|callback| {
+            callback.response.fields.iter().filter(|field| field.rules.only_if_sent).map(move |field| (callback, field))
+        });
+        for (callback, field) in fields {
+            let reply = allow(format!("{{{:?}:\"x\"}}", field.json));
+            let said = said(callback, "{}", &reply);
+            assert!(said.starts_with("OpenIM 3.") && said.contains(field.json), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_policys_own_words_are_cut_and_cleaned() {
+        assert_eq!(shown("a\u{1b}[2J\nb"), "a\u{fffd}[2J\u{fffd}b");
+        assert_eq!(shown(&"é".repeat(1000)), "é".repeat(LONGEST_TEXT) + "…");
+        assert_eq!(code_name(Code::FailedPrecondition), "FAILED_PRECONDITION");
+    }
+}

@@ -25,7 +25,10 @@ const MOST_SILENT: usize = 3;
 /// How many calls are made at once.
 const AT_ONCE: usize = 64;
 
-/// When calls are given up, in milliseconds: some as they leave, some while they are worked on.
+/// After how many turns of the connection calls are given up: as they leave, which a quick policy notices too.
+const GIVEN_UP_AFTER_TURNS: [usize; 4] = [2, 4, 8, 16];
+
+/// When further calls are given up, in milliseconds: while a policy works on them.
 const GIVEN_UP_AFTER: [u64; 5] = [1, 2, 5, 10, 20];
 
 /// How often a call with hardly any time is made.
@@ -144,10 +147,16 @@ impl<'p> Run<'p> {
                 self.ask(check, &posted.again()).await.map_err(|fault| fault.after("the second delivery"))
             }
             Check::Cancelled => {
+                for turns in GIVEN_UP_AFTER_TURNS {
+                    tokio::select! {
+                        biased;
+                        // What comes of it is no matter.
+                        _ = self.ask(check, &post(callback, check)?) => {}
+                        () = take_turns(turns) => {}
+                    }
+                }
                 for wait in GIVEN_UP_AFTER {
-                    let deadline = Instant::now() + self.plan.budget;
-                    let asked = self.policy.ask(post(callback, check)?.question(deadline));
-                    // What comes of it is no matter.
+                    let asked = self.ask(check, &post(callback, check)?);
                     drop(timeout(Duration::from_millis(wait), asked).await);
                 }
                 self.lifelike_after(callback, "after calls that were cancelled").await
@@ -233,6 +242,13 @@ impl<'p> Run<'p> {
             ))),
             Err(fault) => Err(Fault { warning: true, ..fault.after(fallback.method()) }),
         }
+    }
+}
+
+/// Lets everything else that is ready go on, so often.
+async fn take_turns(turns: usize) {
+    for _ in 0..turns {
+        tokio::task::yield_now().await;
     }
 }
 

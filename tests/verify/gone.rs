@@ -69,6 +69,7 @@ fn mortal() -> Policy {
             if call.message.len() > 800 << 10 {
                 // All of it, and without an answer.
                 end.lock().unwrap().take().unwrap().shutdown_background();
+                return never(&Arc::default());
             }
             now(Ok(Vec::new()))
         }),
