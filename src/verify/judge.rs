@@ -20,8 +20,8 @@ use crate::verdict::{Denial, LOWEST_CODE, Reply};
 const LONGEST_TEXT: usize = 200;
 
 const CONTRACT: &str = "the comments of the response's fields in the contract say what each may hold";
-const NOT_A_VERDICT: &str = "answer OK, with a denial to deny; any other status but PERMISSION_DENIED is a failure, and \
-                             the operator's rule decides";
+const NOT_A_VERDICT: &str = "answer OK, with a denial to deny; any other status but PERMISSION_DENIED is a failure, \
+                             and the operator's rule decides";
 
 /// What is wrong with an answer.
 #[derive(Debug, Clone)]

@@ -1,5 +1,5 @@
-//! The webhooks that a policy is tried with: made from a callback's rows and its example, and put through hookgate's own
-//! front, so that the policy sees what hookgate would send.
+//! The webhooks that a policy is tried with: made from a callback's rows and its example, and put through hookgate's
+//! own front, so that the policy sees what hookgate would send.
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -23,8 +23,8 @@ const ROOM: usize = 32 << 10;
 /// How many entries a list of a huge request has.
 const MANY: usize = 500;
 
-/// Four-byte letters and joined emoji, right-to-left with an override, combining marks, NUL, what OpenIM makes of a lone
-/// surrogate, and line ends that are none in ASCII.
+/// Four-byte letters and joined emoji, right-to-left with an override, combining marks, NUL, what OpenIM makes of a
+/// lone surrogate, and line ends that are none in ASCII.
 pub const ODD_TEXT: &str =
     "\u{1f9d1}\u{200d}\u{1f680} \u{202e}\u{5e9}\u{5dc}\u{5d5}\u{5dd} e\u{301}\u{327} \u{0} \u{fffd} \u{2028} \u{1d4b3}";
 
@@ -41,7 +41,8 @@ pub struct Posted {
 }
 
 impl Posted {
-    /// The webhook that a check sends, with an event ID of its own. The policy finds the check's name in the operation ID.
+    /// The webhook that a check sends, with an event ID of its own. The policy finds the check's name in the operation
+    /// ID.
     pub fn new(callback: &'static Callback, check: Check) -> Result<Self, Refusal> {
         let fallback = std::ptr::eq(callback, Callback::fallback());
         let command = if fallback { UNKNOWN_COMMAND } else { callback.command };
