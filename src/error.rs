@@ -1,5 +1,7 @@
 //! The ways a callback can fail, and the two strings of each: what the client is told, and what the log is told.
 
+use tonic::Code;
+
 use crate::verdict::InvalidReply;
 use crate::wire::Malformed;
 
@@ -32,6 +34,8 @@ pub enum Refusal {
 pub struct Failure {
     /// What kind of failure it is.
     pub class: Class,
+    /// The status that the policy itself gave, if it gave one.
+    pub status: Option<Code>,
     cause: String,
 }
 
@@ -65,12 +69,17 @@ impl Failure {
             }
             source = error.source();
         }
-        Self { class, cause }
+        Self { class, status: None, cause }
     }
 
     /// A failure that no error value tells.
     pub fn because(class: Class, cause: impl Into<String>) -> Self {
-        Self { class, cause: cause.into() }
+        Self { class, status: None, cause: cause.into() }
+    }
+
+    /// The same, with the status that the policy itself gave.
+    pub fn with_status(self, status: Option<Code>) -> Self {
+        Self { status, ..self }
     }
 
     /// What led to it.

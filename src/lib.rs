@@ -10,6 +10,7 @@
 //! - [`events`]: After events: answered soon, delivered all the same.
 //! - [`openim`]: the other end: what OpenIM makes of a reply.
 //! - [`trigger`]: the other end too: plays OpenIM, for those who try things out.
+//! - [`verify`]: a policy service on trial: asked and judged by all of the above.
 //!
 //! And around it: [`admin`], [`cli`], [`config`], [`error`], [`proto`] (generated from `proto/`), [`status`],
 //! [`telemetry`].
@@ -28,4 +29,5 @@ pub mod status;
 pub mod telemetry;
 pub mod trigger;
 pub mod verdict;
+pub mod verify;
 pub mod wire;

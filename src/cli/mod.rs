@@ -5,6 +5,7 @@ mod config;
 mod proto;
 mod serve;
 mod trigger;
+mod verify;
 
 use std::io;
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ enum Command {
     /// Check or print the configuration that serve would run with
     #[command(subcommand)]
     Config(config::Config),
+    /// Check a policy service: does it answer every callback, on odd input too, as OpenIM will understand it
+    Verify(verify::Verify),
 }
 
 /// Why a command did not do what was asked.
@@ -71,7 +74,7 @@ impl From<Unfit> for Error {
 }
 
 impl Cli {
-    /// Does what was asked.
+    /// Does what was asked; gives the exit code.
     pub fn run(self) -> Result<ExitCode, Error> {
         match self.command {
             None => serve::run(&self.serve)?,
@@ -80,6 +83,7 @@ impl Cli {
             Some(Command::Config(command)) => command.run()?,
             Some(Command::Proto(options)) => options.run()?,
             Some(Command::Trigger(options)) => return options.run(),
+            Some(Command::Verify(options)) => return options.run(),
         }
         Ok(ExitCode::SUCCESS)
     }

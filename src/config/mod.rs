@@ -22,12 +22,14 @@ use std::time::Duration;
 pub use load::{Loaded, TextOf};
 pub use options::Options;
 pub use print::print;
-pub use report::{Finding, Origin, Report, nearest};
+pub(crate) use report::nearest;
+pub use report::{Finding, Origin, Report};
 use tonic::transport::Uri;
 use tracing_subscriber::filter::Targets;
 
 use crate::callback::Callback;
 use crate::error::Class;
+pub(crate) use value::{TIME, policy_url};
 
 /// Everything that is settled before hookgate starts.
 #[derive(Debug, Clone, PartialEq)]

@@ -183,7 +183,7 @@ fn log(text: &str) -> Result<Targets, String> {
 
 /// Takes what a policy can be reached by: a scheme, a host, a port, and no path. The text may hold a password and is
 /// not repeated.
-fn policy_url(text: &str) -> Result<Uri, String> {
+pub fn policy_url(text: &str) -> Result<Uri, String> {
     let example = "expected http:// or https://, a host and a port, as in http://policy:50051";
     let uri: Uri = text.parse().map_err(|error| format!("{error}; {example}"))?;
     let (Some("http" | "https"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {

@@ -153,10 +153,11 @@ impl Unanswered {
             (None, _) if seen.response() && status.source().is_none() => Class::InvalidReply,
             (None, _) => Class::Unavailable,
         };
-        Err(match status.source() {
+        let failure = match status.source() {
             Some(cause) => Failure::new(class, cause),
             None => Failure::because(class, format!("{:?}: {}", status.code(), status.message())),
-        })
+        };
+        Err(failure.with_status(seen.status()))
     }
 }
 

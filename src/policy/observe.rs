@@ -17,7 +17,7 @@ use tonic::{Code, Status};
 
 /// An answer that no gRPC service gave.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NotGrpc {
+pub(crate) enum NotGrpc {
     #[error("the answer is HTTP status {0}, not gRPC")]
     Status(StatusCode),
     #[error("the answer's content type is not gRPC's")]
@@ -26,7 +26,7 @@ pub(super) enum NotGrpc {
 
 /// What has been seen of a call's answer. Put into the request's extensions, read when the call is over.
 #[derive(Debug, Clone)]
-pub(super) struct Seen(Arc<AtomicI32>);
+pub(crate) struct Seen(Arc<AtomicI32>);
 
 const NOTHING: i32 = -2;
 const RESPONSE: i32 = -1;
@@ -39,13 +39,13 @@ impl Default for Seen {
 
 impl Seen {
     /// The status that the policy itself gave.
-    pub(super) fn status(&self) -> Option<Code> {
+    pub(crate) fn status(&self) -> Option<Code> {
         let code = self.0.load(Ordering::Relaxed);
         (code > RESPONSE).then(|| Code::from_i32(code))
     }
 
     /// Whether a gRPC response has begun.
-    pub(super) fn response(&self) -> bool {
+    pub(crate) fn response(&self) -> bool {
         self.0.load(Ordering::Relaxed) >= RESPONSE
     }
 
@@ -57,7 +57,7 @@ impl Seen {
 
 /// A transport whose answers are watched.
 #[derive(Debug, Clone)]
-pub(super) struct Observed<T>(pub(super) T);
+pub(crate) struct Observed<T>(pub(crate) T);
 
 impl<T> tonic::codegen::Service<Request<tonic::body::Body>> for Observed<T>
 where

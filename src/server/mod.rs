@@ -4,7 +4,7 @@ mod body;
 mod connections;
 mod reply;
 mod stop;
-mod webhook;
+pub(crate) mod webhook;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -29,7 +29,7 @@ const NOT_METADATA: &AsciiSet = &CONTROLS.add(b'%');
 
 /// A request for a verdict.
 #[derive(Debug)]
-pub(super) struct Webhook {
+pub(crate) struct Webhook {
     /// The command as posted.
     pub(super) command: String,
     /// Its row, or the fallback's.
@@ -44,7 +44,7 @@ pub(super) struct Webhook {
 
 /// What is worth a word in the log about a body that was read.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Oddities {
+pub(crate) struct Oddities {
     /// How many fields this build does not know.
     pub(super) unknown_fields: usize,
     /// Whether it names another command than the path, which decides.
@@ -53,7 +53,7 @@ pub(super) struct Oddities {
 
 impl Webhook {
     /// Reads a request's head.
-    pub(super) fn route(head: &Parts) -> Result<Self, Refusal> {
+    pub(crate) fn route(head: &Parts) -> Result<Self, Refusal> {
         if head.method != Method::POST {
             return Err(Refusal::Method);
         }
@@ -83,7 +83,7 @@ impl Webhook {
     }
 
     /// The request message of a body.
-    pub(super) fn transcode(&mut self, body: &[u8]) -> Result<Bytes, Refusal> {
+    pub(crate) fn transcode(&mut self, body: &[u8]) -> Result<Bytes, Refusal> {
         if self.is_unknown() {
             let body_json = wire::check_object(body)?.to_owned();
             let request = UnknownCallbackRequest { callback_command: self.command.clone(), body_json };
@@ -96,7 +96,7 @@ impl Webhook {
     }
 
     /// What travels beside the message.
-    pub(super) fn metadata(&self) -> MetadataMap {
+    pub(crate) fn metadata(&self) -> MetadataMap {
         let mut metadata = MetadataMap::with_capacity(8);
         let event_id = Uuid::now_v7();
         let mut insert = |name: &'static str, value: &str| {

@@ -22,6 +22,7 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
 use crate::process::{Example, Language, content, post, text};
+use crate::support::program::hookgate;
 
 type Case = fn(&'static Language) -> Pin<Box<dyn Future<Output = ()>>>;
 
@@ -45,6 +46,7 @@ cases! {
     the_other_rpcs_are_unimplemented,
     it_has_health_and_reflection,
     odd_requests_do_it_no_harm,
+    hookgate_verify_finds_nothing_wrong,
     it_stops_when_it_is_told,
 }
 
@@ -364,6 +366,16 @@ async fn odd_requests_do_it_no_harm(language: &'static Language) {
     let reply = gate.post("callbackBeforeSendSingleMsgCommand", "{\"content\":1}").await;
     assert_eq!(reply.headers["hookgate-outcome"], "refused");
     assert_eq!(denied(post(&gate, "beforeSendSingleMsg", text("casino")).await).0, 5001);
+}
+
+async fn hookgate_verify_finds_nothing_wrong(language: &'static Language) {
+    let example = Example::start(language).await;
+    let output = hookgate(&["verify", "--policy", &example.url(), "--json"]).output().await.unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success(), "{report:#}");
+    let implemented = report["callbacks"].as_array().unwrap().iter().filter(|callback| callback["implemented"] == true);
+    assert_eq!(implemented.count(), 9);
+    assert_eq!((&report["totals"]["failed"], &report["totals"]["warnings"]), (&json!(0), &json!(0)), "{report:#}");
 }
 
 async fn it_stops_when_it_is_told(language: &'static Language) {
