@@ -6,8 +6,11 @@
 mod support;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
+use hookgate::callback::Callback;
+use hookgate::config::Handling;
 use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -297,5 +300,50 @@ async fn a_hundred_callers_that_hang_up_harm_nobody_else() {
     drop(streams);
     for _ in 0..100 {
         assert_eq!(gate.post(PATH, "{}").await.json()["nextCode"], 0);
+    }
+}
+
+#[tokio::test]
+async fn calls_that_are_late_while_the_policy_stalls_harm_no_other() {
+    // A policy that looks at nothing until it is let go: it finds the calls and that they were given up together.
+    let (let_go, stalled) = std::sync::mpsc::channel::<()>();
+    let stalled = std::sync::Mutex::new(stalled);
+    let (tell, policy) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let policy = Policy::start(move |call| {
+                if call.metadata("openim-operation-id") == Some("stall") {
+                    stalled.lock().unwrap().recv().unwrap();
+                }
+                Ok(Vec::new())
+            })
+            .await;
+            tell.send(policy.url()).unwrap();
+            std::future::pending::<()>().await;
+        });
+    });
+    let mut config = support::config();
+    let hurried = Callback::by_command("callbackBeforeAddFriendCommand").unwrap();
+    let brief = Handling { budget: Duration::from_millis(500), ..config.every.clone() };
+    config.callbacks.insert(hurried.command, brief);
+    config.channel.breaker_failures = 1_000;
+    let gate = std::sync::Arc::new(Gate::configured(&policy.await.unwrap(), config).await);
+    gate.post(PATH, "{}").await;
+    let post = |command: &'static str, operation: &'static str| {
+        let gate = gate.clone();
+        tokio::spawn(async move {
+            let uri = format!("http://{}/{command}", gate.address);
+            let request = http::Request::post(uri).header("operationID", operation).body("{}".into()).unwrap();
+            gate.send(request).await.headers["hookgate-outcome"].clone()
+        })
+    };
+    let patient = [post(&PATH[1..], "stall"), post(&PATH[1..], "wait")];
+    for late in (0..100).map(|_| post(hurried.command, "")).collect::<Vec<_>>() {
+        assert_eq!(late.await.unwrap(), "failed-closed:deadline");
+    }
+    let_go.send(()).unwrap();
+    for call in patient {
+        assert_eq!(call.await.unwrap(), "allow");
     }
 }
