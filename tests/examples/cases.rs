@@ -46,6 +46,7 @@ cases! {
     the_other_rpcs_are_unimplemented,
     it_has_health_and_reflection,
     odd_requests_do_it_no_harm,
+    hookgate_trigger_shows_the_denial,
     hookgate_verify_finds_nothing_wrong,
     it_stops_when_it_is_told,
 }
@@ -368,6 +369,22 @@ async fn odd_requests_do_it_no_harm(language: &'static Language) {
     let reply = gate.post("callbackBeforeSendSingleMsgCommand", "{\"content\":1}").await;
     assert_eq!(reply.headers["hookgate-outcome"], "refused");
     assert_eq!(denied(post(&gate, "beforeSendSingleMsg", text("casino")).await).0, 5001);
+}
+
+async fn hookgate_trigger_shows_the_denial(language: &'static Language) {
+    let example = Example::with(language, &["--word", "spam"]).await;
+    let gate = example.gate(&format!("example-trigger-{}", language.name)).await;
+    // As the README has it.
+    let set = "message.content={\"content\":\"buy spam\"}";
+    let to = format!("http://{}", gate.webhooks);
+    let mut trigger = hookgate(&["trigger", "beforeSendSingleMsg", "--set", set, "--to", &to, "--exit-code"]);
+    trigger.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR")).env("HOME", env!("CARGO_TARGET_TMPDIR"));
+    let output = trigger.output().await.unwrap();
+    assert_eq!(output.status.code(), Some(3), "stopped");
+    let said = String::from_utf8(output.stdout).unwrap();
+    let readme = include_str!("../../README.md");
+    let line = said.lines().find(|line| line.starts_with("OpenIM 3.8.4")).unwrap();
+    assert!(line.contains("errCode 5001") && readme.contains(line), "{line}");
 }
 
 async fn hookgate_verify_finds_nothing_wrong(language: &'static Language) {
