@@ -1,10 +1,14 @@
 //! Watches the frames that the peer sends, by their heads alone: hyper tells neither that a connection's SETTINGS have
 //! come, without which nothing is known of the peer, nor that a GOAWAY has, before the next call runs into it.
+//!
+//! And gathers what is written in one turn of the runtime: h2 gives each payload above 256 bytes a system call of its own,
+//! and those are a third of what a call costs.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
@@ -28,6 +32,10 @@ pub(super) struct Frames<S> {
     head: [u8; HEAD],
     filled: usize,
     payload: usize,
+    /// What is to be written at the end of the turn.
+    gathered: BytesMut,
+    /// Whether this turn's end is waited for.
+    gathers: bool,
     /// It takes no more bytes. It is read to its end all the same: there may be answers in it, and a GOAWAY that says
     /// which calls were not looked at; h2 would drop both.
     deaf: bool,
@@ -36,13 +44,16 @@ pub(super) struct Frames<S> {
 
 /// Length (3), type (1), flags (1), stream (4).
 const HEAD: usize = 9;
+/// How much is gathered at most.
+const FULL: usize = 64 << 10;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 
 impl<S> Frames<S> {
     pub(super) fn new(stream: S) -> (Self, watch::Receiver<Peer>) {
         let (peer, known) = watch::channel(Peer::Silent);
-        (Self { stream, head: [0; HEAD], filled: 0, payload: 0, deaf: false, peer }, known)
+        let (gathered, gathers) = (BytesMut::new(), false);
+        (Self { stream, head: [0; HEAD], filled: 0, payload: 0, gathered, gathers, deaf: false, peer }, known)
     }
 
     fn read(&mut self, mut bytes: &[u8]) -> io::Result<()> {
@@ -124,24 +135,32 @@ impl<S: AsyncRead + Unpin> AsyncRead for Frames<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Frames<S> {
-    fn poll_unless_deaf<T>(
-        &mut self,
-        done: T,
-        poll: impl FnOnce(Pin<&mut S>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
+    /// Writes what was gathered. Where nobody takes it, that is all right.
+    fn poll_write_gathered(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.deaf && !self.gathered.is_empty() {
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.gathered)) {
+                Ok(written) if written > 0 => self.gathered.advance(written),
+                _ => self.deaf = true,
+            }
+        }
+        self.gathered.clear();
+        Poll::Ready(())
+    }
+
+    fn poll_unless_deaf(&mut self, poll: impl FnOnce(Pin<&mut S>) -> Poll<io::Result<()>>) -> Poll<io::Result<()>> {
         if !self.deaf {
             match poll(Pin::new(&mut self.stream)) {
                 Poll::Ready(Err(_)) => self.deaf = true,
                 polled => return polled,
             }
         }
-        Poll::Ready(Ok(done))
+        Poll::Ready(Ok(()))
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Frames<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_unless_deaf(bytes.len(), |stream| stream.poll_write(cx, bytes))
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -149,20 +168,31 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Frames<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let bytes = slices.iter().map(|slice| slice.len()).sum();
-        self.poll_unless_deaf(bytes, |stream| stream.poll_write_vectored(cx, slices))
+        if self.gathered.len() >= FULL {
+            ready!(self.poll_write_gathered(cx));
+        }
+        slices.iter().for_each(|slice| self.gathered.extend_from_slice(slice));
+        Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
+    /// The first time in a turn, h2 is asked to come again when every task that is ready now has had its say.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_unless_deaf((), |stream| stream.poll_flush(cx))
+        if !self.gathered.is_empty() && !std::mem::replace(&mut self.gathers, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        ready!(self.poll_write_gathered(cx));
+        self.gathers = false;
+        self.poll_unless_deaf(|stream| stream.poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_unless_deaf((), |stream| stream.poll_shutdown(cx))
+        ready!(self.poll_write_gathered(cx));
+        self.poll_unless_deaf(|stream| stream.poll_shutdown(cx))
     }
 }
 
@@ -199,6 +229,7 @@ mod tests {
         far.write_all(settings).await.expect("room for it");
         drop(far);
         frames.write_all(b"nobody reads this").await.expect("no error");
+        frames.flush().await.expect("no error");
         let mut read = Vec::new();
         frames.read_to_end(&mut read).await.expect("an end");
         assert_eq!((&*read, &*peer.borrow()), (&settings[..], &Peer::Gone("it hung up".to_owned())));
