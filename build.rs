@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_imports(true).include_source_info(true).open_files(&files)?;
     let contract = contract::read(&compiler.descriptor_pool())?;
-    fs::write(out.join("table.rs"), table::table(&contract, &examples()?))?;
+    fs::write(out.join("table.rs"), table::table(&contract, &examples()?)?)?;
     // protox's own encoding keeps the options of options.proto, prost's types drop them.
     fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
     // The clients take any transport; none brings its own.
@@ -47,6 +47,9 @@ fn examples() -> Result<table::Examples, Box<dyn Error>> {
     let mut examples = table::Examples::new();
     for entry in fs::read_dir("tests/fixtures")? {
         let file = entry?.path();
+        if file.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
         let fixture: serde_json::Value = serde_json::from_slice(&fs::read(&file)?)?;
         let command = file.file_stem().and_then(OsStr::to_str).unwrap_or_default();
         examples.insert(command.to_owned(), fixture["stories"][0]["webhook_sends"].to_string());

@@ -32,6 +32,10 @@ doc:
 reference:
     HOOKGATE_WRITE_REFERENCE=1 cargo test --test reference
 
+# At a release: keep its contract, for later ones to be compared with.
+release-contract:
+    npx --yes @bufbuild/buf build --exclude-source-info --output .ci/contract.binpb
+
 # Build the examples, and put them to their cases.
 examples *languages:
     examples/check {{ languages }}

@@ -9,7 +9,7 @@ use crate::contract::{Callback, Contract, Field, Group, Kind, Label, Message, Ru
 pub type Examples = BTreeMap<String, String>;
 
 /// The Rust source of the table that `src/proto.rs` includes.
-pub fn table(contract: &Contract, examples: &Examples) -> String {
+pub fn table(contract: &Contract, examples: &Examples) -> Result<String, String> {
     let mut out = String::new();
     for message in &contract.messages {
         out += &format!("static {}: Message = {};\n", constant(&message.name), Row(message));
@@ -21,8 +21,8 @@ pub fn table(contract: &Contract, examples: &Examples) -> String {
     out += "/// Every callback, in the order of the contract.\n";
     out += &format!("pub(crate) static CALLBACKS: [Callback; {}] = [\n", contract.callbacks.len());
     for (place, callback) in contract.callbacks.iter().enumerate() {
-        let example = examples.get(&callback.command).map_or("{}", String::as_str);
-        out += &format!("    {},\n", Row((place, callback, example)));
+        let example = examples.get(&callback.command).ok_or_else(|| format!("{} has no fixture", callback.command))?;
+        out += &format!("    {},\n", Row((place, callback, example.as_str())));
     }
     out += "];\n";
 
@@ -34,7 +34,7 @@ pub fn table(contract: &Contract, examples: &Examples) -> String {
     commands.sort_unstable();
     out += "/// Every command, older ones too, with the place of its callback, sorted.\n";
     out += &format!("pub(crate) static COMMANDS: [(&str, usize); {}] = {commands:?};\n", commands.len());
-    out
+    Ok(out)
 }
 
 /// A part of the contract, shown as the Rust expression of its row.

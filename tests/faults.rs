@@ -308,12 +308,14 @@ async fn calls_that_are_late_while_the_policy_stalls_harm_no_other() {
     // A policy that looks at nothing until it is let go: it finds the calls and that they were given up together.
     let (let_go, stalled) = std::sync::mpsc::channel::<()>();
     let stalled = std::sync::Mutex::new(stalled);
+    let (stalls, mut does_stall) = tokio::sync::mpsc::unbounded_channel();
     let (tell, policy) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async move {
             let policy = Policy::start(move |call| {
                 if call.metadata("openim-operation-id") == Some("stall") {
+                    stalls.send(()).unwrap();
                     stalled.lock().unwrap().recv().unwrap();
                 }
                 Ok(Vec::new())
@@ -339,6 +341,7 @@ async fn calls_that_are_late_while_the_policy_stalls_harm_no_other() {
         })
     };
     let patient = [post(&PATH[1..], "stall"), post(&PATH[1..], "wait")];
+    does_stall.recv().await.unwrap();
     for late in (0..100).map(|_| post(hurried.command, "")).collect::<Vec<_>>() {
         assert_eq!(late.await.unwrap(), "failed-closed:deadline");
     }

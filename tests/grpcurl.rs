@@ -36,6 +36,7 @@ async fn every_command_of_the_readme_does_what_it_says() {
     let folder = Path::new(&grpcurl).parent().unwrap().to_str().unwrap().to_owned();
     let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
     let languages = std::env::var("HOOKGATE_EXAMPLES").unwrap();
+    assert!(!languages.trim().is_empty(), "an example is needed");
     let commands = commands();
     assert!(commands.len() >= 7 && commands.iter().all(|(command, _)| command.contains("grpcurl -plaintext ")));
     let built_in = Running::start(&EVERYTHING_FREE).await;

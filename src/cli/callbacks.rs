@@ -59,16 +59,11 @@ impl Callbacks {
     pub fn run(self) -> io::Result<()> {
         let rows: Vec<Row> = Callback::all().iter().map(Row::from).collect();
         let mut out = io::stdout().lock();
-        let printed = if self.json {
-            serde_json::to_writer_pretty(&mut out, &rows).map_err(io::Error::from).and_then(|()| writeln!(out))
-        } else {
-            print(&rows, &mut out)
-        };
-        match printed {
-            // Whoever reads has seen enough (head, less).
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other,
+        if !self.json {
+            return print(&rows, &mut out);
         }
+        serde_json::to_writer_pretty(&mut out, &rows)?;
+        writeln!(out)
     }
 }
 

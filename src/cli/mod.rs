@@ -76,6 +76,14 @@ impl From<Unfit> for Error {
 impl Cli {
     /// Does what was asked; gives the exit code.
     pub fn run(self) -> Result<ExitCode, Error> {
+        match self.done() {
+            // Whoever reads has seen enough (head, less).
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+            done => done,
+        }
+    }
+
+    fn done(self) -> Result<ExitCode, Error> {
         match self.command {
             None => serve::run(&self.serve)?,
             Some(Command::Serve(options)) => serve::run(&options)?,

@@ -1,7 +1,7 @@
 //! `hookgate proto`: the contract that this binary was built from.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use crate::proto::FILES;
@@ -23,7 +23,6 @@ impl Proto {
             let written = fs::create_dir_all(folder).and_then(|()| fs::write(&file, text));
             written.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display())))?;
         }
-        println!("{} files in {}", FILES.len(), self.out.join("openim/policy/v1").display());
-        Ok(())
+        writeln!(io::stdout(), "{} files in {}", FILES.len(), self.out.join("openim/policy/v1").display())
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Uri;
 use tracing::{info, warn};
@@ -67,6 +67,7 @@ async fn serve(config: Config) -> io::Result<()> {
         policy: policy.to_string().trim_end_matches('/').to_owned(),
         builtin: builtin.is_some(),
     };
+    let longest_pause = config.after.retry_max;
     let gate = Gate::new(Policy::over(channel.clone(), config.limits.reply), config);
     let admin_task = admin::run(
         admin,
@@ -81,7 +82,7 @@ async fn serve(config: Config) -> io::Result<()> {
         drained.clone().cancelled_owned(),
     );
     let admin_task = tokio::spawn(admin_task);
-    tokio::spawn(resume_events(health.clone(), gate.events().clone()));
+    tokio::spawn(resume_events(health.clone(), gate.events().clone(), longest_pause));
     // Webhooks are answered from here on; whoever waits for the line below finds the policy connected.
     let greeting = tokio::spawn(async move {
         let answered = timeout(FIRST_ANSWER, health.wait_for(health::State::is_ready)).await.is_ok();
@@ -104,11 +105,12 @@ async fn serve(config: Config) -> io::Result<()> {
     Ok(())
 }
 
-/// Has the events go on whenever the policy has come back.
-async fn resume_events(mut health: watch::Receiver<health::State>, events: Events) {
+/// Has the events go on when the policy has come back: once in a while, or a policy that dies of an event would be asked
+/// about it as fast as it comes back.
+async fn resume_events(mut health: watch::Receiver<health::State>, events: Events, pause: Duration) {
     while health.changed().await.is_ok() {
-        if health.borrow_and_update().is_ready() {
-            events.resume();
+        if health.borrow_and_update().is_ready() && events.resume() {
+            sleep(pause).await;
         }
     }
 }

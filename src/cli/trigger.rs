@@ -1,8 +1,7 @@
 //! `hookgate trigger`: be OpenIM for a webhook, or for many.
 
 use std::fs;
-use std::io::{self, Read as _};
-use std::num::NonZeroU32;
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -42,8 +41,8 @@ pub struct Trigger {
     count: u64,
 
     /// So many a second, whatever becomes of those before; without it each waits for the reply to the one before
-    #[arg(long, value_name = "N")]
-    rate: Option<NonZeroU32>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: Option<u32>,
 
     /// Post the last webhook once more, with its operation ID
     #[arg(long, conflicts_with_all = ["callback", "body"])]
@@ -53,7 +52,8 @@ pub struct Trigger {
     #[arg(long)]
     json: bool,
 
-    /// Exit with 3 where OpenIM would stop the operation, with 4 where it could not read the reply or would be harmed
+    /// Exit with 3 where the newest OpenIM that sends it would stop the operation, with 4 where it could not read the reply
+    /// or would be harmed
     #[arg(long)]
     exit_code: bool,
 }
@@ -75,7 +75,7 @@ impl Trigger {
         let worst = if self.count == 1 {
             runtime.block_on(self.one(&webhook))?
         } else {
-            match runtime.block_on(self.many(webhook)) {
+            match runtime.block_on(self.many(webhook))? {
                 Some(worst) => worst,
                 None => return Ok(ExitCode::FAILURE),
             }
@@ -121,28 +121,29 @@ impl Trigger {
         let reply = poster.post(webhook).await;
         let url = poster.url(&webhook.command);
         let outlooks = reply.as_ref().map(|reply| outlook(webhook, reply)).unwrap_or_default();
-        if self.json {
-            let reply = reply.as_ref().map_err(|error| Error::Io(io::Error::other(error.to_string())))?;
-            println!("{:#}", trigger::report(&url, webhook, reply, &outlooks));
-        } else {
-            trigger::print(&url, webhook, reply.as_ref().ok(), &outlooks);
+        // It takes colour off where there is no terminal, and where NO_COLOR is set.
+        let mut out = anstream::stdout().lock();
+        match &reply {
+            Ok(reply) if self.json => trigger::report(&url, webhook, reply, &outlooks, &mut out)?,
+            Err(_) if self.json => {}
+            reply => trigger::print(&url, webhook, reply.as_ref().ok(), &outlooks, &mut out)?,
         }
         reply.map_err(io::Error::other)?;
         Ok(outlooks.first().map_or(Verdict::Told, |outlook| outlook.verdict))
     }
 
     /// Posts many; gives the worst verdict, none where replies are missing.
-    async fn many(&self, webhook: Webhook) -> Option<Verdict> {
+    async fn many(&self, webhook: Webhook) -> io::Result<Option<Verdict>> {
         let poster = Poster::new(self.to.clone());
         let (began, mut tally) = (Instant::now(), Tally::default());
         let progress = progress(self.count);
-        let mut ticks = self.rate.map(|rate| interval(Duration::from_secs(1) / rate.get()));
+        let mut ticks = self.rate.map(|rate| interval(Duration::from_secs(1) / rate));
         if let Some(ticks) = &mut ticks {
             // Those that are due are posted, late as they are.
             ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         }
         let most = if ticks.is_some() { MOST_WAITING } else { 1 };
-        let (mut sent, mut waiting) = (0, JoinSet::new());
+        let (mut sent, mut stopped, mut waiting) = (0, false, JoinSet::new());
         let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
         while sent < self.count || !waiting.is_empty() {
             let due = async {
@@ -153,7 +154,9 @@ impl Trigger {
             tokio::select! {
                 () = due, if sent < self.count && waiting.len() < most => {
                     sent += 1;
-                    let (poster, webhook) = (poster.clone(), webhook.of_another_operation());
+                    // The first is the one that is remembered.
+                    let webhook = if sent == 1 { webhook.clone() } else { webhook.of_another_operation() };
+                    let poster = poster.clone();
                     waiting.spawn(async move { came_of(&poster, &webhook).await });
                 }
                 Some(Ok(came)) = waiting.join_next() => {
@@ -162,16 +165,21 @@ impl Trigger {
                     progress.set_message(tally.verdicts());
                 }
                 // What is known so far is told.
-                _ = &mut interrupted => break,
+                _ = &mut interrupted => {
+                    eprintln!("hookgate: interrupted; {sent} of {} were posted", self.count);
+                    stopped = true;
+                    break;
+                }
             }
         }
         progress.finish_and_clear();
+        let mut out = io::stdout().lock();
         if self.json {
-            println!("{:#}", tally.report(began.elapsed()));
+            writeln!(out, "{:#}", tally.report(began.elapsed()))?;
         } else {
-            tally.lines(began.elapsed()).iter().for_each(|line| println!("{line}"));
+            tally.lines(began.elapsed()).iter().try_for_each(|line| writeln!(out, "{line}"))?;
         }
-        tally.worst().filter(|_| !tally.lacks_replies())
+        Ok(tally.worst().filter(|_| !stopped && !tally.lacks_replies()))
     }
 }
 

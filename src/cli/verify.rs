@@ -67,11 +67,7 @@ impl Verify {
         if unreached && !self.json {
             eprintln!("hookgate: {} ({})", report.stopped.as_deref().unwrap_or_default(), report.policy);
         } else {
-            match self.print(&report) {
-                // Whoever reads has seen enough (head, less).
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-                printed => printed?,
-            }
+            self.print(&report)?;
         }
         Ok(if report.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

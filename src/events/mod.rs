@@ -93,9 +93,10 @@ impl Events {
         }
     }
 
-    /// Goes on at once with what waits, as the policy has come back: a pause may have been for its absence.
-    pub fn resume(&self) {
-        self.0.resume();
+    /// Goes on at once with what waits, as the policy has come back: a pause may have been for its absence. Says whether
+    /// anything waits.
+    pub fn resume(&self) -> bool {
+        self.0.resume()
     }
 
     /// Delivers what is left, without waiting for its time or counting its attempts, until it is all delivered or `until`

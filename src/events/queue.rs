@@ -184,9 +184,12 @@ impl Queue {
         }
     }
 
-    /// The policy has come back: what waits is due.
-    pub(super) fn resume(self: &Arc<Self>) {
-        self.forget_pauses(&mut self.lock());
+    /// The policy has come back: what waits is due. Says whether anything does.
+    pub(super) fn resume(self: &Arc<Self>) -> bool {
+        let state = &mut *self.lock();
+        let waits = state.outbox.events() > 0;
+        self.forget_pauses(state);
+        waits
     }
 
     pub(super) fn forget_pauses(self: &Arc<Self>, state: &mut State) {

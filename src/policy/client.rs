@@ -2,11 +2,14 @@
 
 use std::error::Error as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout, timeout_at};
+use tonic::body::Body;
 use tonic::client::{Grpc, GrpcService};
+use tonic::codegen::StdError;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Status};
 
@@ -36,6 +39,9 @@ pub struct Question {
     /// When the answer is too late.
     pub deadline: Instant,
 }
+
+/// How long a call that is late may go on, for nobody: until the policy sees the deadline too.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// What the policy said.
 #[derive(Debug)]
@@ -72,11 +78,11 @@ impl Policy<Channel> {
 
 impl<T> Policy<T>
 where
-    T: GrpcService<tonic::body::Body> + Clone,
+    T: GrpcService<Body> + Clone + Send + Sync + 'static,
     T::Future: Send + 'static,
     T::ResponseBody: http_body::Body<Data = Bytes> + Send + 'static,
-    <T::ResponseBody as http_body::Body>::Error: Into<tonic::codegen::StdError>,
-    T::Error: Into<tonic::codegen::StdError>,
+    <T::ResponseBody as http_body::Body>::Error: Into<StdError>,
+    T::Error: Into<StdError>,
 {
     /// Asks through `transport`. A response may have so many bytes.
     pub fn new(transport: T, reply_limit: usize) -> Self {
@@ -90,38 +96,54 @@ where
             Some(breaker) => Some(breaker.enter().map_err(|open| Failure::new(Class::Unavailable, &open))?),
             None => None,
         };
-        let called = async {
-            match self.call(&question).await {
-                Err(Unanswered { status, .. }) if not_taken(&status) => self.call(&question).await,
-                result => result,
-            }
-        };
-        let (outcome, result) = match tokio::time::timeout_at(question.deadline, called).await {
+        let deadline = question.deadline;
+        let mut called = Box::pin(called(self.grpc.clone(), question));
+        let (outcome, result) = match timeout_at(deadline, &mut called).await {
             Ok(Ok(response)) => (Some(Outcome::Answered), Ok(Answer::Response(response))),
             Ok(Err(unanswered)) => (unanswered.outcome(), unanswered.into_answer()),
-            Err(_) => (Some(Outcome::Unanswered), Err(Failure::because(Class::Deadline, "the budget is spent"))),
+            Err(_) => {
+                // The policy knows the deadline and ends the call. Were it reset instead, a policy that has stalled would
+                // find many calls reset at once, take that for an attack, and cut off the calls that are not late.
+                tokio::spawn(timeout(LINGER, called));
+                (Some(Outcome::Unanswered), Err(Failure::because(Class::Deadline, "the budget is spent")))
+            }
         };
         if let Some((pass, outcome)) = pass.zip(outcome) {
             pass.settle(outcome);
         }
         result
     }
+}
 
-    async fn call(&self, question: &Question) -> Result<Bytes, Unanswered> {
-        let seen = Seen::default();
-        let mut request = Request::new(question.message.clone());
-        *request.metadata_mut() = question.metadata.clone();
-        request.set_timeout(question.deadline.saturating_duration_since(Instant::now()));
-        request.extensions_mut().insert(seen.clone());
-
-        let mut grpc = self.grpc.clone();
-        let path = PathAndQuery::from_static(question.callback.rpc);
-        let called = async {
-            grpc.ready().await.map_err(Status::from_error)?;
-            grpc.unary(request, path, BytesCodec).await
-        };
-        called.await.map(tonic::Response::into_inner).map_err(|status| Unanswered { seen, status })
+/// One call, and another one where the policy cannot have seen the first.
+async fn called<T>(mut grpc: Grpc<Observed<T>>, question: Question) -> Result<Bytes, Unanswered>
+where
+    Observed<T>: GrpcService<Body, ResponseBody = Body>,
+    <Observed<T> as GrpcService<Body>>::Error: Into<StdError>,
+{
+    match call(&mut grpc, &question).await {
+        Err(Unanswered { status, .. }) if not_taken(&status) => call(&mut grpc, &question).await,
+        result => result,
     }
+}
+
+async fn call<T>(grpc: &mut Grpc<Observed<T>>, question: &Question) -> Result<Bytes, Unanswered>
+where
+    Observed<T>: GrpcService<Body, ResponseBody = Body>,
+    <Observed<T> as GrpcService<Body>>::Error: Into<StdError>,
+{
+    let seen = Seen::default();
+    let mut request = Request::new(question.message.clone());
+    *request.metadata_mut() = question.metadata.clone();
+    request.set_timeout(question.deadline.saturating_duration_since(Instant::now()));
+    request.extensions_mut().insert(seen.clone());
+
+    let path = PathAndQuery::from_static(question.callback.rpc);
+    let called = async {
+        grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
+        grpc.unary(request, path, BytesCodec).await
+    };
+    called.await.map(tonic::Response::into_inner).map_err(|status| Unanswered { seen, status })
 }
 
 impl Unanswered {

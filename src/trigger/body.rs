@@ -1,4 +1,4 @@
-//! Changes of a webhook's JSON, field by field. What is not changed stays as it was, byte for byte.
+//! Changes of a webhook's JSON, field by field. Values that are not changed stay as they were, byte for byte.
 
 use std::str::FromStr;
 
@@ -31,6 +31,9 @@ pub enum Unfit {
         /// The one that was probably meant.
         nearest: Option<String>,
     },
+    /// It is several fields.
+    #[error("{0} is set field by field, as in {0}.name=value")]
+    Group(&'static str),
     /// The value is of another type.
     #[error("{path} takes {expected}, not {value:?}")]
     Value {
@@ -107,7 +110,8 @@ impl Set {
             ([], Kind::Message(_)) => self.json("a JSON object")?,
             ([], kind) => self.scalar(kind)?,
             (_, Kind::Message(inner)) => {
-                self.in_object(inner, list.get(index).map_or("{}", |entry| entry.get()), rest)?
+                let before = list.get(index).map(|entry| entry.get()).filter(|json| *json != "null");
+                self.in_object(inner, before.unwrap_or("{}"), rest)?
             }
             _ => return Err(Unfit::Entry { path: self.path.clone(), entries: list.len() }),
         };
@@ -160,6 +164,9 @@ impl Set {
 
     fn unknown(&self, message: &'static Message) -> Unfit {
         let path = self.path.clone();
+        if let Some(group) = message.groups.iter().find(|group| group.name == path) {
+            return Unfit::Group(group.name);
+        }
         let last = path.rsplit('.').next().unwrap_or_default();
         let known = message.fields.iter().flat_map(|field| [field.json, field.name]);
         let nearest = nearest(last, known).map(str::to_owned);

@@ -75,6 +75,9 @@ fn describe(callback: &Callback, reading: Reading, release: Release) -> (Verdict
         _ if !release.heeds(callback.timing) => {
             (Verdict::Told, "it has happened already; OpenIM ignores the reply".to_owned())
         }
+        Reading::Allowed(effects) if effects.is_empty() && event => {
+            (Verdict::Told, "it has happened already; the reply changes nothing".to_owned())
+        }
         Reading::Allowed(effects) if effects.is_empty() => (Verdict::Allowed, "it goes on as it is".to_owned()),
         Reading::Allowed(effects) => (Verdict::Changed, effects.iter().map(effect).collect::<Vec<_>>().join(", ")),
         Reading::Denied(told) => (Verdict::Denied, client(&told, event)),

@@ -1,57 +1,88 @@
-//! A webhook and its reply, shown.
+//! A webhook and its reply, shown. Bodies are shown as they were: nothing of them is read and written anew.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use serde_json::{Value, json};
+use http::HeaderMap;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::{Outlook, Reply, Verdict, Webhook};
 
-/// For programs: all of it.
-pub fn report(url: &str, webhook: &Webhook, reply: &Reply, outlooks: &[Outlook]) -> Value {
+/// All of it, for programs.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    callback: &'static str,
+    rpc: &'static str,
+    url: &'a str,
+    operation_id: &'a str,
+    request: Box<RawValue>,
+    status: u16,
+    headers: BTreeMap<&'a str, String>,
+    reply: Box<RawValue>,
+    milliseconds: f64,
+    verdict: Option<Verdict>,
+    openim: &'a [Outlook],
+}
+
+/// For programs: one JSON object.
+pub fn report(
+    url: &str,
+    webhook: &Webhook,
+    reply: &Reply,
+    outlooks: &[Outlook],
+    out: &mut impl Write,
+) -> io::Result<()> {
     let callback = webhook.callback();
-    let headers: serde_json::Map<_, _> = reply
-        .headers
-        .iter()
-        .map(|(name, value)| (name.to_string(), Value::from(String::from_utf8_lossy(value.as_bytes()))))
-        .collect();
-    json!({
-        "callback": callback.config_key,
-        "rpc": callback.rpc,
-        "url": url,
-        "operation_id": webhook.operation_id,
-        "request": readable(&webhook.body),
-        "status": reply.status.as_u16(),
-        "headers": headers,
-        "reply": readable(&reply.body),
-        "milliseconds": reply.took.as_secs_f64() * 1000.0,
-        "verdict": outlooks.first().map(|outlook| outlook.verdict),
-        "openim": outlooks,
-    })
+    let report = Report {
+        callback: callback.config_key,
+        rpc: callback.rpc,
+        url,
+        operation_id: &webhook.operation_id,
+        request: json(&webhook.body)?,
+        status: reply.status.as_u16(),
+        headers: texts(&reply.headers).collect(),
+        reply: json(&reply.body)?,
+        milliseconds: reply.took.as_secs_f64() * 1000.0,
+        verdict: outlooks.first().map(|outlook| outlook.verdict),
+        openim: outlooks,
+    };
+    serde_json::to_writer_pretty(&mut *out, &report)?;
+    writeln!(out)
 }
 
-/// JSON, or the text that it should have been.
-fn readable(body: &[u8]) -> Value {
-    serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into())
-}
-
-/// For people: all of it, on standard output.
-pub fn print(url: &str, webhook: &Webhook, reply: Option<&Reply>, outlooks: &[Outlook]) {
+/// For people: all of it, as far as there is a reply.
+pub fn print(
+    url: &str,
+    webhook: &Webhook,
+    reply: Option<&Reply>,
+    outlooks: &[Outlook],
+    out: &mut impl Write,
+) -> io::Result<()> {
     let (bold, dim) = (Style::new().bold(), Style::new().dimmed());
-    anstream::println!("{bold}POST {url}{bold:#}");
-    anstream::println!("{dim}operationID: {}{dim:#}", webhook.operation_id);
-    anstream::println!("{}\n", pretty(&webhook.body));
-    let Some(reply) = reply else { return };
-    anstream::println!("{bold}{} after {:.1} ms{bold:#}", reply.status, reply.took.as_secs_f64() * 1000.0);
-    for (name, value) in &reply.headers {
-        anstream::println!("{dim}{name}: {}{dim:#}", String::from_utf8_lossy(value.as_bytes()));
+    writeln!(out, "{bold}POST {url}{bold:#}")?;
+    writeln!(out, "{dim}operationID: {}{dim:#}", webhook.operation_id)?;
+    writeln!(out, "{}\n", pretty(&webhook.body))?;
+    let Some(reply) = reply else { return Ok(()) };
+    writeln!(out, "{bold}{} after {:.1} ms{bold:#}", reply.status, reply.took.as_secs_f64() * 1000.0)?;
+    for (name, value) in texts(&reply.headers) {
+        writeln!(out, "{dim}{name}: {value}{dim:#}")?;
     }
-    anstream::println!("{}\n", pretty(&reply.body));
+    writeln!(out, "{}\n", pretty(&reply.body))?;
     if webhook.callback().releases.is_empty() {
-        anstream::println!("{dim}No OpenIM that is known sends this callback.{dim:#}");
+        writeln!(out, "{dim}No OpenIM that is known sends this callback.{dim:#}")?;
     }
     for Outlook { releases, verdict, sentence } in outlooks {
         let style = style(*verdict);
-        anstream::println!("OpenIM {}: {style}{}{style:#}: {sentence}", releases.join(", "), verdict.as_str());
+        writeln!(out, "OpenIM {}: {style}{}{style:#}: {sentence}", releases.join(", "), verdict.as_str())?;
     }
+    Ok(())
+}
+
+fn texts(headers: &HeaderMap) -> impl Iterator<Item = (&str, String)> {
+    headers.iter().map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
 }
 
 fn style(verdict: Verdict) -> Style {
@@ -64,10 +95,15 @@ fn style(verdict: Verdict) -> Style {
     color.on_default().bold()
 }
 
-/// JSON over several lines, what is no JSON as it is.
+/// JSON as it is, or a JSON string of the text that should have been some.
+fn json(body: &[u8]) -> serde_json::Result<Box<RawValue>> {
+    serde_json::from_slice(body).or_else(|_| to_raw_value(&String::from_utf8_lossy(body)))
+}
+
+/// JSON over several lines, where that says the same.
 fn pretty(body: &[u8]) -> String {
     match serde_json::from_slice::<Value>(body) {
-        Ok(json) => format!("{json:#}"),
-        Err(_) => String::from_utf8_lossy(body).into_owned(),
+        Ok(json) if json.to_string().as_bytes() == body => format!("{json:#}"),
+        _ => String::from_utf8_lossy(body).into_owned(),
     }
 }

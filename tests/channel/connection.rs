@@ -223,6 +223,31 @@ async fn where_something_hung_up_a_call_that_begins_when_the_policy_is_back_is_a
 }
 
 #[tokio::test]
+async fn no_call_waits_for_an_attempt_that_takes_long() {
+    let forever = Duration::from_secs(3600);
+    let patient = config::Channel { connect_timeout: forever, ..settings() };
+    // Something hangs up late, and then says nothing at all.
+    let late = listen(move |number, stream| async move {
+        let pause = if number == 0 { Duration::from_millis(60) } else { forever };
+        tokio::time::sleep(pause).await;
+        drop(stream);
+    })
+    .await;
+    let channel = Channel::connect(format!("http://{late}").parse().unwrap(), &patient);
+    for _ in 0..3 {
+        failed(&channel, Class::Unavailable).await;
+    }
+    // Nothing listens, and then something does that says nothing.
+    let address = nobody().await;
+    let channel = Channel::connect(format!("http://{address}").parse().unwrap(), &patient);
+    assert!(failed(&channel, Class::Unavailable).await.contains("refused"));
+    let _silent = TcpListener::bind(address).await.unwrap();
+    for _ in 0..3 {
+        assert!(failed(&channel, Class::Unavailable).await.contains("refused"));
+    }
+}
+
+#[tokio::test]
 async fn a_connection_that_has_gone_silent_is_replaced_and_its_calls_are_told() {
     let server =
         Server::at(ANY, |call| if call.headers().contains_key("hang") { hang(call) } else { allow(call) }).await;
@@ -251,7 +276,7 @@ async fn a_connection_that_has_gone_silent_is_replaced_and_its_calls_are_told() 
     freeze.notify_one();
     frozen.notified().await;
     let cause = failed(&channel, Class::Unavailable).await;
-    assert!(cause.contains("keep-alive timed out"), "{cause}");
+    assert!(cause.contains("the call was cut off"), "{cause}");
     asked(&channel).await;
     assert_eq!(server.connections(), 2);
 }

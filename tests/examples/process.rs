@@ -61,7 +61,7 @@ impl Language {
 }
 
 /// Far longer than anything takes: a failure, not a hang.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An example that listens.
 pub struct Example {

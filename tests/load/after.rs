@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -186,6 +186,32 @@ async fn what_waits_goes_on_as_soon_as_the_policy_is_back() {
     assert!(sender.end().await.iter().all(|shot| shot.is("accepted")));
     let _policy = Policy::start(address, ledger.failing_one_in(usize::MAX)).await;
     ledger.takes(100).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_dies_of_an_event_is_not_asked_about_it_as_fast_as_it_comes_back() {
+    let (asked, tell) = (Arc::new(AtomicUsize::new(0)), watch::Sender::new(0));
+    let (count, told) = (asked.clone(), tell.clone());
+    let decide: Decide = Arc::new(move |headers| {
+        if headers.contains_key("hookgate-event-id") && headers["openim-operation-id"] == "deadly" {
+            told.send_replace(count.fetch_add(1, Ordering::SeqCst) + 1);
+            return Act::Hang;
+        }
+        Act::Allow
+    });
+    let policy = Policy::start(anywhere(), decide).await;
+    let yaml = "log: error\nafter: {retry_min: 1h, retry_max: 1h, age: 24h}";
+    let gate = Running::of(configured(&policy.url(), "deadly", yaml)).await;
+    let poster = Poster::new(gate.webhooks);
+    assert!(poster.post(COMMAND, "deadly").await.is("accepted"));
+    for _ in 0..10 {
+        policy.cut();
+        // Over a new connection.
+        while !poster.post("callbackBeforeAddBlackCommand", "op-7").await.allowed() {}
+        tell.subscribe().wait_for(|times| *times >= 1).await.unwrap();
+    }
+    assert!(asked.load(Ordering::SeqCst) <= 2, "once, and once more when it was back");
+    assert_eq!(gate.status().await["after_events"]["backlog"]["events"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::interval;
+use tokio::time::{interval, timeout};
 
 use crate::Size;
 use crate::client::{OpenLoop, Poster, assert_well_formed, figures, is_well_formed};
@@ -48,7 +48,8 @@ async fn crowd(size: Size, idle: usize, slow: usize, rate: u32, replies: usize) 
     for _ in 0..idle {
         connections.push(TcpStream::connect(gate.webhooks).await.unwrap());
     }
-    while gate.status().await["connections"].as_u64() < Some(idle as u64) {}
+    let all = async { while gate.status().await["connections"].as_u64() < Some(idle as u64) {} };
+    timeout(Duration::from_secs(60), all).await.expect("hookgate accepts them all");
     let among_idle = OpenLoop::start(Poster::new(gate.webhooks), rate, COMMAND);
     among_idle.allowed(replies).await;
     let among_idle = among_idle.end().await;

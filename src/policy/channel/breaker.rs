@@ -129,6 +129,8 @@ impl Breaker {
                 }
             }
             (Phase::HalfOpen, outcome) if probe => *phase = self.open(outcome != Outcome::Unreached),
+            // There is a connection after all.
+            (Phase::Unreached, Outcome::Unanswered) => *phase = Phase::Closed { unreached: 0, unanswered: 1 },
             // Calls from before it opened tell nothing new.
             (Phase::Unreached | Phase::Open { .. } | Phase::HalfOpen, _) => {}
         }
@@ -233,6 +235,14 @@ mod tests {
         assert_eq!(breaker.state(), State::HalfOpen);
         good.settle(Outcome::Answered);
         assert_eq!(breaker.state(), State::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_reached_and_does_not_answer_opens_it_whatever_was_missing_before() {
+        let breaker = opened(Outcome::Unreached);
+        settle(&breaker, &[Outcome::Unanswered; 3]);
+        assert_eq!(breaker.state(), State::Open);
+        assert!(breaker.enter().is_err());
     }
 
     #[tokio::test(start_paused = true)]

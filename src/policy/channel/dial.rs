@@ -7,8 +7,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::client::conn::http2::{self, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use bytes::Bytes;
+use h2::client;
+use h2::{Ping, PingPong};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -16,10 +17,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-use tonic::body::Body;
 use tracing::warn;
 
-use super::frames::{Frames, Peer};
+use super::call::Calls;
+use super::frames::{Frames, Heard, Peer};
 use crate::config;
 
 /// How connections are made.
@@ -41,27 +42,39 @@ pub(super) enum Error {
     #[error("TLS: {0}")]
     Tls(#[source] io::Error),
     #[error("HTTP/2: {0}")]
-    Http2(#[source] hyper::Error),
-    #[error("{0}")]
-    Peer(String),
+    Http2(#[source] h2::Error),
+    #[error("{why}")]
+    Peer { why: String, tls: bool },
 }
 
 impl Error {
-    /// Whether it took no time and little work: nothing listens there, or what does hangs up or speaks otherwise. A TLS
-    /// handshake that fails for what is in it is neither.
-    pub(super) fn is_prompt(&self) -> bool {
+    /// Whether an attempt that took so long was cheap: nothing listens there, or what does hangs up at once.
+    pub(super) fn is_prompt(&self, took: Duration) -> bool {
         match self {
+            // However long a busy machine took to hear of it.
+            Self::Tcp(error) if error.kind() == io::ErrorKind::ConnectionRefused => true,
+            Self::Tls(error) => took < PROMPT && error.kind() != io::ErrorKind::InvalidData,
+            Self::Tcp(_) | Self::Http2(_) => took < PROMPT,
+            Self::Peer { tls, .. } => took < PROMPT && !tls,
             Self::Late(_) | Self::Name(_) => false,
-            Self::Tls(error) => error.kind() != io::ErrorKind::InvalidData,
-            Self::Tcp(_) | Self::Http2(_) | Self::Peer(_) => true,
         }
     }
 }
 
+/// An attempt that fails sooner is one that a call can wait for.
+const PROMPT: Duration = Duration::from_millis(50);
+
+/// How much of a response, and of all responses of a connection, may be on its way unread.
+const STREAM_WINDOW: u32 = 2 << 20;
+const CONNECTION_WINDOW: u32 = 5 << 20;
+
+/// The most bytes of a response's headers and trailers.
+const HEADER_LIST: u32 = 16 << 10;
+
 /// A connection over which the peer has begun to speak HTTP/2.
 pub(super) struct Line {
     /// Takes calls.
-    pub(super) calls: SendRequest<Body>,
+    pub(super) calls: Calls,
     /// Must be awaited for calls to move.
     pub(super) connection: Connection,
 }
@@ -70,6 +83,9 @@ pub(super) struct Line {
 pub(super) struct Connection {
     driver: Pin<Box<dyn Future<Output = ()> + Send>>,
     peer: watch::Receiver<Peer>,
+    heard: Heard,
+    pings: PingPong,
+    settings: config::Channel,
 }
 
 impl Dial {
@@ -108,49 +124,67 @@ impl Dial {
     }
 
     async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Line, Error> {
-        let (stream, mut peer) = Frames::new(stream);
-        let (calls, driver) = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .keep_alive_interval(self.settings.keep_alive)
-            .keep_alive_timeout(self.settings.keep_alive_timeout)
-            .keep_alive_while_idle(true)
-            .handshake(TokioIo::new(stream))
+        let (stream, mut peer, heard) = Frames::new(stream);
+        let (calls, mut driver) = client::Builder::new()
+            .enable_push(false)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEADER_LIST)
+            .handshake::<_, Bytes>(stream)
             .await
             .map_err(Error::Http2)?;
-        match peer.wait_for(|peer| *peer != Peer::Silent).await.as_deref() {
-            Ok(Peer::Gone(why)) => return Err(Error::Peer(why.clone())),
-            Ok(_) => {}
-            Err(_) => return Err(Error::Peer("the connection was lost".to_owned())),
-        }
+        let pings = driver.ping_pong().expect("it is asked for once");
         // What its end was is known from the peer.
-        let driver = Box::pin(async { drop(driver.await) });
-        Ok(Line { calls, connection: Connection { driver, peer } })
+        let mut driver: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async { drop(driver.await) });
+        let known = async { peer.wait_for(|peer| *peer != Peer::Silent).await.map(|peer| peer.clone()) };
+        let known = tokio::select! {
+            biased;
+            known = known => known,
+            () = &mut driver => Ok(peer.borrow().clone()),
+        };
+        match known {
+            Ok(Peer::Gone(why)) => return Err(Error::Peer { why, tls: self.tls.is_some() }),
+            Ok(Peer::Ready | Peer::Leaving) => {}
+            Ok(Peer::Silent) | Err(_) => {
+                return Err(Error::Peer { why: "the connection was lost".to_owned(), tls: self.tls.is_some() });
+            }
+        }
+        let connection = Connection { driver, peer, heard, pings, settings: self.settings.clone() };
+        Ok(Line { calls: Calls::new(calls), connection })
     }
 }
 
 impl Connection {
-    /// Lasts as long as the connection takes new calls; says why it does not. Calls in flight then go on.
+    /// Lasts as long as the connection takes new calls; says why it does not. Calls in flight then go on, unless the peer
+    /// is dead.
     pub(super) async fn ended(self) -> String {
-        let Self { mut driver, mut peer } = self;
-        let ended = tokio::select! {
-            () = &mut driver => true,
-            _ = peer.wait_for(|peer| matches!(peer, Peer::Leaving | Peer::Gone(_))) => false,
+        let Self { mut driver, mut peer, heard, pings, settings } = self;
+        let leaves = tokio::select! {
+            () = &mut driver => false,
+            _ = peer.wait_for(|peer| matches!(peer, Peer::Leaving | Peer::Gone(_))) => true,
+            () = silence(heard, pings, settings) => false,
         };
-        if !ended {
-            let mut peer = peer.clone();
-            tokio::spawn(async move {
-                // hyper gives back the calls that wait when it is looked after; a GOAWAY does not wake it.
-                tokio::select! {
-                    () = &mut driver => return,
-                    _ = peer.changed() => {}
-                }
-                driver.await;
-            });
+        if leaves {
+            tokio::spawn(driver);
         }
         match &*peer.borrow() {
             Peer::Gone(why) => why.clone(),
             Peer::Leaving => "it takes no new calls (GOAWAY)".to_owned(),
             Peer::Silent | Peer::Ready => "it answers no pings, or the connection broke".to_owned(),
+        }
+    }
+}
+
+/// Ends when a peer that says nothing of its own does not answer a ping either.
+async fn silence(heard: Heard, mut pings: PingPong, settings: config::Channel) {
+    loop {
+        let before = heard.count();
+        tokio::time::sleep(settings.keep_alive).await;
+        if heard.count() == before {
+            let pong = tokio::time::timeout(settings.keep_alive_timeout, pings.ping(Ping::opaque())).await;
+            if !matches!(pong, Ok(Ok(_))) {
+                return;
+            }
         }
     }
 }

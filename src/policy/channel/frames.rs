@@ -6,6 +6,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
@@ -39,7 +41,18 @@ pub(super) struct Frames<S> {
     /// It takes no more bytes. It is read to its end all the same: there may be answers in it, and a GOAWAY that says
     /// which calls were not looked at; h2 would drop both.
     deaf: bool,
+    heard: Heard,
     peer: watch::Sender<Peer>,
+}
+
+/// How often the peer was heard.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Heard(Arc<AtomicU64>);
+
+impl Heard {
+    pub(super) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// Length (3), type (1), flags (1), stream (4).
@@ -50,10 +63,24 @@ const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 
 impl<S> Frames<S> {
-    pub(super) fn new(stream: S) -> (Self, watch::Receiver<Peer>) {
+    pub(super) fn new(stream: S) -> (Self, watch::Receiver<Peer>, Heard) {
         let (peer, known) = watch::channel(Peer::Silent);
-        let (gathered, gathers) = (BytesMut::new(), false);
-        (Self { stream, head: [0; HEAD], filled: 0, payload: 0, gathered, gathers, deaf: false, peer }, known)
+        let (gathered, gathers, heard) = (BytesMut::new(), false, Heard::default());
+        (
+            Self {
+                stream,
+                head: [0; HEAD],
+                filled: 0,
+                payload: 0,
+                gathered,
+                gathers,
+                deaf: false,
+                heard: heard.clone(),
+                peer,
+            },
+            known,
+            heard,
+        )
     }
 
     fn read(&mut self, mut bytes: &[u8]) -> io::Result<()> {
@@ -126,7 +153,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Frames<S> {
         let Poll::Ready(result) = polled else { return Poll::Pending };
         let result = result.and_then(|()| self.read(&buffer.filled()[before..]));
         match &result {
-            Ok(()) if buffer.filled().len() > before => {}
+            Ok(()) if buffer.filled().len() > before => drop(self.heard.0.fetch_add(1, Ordering::Relaxed)),
             Ok(()) => self.ended(None),
             Err(error) => self.ended(Some(error)),
         }
@@ -209,7 +236,7 @@ mod tests {
         let data = b"\0\0\x02\0\x01\0\0\0\x01\x07\x07";
         let goaway = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\x01\0\0\0\0";
         for size in 1..=43 {
-            let (mut frames, peer) = Frames::new(());
+            let (mut frames, peer, _) = Frames::new(());
             let mut feed = |bytes: &[u8]| bytes.chunks(size).for_each(|part| frames.read(part).expect("HTTP/2"));
             feed(&settings[..8]);
             assert_eq!(*peer.borrow(), Peer::Silent);
@@ -224,7 +251,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_said_before_it_hung_up_is_read_when_writing_has_failed() {
         let (near, mut far) = tokio::io::duplex(64);
-        let (mut frames, peer) = Frames::new(near);
+        let (mut frames, peer, _) = Frames::new(near);
         let settings = b"\0\0\0\x04\0\0\0\0\0";
         far.write_all(settings).await.expect("room for it");
         drop(far);

@@ -29,8 +29,7 @@ pub(super) struct Keeper {
 /// The pause after a first failed attempt.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 
-/// The time between the beginnings of two attempts for whose ends calls wait. While a policy is down no call fails later
-/// than this and one attempt; while it is up none fails for want of an attempt.
+/// The time between the beginnings of two attempts for whose ends calls wait.
 const PAUSE_HURRIED: Duration = Duration::from_millis(5);
 
 /// The longest pause before an address is tried or the name looked up again, while another address carries the calls.
@@ -123,7 +122,7 @@ impl Keeper {
                     }
                     Failed { attempt, why, prompt: false }
                 }
-                Err(error) => Failed { attempt, why: error.to_string(), prompt: error.is_prompt() },
+                Err(error) => Failed { attempt, why: error.to_string(), prompt: error.is_prompt(begun.elapsed()) },
             };
             if last_failure.as_ref() != Some(&failed.why) {
                 warn!(%address, why = failed.why, "cannot connect to the policy");

@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use hyper::client::conn::http2::SendRequest;
-use tonic::body::Body;
+use super::call::Calls;
 
 /// The addresses, and what has been done about them.
 #[derive(Debug, Default)]
@@ -41,7 +40,7 @@ pub(super) enum Link {
     /// Calls wait for what becomes of the first attempt.
     First,
     Ready {
-        calls: SendRequest<Body>,
+        calls: Calls,
         load: Arc<Load>,
     },
     /// Of the attempts after it, calls wait for one at most.
@@ -68,7 +67,7 @@ pub(super) struct Load {
 /// A connection that a call is given to.
 #[derive(Debug)]
 pub(super) struct Carrier {
-    pub(super) calls: SendRequest<Body>,
+    pub(super) calls: Calls,
     pub(super) place: Place,
 }
 
@@ -83,9 +82,12 @@ pub(super) struct Place {
 pub(super) enum Choice {
     Go(Carrier),
     Fail(String),
-    /// With an attempt that is to begin at once.
-    Wait {
-        hurries: bool,
+    Wait,
+    /// For an attempt that is to begin soon, and not for long: an address that refused may be a black hole by now.
+    Hurry {
+        /// Whether it is this call that has it begin.
+        anew: bool,
+        why: String,
     },
 }
 
@@ -107,24 +109,22 @@ impl Members {
         }
         let connecting = self.list.iter().any(|member| matches!(member.link, Link::First));
         if connecting || self.asked > self.resolved {
-            return Choice::Wait { hurries: false };
+            return Choice::Wait;
         }
-        let (mut waits, mut hurries) = (false, false);
+        let (mut waits, mut anew) = (false, false);
         for member in &mut self.list {
             if matches!(&member.link, Link::Failed(failed) if failed.prompt && failed.attempt <= since) {
                 waits = true;
-                hurries |= !std::mem::replace(&mut member.hurried, true);
+                anew |= !std::mem::replace(&mut member.hurried, true);
             }
-        }
-        if waits {
-            return Choice::Wait { hurries };
         }
         let failed = self.list.iter().filter_map(|member| match &member.link {
             Link::Failed(Failed { why, .. }) => Some(format!("{}: {why}", member.address)),
             _ => None,
         });
         let whys: Vec<_> = failed.chain(self.unresolved.clone()).collect();
-        Choice::Fail(whys.join("; "))
+        let why = whys.join("; ");
+        if waits { Choice::Hurry { anew, why } } else { Choice::Fail(why) }
     }
 
     pub(super) fn member(&mut self, address: SocketAddr) -> Option<&mut Member> {

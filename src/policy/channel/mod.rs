@@ -6,6 +6,7 @@
 //! time, it has another attempt made and waits for that (the policy has just come back): a refusal takes no time.
 
 mod breaker;
+mod call;
 mod dial;
 mod frames;
 mod keeper;
@@ -23,17 +24,20 @@ use std::task::{Context, Poll};
 
 use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Request, Response, Uri, header};
-use hyper::body::Incoming;
+use http_body_util::BodyExt;
 use serde::Serialize;
 use tokio::task::AbortHandle;
 use tokio_rustls::rustls::RootCertStore;
+use tonic::Status as GrpcStatus;
 use tonic::body::Body;
 
 pub(super) use breaker::Outcome;
 pub use breaker::{Breaker, State as BreakerState};
+pub use call::Answer;
 pub use pool::Address;
 
 use crate::config;
+use call::Unsent;
 use dial::Dial;
 use keeper::Keeper;
 use members::Carrier;
@@ -78,10 +82,13 @@ pub enum Error {
     NotConnected(String),
     /// A connection ended before it took the call, or the policy refused it unseen.
     #[error("the call was not taken")]
-    NotTaken(#[source] hyper::Error),
+    NotTaken(#[source] h2::Error),
     /// The connection or the stream broke under the call. The policy may have seen it.
     #[error("the call was cut off")]
-    CutOff(#[source] hyper::Error),
+    CutOff(#[source] h2::Error),
+    /// tonic gave no whole message.
+    #[error("the call has no message")]
+    NoMessage(#[source] GrpcStatus),
 }
 
 /// How many connections a call is offered to, when they end just as they get it.
@@ -139,57 +146,45 @@ impl Channel {
 }
 
 impl Shared {
-    async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, Error> {
+    async fn send(&self, request: Request<Body>) -> Result<Response<Answer>, Error> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.map_err(Error::NoMessage)?.to_bytes();
         let mut offers = OFFERS;
         loop {
-            let Carrier { mut calls, place } = self.pool.carrier().await.map_err(Error::NotConnected)?;
-            let sent = calls.try_send_request(request);
-            // While anyone holds it, hyper may not give back a call that was sent just as the connection ended.
-            drop(calls);
-            let mut failed = match sent.await {
+            let Carrier { calls, place } = self.pool.carrier().await.map_err(Error::NotConnected)?;
+            match calls.send(&head, body.clone()).await {
                 Ok(response) => {
+                    let response = response.await?;
                     place.load.answered.store(true, Ordering::Relaxed);
-                    return Ok(response);
+                    return Ok(Answer::of(response));
                 }
-                Err(failed) => failed,
-            };
-            offers -= 1;
-            match failed.take_message() {
                 // It never left. The connection takes no calls; the next one may.
-                Some(unsent) => {
+                Err(Unsent(error)) => {
                     self.pool.lost(place.address, &place.load);
+                    offers -= 1;
                     if offers == 0 {
-                        return Err(Error::NotTaken(failed.into_error()));
+                        return Err(Error::NotTaken(error));
                     }
-                    request = unsent;
                 }
-                None => return Err(Error::from(failed.into_error())),
             }
         }
     }
 }
 
-impl From<hyper::Error> for Error {
-    fn from(error: hyper::Error) -> Self {
+impl From<h2::Error> for Error {
+    fn from(error: h2::Error) -> Self {
         if not_taken(&error) { Self::NotTaken(error) } else { Self::CutOff(error) }
     }
 }
 
 /// Whether a call that failed so cannot have been seen by the policy (RFC 9113, 8.7). Anything else may have been.
-fn not_taken(error: &hyper::Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
-    match cause {
-        // Of all that wait, h2 gives this error to those alone that the GOAWAY says were not looked at.
-        Some(h2) if h2.is_remote() && h2.is_go_away() => true,
-        Some(h2) if h2.is_remote() && h2.is_reset() => h2.reason() == Some(h2::Reason::REFUSED_STREAM),
-        // It waited for a free stream when the connection ended: hyper drops it so, before it sends any of the body.
-        // Nothing else here is, in hyper's eyes, a user's error.
-        _ => error.is_user(),
-    }
+fn not_taken(error: &h2::Error) -> bool {
+    // Of all that wait, h2 gives a GOAWAY to those alone that it says were not looked at.
+    error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
 }
 
 impl tonic::codegen::Service<Request<Body>> for Channel {
-    type Response = Response<Incoming>;
+    type Response = Response<Answer>;
     type Error = Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send>>;
 

@@ -3,13 +3,17 @@
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use hyper::client::conn::http2::SendRequest;
 use serde::Serialize;
 use tokio::sync::watch;
-use tonic::body::Body;
+use tokio::time::{Instant, timeout_at};
 
+use super::call::Calls;
 use super::members::{Carrier, Choice, Failed, Link, Load, Member, Members};
+
+/// How long a call waits for the attempt that it has hurried. A refusal takes far less.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// One connection an address.
 #[derive(Debug)]
@@ -39,20 +43,29 @@ impl Pool {
     /// The ready connection with the fewest calls. Waits where one is about to be ready; says why there is none, as
     /// of after the call: an address that failed promptly is tried once more.
     pub(super) async fn carrier(&self) -> Result<Carrier, String> {
-        let (mut since, mut changes) = (None, None);
+        let (mut since, mut changes, mut patience) = (None, None, None);
         loop {
             let choice = self.members().choose(&mut since);
-            match choice {
+            let hurried = match choice {
                 Choice::Go(carrier) => return Ok(carrier),
                 Choice::Fail(why) => return Err(why),
-                Choice::Wait { hurries: true } => self.changes.send_replace(()),
-                Choice::Wait { hurries: false } => {}
-            }
-            match &mut changes {
+                Choice::Wait => None,
+                Choice::Hurry { anew, why } => {
+                    if anew {
+                        self.changes.send_replace(());
+                    }
+                    Some((*patience.get_or_insert_with(|| Instant::now() + PATIENCE), why))
+                }
+            };
+            let Some(changes) = &mut changes else {
                 // Whatever changes from here on is seen.
-                None => changes = Some(self.changes()),
-                // Never an error: the sender is ours.
-                Some(changes) => drop(changes.changed().await),
+                changes = Some(self.changes());
+                continue;
+            };
+            // Never an error: the sender is ours.
+            match hurried {
+                None => drop(changes.changed().await),
+                Some((until, why)) => drop(timeout_at(until, changes.changed()).await.map_err(|_| why)?),
             }
         }
     }
@@ -89,7 +102,7 @@ impl Pool {
     }
 
     /// An address is connected.
-    pub(super) fn ready(&self, address: SocketAddr, calls: SendRequest<Body>) -> Arc<Load> {
+    pub(super) fn ready(&self, address: SocketAddr, calls: Calls) -> Arc<Load> {
         let load = Arc::new(Load::default());
         let link = Link::Ready { calls, load: load.clone() };
         self.change(|members| {

@@ -1,0 +1,82 @@
+//! One call over a connection, by the h2 crate: tonic above it knows gRPC, h2 below it HTTP/2.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::client::{ResponseFuture, SendRequest};
+use http::request::Parts;
+use http::{Request, Response};
+use http_body::Frame;
+use tokio::sync::Mutex;
+
+/// What a connection takes calls with. Whoever waits for a free stream holds the lock, and the others wait for that: so
+/// calls that were not sent when the connection ends are known.
+#[derive(Debug, Clone)]
+pub(super) struct Calls(Arc<Mutex<SendRequest<Bytes>>>);
+
+/// The call was not sent: the connection ended, or takes no more.
+#[derive(Debug)]
+pub(super) struct Unsent(pub(super) h2::Error);
+
+impl Calls {
+    pub(super) fn new(calls: SendRequest<Bytes>) -> Self {
+        Self(Arc::new(Mutex::new(calls)))
+    }
+
+    /// Sends a call when the peer has a stream for it.
+    pub(super) async fn send(&self, head: &Parts, body: Bytes) -> Result<ResponseFuture, Unsent> {
+        let mut calls = self.0.lock().await;
+        std::future::poll_fn(|cx| calls.poll_ready(cx)).await.map_err(Unsent)?;
+        let request = Request::from_parts(head.clone(), ());
+        let (response, mut stream) = calls.send_request(request, false).map_err(Unsent)?;
+        // h2 keeps what the peer's windows do not take yet; it is no more than a webhook's body.
+        if let Err(error) = stream.send_data(body, true) {
+            // The stream is at its end, and its response says why.
+            tracing::debug!(%error, "a call's body was not taken");
+        }
+        Ok(response)
+    }
+}
+
+/// A response's body: its data, then its trailers.
+#[derive(Debug)]
+pub struct Answer {
+    stream: RecvStream,
+    has_trailers: bool,
+}
+
+impl Answer {
+    pub(super) fn of(response: Response<RecvStream>) -> Response<Self> {
+        response.map(|stream| Self { stream, has_trailers: true })
+    }
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = h2::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        if !self.has_trailers {
+            return Poll::Ready(None);
+        }
+        match ready!(self.stream.poll_data(cx)) {
+            Some(Ok(data)) => {
+                // Of a stream that has ended there is nothing to release.
+                drop(self.stream.flow_control().release_capacity(data.len()));
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            None => {}
+        }
+        let trailers = ready!(self.stream.poll_trailers(cx));
+        self.has_trailers = false;
+        Poll::Ready(trailers.map(|trailers| trailers.map(Frame::trailers)).transpose())
+    }
+
+    fn is_end_stream(&self) -> bool {
+        !self.has_trailers || self.stream.is_end_stream()
+    }
+}
