@@ -22,7 +22,8 @@ fn main() {
         cases::ALL.iter().map(move |(name, case)| {
             Trial::test(format!("{}::{name}", language.name), move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                runtime.block_on(tokio::time::timeout(process::PATIENCE, case(language))).expect("it comes to an end");
+                let ended = runtime.block_on(async { tokio::time::timeout(process::PATIENCE, case(language)).await });
+                ended.expect("it comes to an end");
                 Ok(())
             })
         })
