@@ -43,18 +43,18 @@ impl Calls {
 
 /// A response's body: its data, then its trailers.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ResponseBody {
     stream: RecvStream,
     has_trailers: bool,
 }
 
-impl Answer {
+impl ResponseBody {
     pub(super) fn of(response: Response<RecvStream>) -> Response<Self> {
         response.map(|stream| Self { stream, has_trailers: true })
     }
 }
 
-impl http_body::Body for Answer {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = h2::Error;
 

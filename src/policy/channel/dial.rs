@@ -79,7 +79,7 @@ pub(super) struct Line {
     pub(super) connection: Connection,
 }
 
-/// What moves the calls of a connection. Those in flight end well even when it is dropped.
+/// What moves the calls of a connection. When it is dropped those in flight break.
 pub(super) struct Connection {
     driver: Pin<Box<dyn Future<Output = ()> + Send>>,
     peer: watch::Receiver<Peer>,
@@ -103,7 +103,7 @@ impl Dial {
         Self { settings, tls }
     }
 
-    /// Connects. The time that this may take covers the peer's SETTINGS: hyper's own handshake does not wait for them, and
+    /// Connects. The time that this may take covers the peer's SETTINGS: h2's own handshake does not wait for them, and
     /// a socket that accepts and says nothing would count as a policy.
     pub(super) async fn connect(&self, address: SocketAddr) -> Result<Line, Error> {
         let limit = self.settings.connect_timeout;
@@ -159,13 +159,19 @@ impl Connection {
     /// is dead.
     pub(super) async fn ended(self) -> String {
         let Self { mut driver, mut peer, heard, pings, settings } = self;
+        let mut silent = Box::pin(silence(heard, pings, settings));
         let leaves = tokio::select! {
             () = &mut driver => false,
             _ = peer.wait_for(|peer| matches!(peer, Peer::Leaving | Peer::Gone(_))) => true,
-            () = silence(heard, pings, settings) => false,
+            () = &mut silent => false,
         };
         if leaves {
-            tokio::spawn(driver);
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = driver => {}
+                    () = silent => {}
+                }
+            });
         }
         match &*peer.borrow() {
             Peer::Gone(why) => why.clone(),

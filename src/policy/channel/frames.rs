@@ -1,4 +1,4 @@
-//! Watches the frames that the peer sends, by their heads alone: hyper tells neither that a connection's SETTINGS have
+//! Watches the frames that the peer sends, by their heads alone: h2 tells neither that a connection's SETTINGS have
 //! come, without which nothing is known of the peer, nor that a GOAWAY has, before the next call runs into it.
 //!
 //! And gathers what is written in one turn of the runtime: h2 gives each payload above 256 bytes a system call of its own,
@@ -139,7 +139,7 @@ impl<S> Frames<S> {
 
 impl<S> Drop for Frames<S> {
     fn drop(&mut self) {
-        // hyper may have seen enough before there was a whole head.
+        // h2 may have seen enough before there was a whole head.
         if *self.peer.borrow() == Peer::Silent {
             self.ended(None);
         }

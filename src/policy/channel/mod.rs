@@ -33,7 +33,7 @@ use tonic::body::Body;
 
 pub(super) use breaker::Outcome;
 pub use breaker::{Breaker, State as BreakerState};
-pub use call::Answer;
+pub use call::ResponseBody;
 pub use pool::Address;
 
 use crate::config;
@@ -146,7 +146,7 @@ impl Channel {
 }
 
 impl Shared {
-    async fn send(&self, request: Request<Body>) -> Result<Response<Answer>, Error> {
+    async fn send(&self, request: Request<Body>) -> Result<Response<ResponseBody>, Error> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(Error::NoMessage)?.to_bytes();
         let mut offers = OFFERS;
@@ -156,7 +156,7 @@ impl Shared {
                 Ok(response) => {
                     let response = response.await?;
                     place.load.answered.store(true, Ordering::Relaxed);
-                    return Ok(Answer::of(response));
+                    return Ok(ResponseBody::of(response));
                 }
                 // It never left. The connection takes no calls; the next one may.
                 Err(Unsent(error)) => {
@@ -184,7 +184,7 @@ fn not_taken(error: &h2::Error) -> bool {
 }
 
 impl tonic::codegen::Service<Request<Body>> for Channel {
-    type Response = Response<Answer>;
+    type Response = Response<ResponseBody>;
     type Error = Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send>>;
 
