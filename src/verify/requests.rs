@@ -14,9 +14,6 @@ use crate::policy::Question;
 use crate::server::webhook::Webhook;
 use crate::wire::{Field, Kind, Label, Message};
 
-/// A command that no table has, for the fallback.
-const UNKNOWN_COMMAND: &str = "callbackBeforeHookgateVerifyCommand";
-
 /// What is left of the largest body, for what hookgate's own limit counts and the policy does not.
 const ROOM: usize = 32 << 10;
 
@@ -45,7 +42,8 @@ impl Posted {
     /// ID.
     pub fn new(callback: &'static Callback, check: Check) -> Result<Self, Refusal> {
         let fallback = std::ptr::eq(callback, Callback::fallback());
-        let command = if fallback { UNKNOWN_COMMAND } else { callback.command };
+        // The fallback's own name makes a command that the table does not have.
+        let command = if fallback { format!("callback{}", callback.method()) } else { callback.command.to_owned() };
         let operation_id = format!("verify-{}-{}", callback.method(), check.name());
         let request = http::Request::post(format!("/{command}")).header("operationid", operation_id).body(());
         let head = request.map_err(|_| Refusal::NotFound)?.into_parts().0;
