@@ -45,10 +45,12 @@ fn always(response: impl Message) -> Behave {
 /// A policy that hangs until calls of a check are given up, and then does this with the next one.
 fn after_giving_up(check: &'static str, then: fn(&Arc<AtomicBool>) -> crate::support::Answer) -> Behave {
     let given_up = Arc::new(AtomicBool::new(false));
+    // Once: calls that are late are given up one by one, and long after the check.
+    let fresh = AtomicBool::new(true);
     Box::new(move |call| {
         if is_of(&call, check) {
             never(&given_up)
-        } else if given_up.swap(false, Ordering::SeqCst) {
+        } else if given_up.load(Ordering::SeqCst) && fresh.swap(false, Ordering::SeqCst) {
             then(&Arc::default())
         } else {
             now(Ok(Vec::new()))
