@@ -1,5 +1,6 @@
 //! One call over a connection, by the h2 crate: tonic above it knows gRPC, h2 below it HTTP/2.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,28 +11,33 @@ use h2::client::{ResponseFuture, SendRequest};
 use http::request::Parts;
 use http::{Request, Response};
 use http_body::Frame;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 /// What a connection takes calls with. Whoever waits for a free stream holds the lock, and the others wait for that: so
 /// calls that were not sent when the connection ends are known.
 #[derive(Debug, Clone)]
 pub(super) struct Calls(Arc<Mutex<SendRequest<Bytes>>>);
 
-/// The call was not sent: the connection ended, or takes no more.
-#[derive(Debug)]
-pub(super) struct Unsent(pub(super) h2::Error);
+/// The peer has a stream for a call.
+pub(super) struct FreeStream<'a>(MutexGuard<'a, SendRequest<Bytes>>);
 
 impl Calls {
     pub(super) fn new(calls: SendRequest<Bytes>) -> Self {
         Self(Arc::new(Mutex::new(calls)))
     }
 
-    /// Sends a call when the peer has a stream for it.
-    pub(super) async fn send(&self, head: &Parts, body: Bytes) -> Result<ResponseFuture, Unsent> {
+    /// Waits until the peer has a stream for a call. An error is the connection's end.
+    pub(super) async fn free_stream(&self) -> Result<FreeStream<'_>, h2::Error> {
         let mut calls = self.0.lock().await;
-        std::future::poll_fn(|cx| calls.poll_ready(cx)).await.map_err(Unsent)?;
-        let request = Request::from_parts(head.clone(), ());
-        let (response, mut stream) = calls.send_request(request, false).map_err(Unsent)?;
+        poll_fn(|cx| calls.poll_ready(cx)).await?;
+        Ok(FreeStream(calls))
+    }
+}
+
+impl FreeStream<'_> {
+    /// Sends a call. An error is the connection's end; the call was not sent.
+    pub(super) fn send(mut self, head: Parts, body: Bytes) -> Result<ResponseFuture, h2::Error> {
+        let (response, mut stream) = self.0.send_request(Request::from_parts(head, ()), false)?;
         // h2 keeps what the peer's windows do not take yet; it is no more than a webhook's body.
         if let Err(error) = stream.send_data(body, true) {
             // The stream is at its end, and its response says why.

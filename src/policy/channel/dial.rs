@@ -1,6 +1,6 @@
 //! From an address to a connection that can carry calls: TCP, TLS where the URL says so, HTTP/2.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -124,18 +124,23 @@ impl Dial {
     }
 
     async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Line, Error> {
-        let (stream, mut peer, heard) = Frames::new(stream);
-        let (calls, mut driver) = client::Builder::new()
+        let (frames, mut peer, heard) = Frames::new(stream);
+        let (calls, mut connection) = client::Builder::new()
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(HEADER_LIST)
-            .handshake::<_, Bytes>(stream)
+            .handshake::<_, Bytes>(frames.clone())
             .await
             .map_err(Error::Http2)?;
-        let pings = driver.ping_pong().expect("it is asked for once");
-        // What its end was is known from the peer.
-        let mut driver: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async { drop(driver.await) });
+        let pings = connection.ping_pong().expect("it is asked for once");
+        let mut driver: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(poll_fn(move |cx| {
+            // What its end was is known from the peer.
+            let ended = Pin::new(&mut connection).poll(cx).map(drop);
+            // What cannot be sent yet wakes this once more.
+            let _ = frames.poll_send(cx);
+            ended
+        }));
         let known = async { peer.wait_for(|peer| *peer != Peer::Silent).await.map(|peer| peer.clone()) };
         let known = tokio::select! {
             biased;

@@ -1,12 +1,12 @@
 //! Watches the frames that the peer sends, by their heads alone: h2 tells neither that a connection's SETTINGS have
 //! come, without which nothing is known of the peer, nor that a GOAWAY has, before the next call runs into it.
 //!
-//! And gathers what is written in one turn of the runtime: h2 gives each payload above 256 bytes a system call of its own,
-//! and those are a third of what a call costs.
+//! And gathers what h2 writes until its connection has had its turn: h2 would give each payload above 256 bytes a system
+//! call of its own, and those are a third of what a call costs.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
@@ -27,17 +27,19 @@ pub(super) enum Peer {
     Gone(String),
 }
 
-/// A stream whose frames are watched.
+/// A stream whose frames are watched. It belongs to h2's connection and to the one who polls that, and then writes what it
+/// has left here.
 #[derive(Debug)]
-pub(super) struct Frames<S> {
+pub(super) struct Frames<S>(Arc<Mutex<Watched<S>>>);
+
+#[derive(Debug)]
+struct Watched<S> {
     stream: S,
     head: [u8; HEAD],
     filled: usize,
     payload: usize,
-    /// What is to be written at the end of the turn.
+    /// What is to be written.
     gathered: BytesMut,
-    /// Whether this turn's end is waited for.
-    gathers: bool,
     /// It takes no more bytes. It is read to its end all the same: there may be answers in it, and a GOAWAY that says
     /// which calls were not looked at; h2 would drop both.
     deaf: bool,
@@ -64,23 +66,28 @@ const GOAWAY: u8 = 7;
 
 impl<S> Frames<S> {
     pub(super) fn new(stream: S) -> (Self, watch::Receiver<Peer>, Heard) {
+        let (watched, known, heard) = Watched::new(stream);
+        (Self(Arc::new(Mutex::new(watched))), known, heard)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Watched<S>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> Clone for Frames<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<S> Watched<S> {
+    fn new(stream: S) -> (Self, watch::Receiver<Peer>, Heard) {
         let (peer, known) = watch::channel(Peer::Silent);
-        let (gathered, gathers, heard) = (BytesMut::new(), false, Heard::default());
-        (
-            Self {
-                stream,
-                head: [0; HEAD],
-                filled: 0,
-                payload: 0,
-                gathered,
-                gathers,
-                deaf: false,
-                heard: heard.clone(),
-                peer,
-            },
-            known,
-            heard,
-        )
+        let (gathered, heard) = (BytesMut::new(), Heard::default());
+        let watched =
+            Self { stream, head: [0; HEAD], filled: 0, payload: 0, gathered, deaf: false, heard: heard.clone(), peer };
+        (watched, known, heard)
     }
 
     fn read(&mut self, mut bytes: &[u8]) -> io::Result<()> {
@@ -137,7 +144,7 @@ impl<S> Frames<S> {
     }
 }
 
-impl<S> Drop for Frames<S> {
+impl<S> Drop for Watched<S> {
     fn drop(&mut self) {
         // h2 may have seen enough before there was a whole head.
         if *self.peer.borrow() == Peer::Silent {
@@ -146,11 +153,10 @@ impl<S> Drop for Frames<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Frames<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+impl<S: AsyncRead + Unpin> Watched<S> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        let Poll::Ready(result) = polled else { return Poll::Pending };
+        let result = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
         let result = result.and_then(|()| self.read(&buffer.filled()[before..]));
         match &result {
             Ok(()) if buffer.filled().len() > before => drop(self.heard.0.fetch_add(1, Ordering::Relaxed)),
@@ -161,7 +167,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Frames<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Frames<S> {
+impl<S: AsyncWrite + Unpin> Watched<S> {
     /// Writes what was gathered. Where nobody takes it, that is all right.
     fn poll_write_gathered(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while !self.deaf && !self.gathered.is_empty() {
@@ -174,14 +180,30 @@ impl<S: AsyncWrite + Unpin> Frames<S> {
         Poll::Ready(())
     }
 
-    fn poll_unless_deaf(&mut self, poll: impl FnOnce(Pin<&mut S>) -> Poll<io::Result<()>>) -> Poll<io::Result<()>> {
-        if !self.deaf {
-            match poll(Pin::new(&mut self.stream)) {
-                Poll::Ready(Err(_)) => self.deaf = true,
-                polled => return polled,
-            }
+    /// Writes what was gathered, and has the stream do what belongs behind it.
+    fn poll_after_gathered(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<()>>,
+    ) -> Poll<()> {
+        ready!(self.poll_write_gathered(cx));
+        if !self.deaf && ready!(poll(Pin::new(&mut self.stream), cx)).is_err() {
+            self.deaf = true;
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(())
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Frames<S> {
+    /// Sends what h2 has left here.
+    pub(super) fn poll_send(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.lock().poll_after_gathered(cx, S::poll_flush)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Frames<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.lock().poll_read(cx, buffer)
     }
 }
 
@@ -191,14 +213,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Frames<S> {
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.gathered.len() >= FULL {
-            ready!(self.poll_write_gathered(cx));
+        let mut watched = self.lock();
+        if watched.gathered.len() >= FULL {
+            ready!(watched.poll_write_gathered(cx));
         }
-        slices.iter().for_each(|slice| self.gathered.extend_from_slice(slice));
+        slices.iter().for_each(|slice| watched.gathered.extend_from_slice(slice));
         Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
     }
 
@@ -206,28 +229,23 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Frames<S> {
         true
     }
 
-    /// The first time in a turn, h2 is asked to come again when every task that is ready now has had its say.
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.gathered.is_empty() && !std::mem::replace(&mut self.gathers, true) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        ready!(self.poll_write_gathered(cx));
-        self.gathers = false;
-        self.poll_unless_deaf(|stream| stream.poll_flush(cx))
+    /// Nothing: h2 flushes after every frame, and the turn's end is when [`poll_send`](Self::poll_send) is called.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_write_gathered(cx));
-        self.poll_unless_deaf(|stream| stream.poll_shutdown(cx))
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.lock().poll_after_gathered(cx, S::poll_shutdown).map(Ok)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    use super::{Frames, Peer};
+    use super::{Frames, Peer, Watched};
 
     #[test]
     fn frames_are_found_wherever_the_reads_cut_them() {
@@ -236,7 +254,7 @@ mod tests {
         let data = b"\0\0\x02\0\x01\0\0\0\x01\x07\x07";
         let goaway = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\x01\0\0\0\0";
         for size in 1..=43 {
-            let (mut frames, peer, _) = Frames::new(());
+            let (mut frames, peer, _) = Watched::new(());
             let mut feed = |bytes: &[u8]| bytes.chunks(size).for_each(|part| frames.read(part).expect("HTTP/2"));
             feed(&settings[..8]);
             assert_eq!(*peer.borrow(), Peer::Silent);
@@ -256,7 +274,7 @@ mod tests {
         far.write_all(settings).await.expect("room for it");
         drop(far);
         frames.write_all(b"nobody reads this").await.expect("no error");
-        frames.flush().await.expect("no error");
+        poll_fn(|cx| frames.poll_send(cx)).await;
         let mut read = Vec::new();
         frames.read_to_end(&mut read).await.expect("an end");
         assert_eq!((&*read, &*peer.borrow()), (&settings[..], &Peer::Gone("it hung up".to_owned())));
@@ -266,7 +284,7 @@ mod tests {
     fn what_is_not_http_2_is_an_error() {
         let acknowledgement = b"\0\0\0\x04\x01\0\0\0\0";
         for bytes in [b"HTTP/1.1 400 Bad Request" as &[u8], b"SSH-2.0-OpenSSH", acknowledgement] {
-            assert!(Frames::new(()).0.read(bytes).is_err());
+            assert!(Watched::new(()).0.read(bytes).is_err());
         }
     }
 }

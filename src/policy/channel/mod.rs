@@ -37,7 +37,6 @@ pub use call::ResponseBody;
 pub use pool::Address;
 
 use crate::config;
-use call::Unsent;
 use dial::Dial;
 use keeper::Keeper;
 use members::Carrier;
@@ -149,20 +148,20 @@ impl Shared {
     async fn send(&self, request: Request<Body>) -> Result<Response<ResponseBody>, Error> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(Error::NoMessage)?.to_bytes();
-        let mut offers = OFFERS;
+        let mut offers = 0;
         loop {
             let Carrier { calls, place } = self.pool.carrier().await.map_err(Error::NotConnected)?;
-            match calls.send(&head, body.clone()).await {
-                Ok(response) => {
-                    let response = response.await?;
+            offers += 1;
+            match calls.free_stream().await {
+                Ok(stream) => {
+                    let response = stream.send(head, body).map_err(Error::NotTaken)?.await?;
                     place.load.answered.store(true, Ordering::Relaxed);
                     return Ok(ResponseBody::of(response));
                 }
-                // It never left. The connection takes no calls; the next one may.
-                Err(Unsent(error)) => {
+                // It takes no calls; the next one may.
+                Err(error) => {
                     self.pool.lost(place.address, &place.load);
-                    offers -= 1;
-                    if offers == 0 {
+                    if offers == OFFERS {
                         return Err(Error::NotTaken(error));
                     }
                 }
