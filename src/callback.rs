@@ -67,8 +67,14 @@ impl Callback {
 
     /// The callback with this command, today's or an older one.
     pub fn by_command(command: &str) -> Option<&'static Self> {
+        Self::known(command).map(|(_, callback)| callback)
+    }
+
+    /// The callback with this command, and the command as the table has it.
+    pub(crate) fn known(command: &str) -> Option<(&'static str, &'static Self)> {
         let place = COMMANDS.binary_search_by_key(&command, |(name, _)| name).ok()?;
-        CALLBACKS.get(COMMANDS[place].1)
+        let (command, place) = COMMANDS[place];
+        Some((command, CALLBACKS.get(place)?))
     }
 
     /// The callback with this rpc.

@@ -116,7 +116,8 @@ impl Callback {
     }
 
     fn allow(&self, response: &Record<'_>, request: &RequestFields<'_>) -> Reply {
-        let mut out = b"{\"actionCode\":0,\"errCode\":0,\"errMsg\":\"\",\"errDlt\":\"\",\"nextCode\":0".to_vec();
+        let mut out = Vec::with_capacity(128);
+        out.extend_from_slice(b"{\"actionCode\":0,\"errCode\":0,\"errMsg\":\"\",\"errDlt\":\"\",\"nextCode\":0");
         self.write_changes(response, request, &mut out);
         out.push(b'}');
         Reply::Allow { changes: response.present().map(|(field, _)| field.json).collect(), body: out.into() }
@@ -150,7 +151,9 @@ impl Callback {
 /// to be replaced.
 fn denial_in(mut response: &[u8]) -> Option<Denial> {
     let mut denial = None;
-    while let Ok((number, wire_type)) = decode_key(&mut response) {
+    while !response.is_empty()
+        && let Ok((number, wire_type)) = decode_key(&mut response)
+    {
         let before = response;
         if skip_field(wire_type, number, &mut response, DecodeContext::default()).is_err() {
             break;

@@ -25,7 +25,7 @@ use bytes::Bytes;
 use hookgate::callback::Callback;
 use hookgate::config::After;
 use hookgate::events::{Delivery, Event, Events};
-use hookgate::policy::Policy;
+use hookgate::policy::{Metadata, Policy};
 use http_body_util::{BodyExt, Full};
 use support::{Answer, Call};
 use tokio::sync::{mpsc, oneshot};
@@ -70,10 +70,10 @@ fn events(policy: &support::Policy, settings: &After) -> Events {
 /// An event with this ID.
 fn event(command: &str, id: &str) -> Event {
     let callback = Callback::by_command(command).expect("a command of the table");
-    let mut metadata = tonic::metadata::MetadataMap::new();
-    metadata.insert("openim-command", command.parse().expect("ASCII"));
-    metadata.insert("openim-operation-id", "op-1".parse().expect("ASCII"));
-    metadata.insert("hookgate-event-id", id.parse().expect("ASCII"));
+    let mut metadata = Metadata::new();
+    metadata.insert("openim-command", command);
+    metadata.insert("openim-operation-id", "op-1");
+    metadata.insert("hookgate-event-id", id);
     Event { callback, message: Bytes::from_static(b"\x0a\x01x"), metadata, budget: LONG }
 }
 

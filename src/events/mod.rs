@@ -27,11 +27,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, timeout, timeout_at};
-use tonic::metadata::MetadataMap;
 
 use crate::callback::Callback;
 use crate::config;
-use crate::policy::Policy;
+use crate::policy::{Metadata, Policy};
 use crate::server::Transport;
 use crate::verdict::Reply;
 use queue::{Queue, Taken};
@@ -46,8 +45,8 @@ pub struct Event {
     pub callback: &'static Callback,
     /// The encoded request message.
     pub message: Bytes,
-    /// What is not in the message, `hookgate-event-id` included. `hookgate-attempt` is set for each attempt.
-    pub metadata: MetadataMap,
+    /// What is not in the message, `hookgate-event-id` included.
+    pub metadata: Metadata,
     /// The time that each attempt is given.
     pub budget: Duration,
 }

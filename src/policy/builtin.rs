@@ -64,7 +64,7 @@ async fn answer(request: Request) -> impl IntoResponse {
     let Some(callback) = Callback::by_rpc(request.uri().path()) else {
         return Status::unimplemented("no callback has this rpc").into_http();
     };
-    Grpc::new(BytesCodec).unary(Allow(callback), request).await
+    Grpc::new(BytesCodec::default()).unary(Allow(callback), request).await
 }
 
 /// Allows one callback.

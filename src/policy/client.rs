@@ -7,23 +7,23 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use tokio::time::{Instant, timeout, timeout_at};
-use tonic::body::Body;
-use tonic::client::{Grpc, GrpcService};
-use tonic::codegen::StdError;
-use tonic::metadata::MetadataMap;
+use tonic::client::Grpc;
 use tonic::{Code, Request, Status};
 
 use super::channel::{self, Breaker, Channel, Outcome};
 use super::codec::BytesCodec;
+use super::metadata::Metadata;
 use super::observe::{NotGrpc, Observed, Seen};
 use crate::callback::Callback;
 use crate::error::{Class, Failure};
+use crate::server::Transport;
 use crate::verdict::{Denial, Reply};
 
 /// Asks the policy service. `T` carries the calls: a tonic channel, or whatever else is a [`GrpcService`].
 #[derive(Debug, Clone)]
 pub struct Policy<T> {
-    grpc: Grpc<Observed<T>>,
+    transport: T,
+    reply_limit: usize,
     breaker: Option<Arc<Breaker>>,
 }
 
@@ -35,7 +35,9 @@ pub struct Question {
     /// The encoded request message.
     pub message: Bytes,
     /// What is not in the message.
-    pub metadata: MetadataMap,
+    pub metadata: Metadata,
+    /// How often the policy is asked, this time included: `hookgate-attempt`.
+    pub attempt: u32,
     /// When the answer is too late.
     pub deadline: Instant,
 }
@@ -76,17 +78,10 @@ impl Policy<Channel> {
     }
 }
 
-impl<T> Policy<T>
-where
-    T: GrpcService<Body> + Clone + Send + Sync + 'static,
-    T::Future: Send + 'static,
-    T::ResponseBody: http_body::Body<Data = Bytes> + Send + 'static,
-    <T::ResponseBody as http_body::Body>::Error: Into<StdError>,
-    T::Error: Into<StdError>,
-{
+impl<T: Transport> Policy<T> {
     /// Asks through `transport`. A response may have so many bytes.
     pub fn new(transport: T, reply_limit: usize) -> Self {
-        Self { grpc: Grpc::new(Observed(transport)).max_decoding_message_size(reply_limit), breaker: None }
+        Self { transport, reply_limit, breaker: None }
     }
 
     /// One unary call, which is made once more where the policy cannot have seen it. It ends at the question's deadline,
@@ -97,7 +92,7 @@ where
             None => None,
         };
         let deadline = question.deadline;
-        let mut called = Box::pin(called(self.grpc.clone(), question));
+        let mut called = Box::pin(called(self.transport.clone(), self.reply_limit, question));
         let (outcome, result) = match timeout_at(deadline, &mut called).await {
             Ok(Ok(response)) => (Some(Outcome::Answered), Ok(Answer::Response(response))),
             Ok(Err(unanswered)) => (unanswered.outcome(), unanswered.into_answer()),
@@ -116,32 +111,24 @@ where
 }
 
 /// One call, and another one where the policy cannot have seen the first.
-async fn called<T>(mut grpc: Grpc<Observed<T>>, question: Question) -> Result<Bytes, Unanswered>
-where
-    Observed<T>: GrpcService<Body, ResponseBody = Body>,
-    <Observed<T> as GrpcService<Body>>::Error: Into<StdError>,
-{
-    match call(&mut grpc, &question).await {
-        Err(Unanswered { status, .. }) if not_taken(&status) => call(&mut grpc, &question).await,
+async fn called<T: Transport>(transport: T, reply_limit: usize, question: Question) -> Result<Bytes, Unanswered> {
+    match call(transport.clone(), reply_limit, &question).await {
+        Err(Unanswered { status, .. }) if not_taken(&status) => call(transport, reply_limit, &question).await,
         result => result,
     }
 }
 
-async fn call<T>(grpc: &mut Grpc<Observed<T>>, question: &Question) -> Result<Bytes, Unanswered>
-where
-    Observed<T>: GrpcService<Body, ResponseBody = Body>,
-    <Observed<T> as GrpcService<Body>>::Error: Into<StdError>,
-{
-    let seen = Seen::default();
-    let mut request = Request::new(question.message.clone());
-    *request.metadata_mut() = question.metadata.clone();
-    request.set_timeout(question.deadline.saturating_duration_since(Instant::now()));
-    request.extensions_mut().insert(seen.clone());
+async fn call<T: Transport>(transport: T, reply_limit: usize, question: &Question) -> Result<Bytes, Unanswered> {
+    let Question { callback, message, metadata, attempt, deadline } = question;
+    let mut request = Request::new(message.clone());
+    *request.metadata_mut() = metadata.of_attempt(*attempt);
+    request.set_timeout(deadline.saturating_duration_since(Instant::now()));
 
-    let path = PathAndQuery::from_static(question.callback.rpc);
+    let (transport, seen) = Observed::new(transport);
+    let mut grpc = Grpc::new(transport).max_decoding_message_size(reply_limit);
     let called = async {
         grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
-        grpc.unary(request, path, BytesCodec).await
+        grpc.unary(request, PathAndQuery::from_static(callback.rpc), BytesCodec::for_bytes(message.len())).await
     };
     called.await.map(tonic::Response::into_inner).map_err(|status| Unanswered { seen, status })
 }

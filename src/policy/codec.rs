@@ -2,11 +2,29 @@
 
 use bytes::{Buf, BufMut, Bytes};
 use tonic::Status;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+
+/// What stands before each message: a flag and the length.
+const HEADER: usize = 5;
+
+/// The room for an answer at first. tonic's own is 8 KiB, for each call and each way.
+const ANSWER: usize = 256;
+
+/// When tonic hands on what it has encoded so far; a single message is handed on anyway.
+const YIELD: usize = 32 << 10;
 
 /// Takes an encoded message, gives an encoded message.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct BytesCodec;
+pub(super) struct BytesCodec {
+    room: usize,
+}
+
+impl BytesCodec {
+    /// For a message of so many bytes.
+    pub(super) fn for_bytes(length: usize) -> Self {
+        Self { room: HEADER + length }
+    }
+}
 
 impl Codec for BytesCodec {
     type Encode = Bytes;
@@ -31,6 +49,10 @@ impl Encoder for BytesCodec {
         out.put(message);
         Ok(())
     }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(self.room, YIELD)
+    }
 }
 
 /// A unary call has one message each way; what a second would say cannot be known.
@@ -48,5 +70,9 @@ impl Decoder for OneMessage {
             return Err(Status::internal("more than one message"));
         }
         Ok(Some(message.copy_to_bytes(message.remaining())))
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(ANSWER, YIELD)
     }
 }

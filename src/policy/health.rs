@@ -12,7 +12,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tracing::{info, warn};
 
 use super::Channel;
-use super::observe::{Observed, Seen};
+use super::observe::Observed;
 use crate::error::{Class, Failure};
 
 /// Whether the policy service is ready.
@@ -59,11 +59,10 @@ pub fn watch(channel: Channel, every: Duration) -> watch::Receiver<State> {
 }
 
 async fn ask(channel: &Channel) -> State {
-    let seen = Seen::default();
     let mut request = tonic::Request::new(HealthCheckRequest::default());
     request.set_timeout(LATE);
-    request.extensions_mut().insert(seen.clone());
-    let mut health = HealthClient::new(Observed(channel.clone()));
+    let (transport, seen) = Observed::new(channel.clone());
+    let mut health = HealthClient::new(transport);
     let answer = match tokio::time::timeout(LATE, health.check(request)).await {
         Ok(answer) => answer.map(|response| response.into_inner().status()),
         Err(_) => return State::NotReady(format!("no answer to a health check within {LATE:?}")),

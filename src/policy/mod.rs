@@ -5,8 +5,10 @@ pub mod channel;
 mod client;
 mod codec;
 pub mod health;
+mod metadata;
 pub(crate) mod observe;
 
 pub use builtin::BuiltIn;
 pub use channel::Channel;
 pub use client::{Answer, Policy, Question};
+pub use metadata::Metadata;

@@ -9,11 +9,11 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
-use http_body::Body;
-use http_body_util::BodyExt;
-use tonic::client::GrpcService;
+use http_body::{Body, Frame};
+use tonic::Code;
 use tonic::codegen::StdError;
-use tonic::{Code, Status};
+
+use crate::server::Transport;
 
 /// An answer that no gRPC service gave.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,7 @@ pub(crate) enum NotGrpc {
     ContentType,
 }
 
-/// What has been seen of a call's answer. Put into the request's extensions, read when the call is over.
+/// What has been seen of a call's answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen(Arc<AtomicI32>);
 
@@ -50,34 +50,38 @@ impl Seen {
     }
 
     fn note(&self, headers: &HeaderMap) {
-        let code = Status::from_header_map(headers).map_or(RESPONSE, |status| status.code() as i32);
+        let code = headers.get("grpc-status").map_or(RESPONSE, |code| Code::from_bytes(code.as_bytes()) as i32);
         self.0.fetch_max(code, Ordering::Relaxed);
     }
 }
 
-/// A transport whose answers are watched.
+/// A transport for one call, whose answer is watched.
 #[derive(Debug, Clone)]
-pub(crate) struct Observed<T>(pub(crate) T);
+pub(crate) struct Observed<T> {
+    transport: T,
+    seen: Seen,
+}
 
-impl<T> tonic::codegen::Service<Request<tonic::body::Body>> for Observed<T>
-where
-    T: GrpcService<tonic::body::Body>,
-    T::Error: Into<StdError>,
-    T::Future: Send + 'static,
-    T::ResponseBody: Body<Data = Bytes> + Send + 'static,
-    <T::ResponseBody as Body>::Error: Into<StdError>,
-{
-    type Response = Response<tonic::body::Body>;
+impl<T> Observed<T> {
+    /// And what will have been seen.
+    pub(crate) fn new(transport: T) -> (Self, Seen) {
+        let seen = Seen::default();
+        (Self { transport, seen: seen.clone() }, seen)
+    }
+}
+
+impl<T: Transport> tonic::codegen::Service<Request<tonic::body::Body>> for Observed<T> {
+    type Response = Response<Watched<T::ResponseBody>>;
     type Error = StdError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, StdError>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StdError>> {
-        self.0.poll_ready(cx).map_err(Into::into)
+        self.transport.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
-        let seen = request.extensions().get::<Seen>().cloned().unwrap_or_default();
-        let call = self.0.call(request);
+        let seen = self.seen.clone();
+        let call = self.transport.call(request);
         Box::pin(async move {
             let response = call.await.map_err(Into::into)?;
             if response.status() != StatusCode::OK {
@@ -88,12 +92,26 @@ where
                 return Err(NotGrpc::ContentType.into());
             }
             seen.note(response.headers());
-            Ok(response.map(|body| {
-                tonic::body::Body::new(body.map_frame(move |frame| {
-                    frame.trailers_ref().into_iter().for_each(|trailers| seen.note(trailers));
-                    frame
-                }))
-            }))
+            Ok(response.map(|body| Watched { body, seen }))
         })
+    }
+}
+
+/// A body whose trailers are watched.
+pub(crate) struct Watched<B> {
+    body: B,
+    seen: Seen,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            frame.trailers_ref().into_iter().for_each(|trailers| self.seen.note(trailers));
+        }
+        polled
     }
 }

@@ -1,10 +1,14 @@
 //! Accepts connections, serves HTTP/1.1 on each, and ends them in good order.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::{Extension, Router};
+use axum::extract::Request;
+use axum::response::Response;
+use bytes::Bytes;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -12,6 +16,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::pin;
 use tokio::time::{Instant, sleep, timeout_at};
+use tonic::codegen::StdError;
+use tower::Service;
 use tracing::{debug, info, warn};
 
 use super::stop::{Stop, Stopping};
@@ -33,11 +39,27 @@ pub enum Crowded {
     No,
 }
 
-/// Serves `router` on every connection until told to stop, and then until every call has its reply or the drain time is
+/// What answers the requests of a connection.
+pub(super) trait Front:
+    Service<Request<Incoming>, Response = Response<Self::Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+    /// What its responses are made of.
+    type Body: Body<Data = Bytes, Error: Into<StdError>> + Send + 'static;
+}
+
+impl<S, B> Front for S
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Clone + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<StdError>> + Send + 'static,
+{
+    type Body = B;
+}
+
+/// Serves what `front` gives on every connection until told to stop, and then until every call has its reply or the drain time is
 /// over. Gives the point in time when that is.
-pub(super) async fn serve(
+pub(super) async fn serve<S: Front>(
     listener: TcpListener,
-    router: Router,
+    front: impl Fn(Crowded) -> S,
     config: &Config,
     status: &Arc<Status>,
     stopping: &Stopping,
@@ -45,7 +67,7 @@ pub(super) async fn serve(
 ) -> Instant {
     let graceful = GracefulShutdown::new();
     {
-        let accepting = accept(&listener, &graceful, &router, config, status);
+        let accepting = accept(&listener, &graceful, front, config, status);
         pin!(accepting);
         let stop = tokio::select! {
             stop = until => stop,
@@ -68,10 +90,10 @@ pub(super) async fn serve(
     give_up
 }
 
-async fn accept(
+async fn accept<S: Front>(
     listener: &TcpListener,
     graceful: &GracefulShutdown,
-    router: &Router,
+    front: impl Fn(Crowded) -> S,
     config: &Config,
     status: &Arc<Status>,
 ) {
@@ -86,7 +108,7 @@ async fn accept(
         };
         let connected = status.connected();
         let crowded = if status.connections() > config.limits.connections { Crowded::Yes } else { Crowded::No };
-        let connection = graceful.watch(connection(stream, router.clone(), crowded));
+        let connection = graceful.watch(connection(stream, front(crowded), crowded));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 debug!(%error, "a connection ended badly");
@@ -98,11 +120,11 @@ async fn accept(
 
 /// Idle connections stay open: OpenIM keeps two and denies when one closes just as it is used (Go's net/http does not
 /// repeat a POST), hence no timeout for the next head. A client may end its side early and still gets its reply.
-fn connection(
+fn connection<S: Front>(
     stream: TcpStream,
-    router: Router,
+    front: S,
     crowded: Crowded,
-) -> http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>> {
+) -> http1::Connection<TokioIo<TcpStream>, TowerToHyperService<S>> {
     // Without it the reply could wait for the client's acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot set TCP_NODELAY");
@@ -112,6 +134,5 @@ fn connection(
         Crowded::No => http.header_read_timeout(None),
         Crowded::Yes => http.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(CROWDED_HEAD),
     };
-    let service = router.layer(Extension(crowded));
-    http.half_close(true).serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+    http.half_close(true).serve_connection(TokioIo::new(stream), TowerToHyperService::new(front))
 }

@@ -10,9 +10,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::middleware::map_response_with_state;
+use axum::handler::Handler;
 use axum::response::Response;
-use axum::{Extension, Router};
 use bytes::Bytes;
 use http_body::Body as HttpBody;
 use tokio::net::TcpListener;
@@ -20,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tonic::client::GrpcService;
 use tonic::codegen::StdError;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::callback::Timing;
@@ -40,7 +40,7 @@ pub trait Transport:
         tonic::body::Body,
         Future: Send + 'static,
         Error: Into<StdError>,
-        ResponseBody: HttpBody<Data = Bytes, Error: Into<StdError>> + Send + 'static,
+        ResponseBody: HttpBody<Data = Bytes, Error: Into<StdError>> + Unpin + Send + 'static,
     > + Clone
     + Send
     + Sync
@@ -53,7 +53,7 @@ impl<T> Transport for T where
             tonic::body::Body,
             Future: Send + 'static,
             Error: Into<StdError>,
-            ResponseBody: HttpBody<Data = Bytes, Error: Into<StdError>> + Send + 'static,
+            ResponseBody: HttpBody<Data = Bytes, Error: Into<StdError>> + Unpin + Send + 'static,
         > + Clone
         + Send
         + Sync
@@ -117,7 +117,7 @@ impl<T: Transport> Gate<T> {
         if webhook.timing() == Timing::After {
             return Ok(self.tell(Event { callback, message, metadata, budget: handling.budget }).await);
         }
-        let question = Question { callback, message, metadata, deadline };
+        let question = Question { callback, message, metadata, attempt: 1, deadline };
         Ok(match self.ask(question, &body, crowded).await {
             Ok(reply) => Decision::verdict(reply),
             Err(failure) => {
@@ -150,30 +150,25 @@ impl<T: Transport> Gate<T> {
 
 /// Answers webhooks on `listener` until told to stop; what is in flight then is finished.
 pub async fn run<T: Transport>(listener: TcpListener, gate: Arc<Gate<T>>, until: impl Future<Output = Stop>) {
-    let router = router(gate.clone());
-    let give_up = connections::serve(listener, router, &gate.config, &gate.status, &gate.stopping, until).await;
+    let front = |crowded| front(gate.clone(), crowded);
+    let give_up = connections::serve(listener, front, &gate.config, &gate.status, &gate.stopping, until).await;
     gate.events.flush(give_up).await;
 }
 
-/// The whole front as one value.
-fn router<T: Transport>(gate: Arc<Gate<T>>) -> Router {
+/// The whole front of a connection as one value. Any path leads to it: what OpenIM is told as its url is the operator's
+/// choice.
+fn front<T: Transport>(gate: Arc<Gate<T>>, crowded: Crowded) -> impl connections::Front {
     let stopping = gate.stopping.clone();
-    Router::new()
-        // Any path leads here: what OpenIM is told as its url is the operator's choice.
-        .fallback(answer)
-        .with_state(gate)
+    ServiceBuilder::new()
+        // On the way out every reply asks for the connection to be closed.
+        .map_response(move |response| stop::close(&stopping, response))
         // A panic is a denial like any other; without this the connection would just end.
         .layer(CatchPanicLayer::custom(reply::panicked))
-        // On the way out every reply asks for the connection to be closed.
-        .layer(map_response_with_state(stopping, stop::close))
+        .service(answer.with_state((gate, crowded)))
 }
 
 /// Answers one webhook, whatever happens, and says so in the log.
-async fn answer<T: Transport>(
-    State(gate): State<Arc<Gate<T>>>,
-    Extension(crowded): Extension<Crowded>,
-    request: Request,
-) -> Response {
+async fn answer<T: Transport>(State((gate, crowded)): State<(Arc<Gate<T>>, Crowded)>, request: Request) -> Response {
     let arrived = Instant::now();
     let _answering = gate.status.answering();
     let (head, body) = request.into_parts();

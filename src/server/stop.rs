@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 
@@ -32,7 +31,7 @@ impl Stopping {
 }
 
 /// Asks the client to close the connection with this reply: one that it closes itself is never closed under a request.
-pub(super) async fn close(State(stopping): State<Stopping>, mut response: Response) -> Response {
+pub(super) fn close<B>(stopping: &Stopping, mut response: Response<B>) -> Response<B> {
     if stopping.is_stopping() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use axum::http::{HeaderMap, Method, Uri, request::Parts};
 use bytes::Bytes;
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
+use percent_encoding::percent_decode_str;
 use prost::Message as _;
-use tonic::metadata::{MetadataMap, MetadataValue};
 use uuid::Uuid;
 
 use crate::callback::{Callback, Timing};
 use crate::error::Refusal;
+use crate::policy::Metadata;
 use crate::proto::UnknownCallbackRequest;
 use crate::wire::{self, Transcoded};
 
@@ -24,14 +24,11 @@ const LONGEST_COMMAND: usize = 128;
 /// The longest reply key that is passed on; OpenIM's has three IDs in it.
 const LONGEST_REPLY_KEY: usize = 2048;
 
-/// What metadata cannot carry as it is: all but printable ASCII, and what makes the encoding ambiguous.
-const NOT_METADATA: &AsciiSet = &CONTROLS.add(b'%');
-
 /// A request for a verdict.
 #[derive(Debug)]
 pub(crate) struct Webhook {
     /// The command as posted.
-    pub(super) command: String,
+    pub(super) command: Cow<'static, str>,
     /// Its row, or the fallback's.
     pub(super) callback: &'static Callback,
     /// The `operationID` header. Empty where there is none.
@@ -58,15 +55,17 @@ impl Webhook {
             return Err(Refusal::Method);
         }
         let command = command(&head.uri).ok_or(Refusal::NotFound)?;
-        let callback = match Callback::by_command(&command) {
-            Some(callback) => callback,
-            None if command.starts_with("callback") && command.len() <= LONGEST_COMMAND => Callback::fallback(),
+        let (command, callback) = match Callback::known(&command) {
+            Some((command, callback)) => (command.into(), callback),
+            None if command.starts_with("callback") && command.len() <= LONGEST_COMMAND => {
+                (command.into_owned().into(), Callback::fallback())
+            }
             None => return Err(Refusal::NotFound),
         };
         Ok(Self {
             operation_id: operation_id(&head.headers),
             reply_key: query(&head.uri, "key").filter(|key| key.len() <= LONGEST_REPLY_KEY).map(Cow::into_owned),
-            command: command.into_owned(),
+            command,
             callback,
             oddities: Oddities::default(),
         })
@@ -86,7 +85,7 @@ impl Webhook {
     pub(crate) fn transcode(&mut self, body: &[u8]) -> Result<Bytes, Refusal> {
         if self.is_unknown() {
             let body_json = wire::check_object(body)?.to_owned();
-            let request = UnknownCallbackRequest { callback_command: self.command.clone(), body_json };
+            let request = UnknownCallbackRequest { callback_command: self.command.to_string(), body_json };
             return Ok(request.encode_to_vec().into());
         }
         let Transcoded { message, unknown_fields, other_command } =
@@ -95,23 +94,15 @@ impl Webhook {
         Ok(message)
     }
 
-    /// What travels beside the message.
-    pub(crate) fn metadata(&self) -> MetadataMap {
-        let mut metadata = MetadataMap::with_capacity(8);
-        let event_id = Uuid::now_v7();
-        let mut insert = |name: &'static str, value: &str| {
-            let value: Cow<'_, str> = percent_encode(value.as_bytes(), NOT_METADATA).into();
-            if let Ok(value) = MetadataValue::try_from(value.as_ref()) {
-                metadata.insert(name, value);
-            }
-        };
-        insert("openim-operation-id", &self.operation_id);
-        insert("openim-command", &self.command);
+    /// What travels beside the message, with an event ID of its own.
+    pub(crate) fn metadata(&self) -> Metadata {
+        let mut metadata = Metadata::new();
+        metadata.insert("openim-operation-id", &self.operation_id);
+        metadata.insert("openim-command", &self.command);
         if let Some(key) = &self.reply_key {
-            insert("openim-reply-key", key);
+            metadata.insert("openim-reply-key", key);
         }
-        insert("hookgate-event-id", event_id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
-        insert("hookgate-attempt", "1");
+        metadata.insert("hookgate-event-id", Uuid::now_v7().hyphenated().encode_lower(&mut Uuid::encode_buffer()));
         metadata
     }
 }

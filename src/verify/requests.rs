@@ -4,13 +4,12 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
-use tonic::metadata::{MetadataMap, MetadataValue};
 
 use super::Check;
 use crate::callback::Callback;
 use crate::config::Config;
 use crate::error::Refusal;
-use crate::policy::Question;
+use crate::policy::{Metadata, Question};
 use crate::server::webhook::Webhook;
 use crate::wire::{Field, Kind, Label, Message};
 
@@ -34,7 +33,8 @@ pub struct Posted {
     pub body: Bytes,
     /// The request message.
     pub message: Bytes,
-    metadata: MetadataMap,
+    metadata: Metadata,
+    attempt: u32,
 }
 
 impl Posted {
@@ -50,20 +50,18 @@ impl Posted {
         let mut webhook = Webhook::route(&head)?;
         let body = if fallback { json!({"callbackCommand": command}).to_string() } else { body(callback, check) };
         let message = webhook.transcode(body.as_bytes())?;
-        Ok(Self { callback, body: body.into(), message, metadata: webhook.metadata() })
+        Ok(Self { callback, body: body.into(), message, metadata: webhook.metadata(), attempt: 1 })
     }
 
     /// The same event, delivered once more.
     pub fn again(&self) -> Self {
-        let mut again = self.clone();
-        again.metadata.insert("hookgate-attempt", MetadataValue::from(2));
-        again
+        Self { attempt: self.attempt + 1, ..self.clone() }
     }
 
     /// As it is put to the policy.
     pub fn question(&self, deadline: Instant) -> Question {
-        let Self { callback, message, metadata, .. } = self.clone();
-        Question { callback, message, metadata, deadline }
+        let Self { callback, message, metadata, attempt, .. } = self.clone();
+        Question { callback, message, metadata, attempt, deadline }
     }
 }
 
@@ -196,9 +194,9 @@ mod tests {
     fn an_event_that_comes_again_has_the_same_id() {
         let first = Posted::new(&Callback::all()[0], Check::Duplicate).expect("a webhook");
         let (again, other) = (first.again(), Posted::new(first.callback, Check::Duplicate).expect("a webhook"));
-        let id = |posted: &Posted| posted.metadata.get("hookgate-event-id").cloned();
+        let id = |posted: &Posted| posted.metadata.get("hookgate-event-id").to_owned();
         assert_eq!(id(&first), id(&again));
         assert_ne!(id(&first), id(&other));
-        assert_eq!(again.metadata.get("hookgate-attempt").map(|attempt| attempt.as_bytes()), Some(&b"2"[..]));
+        assert_eq!((first.attempt, again.attempt), (1, 2));
     }
 }

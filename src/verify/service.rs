@@ -40,9 +40,9 @@ pub enum Heard<T> {
 
 /// Asks `grpc.health.v1`, of the server as a whole.
 pub async fn health(channel: &Channel, budget: Duration) -> Heard<ServingStatus> {
-    let (seen, request) = watched(HealthCheckRequest::default());
-    let mut client = HealthClient::new(Observed(channel.clone()));
-    hear(budget, &seen, async { Ok(client.check(request).await?.into_inner().status()) }).await
+    let (transport, seen) = Observed::new(channel.clone());
+    let mut client = HealthClient::new(transport);
+    hear(budget, &seen, async { Ok(client.check(HealthCheckRequest::default()).await?.into_inner().status()) }).await
 }
 
 /// Asks server reflection for the names of the services: as v1, and where that is not served as v1alpha, which is all
@@ -59,14 +59,14 @@ async fn services_of(version: &str, channel: &Channel, budget: Duration) -> Hear
         host: String::new(),
         message_request: Some(MessageRequest::ListServices(String::new())),
     };
-    let (seen, request) = watched(tokio_stream::once(question));
-    let mut client = Grpc::new(Observed(channel.clone()));
+    let (transport, seen) = Observed::new(channel.clone());
+    let mut client = Grpc::new(transport);
     let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
     let asked = async {
         client.ready().await.map_err(Status::from_error)?;
         let path = path.parse().map_err(|_| Status::internal("no path"))?;
         let codec = ProstCodec::<ServerReflectionRequest, ServerReflectionResponse>::default();
-        let mut answers = client.streaming(request, path, codec).await?.into_inner();
+        let mut answers = client.streaming(Request::new(tokio_stream::once(question)), path, codec).await?.into_inner();
         match answers.message().await?.and_then(|answer| answer.message_response) {
             Some(MessageResponse::ListServicesResponse(list)) => {
                 Ok(list.service.into_iter().map(|service| service.name).collect())
@@ -75,13 +75,6 @@ async fn services_of(version: &str, channel: &Channel, budget: Duration) -> Hear
         }
     };
     hear(budget, &seen, asked).await
-}
-
-fn watched<T>(message: T) -> (Seen, Request<T>) {
-    let seen = Seen::default();
-    let mut request = Request::new(message);
-    request.extensions_mut().insert(seen.clone());
-    (seen, request)
 }
 
 async fn hear<T>(budget: Duration, seen: &Seen, call: impl Future<Output = Result<T, Status>>) -> Heard<T> {

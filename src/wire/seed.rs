@@ -33,7 +33,8 @@ fn read_fields<'de, A: MapAccess<'de>>(
     state: &mut State<'_, 'de>,
     mut object: A,
 ) -> Result<(), A::Error> {
-    let mut groups = vec![Vec::new(); message.groups.len()];
+    // Most of a body can be in one of its groups.
+    let mut groups: Vec<_> = message.groups.iter().map(|_| Vec::with_capacity(out.capacity())).collect();
     // A bit a field; build.rs refuses messages of more than 64.
     let mut seen = 0_u64;
     let mut present = 0_u64;

@@ -12,7 +12,7 @@ use hookgate::callback::Callback;
 use hookgate::config;
 use hookgate::error::{Class, Failure};
 use hookgate::policy::channel::{Resolve, Status};
-use hookgate::policy::{Answer, Channel, Policy, Question};
+use hookgate::policy::{Answer, Channel, Metadata, Policy, Question};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -25,7 +25,6 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_rustls::rustls::RootCertStore;
-use tonic::metadata::MetadataMap;
 
 pub type Call = http::Request<Bytes>;
 pub type Response = http::Response<BoxBody<Bytes, std::convert::Infallible>>;
@@ -174,9 +173,8 @@ pub async fn ask(channel: &Channel) -> Result<Answer, Failure> {
 
 pub async fn ask_within(channel: &Channel, time: Duration) -> Result<Answer, Failure> {
     let callback = Callback::by_command("callbackBeforeAddBlackCommand").unwrap();
-    let mut metadata = MetadataMap::new();
-    metadata.insert("hookgate-attempt", "1".parse().unwrap());
-    let question = Question { callback, message: Bytes::new(), metadata, deadline: Instant::now() + time };
+    let (message, metadata, deadline) = (Bytes::new(), Metadata::new(), Instant::now() + time);
+    let question = Question { callback, message, metadata, attempt: 1, deadline };
     Policy::over(channel.clone(), 1 << 20).ask(question).await
 }
 

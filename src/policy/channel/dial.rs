@@ -139,6 +139,9 @@ impl Dial {
             let ended = Pin::new(&mut connection).poll(cx).map(drop);
             // What cannot be sent yet wakes this once more.
             let _ = frames.poll_send(cx);
+            if ended.is_ready() {
+                frames.end();
+            }
             ended
         }));
         let known = async { peer.wait_for(|peer| *peer != Peer::Silent).await.map(|peer| peer.clone()) };

@@ -6,8 +6,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
@@ -68,6 +68,14 @@ impl<S> Frames<S> {
     pub(super) fn new(stream: S) -> (Self, watch::Receiver<Peer>, Heard) {
         let (watched, known, heard) = Watched::new(stream);
         (Self(Arc::new(Mutex::new(watched))), known, heard)
+    }
+
+    /// h2 has ended its connection: it may have seen enough before there was a whole head.
+    pub(super) fn end(&self) {
+        let watched = self.lock();
+        if *watched.peer.borrow() == Peer::Silent {
+            watched.ended(None);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Watched<S>> {
@@ -141,15 +149,6 @@ impl<S> Watched<S> {
             None => "it hung up".to_owned(),
         };
         self.peer.send_replace(Peer::Gone(why));
-    }
-}
-
-impl<S> Drop for Watched<S> {
-    fn drop(&mut self) {
-        // h2 may have seen enough before there was a whole head.
-        if *self.peer.borrow() == Peer::Silent {
-            self.ended(None);
-        }
     }
 }
 
