@@ -191,7 +191,7 @@ impl Default for Config {
                 retry_max: Duration::from_secs(10),
                 events: 200_000,
                 bytes: 256 << 20,
-                concurrency: 16,
+                concurrency: 32,
             },
             drain: Drain { delay: Duration::from_secs(2), time: Duration::from_secs(10) },
         }

@@ -127,7 +127,7 @@ async fn call<T: Transport>(transport: T, reply_limit: usize, question: &Questio
     let (transport, seen) = Observed::new(transport);
     let mut grpc = Grpc::new(transport).max_decoding_message_size(reply_limit);
     let called = async {
-        grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
+        grpc.ready().await.map_err(Status::from_error)?;
         grpc.unary(request, PathAndQuery::from_static(callback.rpc), BytesCodec::for_bytes(message.len())).await
     };
     called.await.map(tonic::Response::into_inner).map_err(|status| Unanswered { seen, status })

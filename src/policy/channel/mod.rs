@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
+use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Request, Response, Uri, header};
 use http_body_util::BodyExt;
@@ -145,8 +146,7 @@ impl Channel {
 }
 
 impl Shared {
-    async fn send(&self, request: Request<Body>) -> Result<Response<ResponseBody>, Error> {
-        let (head, body) = request.into_parts();
+    async fn send(self: Arc<Self>, head: Parts, body: Body) -> Result<Response<ResponseBody>, Error> {
         let body = body.collect().await.map_err(Error::NoMessage)?.to_bytes();
         let mut offers = 0;
         loop {
@@ -191,15 +191,16 @@ impl tonic::codegen::Service<Request<Body>> for Channel {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         let shared = self.shared.clone();
-        let mut parts = std::mem::take(request.uri_mut()).into_parts();
-        parts.scheme = Some(shared.scheme.clone());
-        parts.authority = Some(shared.authority.clone());
+        let (mut head, body) = request.into_parts();
+        let mut uri = head.uri.into_parts();
+        uri.scheme = Some(shared.scheme.clone());
+        uri.authority = Some(shared.authority.clone());
         // Never an error, as tonic gives every call a path.
-        *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
-        request.headers_mut().insert(header::USER_AGENT, USER_AGENT);
-        Box::pin(async move { shared.send(request).await })
+        head.uri = Uri::from_parts(uri).unwrap_or_default();
+        head.headers.insert(header::USER_AGENT, USER_AGENT);
+        Box::pin(shared.send(head, body))
     }
 }
 
