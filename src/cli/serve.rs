@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -35,9 +36,19 @@ pub fn run(options: &Options) -> Result<(), Error> {
     for warning in loaded.warnings {
         warn!("{warning}");
     }
-    // One thread does the job and costs a third less a call than several; a sidecar's load is far below what it carries.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(serve(loaded.config))?)
+    Ok(runtime(loaded.config.threads)?.block_on(serve(loaded.config))?)
+}
+
+/// One thread needs no locks and no wake-ups between cores; several take connections from each other.
+fn runtime(threads: usize) -> io::Result<Runtime> {
+    let mut builder = match threads {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    if threads > 1 {
+        builder.worker_threads(threads);
+    }
+    builder.enable_all().build()
 }
 
 async fn serve(config: Config) -> io::Result<()> {

@@ -40,6 +40,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// Whom to ask.
     pub policy: PolicyService,
+    /// How many threads do the work.
+    pub threads: usize,
     /// What is logged.
     pub log: Targets,
     /// What a webhook is given and how it fails, without the callbacks' own settings.
@@ -174,6 +176,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 10006)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 10007)),
             policy: PolicyService::BuiltIn(SocketAddr::from(([127, 0, 0, 1], 50051))),
+            threads: 1,
             log: Targets::new().with_default(tracing::Level::INFO),
             every: Handling { budget: Duration::from_millis(4500), on_failure: OnFailure::default() },
             callbacks: BTreeMap::new(),
