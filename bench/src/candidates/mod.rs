@@ -1,0 +1,132 @@
+//! What is measured, and how each is started.
+
+pub mod by_hand;
+pub mod envoy;
+pub mod gateway;
+pub mod hookgate;
+pub mod plain;
+mod receiver;
+pub mod webhook;
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use tokio::time::sleep;
+
+use crate::body::Webhook;
+use crate::child::{Process, own_command};
+use crate::cli::{Name, Options};
+use crate::http::{Answer, Connection};
+
+/// What a process of this kit says when it listens, before its address.
+pub const READY: &str = "ready ";
+
+/// Something that takes webhooks.
+pub struct Candidate {
+    pub name: String,
+    pub kind: Kind,
+    /// As its version tells, for the report.
+    pub version: Option<String>,
+}
+
+pub enum Kind {
+    Hookgate(PathBuf),
+    ByHand,
+    Plain,
+    Envoy(envoy::Envoy),
+    Gateway(PathBuf),
+}
+
+/// A candidate that has allowed a webhook.
+pub struct Running {
+    pub process: Process,
+    pub address: SocketAddr,
+    /// From the start of its program to its first allow.
+    pub started_in: Duration,
+}
+
+impl Candidate {
+    /// Those that are asked for and can be had; who cannot is said.
+    pub fn choose(options: &Options, note: &mut dyn FnMut(String)) -> Result<Vec<Self>> {
+        let mut candidates = Vec::new();
+        if options.wants(Name::Hookgate) {
+            candidates.extend(hookgate::find(&options.hookgate, note)?);
+        }
+        let own = [(Name::ByHand, "by hand", Kind::ByHand), (Name::Plain, "plain receiver", Kind::Plain)];
+        for (name, title, kind) in own {
+            if options.wants(name) {
+                candidates.push(Self { name: title.to_owned(), kind, version: None });
+            }
+        }
+        let others: [(Name, fn(&mut dyn FnMut(String)) -> Result<Self>); 2] =
+            [(Name::Envoy, envoy::find), (Name::GrpcGateway, gateway::build)];
+        for (name, find) in others {
+            if options.wants(name) {
+                match find(note) {
+                    Ok(found) => candidates.push(found),
+                    // Asked for by name it must be there.
+                    Err(error) if options.only.contains(&name) => return Err(error),
+                    Err(error) => note(format!("left out: {error:#}")),
+                }
+            }
+        }
+        ensure!(!candidates.is_empty(), "nothing is left to measure");
+        Ok(candidates)
+    }
+
+    /// Starts it, and waits for the first allow.
+    pub async fn start(&self, core: Option<usize>, policy: &str, webhook: &Webhook) -> Result<Running> {
+        let command = self.command(policy)?;
+        let mut process = Process::start(&self.name, core, &command).await?;
+        let address = match &self.kind {
+            Kind::Hookgate(_) => {
+                let (_, rest) = process.line_with("hookgate ready: webhooks http://").await?;
+                parse(rest.split_whitespace().next().unwrap_or_default())?
+            }
+            Kind::Envoy(envoy) => envoy.address(&mut process).await?,
+            _ => parse(&process.line_with(READY).await?.1)?,
+        };
+        let request = webhook.request(address);
+        loop {
+            process.check().await?;
+            let late = process.launched.elapsed() > Duration::from_secs(20);
+            ensure!(!late, "{} never allowed the {} webhook", self.name, webhook.name);
+            if let Ok(mut connection) = Connection::open(address).await
+                && let Ok(Answer::Allow) = connection.ask(&request).await
+            {
+                let started_in = Instant::now() - process.launched;
+                return Ok(Running { process, address, started_in });
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// The size of its program in MiB, where it has one of its own.
+    pub fn size(&self) -> Result<Option<f64>> {
+        let program = match &self.kind {
+            Kind::Hookgate(program) | Kind::Gateway(program) => program,
+            Kind::Envoy(envoy) => &envoy.program,
+            Kind::ByHand | Kind::Plain => return Ok(None),
+        };
+        let size = fs::metadata(program).with_context(|| format!("cannot look at {}", program.display()))?.len();
+        Ok(Some(size as f64 / f64::from(1 << 20)))
+    }
+
+    fn command(&self, policy: &str) -> Result<Vec<OsString>> {
+        match &self.kind {
+            Kind::Hookgate(program) => Ok(hookgate::command(program, policy)),
+            Kind::ByHand => own_command("by-hand", &[policy]),
+            Kind::Plain => own_command("plain", &[]),
+            Kind::Envoy(envoy) => envoy.command(policy),
+            Kind::Gateway(program) => Ok(vec![program.into(), policy.into()]),
+        }
+    }
+}
+
+fn parse(address: &str) -> Result<SocketAddr> {
+    address.parse().with_context(|| format!("{address:?} is no address"))
+}
