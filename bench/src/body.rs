@@ -14,6 +14,10 @@ const SENTENCE: &str = "Good morning! The \"final\" plan for Thursday is in the 
 
 const LONG: usize = 64 << 10;
 
+/// hookgate delivers so many events of a kind at a time; those beyond are accepted and come later, which would count
+/// work as done that is put off. OpenIM itself sends events from two workers.
+const EVENTS_AT_ONCE: u16 = 16;
+
 /// A webhook as OpenIM sends it.
 #[derive(Debug, Clone)]
 pub struct Webhook {
@@ -25,7 +29,7 @@ pub struct Webhook {
 impl Webhook {
     /// The small one, a message, and a long message.
     pub fn all() -> Result<Vec<Self>> {
-        Ok(vec![Self::small()?, Self::message("message", SENTENCE)?, Self::long()?])
+        Ok(vec![Self::small()?, Self::message()?, Self::long()?])
     }
 
     /// An event of two user IDs.
@@ -34,7 +38,12 @@ impl Webhook {
         Ok(Self { name: "small", command: "callbackAfterRemoveBlackCommand", body })
     }
 
-    fn message(name: &'static str, text: &str) -> Result<Self> {
+    /// Somebody is about to send a message.
+    pub fn message() -> Result<Self> {
+        Self::message_of("message", SENTENCE)
+    }
+
+    fn message_of(name: &'static str, text: &str) -> Result<Self> {
         let mut message = first_story(SINGLE_MESSAGE)?;
         // OpenIM's content is JSON in a string: what is escaped in it is escaped twice.
         message["content"] = as_go_writes(&json!({ "content": text })).into();
@@ -42,11 +51,16 @@ impl Webhook {
     }
 
     fn long() -> Result<Self> {
-        let empty = Self::message("64KiB", "")?.body.len();
-        let once = Self::message("64KiB", SENTENCE)?.body.len() - empty;
+        let empty = Self::message_of("64KiB", "")?.body.len();
+        let once = Self::message_of("64KiB", SENTENCE)?.body.len() - empty;
         let mut text = SENTENCE.repeat((LONG - empty) / once);
         text.push_str(&"x".repeat((LONG - empty) % once));
-        Self::message("64KiB", &text)
+        Self::message_of("64KiB", &text)
+    }
+
+    /// How many connections may carry it at a time, of those that are wanted.
+    pub fn connections(&self, wanted: u16) -> u16 {
+        if self.command.starts_with("callbackAfter") { wanted.min(EVENTS_AT_ONCE) } else { wanted }
     }
 
     /// The whole request, with the headers of OpenIM's HTTP client.

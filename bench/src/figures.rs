@@ -63,7 +63,8 @@ pub mod tests {
             stolen: 0.0,
         };
         let direct = Latencies { p50: 100.0, p99: 200.0, p999: 1000.0 };
-        Round { round: number, body: "small", bytes: 110, direct, samples: cpu.iter().map(sample).collect() }
+        let samples = cpu.iter().map(sample).collect();
+        Round { round: number, body: "small", bytes: 110, connections: 16, direct, samples }
     }
 
     #[test]

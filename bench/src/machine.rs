@@ -29,7 +29,7 @@ impl Machine {
         let mut versions: Vec<String> = rustc.into_iter().collect();
         for candidate in candidates {
             let Some(version) = &candidate.version else { continue };
-            let known = candidate.name == "hookgate" || !matches!(candidate.kind, crate::candidates::Kind::Hookgate(_));
+            let known = candidate.name == "hookgate" || !candidate.is_hookgate();
             versions.push(if known { version.clone() } else { format!("{}: {version}", candidate.name) });
         }
         Self {

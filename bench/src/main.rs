@@ -12,6 +12,7 @@ mod child;
 mod cli;
 mod figures;
 mod growth;
+mod hosts;
 mod http;
 mod launch;
 mod load;

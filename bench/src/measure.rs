@@ -38,7 +38,9 @@ impl Setting {
         let (process, address) = (running.process.id(), running.address);
         sleep(CALM).await;
         let (idle_mib, _) = memory(process)?;
-        let closed = closed::run(process, address, webhook, self.connections, self.warm_up, self.window).await?;
+        let closed =
+            closed::run(process, address, webhook, webhook.connections(self.connections), self.warm_up, self.window)
+                .await?;
         running.process.check().await?;
         ensure!(closed.calls > 0, "it allowed nothing under load");
         let open = open::run(process, address, webhook, self.rate, self.window).await?;

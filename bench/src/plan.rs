@@ -46,14 +46,7 @@ pub async fn run(options: Options) -> Result<()> {
         return growth::run(&setting, &candidates, &machine).await;
     }
     let rounds = rounds(&options, &setting, &candidates).await?;
-    let report = Report {
-        machine,
-        pinned: cores.rest.is_some(),
-        rate: options.rate,
-        connections: options.connections,
-        programs,
-        rounds,
-    };
+    let report = Report { machine, pinned: cores.rest.is_some(), rate: options.rate, programs, rounds };
     if let Some(file) = &options.json {
         let json = serde_json::to_string_pretty(&report)?;
         fs::write(file, json).with_context(|| format!("cannot write {}", file.display()))?;
@@ -87,7 +80,14 @@ async fn rounds(options: &Options, setting: &Setting, candidates: &[Candidate]) 
                 policy.check().await?;
                 bar.inc(1);
             }
-            rounds.push(Round { round: number, body: webhook.name, bytes: webhook.body.len(), direct, samples });
+            rounds.push(Round {
+                round: number,
+                body: webhook.name,
+                bytes: webhook.body.len(),
+                connections: webhook.connections(options.connections),
+                direct,
+                samples,
+            });
         }
     }
     bar.finish_and_clear();

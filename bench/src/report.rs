@@ -15,7 +15,6 @@ pub struct Report {
     pub machine: Machine,
     pub pinned: bool,
     pub rate: u32,
-    pub connections: u16,
     pub programs: Vec<Program>,
     pub rounds: Vec<Round>,
 }
@@ -80,9 +79,8 @@ impl Report {
             "No process was tied to a core."
         };
         format!(
-            "{cpu}, {cores} cores, Linux {kernel}; {}. Rounds: {number}; connections of the closed loop: {}. {pinned}{accepted}{stolen}",
-            versions.join(", "),
-            self.connections
+            "{cpu}, {cores} cores, Linux {kernel}; {}. Rounds: {number}. {pinned}{accepted}{stolen}",
+            versions.join(", ")
         )
     }
 }
@@ -97,7 +95,6 @@ pub mod tests {
             machine: Machine { cpu: "a CPU".into(), cores: 2, kernel: "6.1".into(), versions: vec!["rustc 1".into()] },
             pinned: true,
             rate: 1000,
-            connections: 32,
             programs: candidates.map(|candidate| Program { candidate, mib: None }).collect(),
             rounds,
         }
@@ -107,7 +104,9 @@ pub mod tests {
     fn a_report_has_every_table_and_the_conditions() {
         let rounds = vec![crate::figures::tests::round(1, &[("hookgate", 20.0)])];
         let text = report(rounds).markdown();
-        for part in ["### small, 110 bytes", "### Memory, start and size", "a CPU, 2 cores", "Rounds: 1"] {
+        for part in
+            ["### small: 110 bytes, 16 connections", "### Memory, start and size", "a CPU, 2 cores", "Rounds: 1"]
+        {
             assert!(text.contains(part), "{part} is not in:\n{text}");
         }
     }

@@ -32,6 +32,8 @@ pub struct Round {
     pub round: u16,
     pub body: &'static str,
     pub bytes: usize,
+    /// Of the closed loop.
+    pub connections: u16,
     /// The policy call alone.
     pub direct: Latencies,
     pub samples: Vec<Sample>,

@@ -9,7 +9,7 @@ const NONE: &str = "–";
 /// All candidates with one body. The first is the base of the ratios.
 pub fn of_body(body: &str, rounds: &[&Round], names: &[&str], rate: u32) -> String {
     let base = names.first().copied().unwrap_or_default();
-    let bytes = rounds.first().map_or(0, |round| round.bytes);
+    let (bytes, connections) = rounds.first().map_or((0, 0), |round| (round.bytes, round.connections));
     let (times_cpu, times_calls) = (format!("CPU, times {base}'s"), format!("calls, times {base}'s"));
     let at_rate = format!("CPU µs a call at {rate}/s");
     let head = [
@@ -47,7 +47,7 @@ pub fn of_body(body: &str, rounds: &[&Round], names: &[&str], rate: u32) -> Stri
     });
     let direct = |quantile: fn(&Round) -> f64| median(Spread::of(rounds.iter().map(|round| quantile(round))), 0);
     format!(
-        "### {body}, {bytes} bytes\n\n{}\nThe policy call alone, made by tonic: p50 {}, p99 {}, p99.9 {} µs.\n",
+        "### {body}: {bytes} bytes, {connections} connections\n\n{}\nThe policy call alone, made by tonic: p50 {}, p99 {}, p99.9 {} µs.\n",
         markdown(&head, rows),
         direct(|round| round.direct.p50),
         direct(|round| round.direct.p99),

@@ -20,6 +20,7 @@ use tokio::time::sleep;
 use crate::body::Webhook;
 use crate::child::{Process, own_command};
 use crate::cli::{Name, Options};
+use crate::hosts::Named;
 use crate::http::{Answer, Connection};
 
 /// What a process of this kit says when it listens, before its address.
@@ -80,7 +81,21 @@ impl Candidate {
 
     /// Starts it, and waits for the first allow.
     pub async fn start(&self, core: Option<usize>, policy: &str, webhook: &Webhook) -> Result<Running> {
-        let command = self.command(policy)?;
+        self.start_in(None, core, policy, webhook).await
+    }
+
+    /// The same, where the policy's name is known to it alone.
+    pub async fn start_in(
+        &self,
+        named: Option<&Named>,
+        core: Option<usize>,
+        policy: &str,
+        webhook: &Webhook,
+    ) -> Result<Running> {
+        let mut command = self.command(policy)?;
+        if let Some(named) = named {
+            command = named.around(command);
+        }
         let mut process = Process::start(&self.name, core, &command).await?;
         let address = match &self.kind {
             Kind::Hookgate(_) => {
@@ -103,6 +118,10 @@ impl Candidate {
             }
             sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    pub fn is_hookgate(&self) -> bool {
+        matches!(self.kind, Kind::Hookgate(_))
     }
 
     /// The size of its program in MiB, where it has one of its own.

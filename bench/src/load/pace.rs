@@ -13,7 +13,8 @@ use tokio::io::unix::AsyncFd;
 pub async fn pace(rate: u32, lasts: Duration, mut fire: impl FnMut(Instant)) -> Result<u64> {
     let gap = Duration::from_secs(1) / rate;
     let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC);
-    let timer = AsyncFd::register(timer.context("cannot make a timer")?)?;
+    #[allow(deprecated, reason = "the other way is unsafe; a file that is owned, as here, is what it asks for")]
+    let timer = AsyncFd::new(timer.context("cannot make a timer")?)?;
     let every = Timespec { tv_sec: gap.as_secs() as i64, tv_nsec: gap.subsec_nanos().into() };
     let settings = Itimerspec { it_interval: every, it_value: every };
     timerfd_settime(&timer, TimerfdTimerFlags::empty(), &settings).context("cannot set a timer")?;
