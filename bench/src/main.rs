@@ -29,7 +29,12 @@ mod table;
 
 /// hookgate's contract, as a user of tonic has it.
 mod contract {
-    #![allow(clippy::all, dead_code, reason = "generated, and more than these two rpcs need")]
+    #![allow(
+        clippy::all,
+        clippy::allow_attributes_without_reason,
+        dead_code,
+        reason = "generated, and more than these two rpcs need"
+    )]
     tonic::include_proto!("openim.policy.v1");
 }
 

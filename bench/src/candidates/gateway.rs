@@ -6,10 +6,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Candidate, DESCRIPTORS, Kind};
+use super::{Candidate, DESCRIPTORS, Kind, note};
 use crate::{build, plugin};
 
-/// The generators, with what each is told, and the packages that they are built from.
+/// The generators, and the packages that they are built from.
 const PLUGINS: [(&str, &str); 3] = [
     ("protoc-gen-go", "google.golang.org/protobuf/cmd/protoc-gen-go"),
     ("protoc-gen-go-grpc", "google.golang.org/grpc/cmd/protoc-gen-go-grpc"),
@@ -20,9 +20,9 @@ const PLUGINS: [(&str, &str); 3] = [
 const GENERATED: &str = "flat";
 
 /// Builds the generators, generates, and builds the gateway.
-pub fn build(note: &mut dyn FnMut(String)) -> Result<Candidate> {
+pub fn build() -> Result<Candidate> {
     ensure!(build::on_path("go").is_some(), "grpc-gateway (no `go` on the path)");
-    note("building grpc-gateway".to_owned());
+    note("building grpc-gateway");
     let module = build::here().join("peers/grpc-gateway");
     let programs = build::scratch("grpc-gateway")?;
     let packages = PLUGINS.map(|(_, package)| package);

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Candidate, Kind};
+use super::{Candidate, Kind, note};
 use crate::build;
 
 /// The binaries that were named, or the one of this repository.
-pub fn find(named: &[String], note: &mut dyn FnMut(String)) -> Result<Vec<Candidate>> {
+pub fn find(named: &[String]) -> Result<Vec<Candidate>> {
     if named.is_empty() {
-        note("building hookgate".to_owned());
+        note("building hookgate");
         return Ok(vec![candidate("hookgate", build::hookgate()?)?]);
     }
     let mut found: Vec<Candidate> = Vec::new();

@@ -55,10 +55,10 @@ pub struct Running {
 
 impl Candidate {
     /// Those that are asked for and can be had; who cannot is said.
-    pub fn choose(options: &Options, note: &mut dyn FnMut(String)) -> Result<Vec<Self>> {
+    pub fn choose(options: &Options) -> Result<Vec<Self>> {
         let mut candidates = Vec::new();
         if options.wants(Name::Hookgate) {
-            candidates.extend(hookgate::find(&options.hookgate, note)?);
+            candidates.extend(hookgate::find(&options.hookgate)?);
         }
         let own = [(Name::ByHand, "by hand", Kind::ByHand), (Name::Plain, "plain receiver", Kind::Plain)];
         for (name, title, kind) in own {
@@ -66,15 +66,15 @@ impl Candidate {
                 candidates.push(Self { name: title.to_owned(), kind, version: None });
             }
         }
-        let others: [(Name, fn(&mut dyn FnMut(String)) -> Result<Self>); 2] =
+        let others: [(Name, fn() -> Result<Self>); 2] =
             [(Name::Envoy, envoy::find), (Name::GrpcGateway, gateway::build)];
         for (name, find) in others {
             if options.wants(name) {
-                match find(note) {
+                match find() {
                     Ok(found) => candidates.push(found),
                     // Asked for by name it must be there.
                     Err(error) if options.only.contains(&name) => return Err(error),
-                    Err(error) => note(format!("left out: {error:#}")),
+                    Err(error) => note(&format!("left out: {error:#}")),
                 }
             }
         }
@@ -147,6 +147,11 @@ impl Candidate {
             Kind::Gateway(program) => Ok(vec![program.into(), policy.into()]),
         }
     }
+}
+
+/// Tells whoever waits what is being done.
+fn note(line: &str) {
+    eprintln!("{line}");
 }
 
 fn parse(address: &str) -> Result<SocketAddr> {
