@@ -66,8 +66,7 @@ impl Candidate {
                 candidates.push(Self { name: title.to_owned(), kind, version: None });
             }
         }
-        let others: [(Name, fn() -> Result<Self>); 2] =
-            [(Name::Envoy, envoy::find), (Name::GrpcGateway, gateway::build)];
+        let others = [(Name::Envoy, envoy::find as fn() -> Result<Self>), (Name::GrpcGateway, gateway::build)];
         for (name, find) in others {
             if options.wants(name) {
                 match find() {
