@@ -54,6 +54,7 @@ fn draw_into(report: &Report, svg: &mut String) -> Result<(), Box<dyn std::error
             .disable_x_mesh()
             .x_labels(0)
             .y_labels(6)
+            .y_label_formatter(&|tick| format!("{tick:.0}"))
             .x_desc(format!("{body}, {bytes} bytes"))
             .axis_desc_style((FONT, 15).into_font().color(&INK))
             .label_style((FONT, 13).into_font().color(&INK))
