@@ -16,7 +16,7 @@ const LONG: usize = 64 << 10;
 
 /// hookgate delivers so many events of a kind at a time; those beyond are accepted and come later, which would count
 /// work as done that is put off. OpenIM itself sends events from two workers.
-const EVENTS_AT_ONCE: u16 = 16;
+const EVENTS_AT_ONCE: u16 = 32;
 
 /// A webhook as OpenIM sends it.
 #[derive(Debug, Clone)]

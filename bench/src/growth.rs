@@ -22,7 +22,7 @@ const ADDRESSES: u8 = 4;
 pub async fn run(setting: &Setting, candidates: &[Candidate], machine: &Machine) -> Result<()> {
     let mut policy = Process::start_self("policy", setting.cores.rest, &[]).await?;
     let policy_address = policy.line_with(READY).await?.1;
-    // A Before callback: events beyond the 16 that are delivered at a time would be put off.
+    // A Before callback: events beyond the 32 that are delivered at a time would be put off.
     let webhook = Webhook::message()?;
 
     let mut rows = Vec::new();

@@ -1,0 +1,58 @@
+//! The way of a webhook without its sockets: JSON to the request message, the response message to the reply.
+
+#[allow(dead_code, unused_imports, reason = "the bodies alone")]
+#[path = "../src/body.rs"]
+mod body;
+
+use std::hint::black_box;
+
+use body::Webhook;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use hookgate::callback::Callback;
+use hookgate::proto::BeforeMsgModifyResponse;
+use hookgate::wire;
+use prost::Message;
+
+/// The callback of a webhook, and its body.
+fn posted(webhook: &Webhook) -> (&'static Callback, &[u8]) {
+    let callback = Callback::by_command(webhook.command).expect("a command of the table");
+    (callback, webhook.body.as_bytes())
+}
+
+fn decode(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("decode");
+    for webhook in Webhook::all().expect("the fixtures are there") {
+        let (callback, body) = posted(&webhook);
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_with_input(BenchmarkId::from_parameter(webhook.name), body, |bencher, body| {
+            bencher.iter(|| wire::transcode(callback.request, webhook.command, black_box(body)));
+        });
+    }
+    group.finish();
+}
+
+fn reply(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("reply, allow");
+    for webhook in Webhook::all().expect("the fixtures are there") {
+        let (callback, body) = posted(&webhook);
+        group.bench_with_input(BenchmarkId::from_parameter(webhook.name), body, |bencher, body| {
+            bencher.iter(|| callback.reply(black_box(&[]), body));
+        });
+    }
+    group.finish();
+
+    let mut group = criterion.benchmark_group("reply, changed");
+    let callback = Callback::by_command("callbackBeforeMsgModifyCommand").expect("a command of the table");
+    for webhook in Webhook::all().expect("the fixtures are there") {
+        let content = serde_json::json!({ "content": webhook.body }).to_string();
+        let response = BeforeMsgModifyResponse { content: Some(content), ..Default::default() }.encode_to_vec();
+        group.throughput(Throughput::Bytes(response.len() as u64));
+        group.bench_with_input(BenchmarkId::from_parameter(webhook.name), &response, |bencher, response| {
+            bencher.iter(|| callback.reply(black_box(response), webhook.body.as_bytes()));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decode, reply);
+criterion_main!(benches);
