@@ -65,7 +65,7 @@ fn each_mistake_in_the_file_is_one_line_with_path_and_line() {
         ("limits: 5", "1: limits: expected keys with values: body, reply, calls, connections"),
         (
             "- a",
-            "1: expected keys with values: listen, admin_listen, policy, builtin_listen, log, budget, on_failure, \
+            "1: expected keys with values: listen, admin_listen, policy, builtin_listen, threads, log, budget, on_failure, \
           openim, denial, limits, channel, after, drain, callbacks",
         ),
         ("budget: [1s]", "1: budget: expected a single value"),
@@ -576,6 +576,7 @@ const ALL_OF_IT: &str = r#"
 listen: "[::1]:1"
 admin_listen: 127.0.0.1:2
 policy: https://policy
+threads: 3
 log: warn,hookgate=debug
 budget: 1234567us
 on_failure: {default: allow, error: deny}
@@ -598,6 +599,7 @@ fn every_setting_reaches_its_place() {
     assert_eq!(said.listen.port(), 1);
     assert_eq!(said.admin_listen.port(), 2);
     assert_eq!(said.policy, PolicyService::Url("https://policy".parse().unwrap()));
+    assert_eq!(said.threads, 3);
     assert_eq!(said.log, "warn,hookgate=debug".parse().unwrap());
     assert_eq!(said.every.budget, Duration::from_micros(1_234_567));
     assert_eq!(handling(&said, "callbackAfterAddFriendCommand").budget, Duration::new(1, 1));

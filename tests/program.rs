@@ -6,11 +6,13 @@ mod support;
 
 use std::path::Path;
 use std::process::Output;
+use std::sync::Arc;
 
 use support::Policy;
 use support::program::{EVERYTHING_FREE, Running, hookgate};
 use tokio::net::TcpListener;
 use tokio::process::Command;
+use tokio::task::JoinSet;
 use tonic::Status;
 
 async fn output(command: &mut Command) -> Output {
@@ -36,6 +38,37 @@ async fn it_serves_with_the_built_in_policy_until_terminated() {
         assert!(said.contains("no --policy"), "{said}");
         assert!(!said.contains('\u{1b}'), "no colour where nobody looks");
     }
+}
+
+#[tokio::test]
+async fn several_threads_answer_every_webhook_of_many_connections() {
+    let policy = Policy::allow().await;
+    let url = policy.url();
+    let arguments = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--policy", &url, "--threads", "3"];
+    let hookgate = Arc::new(Running::start(&arguments).await);
+    let before =
+        r#"{"callbackCommand":"callbackBeforeAddBlackCommand","ownerUserID":"user123","blackUserID":"user456"}"#;
+    let mut posts = JoinSet::new();
+    for _ in 0..150 {
+        for (command, body) in [("callbackBeforeAddBlackCommand", before), ("callbackAfterRemoveBlackCommand", BODY)] {
+            let hookgate = hookgate.clone();
+            posts.spawn(async move { hookgate.post(command, body).await });
+        }
+    }
+    for reply in posts.join_all().await {
+        assert_eq!(reply.body, r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#);
+    }
+    let hookgate = Arc::into_inner(hookgate).expect("every post has ended");
+    hookgate.signal("-INT").await;
+    let (code, said) = hookgate.end().await;
+    assert_eq!(code, Some(0), "{said}");
+    // Each once, whatever its reply did not wait for.
+    let calls = policy.take_calls();
+    let mut ids: Vec<_> = calls.iter().filter_map(|call| call.metadata("hookgate-event-id")).collect();
+    ids.sort_unstable();
+    assert_eq!(ids.len(), 300, "{said}");
+    ids.dedup();
+    assert_eq!(ids.len(), 300);
 }
 
 #[tokio::test]
