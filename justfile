@@ -40,6 +40,14 @@ release-contract:
 examples *languages:
     examples/check {{ languages }}
 
+# Measure what a webhook costs, beside what one could use instead.
+bench *args:
+    cargo run --release --manifest-path bench/Cargo.toml -- {{ args }}
+
+# Time decode and reply, and count allocations.
+bench-parts:
+    cargo bench --manifest-path bench/Cargo.toml
+
 # Check the dependencies' licences and advisories (needs cargo-deny).
 deny:
     cargo deny check

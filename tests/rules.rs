@@ -148,17 +148,7 @@ async fn the_outcome_is_told_in_a_header() {
 
 #[tokio::test]
 async fn calls_over_the_limit_are_overloaded_at_once() {
-    let (asked, mut was_asked) = tokio::sync::mpsc::unbounded_channel();
-    let (release, released) = tokio::sync::watch::channel(false);
-    let policy = Policy::start_async(move |_| {
-        let (asked, mut released) = (asked.clone(), released.clone());
-        Box::pin(async move {
-            asked.send(()).unwrap();
-            released.wait_for(|released| *released).await.unwrap();
-            Ok(Vec::new())
-        })
-    })
-    .await;
+    let (policy, mut was_asked, release) = Policy::that_waits().await;
     let mut config = support::config();
     config.limits.calls = 2;
     let gate = std::sync::Arc::new(Gate::configured(&policy.url(), config).await);

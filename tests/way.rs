@@ -308,17 +308,7 @@ async fn a_connection_is_kept_unless_the_client_says_otherwise() {
 
 #[tokio::test]
 async fn what_is_in_flight_is_finished_before_it_stops() {
-    let (release, released) = tokio::sync::watch::channel(false);
-    let (asked, mut was_asked) = tokio::sync::mpsc::unbounded_channel();
-    let policy = Policy::start_async(move |_| {
-        let (asked, mut released) = (asked.clone(), released.clone());
-        Box::pin(async move {
-            asked.send(()).unwrap();
-            released.wait_for(|released| *released).await.unwrap();
-            Ok(Vec::new())
-        })
-    })
-    .await;
+    let (policy, mut was_asked, release) = Policy::that_waits().await;
     let mut gate = Gate::start(&policy.url()).await;
     let mut connection = Connection::open(&gate).await;
     connection.write("POST", REMOVE_BLACK, BODY.as_bytes()).await;

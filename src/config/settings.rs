@@ -58,7 +58,7 @@ fn all() -> Vec<Setting<Draft>> {
             "threads",
             COUNT,
             |d| &mut d.config.threads,
-            "How many threads do the work. One carries some 30,000 webhooks a second; with several each costs a third more",
+            "How many threads do the work. One carries some 30,000 webhooks a second; with several, each costs a third more",
         )
         .everyday("COUNT"),
         row(
@@ -148,7 +148,7 @@ fn all() -> Vec<Setting<Draft>> {
             "channel.breaker_failures",
             TIMES,
             |d| &mut d.config.channel.breaker_failures,
-            "How often in a row the policy must fail to be reached or to answer before it is not asked for a while",
+            "How often in a row the policy must fail to be reached or to answer before it is left alone: not asked for a while, or only as soon as a connection can be made again",
         ),
         row(
             "channel.breaker_open",

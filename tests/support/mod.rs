@@ -23,7 +23,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
@@ -109,6 +109,22 @@ impl Policy {
     /// A policy that allows everything.
     pub async fn allow() -> Self {
         Self::start(|_| Ok(Vec::new())).await
+    }
+
+    /// A policy that tells of each call, and allows it when it is let.
+    pub async fn that_waits() -> (Self, mpsc::UnboundedReceiver<()>, watch::Sender<bool>) {
+        let (asked, was_asked) = mpsc::unbounded_channel();
+        let (release, released) = watch::channel(false);
+        let policy = Self::start_async(move |_| {
+            let (asked, mut released) = (asked.clone(), released.clone());
+            Box::pin(async move {
+                asked.send(()).expect("the test listens");
+                released.wait_for(|released| *released).await.expect("the test goes on");
+                Ok(Vec::new())
+            })
+        })
+        .await;
+        (policy, was_asked, release)
     }
 
     pub fn url(&self) -> String {
