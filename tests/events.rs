@@ -25,7 +25,7 @@ use bytes::Bytes;
 use hookgate::callback::Callback;
 use hookgate::config::After;
 use hookgate::events::{Delivery, Event, Events};
-use hookgate::policy::{Metadata, Policy};
+use hookgate::policy::{Metadata, Policy, metadata};
 use http_body_util::{BodyExt, Full};
 use support::{Answer, Call};
 use tokio::sync::{mpsc, oneshot};
@@ -71,9 +71,9 @@ fn events(policy: &support::Policy, settings: &After) -> Events {
 fn event(command: &str, id: &str) -> Event {
     let callback = Callback::by_command(command).expect("a command of the table");
     let mut metadata = Metadata::new();
-    metadata.insert("openim-command", command);
-    metadata.insert("openim-operation-id", "op-1");
-    metadata.insert("hookgate-event-id", id);
+    metadata.insert(metadata::COMMAND, command);
+    metadata.insert(metadata::OPERATION_ID, "op-1");
+    metadata.insert(metadata::EVENT_ID, id);
     Event { callback, message: Bytes::from_static(b"\x0a\x01x"), metadata, budget: LONG }
 }
 

@@ -9,7 +9,7 @@ use tracing::warn;
 use super::{Event, Reason};
 use crate::callback::Callback;
 use crate::error::Failure;
-use crate::policy::{Metadata, Question};
+use crate::policy::{Metadata, Question, metadata};
 
 /// An event and how far it has come.
 #[derive(Debug)]
@@ -45,15 +45,15 @@ impl Entry {
 
     /// The command as posted: the fallback's row has none.
     pub(super) fn command(&self) -> &str {
-        self.metadata.get("openim-command")
+        self.metadata.get(&metadata::COMMAND)
     }
 
     pub(super) fn operation_id(&self) -> &str {
-        self.metadata.get("openim-operation-id")
+        self.metadata.get(&metadata::OPERATION_ID)
     }
 
     pub(super) fn event_id(&self) -> &str {
-        self.metadata.get("hookgate-event-id")
+        self.metadata.get(&metadata::EVENT_ID)
     }
 
     /// The one line about an event that ends undelivered.

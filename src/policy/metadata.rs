@@ -6,6 +6,17 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use tonic::metadata::MetadataMap;
 
+/// The webhook's `operationID`.
+pub const OPERATION_ID: HeaderName = HeaderName::from_static("openim-operation-id");
+/// Its command, as posted.
+pub const COMMAND: HeaderName = HeaderName::from_static("openim-command");
+/// The `key` of a message event, for POST /msg/send_simple_msg of OpenIM.
+pub const REPLY_KEY: HeaderName = HeaderName::from_static("openim-reply-key");
+/// Of an event the same at every attempt.
+pub const EVENT_ID: HeaderName = HeaderName::from_static("hookgate-event-id");
+/// Which attempt it is; 1 is the first.
+pub const ATTEMPT: HeaderName = HeaderName::from_static("hookgate-attempt");
+
 /// What a header cannot carry as it is: all but printable ASCII, and what makes the encoding ambiguous.
 const NOT_METADATA: &AsciiSet = &CONTROLS.add(b'%');
 
@@ -23,18 +34,15 @@ impl Metadata {
     }
 
     /// Adds an entry. What metadata cannot carry of `text` is percent-encoded.
-    ///
-    /// # Panics
-    /// If `name` is not the lower-case name of a header.
-    pub fn insert(&mut self, name: &'static str, text: &str) {
+    pub fn insert(&mut self, name: HeaderName, text: &str) {
         let text: Cow<'_, str> = percent_encode(text.as_bytes(), NOT_METADATA).into();
         if let Ok(value) = HeaderValue::from_str(&text) {
-            self.0.push((HeaderName::from_static(name), value));
+            self.0.push((name, value));
         }
     }
 
     /// The value of an entry; empty where there is none.
-    pub fn get(&self, name: &str) -> &str {
+    pub fn get(&self, name: &HeaderName) -> &str {
         let value = self.0.iter().find(|(candidate, _)| candidate == name);
         value.and_then(|(_, value)| value.to_str().ok()).unwrap_or_default()
     }
@@ -50,7 +58,7 @@ impl Metadata {
         for (name, value) in &self.0 {
             headers.insert(name, value.clone());
         }
-        headers.insert("hookgate-attempt", attempt.into());
+        headers.insert(ATTEMPT, attempt.into());
         MetadataMap::from_headers(headers)
     }
 }

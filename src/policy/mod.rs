@@ -5,7 +5,7 @@ pub mod channel;
 mod client;
 mod codec;
 pub mod health;
-mod metadata;
+pub mod metadata;
 pub(crate) mod observe;
 
 pub use builtin::BuiltIn;

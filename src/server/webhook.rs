@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::callback::{Callback, Timing};
 use crate::error::Refusal;
-use crate::policy::Metadata;
+use crate::policy::{Metadata, metadata};
 use crate::proto::UnknownCallbackRequest;
 use crate::wire::{self, Transcoded};
 
@@ -97,12 +97,12 @@ impl Webhook {
     /// What travels beside the message, with an event ID of its own.
     pub(crate) fn metadata(&self) -> Metadata {
         let mut metadata = Metadata::new();
-        metadata.insert("openim-operation-id", &self.operation_id);
-        metadata.insert("openim-command", &self.command);
+        metadata.insert(metadata::OPERATION_ID, &self.operation_id);
+        metadata.insert(metadata::COMMAND, &self.command);
         if let Some(key) = &self.reply_key {
-            metadata.insert("openim-reply-key", key);
+            metadata.insert(metadata::REPLY_KEY, key);
         }
-        metadata.insert("hookgate-event-id", Uuid::now_v7().hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+        metadata.insert(metadata::EVENT_ID, Uuid::now_v7().hyphenated().encode_lower(&mut Uuid::encode_buffer()));
         metadata
     }
 }

@@ -158,6 +158,7 @@ fn may_be_absent(message: &Message, field: &Field) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::metadata;
 
     #[test]
     fn every_body_goes_through_the_front_of_every_callback() {
@@ -194,7 +195,7 @@ mod tests {
     fn an_event_that_comes_again_has_the_same_id() {
         let first = Posted::new(&Callback::all()[0], Check::Duplicate).expect("a webhook");
         let (again, other) = (first.again(), Posted::new(first.callback, Check::Duplicate).expect("a webhook"));
-        let id = |posted: &Posted| posted.metadata.get("hookgate-event-id").to_owned();
+        let id = |posted: &Posted| posted.metadata.get(&metadata::EVENT_ID).to_owned();
         assert_eq!(id(&first), id(&again));
         assert_ne!(id(&first), id(&other));
         assert_eq!((first.attempt, again.attempt), (1, 2));
