@@ -164,6 +164,7 @@ fn each_mistake_in_the_file_is_one_line_with_path_and_line() {
             "listen: 0.0.0.0:10007",
             "1: listen: listen, admin_listen and builtin_listen need an address each; two take 127.0.0.1:10007",
         ),
+        ("threads: 1025", "1: threads: is 1025; 1024 are the most"),
         ("after: {retry_min: 2m}", "1: after.retry_min: after.retry_min (2m) is longer than after.retry_max (10s)"),
         (
             "after:\n  retry_max: 1ms",

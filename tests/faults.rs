@@ -154,6 +154,25 @@ async fn every_status() {
 }
 
 #[tokio::test]
+async fn a_status_whose_details_or_message_cannot_be_decoded() {
+    for (status, name, value, sentence) in [
+        ("13", "grpc-status-details-bin", "!!!", FAILED),
+        ("14", "grpc-status-details-bin", "!!!", UNAVAILABLE),
+        // Neither a verdict nor an OK: what was said is not known.
+        ("7", "grpc-message", "%ff", FAILED),
+        ("0", "grpc-message", "%ff", FAILED),
+    ] {
+        let answer = move || {
+            let mut response = grpc(b"");
+            response.headers_mut().insert("grpc-status", http::HeaderValue::from_static(status));
+            response.headers_mut().insert(name, http::HeaderValue::from_static(value));
+            response
+        };
+        assert_denied(&asked(http2_server(answer).await).await, sentence);
+    }
+}
+
+#[tokio::test]
 async fn permission_denied_without_a_message() {
     let policy = Policy::start(|_| Err(Status::permission_denied(""))).await;
     assert_denied(&asked(policy.address).await, "denied by policy");

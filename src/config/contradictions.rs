@@ -9,6 +9,9 @@ use super::report::Finding;
 use super::value::show_time;
 use super::webhooks_yml::LONGEST_TIMEOUT;
 
+/// More threads than any machine has cores for would only take its memory.
+const MOST_THREADS: usize = 1024;
+
 /// Finds them all.
 pub fn find(draft: &Draft, mistakes: &mut Vec<Finding>) {
     let mut wrong = |path: &str, what: String| {
@@ -36,6 +39,9 @@ pub fn find(draft: &Draft, mistakes: &mut Vec<Finding>) {
                 );
             }
         }
+    }
+    if draft.config.threads > MOST_THREADS {
+        wrong("threads", format!("is {}; {MOST_THREADS} are the most", draft.config.threads));
     }
     let after = &draft.config.after;
     if after.retry_min > after.retry_max {

@@ -40,7 +40,7 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// Whom to ask.
     pub policy: PolicyService,
-    /// How many threads do the work.
+    /// How many threads answer webhooks.
     pub threads: usize,
     /// What is logged.
     pub log: Targets,

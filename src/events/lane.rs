@@ -101,9 +101,9 @@ impl Lane {
         self.timer = Some(Timer { at, task });
     }
 
-    /// The timer has gone off.
-    pub(super) fn woken(&mut self) {
-        self.timer = None;
+    /// The timer that was set for then has gone off. Meanwhile there may be another.
+    pub(super) fn woken(&mut self, at: Instant) {
+        self.timer.take_if(|timer| timer.at == at);
     }
 
     /// Forgets the past: as if nothing had failed.

@@ -205,7 +205,7 @@ impl Queue {
     async fn go_on_at(self: Arc<Self>, rpc: &'static str, at: Instant) {
         sleep_until(at).await;
         let state = &mut *self.lock();
-        state.lane(rpc).woken();
+        state.lane(rpc).woken(at);
         self.go_on(state, rpc, Instant::now());
     }
 

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tonic::client::Grpc;
 use tonic::{Code, Request, Status};
 
-use super::channel::{self, Breaker, Channel, Outcome};
+use super::channel::{self, Breaker, Channel, Deadline, Outcome};
 use super::codec::BytesCodec;
 use super::metadata::Metadata;
 use super::observe::{NotGrpc, Observed, Seen};
@@ -42,7 +42,7 @@ pub struct Question {
     pub deadline: Instant,
 }
 
-/// How long a call that is late may go on, for nobody: until the policy sees the deadline too.
+/// How long a call that is sent and late may go on, for nobody: until the policy sees the deadline too.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// What the policy said.
@@ -113,7 +113,9 @@ impl<T: Transport> Policy<T> {
 /// One call, and another one where the policy cannot have seen the first.
 async fn called<T: Transport>(transport: T, reply_limit: usize, question: Question) -> Result<Bytes, Unanswered> {
     match call(transport.clone(), reply_limit, &question).await {
-        Err(Unanswered { status, .. }) if not_taken(&status) => call(transport, reply_limit, &question).await,
+        Err(Unanswered { status, .. }) if not_taken(&status) && Instant::now() < question.deadline => {
+            call(transport, reply_limit, &question).await
+        }
         result => result,
     }
 }
@@ -123,6 +125,7 @@ async fn call<T: Transport>(transport: T, reply_limit: usize, question: &Questio
     let mut request = Request::new(message.clone());
     *request.metadata_mut() = metadata.of_attempt(*attempt);
     request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+    request.extensions_mut().insert(Deadline(*deadline));
 
     let (transport, seen) = Observed::new(transport);
     let mut grpc = Grpc::new(transport).max_decoding_message_size(reply_limit);
@@ -140,6 +143,7 @@ impl Unanswered {
         match cause::<channel::Error>(&self.status) {
             _ if self.seen.response() || cause::<NotGrpc>(&self.status).is_some() => Some(Outcome::Answered),
             Some(channel::Error::NotConnected(_)) => Some(Outcome::Unreached),
+            Some(channel::Error::Late) => Some(Outcome::Unanswered),
             Some(_) if cause::<h2::Error>(&self.status).is_none_or(|error| !error.is_reset()) => None,
             _ => Some(Outcome::Unanswered),
         }
@@ -157,6 +161,7 @@ impl Unanswered {
             (Some(_), Code::Unimplemented) => Class::Unimplemented,
             (Some(_), _) => Class::Error,
             (None, _) if cause::<tonic::TimeoutExpired>(&status).is_some() => Class::Deadline,
+            (None, _) if matches!(cause(&status), Some(channel::Error::Late)) => Class::Deadline,
             (None, _) if cause::<NotGrpc>(&status).is_some() => Class::Error,
             // No source: tonic did not like the bytes, or their number.
             (None, _) if seen.response() && status.source().is_none() => Class::InvalidReply,

@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body::{Body, Frame};
-use tonic::Code;
 use tonic::codegen::StdError;
+use tonic::{Code, Status};
 
 use crate::server::Transport;
 
@@ -49,8 +49,18 @@ impl Seen {
         self.0.load(Ordering::Relaxed) >= RESPONSE
     }
 
-    fn note(&self, headers: &HeaderMap) {
-        let code = headers.get("grpc-status").map_or(RESPONSE, |code| Code::from_bytes(code.as_bytes()) as i32);
+    /// Notes what the headers or trailers say, and takes out what is not for tonic.
+    fn note(&self, headers: &mut HeaderMap) {
+        // tonic panics over details that are not base64, and nobody reads them.
+        headers.remove("grpc-status-details-bin");
+        let code = match headers.get("grpc-status") {
+            // A message that cannot be decoded makes it another status, for tonic too.
+            Some(_) if headers.contains_key("grpc-message") => {
+                Status::from_header_map(headers).map_or(RESPONSE, |status| status.code() as i32)
+            }
+            Some(code) => Code::from_bytes(code.as_bytes()) as i32,
+            None => RESPONSE,
+        };
         self.0.fetch_max(code, Ordering::Relaxed);
     }
 }
@@ -83,7 +93,7 @@ impl<T: Transport> tonic::codegen::Service<Request<tonic::body::Body>> for Obser
         let seen = self.seen.clone();
         let call = self.transport.call(request);
         Box::pin(async move {
-            let response = call.await.map_err(Into::into)?;
+            let mut response = call.await.map_err(Into::into)?;
             if response.status() != StatusCode::OK {
                 return Err(NotGrpc::Status(response.status()).into());
             }
@@ -91,7 +101,7 @@ impl<T: Transport> tonic::codegen::Service<Request<tonic::body::Body>> for Obser
             if !content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
                 return Err(NotGrpc::ContentType.into());
             }
-            seen.note(response.headers());
+            seen.note(response.headers_mut());
             Ok(response.map(|body| Watched { body, seen }))
         })
     }
@@ -108,9 +118,11 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
-            frame.trailers_ref().into_iter().for_each(|trailers| self.seen.note(trailers));
+        let mut polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &mut polled
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            self.seen.note(trailers);
         }
         polled
     }

@@ -46,6 +46,8 @@ pub fn transcode(message: &'static Message, command: &str, body: &[u8]) -> Resul
             put_bytes(number, &entry, &mut out);
         }
     }
+    // It may be kept for long.
+    out.shrink_to_fit();
     Ok(Transcoded { message: out.into(), unknown_fields: state.unknown.len(), other_command: state.other_command })
 }
 

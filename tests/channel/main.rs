@@ -7,6 +7,7 @@ mod breaker;
 mod connection;
 mod goaway;
 mod health;
+mod late;
 mod retry;
 mod server;
 mod tls;

@@ -9,17 +9,32 @@ use bytes::Bytes;
 use h2::RecvStream;
 use h2::client::{ResponseFuture, SendRequest};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Frame;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::Instant;
 
 /// What a connection takes calls with. Whoever waits for a free stream holds the lock, and the others wait for that: so
-/// calls that were not sent when the connection ends are known.
+/// calls that were not sent when the connection ends are known, but for one that h2 may hold itself.
 #[derive(Debug, Clone)]
 pub(super) struct Calls(Arc<Mutex<SendRequest<Bytes>>>);
 
 /// The peer has a stream for a call.
-pub(super) struct FreeStream<'a>(MutexGuard<'a, SendRequest<Bytes>>);
+pub(super) struct FreeStream(OwnedMutexGuard<SendRequest<Bytes>>);
+
+/// When a call's answer is too late: an extension of its request. Until it is sent it is given up then; sent it is left to
+/// whoever waits for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(pub Instant);
+
+impl Deadline {
+    /// What the policy is told as `grpc-timeout`, where a call has waited and has less time than it had.
+    pub(super) fn grpc_timeout(self) -> Option<HeaderValue> {
+        let mut request = tonic::Request::new(());
+        request.set_timeout(self.0.saturating_duration_since(Instant::now()));
+        request.into_parts().0.into_headers().remove("grpc-timeout")
+    }
+}
 
 impl Calls {
     pub(super) fn new(calls: SendRequest<Bytes>) -> Self {
@@ -27,14 +42,14 @@ impl Calls {
     }
 
     /// Waits until the peer has a stream for a call. An error is the connection's end.
-    pub(super) async fn free_stream(&self) -> Result<FreeStream<'_>, h2::Error> {
-        let mut calls = self.0.lock().await;
+    pub(super) async fn free_stream(&self) -> Result<FreeStream, h2::Error> {
+        let mut calls = self.0.clone().lock_owned().await;
         poll_fn(|cx| calls.poll_ready(cx)).await?;
         Ok(FreeStream(calls))
     }
 }
 
-impl FreeStream<'_> {
+impl FreeStream {
     /// Sends a call. An error is the connection's end; the call was not sent.
     pub(super) fn send(mut self, head: Parts, body: Bytes) -> Result<ResponseFuture, h2::Error> {
         let (response, mut stream) = self.0.send_request(Request::from_parts(head, ()), false)?;

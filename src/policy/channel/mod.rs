@@ -21,6 +21,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::request::Parts;
 use http::uri::{Authority, Scheme};
@@ -28,19 +29,21 @@ use http::{HeaderValue, Request, Response, Uri, header};
 use http_body_util::BodyExt;
 use serde::Serialize;
 use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::rustls::RootCertStore;
 use tonic::Status as GrpcStatus;
 use tonic::body::Body;
 
 pub(super) use breaker::Outcome;
 pub use breaker::{Breaker, State as BreakerState};
-pub use call::ResponseBody;
+pub use call::{Deadline, ResponseBody};
 pub use pool::Address;
 
 use crate::config;
+use call::FreeStream;
 use dial::Dial;
 use keeper::Keeper;
-use members::Carrier;
+use members::{Carrier, Place};
 use pool::Pool;
 
 /// A transport for [`Policy`](super::Policy). Clones are one and the same.
@@ -80,6 +83,9 @@ pub enum Error {
     /// No address is connected. The call was not sent.
     #[error("not connected: {0}")]
     NotConnected(String),
+    /// The call's time was over before there was a stream for it. It was not sent.
+    #[error("the budget is spent")]
+    Late,
     /// A connection ended before it took the call, or the policy refused it unseen.
     #[error("the call was not taken")]
     NotTaken(#[source] h2::Error),
@@ -93,6 +99,9 @@ pub enum Error {
 
 /// How many connections a call is offered to, when they end just as they get it.
 const OFFERS: usize = 3;
+
+/// A wait that makes a difference to what the policy is told.
+const NOTICEABLE: Duration = Duration::from_millis(1);
 
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("hookgate/", env!("CARGO_PKG_VERSION")));
 
@@ -146,18 +155,34 @@ impl Channel {
 }
 
 impl Shared {
-    async fn send(self: Arc<Self>, head: Parts, body: Body) -> Result<Response<ResponseBody>, Error> {
+    async fn send(self: Arc<Self>, mut head: Parts, body: Body) -> Result<Response<ResponseBody>, Error> {
         let body = body.collect().await.map_err(Error::NoMessage)?.to_bytes();
+        let began = Instant::now();
+        let (stream, place) = match head.extensions.remove() {
+            Some(deadline @ Deadline(at)) => {
+                let free = timeout_at(at, self.free_stream()).await.map_err(|_| Error::Late)??;
+                if began.elapsed() >= NOTICEABLE
+                    && let Some(timeout) = deadline.grpc_timeout()
+                {
+                    head.headers.insert("grpc-timeout", timeout);
+                }
+                free
+            }
+            None => self.free_stream().await?,
+        };
+        let response = stream.send(head, body).map_err(Error::NotTaken)?.await?;
+        place.load.answered.store(true, Ordering::Relaxed);
+        Ok(ResponseBody::of(response))
+    }
+
+    /// Waits for a connection that has a stream for a call.
+    async fn free_stream(&self) -> Result<(FreeStream, Place), Error> {
         let mut offers = 0;
         loop {
             let Carrier { calls, place } = self.pool.carrier().await.map_err(Error::NotConnected)?;
             offers += 1;
             match calls.free_stream().await {
-                Ok(stream) => {
-                    let response = stream.send(head, body).map_err(Error::NotTaken)?.await?;
-                    place.load.answered.store(true, Ordering::Relaxed);
-                    return Ok(ResponseBody::of(response));
-                }
+                Ok(stream) => return Ok((stream, place)),
                 // It takes no calls; the next one may.
                 Err(error) => {
                     self.pool.lost(place.address, &place.load);

@@ -1,0 +1,83 @@
+//! A call that could not be sent in its time is not sent at all; one that waited says what it has left.
+
+use std::time::Duration;
+
+use hookgate::error::{Class, Failure};
+use hookgate::policy::{Answer, Channel};
+use hyper::server::conn::http2;
+use hyper_util::rt::TokioExecutor;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::server::{ANY, Server, allowed, ask, ask_within, connect};
+
+/// A policy that takes one call at a time, says what timeout it was told, and answers when it is let.
+async fn one_at_a_time() -> (Server, mpsc::UnboundedReceiver<String>, watch::Sender<bool>) {
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.max_concurrent_streams(1);
+    let (asked, was_asked) = mpsc::unbounded_channel();
+    let (let_go, released) = watch::channel(false);
+    let server = Server::on(TcpListener::bind(ANY).await.unwrap(), http, move |call| {
+        asked.send(call.headers()["grpc-timeout"].to_str().unwrap().to_owned()).unwrap();
+        let mut released = released.clone();
+        Box::pin(async move {
+            released.wait_for(|released| *released).await.unwrap();
+            allowed()
+        })
+    });
+    (server, was_asked, let_go)
+}
+
+fn spawn(channel: &Channel) -> JoinHandle<Result<Answer, Failure>> {
+    let channel = channel.clone();
+    tokio::spawn(async move { ask(&channel).await })
+}
+
+/// A `grpc-timeout` of some seconds.
+fn milliseconds(timeout: &str) -> u64 {
+    let (digits, unit) = timeout.split_at(timeout.len() - 1);
+    let digits: u64 = digits.parse().unwrap();
+    match unit {
+        "u" => digits / 1_000,
+        "m" => digits,
+        "S" => digits * 1_000,
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn late_before_it_was_sent_it_never_is() {
+    let (server, mut was_asked, let_go) = one_at_a_time().await;
+    let channel = connect(server.address);
+    let first = spawn(&channel);
+    was_asked.recv().await.unwrap();
+    for _ in 0..5 {
+        let failure = ask_within(&channel, Duration::from_millis(20)).await.expect_err("no stream is free");
+        assert_eq!(failure.class, Class::Deadline);
+    }
+    let_go.send(true).unwrap();
+    first.await.unwrap().expect("an answer");
+    ask(&channel).await.expect("an answer");
+    // The first and the last, and the one that h2 had taken before it knew that no stream was free.
+    assert_eq!(server.calls(), 3);
+}
+
+#[tokio::test]
+async fn one_that_waited_tells_the_policy_what_is_left() {
+    let (server, mut was_asked, let_go) = one_at_a_time().await;
+    let channel = connect(server.address);
+    let first = spawn(&channel);
+    let told = was_asked.recv().await.unwrap();
+    // h2 takes one of them before it knows that no stream is free; the other one waits for it.
+    let (second, third) = (spawn(&channel), spawn(&channel));
+    // A call takes that long to be late.
+    ask_within(&channel, Duration::from_millis(50)).await.expect_err("no stream is free");
+    let_go.send(true).unwrap();
+    for call in [first, second, third] {
+        call.await.unwrap().expect("an answer");
+    }
+    was_asked.recv().await.unwrap();
+    let told_later = was_asked.recv().await.unwrap();
+    assert!(milliseconds(&told_later) + 40 <= milliseconds(&told), "{told_later} after {told}");
+}
