@@ -19,7 +19,8 @@ use crate::error::{Class, Failure};
 use crate::server::Transport;
 use crate::verdict::{Denial, Reply};
 
-/// Asks the policy service. `T` carries the calls: a tonic channel, or whatever else is a [`GrpcService`].
+/// Asks the policy service. `T` carries the calls: a tonic channel, or whatever else is a
+/// [`GrpcService`](tonic::client::GrpcService).
 #[derive(Debug, Clone)]
 pub struct Policy<T> {
     transport: T,

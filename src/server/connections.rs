@@ -55,8 +55,8 @@ where
     type Body = B;
 }
 
-/// Serves what `front` gives on every connection until told to stop, and then until every call has its reply or the drain time is
-/// over. Gives the point in time when that is.
+/// Serves what `front` gives on every connection until told to stop, and then until every call has its reply or the
+/// drain time is over. Gives the point in time when that is.
 pub(super) async fn serve<S: Front>(
     listener: TcpListener,
     front: impl Fn(Crowded) -> S,
