@@ -45,10 +45,8 @@ fn runtime(threads: usize) -> io::Result<Runtime> {
         1 => Builder::new_current_thread(),
         _ => Builder::new_multi_thread(),
     };
-    if threads > 1 {
-        builder.worker_threads(threads);
-    }
-    builder.enable_all().build()
+    // Of no effect on the first kind.
+    builder.worker_threads(threads).enable_all().build()
 }
 
 async fn serve(config: Config) -> io::Result<()> {

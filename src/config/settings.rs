@@ -58,7 +58,7 @@ fn all() -> Vec<Setting<Draft>> {
             "threads",
             COUNT,
             |d| &mut d.config.threads,
-            "How many threads answer webhooks. One carries some 30,000 webhooks a second; with several, each costs a third more",
+            "How many threads answer webhooks. One carries tens of thousands of webhooks a second; with several, each costs a third more",
         )
         .everyday("COUNT"),
         row(
