@@ -1,0 +1,97 @@
+//! Where hookgate listens, whom it asks, what it replies and how much it takes.
+
+use super::{Setting, row};
+use crate::config::draft::Draft;
+use crate::config::rules::{RULE, RULES};
+use crate::config::value::{ADDRESS, CODE, COUNT, FILE, LOG, MAYBE_ADDRESS, POLICY, SENTENCE, SIZE, SWITCH, TIME};
+use crate::error::Class;
+
+pub(super) fn rows() -> Vec<Setting<Draft>> {
+    let mut rows = vec![
+        row("listen", ADDRESS, |d| &mut d.config.listen, "Where OpenIM posts its webhooks; port 0 takes a free one")
+            .everyday("ADDRESS"),
+        row("admin_listen", ADDRESS, |d| &mut d.config.admin_listen, "Where health and status are asked for")
+            .everyday("ADDRESS"),
+        row(
+            "policy",
+            POLICY,
+            |d| &mut d.policy,
+            "The policy service to ask, as in http://policy:50051. Without it a built-in policy allows and logs everything",
+        )
+        .everyday("URL"),
+        row(
+            "builtin_listen",
+            MAYBE_ADDRESS,
+            |d| &mut d.builtin_listen,
+            "Where the built-in policy listens, when no other is asked; port 0 takes a free one",
+        )
+        .everyday("ADDRESS"),
+        row(
+            "threads",
+            COUNT,
+            |d| &mut d.config.threads,
+            "How many threads answer webhooks. One carries tens of thousands of webhooks a second; with several, each costs a third more",
+        )
+        .everyday("COUNT"),
+        row(
+            "log",
+            LOG,
+            |d| &mut d.config.log,
+            "What is logged: error, warn, info, debug or trace, or a list as in info,hookgate=debug",
+        )
+        .everyday("LEVELS"),
+        row(
+            "budget",
+            TIME,
+            |d| &mut d.config.every.budget,
+            "The time from a webhook's arrival to its reply; less than the timeout that OpenIM is given",
+        )
+        .everyday("TIME"),
+        row(
+            "on_failure",
+            RULES,
+            |d| &mut d.rules,
+            "What becomes of a Before callback without a verdict: deny or allow, or a list by class of failure as in \
+             unavailable=allow,deadline=allow",
+        )
+        .everyday("RULE"),
+        row("on_failure.default", RULE, |d| &mut d.rules.default, ""),
+    ];
+    for class in Class::ALL {
+        rows.push(row(&format!("on_failure.{class}"), RULE, move |d| d.rules.class(class), ""));
+    }
+    rows.extend([
+        row(
+            "openim.webhooks",
+            FILE,
+            |d| &mut d.openim.webhooks,
+            "OpenIM's own webhooks.yml, whose timeouts become budgets",
+        )
+        .everyday("FILE"),
+        row(
+            "openim.margin",
+            TIME,
+            |d| &mut d.openim.margin,
+            "How much earlier than OpenIM's timeout the reply must leave",
+        ),
+        row(
+            "openim.honour_failed_continue",
+            SWITCH,
+            |d| &mut d.openim.honour_failed_continue,
+            "Whether failedContinue: true there makes allow the rule of that callback",
+        ),
+        row("denial.code", CODE, |d| &mut d.config.denial.code, "The code of a denial that has none of 100 or more"),
+    ]);
+    for class in Class::ALL {
+        let words = format!("What the API client is told when the class of failure is {class}");
+        let path = format!("denial.messages.{class}");
+        rows.push(row(&path, SENTENCE, move |d| d.config.denial.messages.entry(class).or_default(), &words));
+    }
+    rows.extend([
+        row("limits.body", SIZE, |d| &mut d.config.limits.body, "The largest body of a webhook"),
+        row("limits.reply", SIZE, |d| &mut d.config.limits.reply, "The largest response of a policy"),
+        row("limits.calls", COUNT, |d| &mut d.config.limits.calls, "Calls to the policy in flight"),
+        row("limits.connections", COUNT, |d| &mut d.config.limits.connections, "Connections of webhook clients"),
+    ]);
+    rows
+}
