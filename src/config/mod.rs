@@ -3,6 +3,7 @@
 mod contradictions;
 mod draft;
 mod file;
+mod in_force;
 mod leads_here;
 mod load;
 mod openim;
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use in_force::InForce;
 pub use load::{Loaded, TextOf};
 pub use options::Options;
 pub use print::print;

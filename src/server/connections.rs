@@ -21,7 +21,7 @@ use tower::Service;
 use tracing::{debug, info, warn};
 
 use super::stop::{Stop, Stopping};
-use crate::config::Config;
+use crate::config::InForce;
 use crate::status::Status;
 
 /// How long accepting pauses when the process is out of something, file descriptors mostly.
@@ -60,7 +60,7 @@ where
 pub(super) async fn serve<S: Front>(
     listener: TcpListener,
     front: impl Fn(Crowded) -> S,
-    config: &Config,
+    config: &InForce,
     status: &Arc<Status>,
     stopping: &Stopping,
     until: impl Future<Output = Stop>,
@@ -74,16 +74,17 @@ pub(super) async fn serve<S: Front>(
             () = &mut accepting => Stop::Now,
         };
         stopping.begin();
-        if stop == Stop::Drain && !config.drain.delay.is_zero() {
-            info!(delay = ?config.drain.delay, "still accepting, closing each connection with its next reply");
+        let delay = config.now().drain.delay;
+        if stop == Stop::Drain && !delay.is_zero() {
+            info!(?delay, "still accepting, closing each connection with its next reply");
             tokio::select! {
-                () = sleep(config.drain.delay) => {}
+                () = sleep(delay) => {}
                 () = &mut accepting => {}
             }
         }
     }
     drop(listener);
-    let give_up = Instant::now() + config.drain.time;
+    let give_up = Instant::now() + config.now().drain.time;
     if timeout_at(give_up, graceful.shutdown()).await.is_err() {
         warn!("some calls did not end in time");
     }
@@ -94,7 +95,7 @@ async fn accept<S: Front>(
     listener: &TcpListener,
     graceful: &GracefulShutdown,
     front: impl Fn(Crowded) -> S,
-    config: &Config,
+    config: &InForce,
     status: &Arc<Status>,
 ) {
     loop {
@@ -107,7 +108,7 @@ async fn accept<S: Front>(
             }
         };
         let connected = status.connected();
-        let crowded = if status.connections() > config.limits.connections { Crowded::Yes } else { Crowded::No };
+        let crowded = if status.connections() > config.now().limits.connections { Crowded::Yes } else { Crowded::No };
         let connection = graceful.watch(connection(stream, front(crowded), crowded));
         tokio::spawn(async move {
             if let Err(error) = connection.await {

@@ -4,6 +4,7 @@ mod body;
 mod connections;
 mod reply;
 mod stop;
+mod times;
 pub(crate) mod webhook;
 
 use std::future::Future;
@@ -23,15 +24,15 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::callback::Timing;
-use crate::config::Config;
+use crate::config::{Config, InForce};
 use crate::error::{Class, Failure, Refusal};
 use crate::events::{Delivery, Event, Events};
-use crate::policy::{Policy, Question};
+use crate::policy::{Answer, Policy, Question};
 use crate::status::Status;
-use crate::verdict::Reply;
 pub use connections::Crowded;
 use reply::Decision;
 pub use stop::{Stop, Stopping};
+use times::Times;
 use webhook::Webhook;
 
 /// What carries calls to the policy service.
@@ -66,7 +67,7 @@ impl<T> Transport for T where
 pub struct Gate<T> {
     policy: Policy<T>,
     events: Events,
-    config: Config,
+    config: InForce,
     /// Calls to the policy that may still begin.
     calls: Semaphore,
     status: Arc<Status>,
@@ -75,10 +76,12 @@ pub struct Gate<T> {
 
 impl<T: Transport> Gate<T> {
     /// Answers as `policy` says, within the rules of `config`.
-    pub fn new(policy: Policy<T>, config: Config) -> Arc<Self> {
+    pub fn new(policy: Policy<T>, config: impl Into<InForce>) -> Arc<Self> {
+        let config = config.into();
+        let now = config.now();
         Arc::new(Self {
-            events: Events::new(policy.clone(), &config.after),
-            calls: Semaphore::new(config.limits.calls),
+            events: Events::new(policy.clone(), &now.after),
+            calls: Semaphore::new(now.limits.calls),
             status: Arc::default(),
             stopping: Stopping::default(),
             policy,
@@ -104,37 +107,48 @@ impl<T: Transport> Gate<T> {
     /// A webhook's reply, or why it is none. Decode, ask, decide, reply.
     async fn decide(
         &self,
+        config: &Config,
         webhook: &mut Webhook,
         body: axum::body::Body,
-        arrived: Instant,
+        times: &mut Times,
         crowded: Crowded,
     ) -> Result<Decision, Refusal> {
-        let handling = self.config.handling(webhook.callback);
-        let deadline = arrived + handling.budget;
-        let body = body::read(body, self.config.limits.body, deadline).await?;
+        let handling = config.handling(webhook.callback);
+        let deadline = times.arrived + handling.budget;
+        let body = body::read(body, config.limits.body, deadline).await?;
         let message = webhook.transcode(&body)?;
         let (callback, metadata) = (webhook.callback, webhook.metadata());
+        times.decoded = Some(Instant::now());
         if webhook.timing() == Timing::After {
-            return Ok(self.tell(Event { callback, message, metadata, budget: handling.budget }).await);
+            let told = self.tell(Event { callback, message, metadata, budget: handling.budget }).await;
+            times.answered = Some(Instant::now());
+            return Ok(told);
         }
         let question = Question { callback, message, metadata, attempt: 1, deadline };
-        Ok(match self.ask(question, &body, crowded).await {
+        let answer = self.ask(question, crowded).await;
+        times.answered = Some(Instant::now());
+        Ok(match answer.and_then(|answer| answer.into_reply(callback, &body)) {
             Ok(reply) => Decision::verdict(reply),
             Err(failure) => {
                 let rule = handling.on_failure.rule(failure.class);
-                Decision::by_rule(rule, failure, callback, &body, &self.config.denial)
+                Decision::by_rule(rule, failure, callback, &body, &config.denial)
             }
         })
     }
 
     /// Asks about a Before callback.
-    async fn ask(&self, question: Question, body: &[u8], crowded: Crowded) -> Result<Reply, Failure> {
-        let callback = question.callback;
+    async fn ask(&self, question: Question, crowded: Crowded) -> Result<Answer, Failure> {
         let in_flight = self.calls.try_acquire();
         if crowded == Crowded::Yes || in_flight.is_err() {
             return Err(Failure::because(Class::Overloaded, "more calls or connections than the limit"));
         }
-        self.policy.ask(question).await?.into_reply(callback, body)
+        self.policy.ask(question).await
+    }
+
+    /// Tells everybody who watches what became of a webhook.
+    fn watched(&self, config: &Config, webhook: &Webhook, decision: &Decision, times: &Times) {
+        self.status.count(webhook.callback, decision.outcome());
+        decision.log(webhook, times.took(), config.denial.code);
     }
 
     /// Delivers an After event; its reply is the policy's verdict only if that comes at once.
@@ -169,7 +183,8 @@ fn front<T: Transport>(gate: Arc<Gate<T>>, crowded: Crowded) -> impl connections
 
 /// Answers one webhook, whatever happens, and says so in the log.
 async fn answer<T: Transport>(State((gate, crowded)): State<(Arc<Gate<T>>, Crowded)>, request: Request) -> Response {
-    let arrived = Instant::now();
+    let mut times = Times::begin();
+    let config = gate.config.now();
     let _answering = gate.status.answering();
     let (head, body) = request.into_parts();
     let mut webhook = match Webhook::route(&head) {
@@ -177,13 +192,13 @@ async fn answer<T: Transport>(State((gate, crowded)): State<(Arc<Gate<T>>, Crowd
         Err(refusal) => {
             gate.status.count_nowhere();
             // What is left of the body would be taken for the next request.
-            let read = body::read(body, gate.config.limits.body, arrived + gate.config.every.budget).await;
-            return reply::nowhere(&refusal, &head, read.is_err(), gate.config.denial.code);
+            let read = body::read(body, config.limits.body, times.arrived + config.every.budget).await;
+            return reply::nowhere(&refusal, &head, read.is_err(), config.denial.code);
         }
     };
-    let decided = gate.decide(&mut webhook, body, arrived, crowded).await;
+    let decided = gate.decide(&config, &mut webhook, body, &mut times, crowded).await;
     let decision = decided.unwrap_or_else(Decision::refused);
-    gate.status.count(webhook.callback, decision.outcome());
-    decision.log(&webhook, arrived.elapsed(), gate.config.denial.code);
-    decision.into_response(gate.config.denial.code)
+    times.replied = Instant::now();
+    gate.watched(&config, &webhook, &decision, &times);
+    decision.into_response(config.denial.code)
 }

@@ -1,0 +1,31 @@
+//! How long the parts of a webhook's way took.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The points in time that a webhook has passed. What was not reached is missing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// Its head was there.
+    pub(super) arrived: Instant,
+    /// Its body was read and made a message.
+    pub(super) decoded: Option<Instant>,
+    /// The policy had answered, or it was known that it does not.
+    pub(super) answered: Option<Instant>,
+    /// Its reply was made.
+    pub(super) replied: Instant,
+}
+
+impl Times {
+    /// It has just arrived.
+    pub(super) fn begin() -> Self {
+        let now = Instant::now();
+        Self { arrived: now, decoded: None, answered: None, replied: now }
+    }
+
+    /// All of it.
+    pub(super) fn took(&self) -> Duration {
+        self.replied - self.arrived
+    }
+}
