@@ -84,6 +84,7 @@ pub struct Status {
     /// Requests whose path or method names no callback.
     nowhere: AtomicU64,
     in_flight: AtomicUsize,
+    calls: AtomicUsize,
     connections: AtomicUsize,
 }
 
@@ -121,6 +122,7 @@ impl Default for Status {
             callbacks: (0..=Callback::all().len()).map(|_| Counts::default()).collect(),
             nowhere: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
+            calls: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
         }
     }
@@ -150,6 +152,11 @@ impl Status {
         self.in_flight.load(Relaxed)
     }
 
+    /// Calls to the policy about Before callbacks.
+    pub fn calls(&self) -> usize {
+        self.calls.load(Relaxed)
+    }
+
     /// Open connections of webhook clients.
     pub fn connections(&self) -> usize {
         self.connections.load(Relaxed)
@@ -158,6 +165,11 @@ impl Status {
     /// One more webhook being answered, until the guard goes.
     pub fn answering(self: &Arc<Self>) -> Held {
         Held::new(self, |status| &status.in_flight)
+    }
+
+    /// One more call to the policy, until the guard goes.
+    pub fn calling(self: &Arc<Self>) -> Held {
+        Held::new(self, |status| &status.calls)
     }
 
     /// One more connection, until the guard goes.

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tonic::client::Grpc;
 use tonic::{Code, Request, Status};
 
-use super::channel::{self, Breaker, Channel, Deadline, Outcome};
+use super::channel::{self, Channel, Deadline, Outcome};
 use super::codec::BytesCodec;
 use super::metadata::Metadata;
 use super::observe::{NotGrpc, Observed, Seen};
@@ -24,8 +25,10 @@ use crate::verdict::{Denial, Reply};
 #[derive(Debug, Clone)]
 pub struct Policy<T> {
     transport: T,
-    reply_limit: usize,
-    breaker: Option<Arc<Breaker>>,
+    /// In bytes.
+    reply_limit: Arc<AtomicUsize>,
+    /// Whose breaker is asked.
+    channel: Option<Channel>,
 }
 
 /// What is asked.
@@ -74,26 +77,31 @@ struct Unanswered {
 impl Policy<Channel> {
     /// Asks over a channel, as long as its breaker is closed. A response may have so many bytes.
     pub fn over(channel: Channel, reply_limit: usize) -> Self {
-        let breaker = Some(channel.breaker());
-        Self { breaker, ..Self::new(channel, reply_limit) }
+        Self { channel: Some(channel.clone()), ..Self::new(channel, reply_limit) }
     }
 }
 
 impl<T: Transport> Policy<T> {
     /// Asks through `transport`. A response may have so many bytes.
     pub fn new(transport: T, reply_limit: usize) -> Self {
-        Self { transport, reply_limit, breaker: None }
+        Self { transport, reply_limit: Arc::new(reply_limit.into()), channel: None }
+    }
+
+    /// From now on a response may have so many bytes, for clones too.
+    pub fn set_reply_limit(&self, bytes: usize) {
+        self.reply_limit.store(bytes, Ordering::Relaxed);
     }
 
     /// One unary call, which is made once more where the policy cannot have seen it. It ends at the question's deadline,
     /// which the policy is told as `grpc-timeout`.
     pub async fn ask(&self, question: Question) -> Result<Answer, Failure> {
-        let pass = match &self.breaker {
-            Some(breaker) => Some(breaker.enter().map_err(|open| Failure::new(Class::Unavailable, &open))?),
+        let pass = match &self.channel {
+            Some(channel) => Some(channel.breaker().enter().map_err(|open| Failure::new(Class::Unavailable, &open))?),
             None => None,
         };
         let deadline = question.deadline;
-        let mut called = Box::pin(called(self.transport.clone(), self.reply_limit, question));
+        let reply_limit = self.reply_limit.load(Ordering::Relaxed);
+        let mut called = Box::pin(called(self.transport.clone(), reply_limit, question));
         let (outcome, result) = match timeout_at(deadline, &mut called).await {
             Ok(Ok(response)) => (Some(Outcome::Answered), Ok(Answer::Response(response))),
             Ok(Err(unanswered)) => (unanswered.outcome(), unanswered.into_answer()),

@@ -16,7 +16,6 @@ use axum::response::Response;
 use bytes::Bytes;
 use http_body::Body as HttpBody;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tonic::client::GrpcService;
 use tonic::codegen::StdError;
@@ -68,8 +67,6 @@ pub struct Gate<T> {
     policy: Policy<T>,
     events: Events,
     config: InForce,
-    /// Calls to the policy that may still begin.
-    calls: Semaphore,
     status: Arc<Status>,
     stopping: Stopping,
 }
@@ -81,7 +78,6 @@ impl<T: Transport> Gate<T> {
         let now = config.now();
         Arc::new(Self {
             events: Events::new(policy.clone(), &now.after),
-            calls: Semaphore::new(now.limits.calls),
             status: Arc::default(),
             stopping: Stopping::default(),
             policy,
@@ -125,7 +121,7 @@ impl<T: Transport> Gate<T> {
             return Ok(told);
         }
         let question = Question { callback, message, metadata, attempt: 1, deadline };
-        let answer = self.ask(question, crowded).await;
+        let answer = self.ask(question, config.limits.calls, crowded).await;
         times.answered = Some(Instant::now());
         Ok(match answer.and_then(|answer| answer.into_reply(callback, &body)) {
             Ok(reply) => Decision::verdict(reply),
@@ -137,9 +133,9 @@ impl<T: Transport> Gate<T> {
     }
 
     /// Asks about a Before callback.
-    async fn ask(&self, question: Question, crowded: Crowded) -> Result<Answer, Failure> {
-        let in_flight = self.calls.try_acquire();
-        if crowded == Crowded::Yes || in_flight.is_err() {
+    async fn ask(&self, question: Question, limit: usize, crowded: Crowded) -> Result<Answer, Failure> {
+        let _calling = self.status.calling();
+        if crowded == Crowded::Yes || self.status.calls() > limit {
             return Err(Failure::because(Class::Overloaded, "more calls or connections than the limit"));
         }
         self.policy.ask(question).await

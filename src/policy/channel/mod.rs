@@ -28,11 +28,13 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Request, Response, Uri, header};
 use http_body_util::BodyExt;
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::rustls::RootCertStore;
 use tonic::Status as GrpcStatus;
 use tonic::body::Body;
+use tracing::warn;
 
 pub(super) use breaker::Outcome;
 pub use breaker::{Breaker, State as BreakerState};
@@ -49,9 +51,11 @@ use pool::Pool;
 /// A transport for [`Policy`](super::Policy). Clones are one and the same.
 #[derive(Clone)]
 pub struct Channel {
-    shared: Arc<Shared>,
+    /// What calls go to; another one takes its place when the configuration changes.
+    current: Arc<watch::Sender<Arc<Shared>>>,
 }
 
+/// The connections to one policy service, made in one way.
 struct Shared {
     scheme: Scheme,
     authority: Authority,
@@ -103,6 +107,9 @@ const OFFERS: usize = 3;
 /// A wait that makes a difference to what the policy is told.
 const NOTICEABLE: Duration = Duration::from_millis(1);
 
+/// How long a call can go on: the longest that OpenIM waits for its reply.
+const LONGEST_CALL: Duration = Duration::from_secs(15);
+
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("hookgate/", env!("CARGO_PKG_VERSION")));
 
 impl Channel {
@@ -114,47 +121,89 @@ impl Channel {
 
     /// Like [`connect`](Self::connect), with other means to find addresses, and other roots to trust.
     pub fn connect_with(url: Uri, settings: &config::Channel, resolve: Resolve, roots: RootCertStore) -> Self {
-        let tls = is_tls(&url).then(|| (host(&url), roots));
-        let dial = Dial::new(settings.clone(), tls);
-        let authority = url.authority().cloned().unwrap_or_else(|| Authority::from_static("policy"));
-        let scheme = if is_tls(&url) { Scheme::HTTPS } else { Scheme::HTTP };
-        let pool = Arc::new(Pool::new());
-        let breaker = Arc::new(Breaker::new(settings.breaker_failures, settings.breaker_open));
-        let (settings, dial) = (settings.clone(), Arc::new(dial));
-        let keeper = Keeper { pool: pool.clone(), breaker: breaker.clone(), dial, resolve, settings };
-        let keeper = tokio::spawn(keeper.run()).abort_handle();
-        Self { shared: Arc::new(Shared { scheme, authority, pool, breaker, keeper }) }
+        Self { current: Arc::new(watch::Sender::new(Shared::begin(&url, settings, resolve, roots))) }
+    }
+
+    /// Goes over to the policy service at a URL, reached in this way: as soon as it is connected, or cannot be within
+    /// the time for a connection. Calls in flight stay where they are.
+    pub async fn replace(&self, url: Uri, settings: &config::Channel) {
+        let roots = if is_tls(&url) { dial::system_roots() } else { RootCertStore::empty() };
+        let next = Shared::begin(&url, settings, system_resolver(&url), roots);
+        let mut changes = next.pool.changes();
+        let connected = async {
+            while !next.pool.any_ready() {
+                drop(changes.changed().await);
+            }
+        };
+        if timeout(settings.connect_timeout, connected).await.is_err() {
+            warn!("the policy is not connected in the new way; calls go there all the same");
+        }
+        let before = self.current.send_replace(next);
+        // An answer that has begun needs its connection to its end.
+        tokio::spawn(async move {
+            sleep(LONGEST_CALL).await;
+            drop(before);
+        });
     }
 
     /// How it stands now.
     pub fn status(&self) -> Status {
-        let (addresses, name) = self.shared.pool.status();
-        Status { addresses, name, breaker: self.shared.breaker.state() }
+        let shared = self.shared();
+        let (addresses, name) = shared.pool.status();
+        Status { addresses, name, breaker: shared.breaker.state() }
     }
 
     /// Ends when the state of a connection has changed since the call.
     pub fn changed(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut changes = self.shared.pool.changes();
-        async move { drop(changes.changed().await) }
+        let mut replaced = self.current.subscribe();
+        let mut changes = self.shared().pool.changes();
+        async move {
+            tokio::select! {
+                _ = changes.changed() => {}
+                _ = replaced.changed() => {}
+            }
+        }
     }
 
     /// Ends when a connection has come or gone since the call.
     pub(super) fn turned_over(&self) -> impl Future<Output = ()> + Send + use<> {
-        let pool = self.shared.pool.clone();
+        let mut replaced = self.current.subscribe();
+        let pool = self.shared().pool.clone();
         let (mut changes, before) = (pool.changes(), pool.turnover());
         async move {
             while pool.turnover() == before {
-                drop(changes.changed().await);
+                tokio::select! {
+                    _ = changes.changed() => {}
+                    _ = replaced.changed() => return,
+                }
             }
         }
     }
 
     pub(super) fn breaker(&self) -> Arc<Breaker> {
-        self.shared.breaker.clone()
+        self.shared().breaker.clone()
+    }
+
+    fn shared(&self) -> Arc<Shared> {
+        self.current.borrow().clone()
     }
 }
 
 impl Shared {
+    /// Begins to connect.
+    fn begin(url: &Uri, settings: &config::Channel, resolve: Resolve, roots: RootCertStore) -> Arc<Self> {
+        let tls = is_tls(url).then(|| (host(url), roots));
+        let dial = Dial::new(settings.clone(), tls);
+        let authority = url.authority().cloned().unwrap_or_else(|| Authority::from_static("policy"));
+        let scheme = if is_tls(url) { Scheme::HTTPS } else { Scheme::HTTP };
+        let pool = Arc::new(Pool::new());
+        let breaker = Arc::new(Breaker::new(settings.breaker_failures, settings.breaker_open));
+        let (settings, dial) = (settings.clone(), Arc::new(dial));
+        let keeper = Keeper { pool: pool.clone(), breaker: breaker.clone(), dial, resolve, settings };
+        let keeper = tokio::spawn(keeper.run()).abort_handle();
+        Arc::new(Self { scheme, authority, pool, breaker, keeper })
+    }
+
     async fn send(self: Arc<Self>, mut head: Parts, body: Body) -> Result<Response<ResponseBody>, Error> {
         let body = body.collect().await.map_err(Error::NoMessage)?.to_bytes();
         let began = Instant::now();
@@ -217,7 +266,7 @@ impl tonic::codegen::Service<Request<Body>> for Channel {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let shared = self.shared.clone();
+        let shared = self.shared();
         let (mut head, body) = request.into_parts();
         let mut uri = head.uri.into_parts();
         uri.scheme = Some(shared.scheme.clone());
@@ -237,7 +286,7 @@ impl Drop for Shared {
 
 impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Channel").field("authority", &self.shared.authority).finish_non_exhaustive()
+        f.debug_struct("Channel").field("authority", &self.shared().authority).finish_non_exhaustive()
     }
 }
 
