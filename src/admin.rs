@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use crate::events::{Events, Reason};
 use crate::policy::Channel;
 use crate::policy::health;
+use crate::reload::Reloads;
 use crate::server::Stopping;
 use crate::status::Status;
 
@@ -34,10 +35,10 @@ pub struct Admin {
     pub events: Events,
     /// What carries the calls.
     pub channel: Channel,
-    /// Where the policy service is.
-    pub policy: String,
     /// Whether the policy service is to be asked.
     pub health: watch::Receiver<health::State>,
+    /// What has become of changes to the configuration.
+    pub reloads: Reloads,
     /// Whether hookgate is stopping.
     pub stopping: Stopping,
 }
@@ -84,8 +85,9 @@ async fn status(State(admin): State<Admin>) -> Json<Value> {
     let undelivered = Reason::ALL.map(|reason| (reason.as_str().to_owned(), Value::from(counts.undelivered(reason))));
     let mut report = admin.status.report();
     report["stopping"] = admin.stopping.is_stopping().into();
+    report["configuration"] = admin.reloads.report();
     report["policy"] = json!({
-        "url": admin.policy,
+        "url": admin.channel.url(),
         "ready": admin.health.borrow().is_ready(),
         "state": admin.health.borrow().to_string(),
         "channel": admin.channel.status(),

@@ -12,8 +12,8 @@
 //! - [`trigger`]: the other end too: plays OpenIM, for those who try things out.
 //! - [`verify`]: a policy service on trial: asked and judged by all of the above.
 //!
-//! And around it: [`admin`], [`cli`], [`config`], [`error`], [`proto`] (generated from `proto/`), [`status`],
-//! [`telemetry`].
+//! And around it: [`admin`], [`cli`], [`config`], [`error`], [`proto`] (generated from `proto/`), [`reload`],
+//! [`status`], [`telemetry`].
 
 pub mod admin;
 pub mod callback;
@@ -24,6 +24,7 @@ pub mod events;
 pub mod openim;
 pub mod policy;
 pub mod proto;
+pub mod reload;
 pub mod server;
 pub mod status;
 pub mod telemetry;

@@ -16,11 +16,12 @@ use tracing::{info, warn};
 use crate::admin::{self, Admin};
 use crate::callback::Callback;
 use crate::cli::Error;
-use crate::config::{Config, Options, PolicyService};
+use crate::config::{Config, InForce, Options, PolicyService};
 use crate::events::Events;
 use crate::policy::{BuiltIn, Channel, Policy, health};
+use crate::reload::{Parts, Reloads, Source};
 use crate::server::{self, Gate, Stop};
-use crate::telemetry;
+use crate::telemetry::{self, Levels};
 
 /// How long hookgate waits for the policy's first answer before it says that it is ready without one.
 const FIRST_ANSWER: Duration = Duration::from_secs(2);
@@ -30,13 +31,13 @@ const BUILTIN_DRAIN: Duration = Duration::from_millis(500);
 
 /// Serves until SIGTERM or Ctrl-C.
 pub fn run(options: &Options) -> Result<(), Error> {
-    let loaded = Config::load(options)?;
-    telemetry::init(loaded.config.log.clone());
+    let (source, loaded) = Source::load(options)?;
+    let levels = telemetry::init(loaded.config.log.clone());
     telemetry::panic_hook();
     for warning in loaded.warnings {
         warn!("{warning}");
     }
-    Ok(runtime(loaded.config.threads)?.block_on(serve(loaded.config))?)
+    Ok(runtime(loaded.config.threads)?.block_on(serve(loaded.config, source, levels))?)
 }
 
 /// One thread needs no locks and no wake-ups between cores; several take connections from each other.
@@ -49,7 +50,7 @@ fn runtime(threads: usize) -> io::Result<Runtime> {
     builder.worker_threads(threads).enable_all().build()
 }
 
-async fn serve(config: Config) -> io::Result<()> {
+async fn serve(config: Config, source: Source, levels: Levels) -> io::Result<()> {
     // Each connection is a file; shells and service managers give a thousand where the system allows far more.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         warn!(%error, "cannot raise the limit of open files");
@@ -73,19 +74,24 @@ async fn serve(config: Config) -> io::Result<()> {
     let addresses = Addresses {
         webhooks: webhooks.local_addr()?,
         admin: admin.local_addr()?,
-        policy: policy.to_string().trim_end_matches('/').to_owned(),
+        policy: channel.url(),
         builtin: builtin.is_some(),
     };
     let longest_pause = config.after.retry_max;
-    let gate = Gate::new(Policy::over(channel.clone(), config.limits.reply), config);
+    let policy = Policy::over(channel.clone(), config.limits.reply);
+    let (changes, in_force) = InForce::changing(config);
+    let gate = Gate::new(policy.clone(), in_force.clone());
+    let reloads = Reloads::default();
+    tokio::spawn(source.watch(signal(SignalKind::hangup())?, changes, reloads.clone()));
+    tokio::spawn(Parts { channel: channel.clone(), policy, levels }.follow(in_force));
     let admin_task = admin::run(
         admin,
         Admin {
             status: gate.status().clone(),
             events: gate.events().clone(),
             channel,
-            policy: addresses.policy.clone(),
             health: health.clone(),
+            reloads,
             stopping: gate.stopping().clone(),
         },
         drained.clone().cancelled_owned(),

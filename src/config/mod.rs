@@ -1,6 +1,7 @@
 //! How hookgate is to run, as it is meant: every value legal, every default filled in.
 
 mod contradictions;
+mod differences;
 mod draft;
 mod file;
 mod in_force;
@@ -20,6 +21,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub(crate) use differences::differences;
+pub(crate) use file::text;
 pub use in_force::InForce;
 pub use load::{Loaded, TextOf};
 pub use options::Options;

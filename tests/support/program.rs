@@ -110,6 +110,22 @@ impl Running {
         assert!(status.expect("a shell is there").success());
     }
 
+    /// Waits until it says something with these words; gives the line.
+    pub async fn says(&mut self, words: &str) -> String {
+        let found = async {
+            loop {
+                let line = self.lines.recv().await.unwrap_or_else(|| panic!("it ends without {words:?}"));
+                self.said.push(line.clone());
+                if line.contains(words) {
+                    return line;
+                }
+            }
+        };
+        // Far longer than it takes: a failure, not a hang.
+        let found = timeout(Duration::from_secs(60), found).await;
+        found.unwrap_or_else(|_| panic!("it never says {words:?}"))
+    }
+
     /// Ends it without a word, and waits until it is gone.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("it runs");

@@ -146,6 +146,12 @@ impl Channel {
         });
     }
 
+    /// The URL of the policy service, as far as it matters: `http://policy:50051`.
+    pub fn url(&self) -> String {
+        let shared = self.shared();
+        format!("{}://{}", shared.scheme, shared.authority)
+    }
+
     /// How it stands now.
     pub fn status(&self) -> Status {
         let shared = self.shared();

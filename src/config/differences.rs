@@ -1,0 +1,29 @@
+//! Which settings two configurations differ in.
+
+use std::collections::BTreeSet;
+
+use super::Config;
+use super::draft::Draft;
+use super::settings;
+use crate::callback::Callback;
+
+/// The paths of the settings that differ; of a callback whose handling does, its own.
+pub fn differences(one: &Config, other: &Config) -> Vec<String> {
+    let draft = |config: &Config| {
+        let mut draft = Draft::from(config.clone());
+        draft.rules = config.every.on_failure.into();
+        draft
+    };
+    let (mut left, mut right) = (draft(one), draft(other));
+    let general = settings::general().iter().filter(|setting| !setting.path.starts_with("openim."));
+    let mut paths: Vec<_> = general
+        .filter(|setting| setting.show(&mut left) != setting.show(&mut right))
+        .map(|setting| setting.path.clone())
+        .collect();
+    let callbacks = Callback::all().iter();
+    let handled =
+        callbacks.filter(|callback| one.callbacks.get(callback.command) != other.callbacks.get(callback.command));
+    let keys: BTreeSet<_> = handled.map(|callback| callback.config_key).collect();
+    paths.extend(keys.into_iter().map(|key| format!("callbacks.{key}")));
+    paths
+}

@@ -1,0 +1,177 @@
+//! Change without restart: on SIGHUP, and when a file of the configuration has changed, everything is read anew. What
+//! comes of it is in force as a whole, or not at all.
+
+mod changes;
+mod files;
+mod follow;
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use tokio::signal::unix::Signal;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tracing::{error, info, warn};
+
+use crate::config::{Config, Finding, Loaded, Options, Report, differences};
+use files::Files;
+
+pub use follow::Parts;
+
+/// How often the files are looked at. One that has changed is read when it is the same at two looks: whoever writes it
+/// has finished.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Reads the configuration, and remembers what for the next time.
+#[derive(Debug)]
+pub struct Source {
+    options: Options,
+    files: Files,
+}
+
+/// What has become of the attempts to read it anew. Its clones are one and the same.
+#[derive(Debug, Clone, Default)]
+pub struct Reloads(Arc<Mutex<Counts>>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    ok: u64,
+    refused: u64,
+    last: Option<Last>,
+}
+
+#[derive(Debug)]
+struct Last {
+    at: SystemTime,
+    /// Why it was refused, a line each.
+    refused: Vec<String>,
+}
+
+impl Source {
+    /// Reads the configuration for the first time.
+    pub fn load(options: &Options) -> Result<(Self, Loaded), Report> {
+        let mut source = Self { options: options.clone(), files: Files::default() };
+        let loaded = source.read()?;
+        Ok((source, loaded))
+    }
+
+    fn read(&mut self) -> Result<Loaded, Report> {
+        let (loaded, files) = Files::of(|text_of| Config::load_from(&self.options, text_of));
+        // A file that is not named any more is no longer looked at; one that could not be read is.
+        self.files = files;
+        loaded
+    }
+
+    /// Reads it anew for as long as the program runs, and sends what is to be in force.
+    pub async fn watch(mut self, mut hangups: Signal, in_force: watch::Sender<Arc<Config>>, reloads: Reloads) {
+        loop {
+            self = match self.until_changed(&mut hangups).await {
+                Ok(source) => source,
+                Err(error) => return error!(%error, "the configuration is not looked at any more"),
+            };
+            let read = spawn_blocking(move || {
+                let loaded = self.read();
+                (self, loaded)
+            });
+            let loaded;
+            (self, loaded) = match read.await {
+                Ok(read) => read,
+                Err(error) => return error!(%error, "the configuration is not looked at any more"),
+            };
+            reloads.count(take(loaded, &in_force));
+        }
+    }
+
+    /// Ends when somebody has asked for it, or a file has changed and stays as it is.
+    async fn until_changed(mut self, hangups: &mut Signal) -> io::Result<Self> {
+        loop {
+            tokio::select! {
+                Some(()) = hangups.recv() => return Ok(self),
+                () = sleep(LOOK) => {}
+            }
+            // A file can be on a disk that does not answer; no webhook waits for it.
+            let looked = spawn_blocking(move || {
+                let changed = self.files.have_changed();
+                (self, changed)
+            });
+            let changed;
+            (self, changed) = looked.await?;
+            if changed {
+                return Ok(self);
+            }
+        }
+    }
+}
+
+/// Has what was read in force, or says why not.
+fn take(loaded: Result<Loaded, Report>, in_force: &watch::Sender<Arc<Config>>) -> Result<(), Vec<String>> {
+    let Loaded { config, warnings, .. } = loaded.map_err(|Report(findings)| lines(&findings))?;
+    let before = in_force.borrow().clone();
+    let fixed = changes::that_need_a_restart(&before, &config);
+    if !fixed.is_empty() {
+        return Err(vec![format!("a restart is needed to change {}", fixed.join(", "))]);
+    }
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    let changed = differences(&before, &config);
+    in_force.send_replace(Arc::new(config));
+    match changed.is_empty() {
+        true => info!("the configuration was read anew; no setting has changed"),
+        false => info!(changed = changed.join(", "), "a new configuration is in force"),
+    }
+    Ok(())
+}
+
+fn lines(findings: &[Finding]) -> Vec<String> {
+    findings.iter().map(ToString::to_string).collect()
+}
+
+impl Reloads {
+    fn count(&self, result: Result<(), Vec<String>>) {
+        let counts = &mut *self.counts();
+        let refused = result.err().unwrap_or_default();
+        for line in &refused {
+            error!("{line}");
+        }
+        if refused.is_empty() {
+            counts.ok += 1;
+        } else {
+            error!("the new configuration is refused; the old one stays in force");
+            counts.refused += 1;
+        }
+        counts.last = Some(Last { at: SystemTime::now(), refused });
+    }
+
+    /// How many were taken.
+    pub fn ok(&self) -> u64 {
+        self.counts().ok
+    }
+
+    /// How many were refused.
+    pub fn refused(&self) -> u64 {
+        self.counts().refused
+    }
+
+    /// Whether what is in force is what was read last. It is as long as nothing was read anew.
+    pub fn last_successful(&self) -> bool {
+        self.counts().last.as_ref().is_none_or(|last| last.refused.is_empty())
+    }
+
+    /// What is known here, as JSON for `/status`.
+    pub fn report(&self) -> Value {
+        let counts = self.counts();
+        let last = counts.last.as_ref().map(|last| {
+            let at = last.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+            json!({ "at_ms": u64::try_from(at).unwrap_or(u64::MAX), "ok": last.refused.is_empty(), "refused": last.refused })
+        });
+        json!({ "ok": counts.ok, "refused": counts.refused, "last": last })
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

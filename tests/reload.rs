@@ -1,0 +1,163 @@
+//! A configuration that changes while the program runs.
+
+mod support;
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::json;
+use support::Policy;
+use support::program::{Running, hookgate};
+
+const COMMAND: &str = "callbackBeforeSetFriendRemarkCommand";
+const BODY: &str = r#"{"callbackCommand":"callbackBeforeSetFriendRemarkCommand","remark":"Bob"}"#;
+
+/// A hookgate that is told by a file, and the file.
+struct Told {
+    running: Running,
+    file: PathBuf,
+}
+
+impl Told {
+    async fn start(name: &str, yaml: &str) -> Self {
+        let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("reload-{name}.yaml"));
+        fs::write(&file, yaml).expect("a file among the build's own");
+        let path = file.to_str().expect("UTF-8");
+        let args = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--config", path];
+        Self { running: Running::of(hookgate(&args)).await, file }
+    }
+
+    fn write(&self, yaml: &str) {
+        fs::write(&self.file, yaml).expect("the same file");
+    }
+
+    async fn outcome(&self) -> String {
+        let reply = self.running.post(COMMAND, BODY).await;
+        reply.headers["hookgate-outcome"].to_str().expect("ASCII").to_owned()
+    }
+}
+
+/// Where nothing listens.
+async fn nowhere() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    format!("http://{}", listener.local_addr().expect("bound"))
+}
+
+#[tokio::test]
+async fn a_signal_has_it_read_anew() {
+    let policy = nowhere().await;
+    let mut told = Told::start("signal", &format!("policy: {policy}\non_failure: deny\n")).await;
+    assert_eq!(told.outcome().await, "failed-closed:unavailable");
+    told.write(&format!("policy: {policy}\non_failure: allow\n"));
+    told.running.signal("-HUP").await;
+    let line = told.running.says("a new configuration is in force").await;
+    assert!(line.contains("changed=\"on_failure"), "{line}");
+    assert_eq!(told.outcome().await, "failed-open:unavailable");
+    let status = told.running.status().await;
+    assert_eq!(status["configuration"]["ok"], 1);
+    assert_eq!(status["configuration"]["last"]["ok"], true);
+}
+
+#[tokio::test]
+async fn a_changed_file_is_read_anew() {
+    let policy = nowhere().await;
+    let mut told = Told::start("file", &format!("policy: {policy}\n")).await;
+    told.write(&format!("policy: {policy}\ndenial: {{messages: {{unavailable: come back later}}}}\n"));
+    told.running.says("a new configuration is in force").await;
+    assert_eq!(told.running.post(COMMAND, BODY).await.json()["errMsg"], "come back later");
+}
+
+#[tokio::test]
+async fn a_file_that_another_one_names_is_looked_at_too() {
+    let openim = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("reload-webhooks.yml");
+    let key = "beforeSetFriendRemark";
+    let webhooks = |timeout| format!("url: http://127.0.0.1:10006\n{key}: {{enable: true, timeout: {timeout}}}\n");
+    fs::write(&openim, webhooks(5)).expect("a file");
+    let mut told =
+        Told::start("openim", &format!("policy: {}\nopenim: {{webhooks: reload-webhooks.yml}}\n", nowhere().await))
+            .await;
+    fs::write(&openim, webhooks(3)).expect("the same file");
+    let line = told.running.says("a new configuration is in force").await;
+    assert!(line.contains(&format!("changed=\"callbacks.{key}\"")), "{line}");
+}
+
+#[tokio::test]
+async fn a_bad_one_is_refused_whole() {
+    let policy = nowhere().await;
+    let mut told = Told::start("bad", &format!("policy: {policy}\n")).await;
+    told.write(&format!("policy: {policy}\non_failure: allow\nlimits: {{calls: none}}\nbudjet: 1s\n"));
+    told.running.signal("-HUP").await;
+    told.running.says("the old one stays in force").await;
+    assert_eq!(told.outcome().await, "failed-closed:unavailable");
+    let status = told.running.status().await;
+    assert_eq!(status["configuration"]["refused"], 1);
+    let why = status["configuration"]["last"]["refused"].as_array().expect("lines").clone();
+    let line = |number: usize| why[number].as_str().expect("a line");
+    assert_eq!(why.len(), 2, "{why:?}");
+    assert!(line(0).contains(":3: limits.calls:"), "{why:?}");
+    assert!(line(1).contains(":4: budjet: no such key; did you mean budget?"), "{why:?}");
+    // And a good one after it is taken.
+    told.write(&format!("policy: {policy}\non_failure: allow\n"));
+    told.running.says("a new configuration is in force").await;
+    assert_eq!(told.outcome().await, "failed-open:unavailable");
+}
+
+#[tokio::test]
+async fn what_only_a_restart_can_change_is_refused_with_the_rest() {
+    let policy = nowhere().await;
+    let mut told = Told::start("restart", &format!("policy: {policy}\n")).await;
+    told.write(&format!("policy: {policy}\nthreads: 2\non_failure: allow\n"));
+    told.running.signal("-HUP").await;
+    told.running.says("a restart is needed to change threads").await;
+    told.running.says("the old one stays in force").await;
+    assert_eq!(told.outcome().await, "failed-closed:unavailable");
+}
+
+#[tokio::test]
+async fn the_levels_of_the_log_change() {
+    let mut told = Told::start("levels", "log: warn\nbuiltin_listen: 127.0.0.1:0\n").await;
+    told.write("log: debug\nbuiltin_listen: 127.0.0.1:0\n");
+    told.running.signal("-HUP").await;
+    // The line about the change itself is at info, and comes before the levels are set.
+    while told.running.status().await["configuration"]["ok"] == json!(0) {}
+    told.outcome().await;
+    let line = told.running.says("DEBUG").await;
+    assert!(!line.is_empty());
+}
+
+#[tokio::test]
+async fn the_policy_is_another_one_and_no_call_fails() {
+    let (old, new) = (Policy::allow().await, Policy::allow().await);
+    let mut told = Told::start("policy", &format!("policy: {}\n", old.url())).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let address = told.running.webhooks;
+    let callers: Vec<_> = (0..4)
+        .map(|_| {
+            let stop = stop.clone();
+            tokio::spawn(async move {
+                let mut outcomes = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let request = http::Request::post(format!("http://{address}/{COMMAND}"));
+                    let reply = support::send(request.body(BODY.into()).expect("a request")).await;
+                    outcomes.push(reply.headers["hookgate-outcome"].to_str().expect("ASCII").to_owned());
+                }
+                outcomes
+            })
+        })
+        .collect();
+    old.take_calls();
+    told.write(&format!("policy: {}\n", new.url()));
+    told.running.signal("-HUP").await;
+    told.running.says("a new configuration is in force").await;
+    while new.take_calls().iter().all(|call| call.rpc.contains("Health")) {
+        tokio::task::yield_now().await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for caller in callers {
+        let outcomes = caller.await.expect("no panic");
+        assert!(outcomes.iter().all(|outcome| outcome == "allow"), "{outcomes:?}");
+    }
+    assert_eq!(told.running.status().await["policy"]["url"], new.url());
+}
