@@ -133,8 +133,9 @@ async fn call<T: Transport>(transport: T, reply_limit: usize, question: &Questio
     let Question { callback, message, metadata, attempt, deadline } = question;
     let mut request = Request::new(message.clone());
     *request.metadata_mut() = metadata.of_attempt(*attempt);
-    request.set_timeout(deadline.saturating_duration_since(Instant::now()));
-    request.extensions_mut().insert(Deadline(*deadline));
+    let deadline = Deadline(*deadline);
+    request.set_timeout(deadline.left());
+    request.extensions_mut().insert(deadline);
 
     let (transport, seen) = Observed::new(transport);
     let mut grpc = Grpc::new(transport).max_decoding_message_size(reply_limit);

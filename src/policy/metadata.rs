@@ -36,7 +36,9 @@ impl Metadata {
     /// Adds an entry. What metadata cannot carry of `text` is percent-encoded.
     pub fn insert(&mut self, name: HeaderName, text: &str) {
         let text: Cow<'_, str> = percent_encode(text.as_bytes(), NOT_METADATA).into();
-        if let Ok(value) = HeaderValue::from_str(&text) {
+        if let Ok(mut value) = HeaderValue::from_str(&text) {
+            // The others are new with each call. HTTP/2 would remember them, and forget what all calls have in common.
+            value.set_sensitive(name != COMMAND);
             self.0.push((name, value));
         }
     }

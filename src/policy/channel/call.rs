@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::RecvStream;
@@ -27,11 +28,21 @@ pub(super) struct FreeStream(OwnedMutexGuard<SendRequest<Bytes>>);
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline(pub Instant);
 
+/// Of this time and more the policy is told whole milliseconds.
+const ROUNDED: Duration = Duration::from_millis(100);
+
 impl Deadline {
+    /// What is left, as the policy is told it: never more than that. Whole milliseconds are the same for most calls, and
+    /// HTTP/2 has one byte for what it has sent before.
+    pub(in crate::policy) fn left(self) -> Duration {
+        let left = self.0.saturating_duration_since(Instant::now());
+        if left < ROUNDED { left } else { left - Duration::from_nanos(u64::from(left.subsec_nanos() % 1_000_000)) }
+    }
+
     /// What the policy is told as `grpc-timeout`, where a call has waited and has less time than it had.
     pub(super) fn grpc_timeout(self) -> Option<HeaderValue> {
         let mut request = tonic::Request::new(());
-        request.set_timeout(self.0.saturating_duration_since(Instant::now()));
+        request.set_timeout(self.left());
         request.into_parts().0.into_headers().remove("grpc-timeout")
     }
 }
