@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header};
 use http_body::{Body, Frame};
 use tonic::codegen::StdError;
 use tonic::{Code, Status};
@@ -23,6 +23,10 @@ pub(crate) enum NotGrpc {
     #[error("the answer's content type is not gRPC's")]
     ContentType,
 }
+
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 
 /// What has been seen of a call's answer.
 #[derive(Debug, Clone)]
@@ -52,10 +56,10 @@ impl Seen {
     /// Notes what the headers or trailers say, and takes out what is not for tonic.
     fn note(&self, headers: &mut HeaderMap) {
         // tonic panics over details that are not base64, and nobody reads them.
-        headers.remove("grpc-status-details-bin");
-        let code = match headers.get("grpc-status") {
+        headers.remove(STATUS_DETAILS);
+        let code = match headers.get(STATUS) {
             // A message that cannot be decoded makes it another status, for tonic too.
-            Some(_) if headers.contains_key("grpc-message") => {
+            Some(_) if headers.contains_key(MESSAGE) => {
                 Status::from_header_map(headers).map_or(RESPONSE, |status| status.code() as i32)
             }
             Some(code) => Code::from_bytes(code.as_bytes()) as i32,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use axum::http::{HeaderMap, Method, Uri, request::Parts};
+use axum::http::{HeaderMap, HeaderName, Method, Uri, request::Parts};
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use prost::Message as _;
@@ -13,6 +13,9 @@ use crate::error::Refusal;
 use crate::policy::{Metadata, metadata};
 use crate::proto::UnknownCallbackRequest;
 use crate::wire::{self, Transcoded};
+
+/// The header that says which of OpenIM's operations it is of.
+const OPERATION_ID: HeaderName = HeaderName::from_static("operationid");
 
 /// The longest operation ID that is passed on, in bytes; a longer one is cut. gRPC servers take some 16 KB of metadata
 /// and end the connection, with every other call on it, over a good deal more.
@@ -134,6 +137,6 @@ fn query<'a>(uri: &'a Uri, name: &str) -> Option<Cow<'a, str>> {
 
 /// The `operationID` header, empty where there is none.
 pub(super) fn operation_id(headers: &HeaderMap) -> String {
-    let header = headers.get("operationid").map_or(&b""[..], |value| value.as_bytes());
+    let header = headers.get(OPERATION_ID).map_or(&b""[..], |value| value.as_bytes());
     String::from_utf8_lossy(&header[..header.len().min(LONGEST_OPERATION_ID)]).into_owned()
 }
