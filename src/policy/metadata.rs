@@ -1,6 +1,7 @@
 //! What travels beside a message.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
@@ -24,23 +25,29 @@ const NOT_METADATA: &AsciiSet = &CONTROLS.add(b'%');
 const ON_THE_WIRE: usize = 12;
 
 /// Names and values, as a list: it is kept, and sent with every attempt; a map of it has a kilobyte of room to grow.
+/// Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Metadata(Vec<(HeaderName, HeaderValue)>);
+pub struct Metadata(Arc<Vec<(HeaderName, HeaderValue)>>);
 
 impl Metadata {
     /// Without entries.
     pub fn new() -> Self {
-        Self(Vec::with_capacity(4))
+        Self(Arc::new(Vec::with_capacity(4)))
     }
 
     /// Adds an entry. What metadata cannot carry of `text` is percent-encoded.
     pub fn insert(&mut self, name: HeaderName, text: &str) {
         let text: Cow<'_, str> = percent_encode(text.as_bytes(), NOT_METADATA).into();
-        if let Ok(mut value) = HeaderValue::from_str(&text) {
-            // The others are new with each call. HTTP/2 would remember them, and forget what all calls have in common.
-            value.set_sensitive(name != COMMAND);
-            self.0.push((name, value));
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            self.insert_value(name, value);
         }
+    }
+
+    /// Adds an entry that is metadata as it is.
+    pub(crate) fn insert_value(&mut self, name: HeaderName, mut value: HeaderValue) {
+        // The others are new with each call. HTTP/2 would remember them, and forget what all calls have in common.
+        value.set_sensitive(name != COMMAND);
+        Arc::make_mut(&mut self.0).push((name, value));
     }
 
     /// The value of an entry; empty where there is none.
@@ -57,7 +64,7 @@ impl Metadata {
     /// What is sent with the first, second, … attempt.
     pub(super) fn of_attempt(&self, attempt: u32) -> MetadataMap {
         let mut headers = HeaderMap::with_capacity(ON_THE_WIRE);
-        for (name, value) in &self.0 {
+        for (name, value) in &*self.0 {
             headers.insert(name, value.clone());
         }
         headers.insert(ATTEMPT, attempt.into());

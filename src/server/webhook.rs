@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use axum::http::{HeaderMap, HeaderName, Method, Uri, request::Parts};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, request::Parts};
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use prost::Message as _;
@@ -101,7 +101,10 @@ impl Webhook {
     pub(crate) fn metadata(&self) -> Metadata {
         let mut metadata = Metadata::new();
         metadata.insert(metadata::OPERATION_ID, &self.operation_id);
-        metadata.insert(metadata::COMMAND, &self.command);
+        match &self.command {
+            Cow::Borrowed(known) => metadata.insert_value(metadata::COMMAND, HeaderValue::from_static(known)),
+            Cow::Owned(unknown) => metadata.insert(metadata::COMMAND, unknown),
+        }
         if let Some(key) = &self.reply_key {
             metadata.insert(metadata::REPLY_KEY, key);
         }
