@@ -12,13 +12,14 @@
 //! - [`trigger`]: the other end too: plays OpenIM, for those who try things out.
 //! - [`verify`]: a policy service on trial: asked and judged by all of the above.
 //!
-//! And around it: [`admin`], [`cli`], [`config`], [`error`], [`proto`] (generated from `proto/`), [`reload`],
-//! [`status`], [`telemetry`].
+//! And around it: [`admin`], [`cli`], [`config`], [`drift`], [`error`], [`proto`] (generated from `proto/`),
+//! [`reload`], [`status`], [`telemetry`].
 
 pub mod admin;
 pub mod callback;
 pub mod cli;
 pub mod config;
+pub mod drift;
 pub mod error;
 pub mod events;
 pub mod openim;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::callback::Callback;
 use crate::config::Rule;
+use crate::drift::Unknowns;
 use crate::error::Class;
 
 /// What became of a webhook.
@@ -86,6 +87,7 @@ pub struct Status {
     in_flight: AtomicUsize,
     calls: AtomicUsize,
     connections: AtomicUsize,
+    unknowns: Unknowns,
 }
 
 #[derive(Debug, Default)]
@@ -124,6 +126,7 @@ impl Default for Status {
             in_flight: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
+            unknowns: Unknowns::default(),
         }
     }
 }
@@ -160,6 +163,11 @@ impl Status {
     /// Open connections of webhook clients.
     pub fn connections(&self) -> usize {
         self.connections.load(Relaxed)
+    }
+
+    /// What came that this build does not know.
+    pub fn unknowns(&self) -> &Unknowns {
+        &self.unknowns
     }
 
     /// One more webhook being answered, until the guard goes.

@@ -144,6 +144,7 @@ impl<T: Transport> Gate<T> {
     /// Tells everybody who watches what became of a webhook.
     fn watched(&self, config: &Config, webhook: &Webhook, decision: &Decision, times: &Times) {
         self.status.count(webhook.callback, decision.outcome());
+        webhook.count_unknown(self.status.unknowns());
         decision.log(webhook, times.took(), config.denial.code);
     }
 

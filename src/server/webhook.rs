@@ -9,6 +9,7 @@ use prost::Message as _;
 use uuid::Uuid;
 
 use crate::callback::{Callback, Timing};
+use crate::drift::Unknowns;
 use crate::error::Refusal;
 use crate::policy::{Metadata, metadata};
 use crate::proto::UnknownCallbackRequest;
@@ -43,10 +44,10 @@ pub(crate) struct Webhook {
 }
 
 /// What is worth a word in the log about a body that was read.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Oddities {
-    /// How many fields this build does not know.
-    pub(super) unknown_fields: usize,
+    /// The JSON paths of the fields that this build does not know.
+    pub(super) unknown_fields: Vec<String>,
     /// Whether it names another command than the path, which decides.
     pub(super) other_command: bool,
 }
@@ -77,6 +78,14 @@ impl Webhook {
     /// Whether no row has this command.
     pub(super) fn is_unknown(&self) -> bool {
         std::ptr::eq(self.callback, Callback::fallback())
+    }
+
+    /// Counts what this build does not know of it.
+    pub(super) fn count_unknown(&self, unknowns: &Unknowns) {
+        if self.is_unknown() {
+            unknowns.count_command(&self.command);
+        }
+        unknowns.count_fields(self.callback, &self.oddities.unknown_fields);
     }
 
     /// Whether OpenIM waits for the answer.

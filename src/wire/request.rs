@@ -24,8 +24,8 @@ impl Malformed {
 pub struct Transcoded {
     /// The request message, encoded.
     pub message: Bytes,
-    /// How many fields the contract does not know. They are in the message.
-    pub unknown_fields: usize,
+    /// The JSON paths of the fields that the contract does not know. They are in the message.
+    pub unknown_fields: Vec<String>,
     /// Whether the body names another command than the one it was posted to.
     pub other_command: bool,
 }
@@ -48,7 +48,8 @@ pub fn transcode(message: &'static Message, command: &str, body: &[u8]) -> Resul
     }
     // It may be kept for long.
     out.shrink_to_fit();
-    Ok(Transcoded { message: out.into(), unknown_fields: state.unknown.len(), other_command: state.other_command })
+    let unknown_fields = state.unknown.into_keys().collect();
+    Ok(Transcoded { message: out.into(), unknown_fields, other_command: state.other_command })
 }
 
 /// serde_json's own sentences say nothing of the content; ours take care not to.
