@@ -1,11 +1,12 @@
-//! The admin listener: whether it runs, whether it is ready, how it stands.
+//! The admin listener: whether it runs, whether it is ready, how it stands, and the same for Prometheus.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use hyper::server::conn::http1;
@@ -17,8 +18,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::events::{Events, Reason};
-use crate::policy::Channel;
+use crate::metrics;
 use crate::policy::health;
+use crate::policy::{Channel, Policy};
 use crate::reload::Reloads;
 use crate::server::Stopping;
 use crate::status::Status;
@@ -33,6 +35,8 @@ pub struct Admin {
     pub status: Arc<Status>,
     /// The After events on their way.
     pub events: Events,
+    /// What asks the policy service.
+    pub policy: Policy<Channel>,
     /// What carries the calls.
     pub channel: Channel,
     /// Whether the policy service is to be asked.
@@ -49,6 +53,7 @@ pub async fn run(listener: TcpListener, admin: Admin, until: impl Future<Output 
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/status", get(status))
+        .route("/metrics", get(metrics))
         .with_state(admin);
     // Dropped at the end, and every connection with it.
     let mut connections = JoinSet::new();
@@ -78,6 +83,14 @@ async fn readyz(State(admin): State<Admin>) -> (StatusCode, String) {
     let health = admin.health.borrow();
     let code = if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, format!("{}\n", *health))
+}
+
+async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    match metrics::scrape(&admin, accept) {
+        Ok((content_type, text)) => ([(header::CONTENT_TYPE, content_type)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 async fn status(State(admin): State<Admin>) -> Json<Value> {

@@ -1,4 +1,4 @@
-//! What has happened so far, for `/status`: counted as it happens, read when somebody asks.
+//! What has happened so far, for `/status` and `/metrics`: counted as it happens, read when somebody asks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use crate::callback::Callback;
 use crate::config::Rule;
 use crate::drift::Unknowns;
-use crate::error::Class;
+use crate::error::{Class, Refusal};
+use crate::metrics::Durations;
 
 /// What became of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,12 +83,14 @@ pub struct Status {
     started: Instant,
     /// One a row of the table, the fallback's last.
     callbacks: Vec<Counts>,
-    /// Requests whose path or method names no callback.
-    nowhere: AtomicU64,
+    /// Requests whose path names no callback, and requests that are no POST.
+    no_callback: AtomicU64,
+    no_post: AtomicU64,
     in_flight: AtomicUsize,
     calls: AtomicUsize,
     connections: AtomicUsize,
     unknowns: Unknowns,
+    durations: Durations,
 }
 
 #[derive(Debug, Default)]
@@ -122,11 +125,13 @@ impl Default for Status {
         Self {
             started: Instant::now(),
             callbacks: (0..=Callback::all().len()).map(|_| Counts::default()).collect(),
-            nowhere: AtomicU64::new(0),
+            no_callback: AtomicU64::new(0),
+            no_post: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             unknowns: Unknowns::default(),
+            durations: Durations::default(),
         }
     }
 }
@@ -141,13 +146,24 @@ impl Status {
     }
 
     /// Counts a request that is no webhook.
-    pub fn count_nowhere(&self) {
-        self.nowhere.fetch_add(1, Relaxed);
+    pub fn count_nowhere(&self, refusal: &Refusal) {
+        let counter = if let Refusal::Method = refusal { &self.no_post } else { &self.no_callback };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// How many requests were no webhooks, by why.
+    pub fn not_webhooks(&self) -> [(&'static str, u64); 2] {
+        [("no_callback", self.no_callback.load(Relaxed)), ("no_post", self.no_post.load(Relaxed))]
     }
 
     /// How often a callback had an outcome.
     pub fn counted(&self, callback: &Callback, outcome: Outcome) -> u64 {
         self.callbacks[callback.place].outcomes[outcome.place()].load(Relaxed)
+    }
+
+    /// When a callback came last, in milliseconds since 1970; 0 is never.
+    pub fn last_seen(&self, callback: &Callback) -> u64 {
+        self.callbacks[callback.place].last_seen.load(Relaxed)
     }
 
     /// Webhooks being answered.
@@ -168,6 +184,11 @@ impl Status {
     /// What came that this build does not know.
     pub fn unknowns(&self) -> &Unknowns {
         &self.unknowns
+    }
+
+    /// How long the phases of webhooks took.
+    pub fn durations(&self) -> &Durations {
+        &self.durations
     }
 
     /// One more webhook being answered, until the guard goes.
@@ -203,7 +224,7 @@ impl Status {
             "uptime_seconds": self.started.elapsed().as_secs(),
             "in_flight": self.in_flight(),
             "connections": self.connections(),
-            "not_webhooks": self.nowhere.load(Relaxed),
+            "not_webhooks": self.not_webhooks().iter().map(|(_, count)| count).sum::<u64>(),
             "callbacks": callbacks.collect::<Map<_, _>>(),
         })
     }

@@ -83,12 +83,13 @@ async fn serve(config: Config, source: Source, levels: Levels) -> io::Result<()>
     let gate = Gate::new(policy.clone(), in_force.clone());
     let reloads = Reloads::default();
     tokio::spawn(source.watch(signal(SignalKind::hangup())?, changes, reloads.clone()));
-    tokio::spawn(Parts { channel: channel.clone(), policy, levels }.follow(in_force));
+    tokio::spawn(Parts { channel: channel.clone(), policy: policy.clone(), levels }.follow(in_force));
     let admin_task = admin::run(
         admin,
         Admin {
             status: gate.status().clone(),
             events: gate.events().clone(),
+            policy,
             channel,
             health: health.clone(),
             reloads,
@@ -182,7 +183,7 @@ fn greet(addresses: &Addresses, answered: bool) {
             "hookgate {}: OpenIM webhooks in, gRPC policy out\n\n\
              \x20 webhooks   http://{webhooks}   the url in OpenIM's webhooks.yml\n\
              \x20 policy     {policy}{what}\n\
-             \x20 admin      http://{admin}   /livez /readyz /status\n\
+             \x20 admin      http://{admin}   /livez /readyz /status /metrics\n\
              \x20 callbacks  {callbacks}   listed by: hookgate callbacks\n\n",
             env!("CARGO_PKG_VERSION")
         );

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,10 +25,17 @@ use crate::verdict::{Denial, Reply};
 #[derive(Debug, Clone)]
 pub struct Policy<T> {
     transport: T,
-    /// In bytes.
-    reply_limit: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
     /// Whose breaker is asked.
     channel: Option<Channel>,
+}
+
+/// What the clones of a policy have in common.
+#[derive(Debug)]
+struct Shared {
+    /// In bytes.
+    reply_limit: AtomicUsize,
+    retries: AtomicU64,
 }
 
 /// What is asked.
@@ -84,12 +91,18 @@ impl Policy<Channel> {
 impl<T: Transport> Policy<T> {
     /// Asks through `transport`. A response may have so many bytes.
     pub fn new(transport: T, reply_limit: usize) -> Self {
-        Self { transport, reply_limit: Arc::new(reply_limit.into()), channel: None }
+        let shared = Shared { reply_limit: reply_limit.into(), retries: AtomicU64::new(0) };
+        Self { transport, shared: Arc::new(shared), channel: None }
     }
 
     /// From now on a response may have so many bytes, for clones too.
     pub fn set_reply_limit(&self, bytes: usize) {
-        self.reply_limit.store(bytes, Ordering::Relaxed);
+        self.shared.reply_limit.store(bytes, Relaxed);
+    }
+
+    /// How many calls were made a second time, all clones together.
+    pub fn retries(&self) -> u64 {
+        self.shared.retries.load(Relaxed)
     }
 
     /// One unary call, which is made once more where the policy cannot have seen it. It ends at the question's deadline,
@@ -100,8 +113,7 @@ impl<T: Transport> Policy<T> {
             None => None,
         };
         let deadline = question.deadline;
-        let reply_limit = self.reply_limit.load(Ordering::Relaxed);
-        let mut called = Box::pin(called(self.transport.clone(), reply_limit, question));
+        let mut called = Box::pin(called(self.transport.clone(), self.shared.clone(), question));
         let (outcome, result) = match timeout_at(deadline, &mut called).await {
             Ok(Ok(response)) => (Some(Outcome::Answered), Ok(Answer::Response(response))),
             Ok(Err(unanswered)) => (unanswered.outcome(), unanswered.into_answer()),
@@ -120,9 +132,11 @@ impl<T: Transport> Policy<T> {
 }
 
 /// One call, and another one where the policy cannot have seen the first.
-async fn called<T: Transport>(transport: T, reply_limit: usize, question: Question) -> Result<Bytes, Unanswered> {
+async fn called<T: Transport>(transport: T, shared: Arc<Shared>, question: Question) -> Result<Bytes, Unanswered> {
+    let reply_limit = shared.reply_limit.load(Relaxed);
     match call(transport.clone(), reply_limit, &question).await {
         Err(Unanswered { status, .. }) if not_taken(&status) && Instant::now() < question.deadline => {
+            shared.retries.fetch_add(1, Relaxed);
             call(transport, reply_limit, &question).await
         }
         result => result,

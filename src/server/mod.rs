@@ -145,6 +145,7 @@ impl<T: Transport> Gate<T> {
     fn watched(&self, config: &Config, webhook: &Webhook, decision: &Decision, times: &Times) {
         self.status.count(webhook.callback, decision.outcome());
         webhook.count_unknown(self.status.unknowns());
+        times.observe(self.status.durations(), webhook.callback);
         decision.log(webhook, times.took(), config.denial.code);
     }
 
@@ -187,7 +188,7 @@ async fn answer<T: Transport>(State((gate, crowded)): State<(Arc<Gate<T>>, Crowd
     let mut webhook = match Webhook::route(&head) {
         Ok(webhook) => webhook,
         Err(refusal) => {
-            gate.status.count_nowhere();
+            gate.status.count_nowhere(&refusal);
             // What is left of the body would be taken for the next request.
             let read = body::read(body, config.limits.body, times.arrived + config.every.budget).await;
             return reply::nowhere(&refusal, &head, read.is_err(), config.denial.code);

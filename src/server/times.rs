@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::callback::Callback;
+use crate::metrics::{Durations, Phase};
+
 /// The points in time that a webhook has passed. What was not reached is missing.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
@@ -22,6 +25,15 @@ impl Times {
     pub(super) fn begin() -> Self {
         let now = Instant::now();
         Self { arrived: now, decoded: None, answered: None, replied: now }
+    }
+
+    /// Counts how long each phase took that it came to the end of.
+    pub(super) fn observe(&self, durations: &Durations, callback: &Callback) {
+        let Some(decoded) = self.decoded else { return };
+        durations.observe(callback, Phase::Decode, decoded - self.arrived);
+        let Some(answered) = self.answered else { return };
+        durations.observe(callback, Phase::Policy, answered - decoded);
+        durations.observe(callback, Phase::Reply, self.replied - answered);
     }
 
     /// All of it.

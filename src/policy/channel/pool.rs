@@ -22,6 +22,9 @@ pub(super) struct Pool {
     changes: watch::Sender<()>,
 }
 
+/// The state of an address that is connected.
+const READY: &str = "ready";
+
 /// An address of the policy service.
 #[derive(Debug, Clone, Serialize)]
 pub struct Address {
@@ -31,6 +34,13 @@ pub struct Address {
     pub state: String,
     /// Calls whose answer has not begun.
     pub in_flight: usize,
+}
+
+impl Address {
+    /// Whether it is connected.
+    pub fn is_ready(&self) -> bool {
+        self.state == READY
+    }
 }
 
 impl Pool {
@@ -177,7 +187,7 @@ impl Pool {
         let addresses = members.list.iter().map(|member| {
             let (state, in_flight) = match &member.link {
                 Link::First => ("connecting", 0),
-                Link::Ready { load, .. } => ("ready", load.in_flight.load(Ordering::Relaxed)),
+                Link::Ready { load, .. } => (READY, load.in_flight.load(Ordering::Relaxed)),
                 Link::Failed(failed) => (&*failed.why, 0),
             };
             Address { address: member.address, state: state.to_owned(), in_flight }

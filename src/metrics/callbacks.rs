@@ -1,0 +1,58 @@
+//! Webhooks: what became of them, how long they took, and what this build does not know of them.
+
+use std::fmt;
+
+use prometheus_client::registry::Unit;
+
+use super::durations::{Histogram, Phase};
+use super::writer::{Family, Label, Writer, in_unit, plain};
+use crate::admin::Admin;
+use crate::callback::Callback;
+use crate::drift::Unknown;
+use crate::status::Outcome;
+
+const COUNTED: Family = plain("callbacks", "Webhooks by what became of them, as the hookgate-outcome header says it");
+const DURATION: Family =
+    in_unit("callback_duration", Unit::Seconds, "How long the phases of webhooks took: decode, policy, reply");
+const IN_FLIGHT: Family = plain("callbacks_in_flight", "Webhooks being answered");
+const CONNECTIONS: Family = plain("connections", "Open connections of webhook clients");
+const REFUSED: Family = plain("requests_refused", "Requests that are no webhook, by why they are none");
+const UNKNOWN_COMMANDS: Family = plain("unknown_commands", "Webhooks whose command this build does not know");
+const UNKNOWN_FIELDS: Family = plain("unknown_fields", "Fields of webhooks that this build does not know");
+
+pub(super) fn write(admin: &Admin, out: &mut Writer<'_>) -> fmt::Result {
+    let status = &admin.status;
+    // A callback that never came has no samples; one that came has all of them, or the first failure would be no increase.
+    let seen =
+        || Callback::all().iter().chain([Callback::fallback()]).filter(|callback| status.last_seen(callback) > 0);
+    out.counters(
+        &COUNTED,
+        seen().flat_map(|callback| Outcome::all().map(move |outcome| (callback, outcome))).map(
+            |(callback, outcome)| {
+                let labels = [("rpc", callback.service_and_method()), ("outcome", outcome.as_str())];
+                (labels, status.counted(callback, outcome))
+            },
+        ),
+    )?;
+    out.histograms(&DURATION, seen().flat_map(|callback| Phase::ALL.map(|phase| duration(admin, callback, phase))))?;
+    out.gauge(&IN_FLIGHT, status.in_flight() as f64)?;
+    out.gauge(&CONNECTIONS, status.connections() as f64)?;
+    out.counters(&REFUSED, status.not_webhooks().map(|(reason, count)| ([("reason", reason)], count)))?;
+    unknown(admin, out)
+}
+
+fn duration(admin: &Admin, callback: &'static Callback, phase: Phase) -> ([Label<'static>; 2], Histogram) {
+    let labels = [("rpc", callback.service_and_method()), ("phase", phase.as_str())];
+    (labels, admin.status.durations().of(callback, phase))
+}
+
+fn unknown(admin: &Admin, out: &mut Writer<'_>) -> fmt::Result {
+    let unknowns = admin.status.unknowns();
+    let (commands, fields) = (unknowns.commands(), unknowns.fields());
+    let commands = commands.iter().map(|Unknown { name, count, .. }| ([("command", name.as_str())], *count));
+    out.counters(&UNKNOWN_COMMANDS, commands)?;
+    let fields = fields.iter().map(|(callback, Unknown { name, count, .. })| {
+        ([("rpc", callback.service_and_method()), ("field", name.as_str())], *count)
+    });
+    out.counters(&UNKNOWN_FIELDS, fields)
+}
