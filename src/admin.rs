@@ -13,11 +13,12 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::config::{Config, InForce, days_until};
 use crate::events::{Events, Reason};
+use crate::listener::Listener;
 use crate::metrics;
 use crate::policy::health;
 use crate::policy::{Channel, Policy};
@@ -43,18 +44,21 @@ pub struct Admin {
     pub health: watch::Receiver<health::State>,
     /// What has become of changes to the configuration.
     pub reloads: Reloads,
+    /// The configuration in force.
+    pub config: InForce,
     /// Whether hookgate is stopping.
     pub stopping: Stopping,
 }
 
 /// Answers on `listener` until told to stop.
-pub async fn run(listener: TcpListener, admin: Admin, until: impl Future<Output = ()>) {
+pub async fn run(listener: impl Into<Listener>, admin: Admin, until: impl Future<Output = ()>) {
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/status", get(status))
         .route("/metrics", get(metrics))
         .with_state(admin);
+    let listener = listener.into();
     // Dropped at the end, and every connection with it.
     let mut connections = JoinSet::new();
     let accepting = async {
@@ -97,10 +101,11 @@ async fn status(State(admin): State<Admin>) -> Json<Value> {
     let (backlog, counts) = (admin.events.backlog(), admin.events.counts());
     let undelivered = Reason::ALL.map(|reason| (reason.as_str().to_owned(), Value::from(counts.undelivered(reason))));
     let mut report = admin.status.report();
+    report["certificates"] = certificates(&admin.config.now());
     report["stopping"] = admin.stopping.is_stopping().into();
     report["configuration"] = admin.reloads.report();
     report["policy"] = json!({
-        "url": admin.channel.url(),
+        "url": admin.channel.url().to_string(),
         "ready": admin.health.borrow().is_ready(),
         "state": admin.health.borrow().to_string(),
         "channel": admin.channel.status(),
@@ -116,4 +121,13 @@ async fn status(State(admin): State<Admin>) -> Json<Value> {
         "undelivered": serde_json::Map::from_iter(undelivered),
     });
     Json(report)
+}
+
+/// When each certificate in force expires.
+fn certificates(config: &Config) -> Value {
+    let all = config.certificates().map(|(name, expires)| {
+        let shown = humantime::format_rfc3339_seconds(expires).to_string();
+        (name.to_owned(), json!({ "expires": shown, "days": days_until(expires) }))
+    });
+    Value::Object(all.collect())
 }

@@ -8,6 +8,12 @@ use crate::wire::Malformed;
 /// A request that OpenIM would not send. The text is for both: it names what was wrong and repeats no content.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
+    /// The caller may not call; which rule says so is for the log alone.
+    #[error("not allowed to call")]
+    NotAllowed,
+    /// Plain HTTP where TLS is spoken.
+    #[error("https is spoken here, not http")]
+    PlainHttp,
     /// The path and query name no callback.
     #[error("no callback has this path: the last part must be a callback command")]
     NotFound,

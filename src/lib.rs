@@ -12,8 +12,8 @@
 //! - [`trigger`]: the other end too: plays OpenIM, for those who try things out.
 //! - [`verify`]: a policy service on trial: asked and judged by all of the above.
 //!
-//! And around it: [`admin`], [`cli`], [`config`], [`drift`], [`error`], [`metrics`],
-//! [`proto`] (generated from `proto/`), [`reload`], [`status`], [`telemetry`].
+//! And around it: [`admin`], [`cli`], [`config`], [`drift`], [`error`], [`listener`], [`metrics`],
+//! [`proto`] (generated from `proto/`), [`reload`], [`status`], [`telemetry`], [`turned_away`].
 
 pub mod admin;
 pub mod callback;
@@ -22,6 +22,7 @@ pub mod config;
 pub mod drift;
 pub mod error;
 pub mod events;
+pub mod listener;
 pub mod metrics;
 pub mod openim;
 pub mod policy;
@@ -31,6 +32,7 @@ pub mod server;
 pub mod status;
 pub mod telemetry;
 pub mod trigger;
+pub mod turned_away;
 pub mod verdict;
 pub mod verify;
 pub mod wire;

@@ -11,6 +11,7 @@ use crate::config::Rule;
 use crate::drift::Unknowns;
 use crate::error::{Class, Refusal};
 use crate::metrics::Durations;
+use crate::turned_away::TurnedAway;
 
 /// What became of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,6 +92,8 @@ pub struct Status {
     connections: AtomicUsize,
     unknowns: Unknowns,
     durations: Durations,
+    /// Callers that were turned away.
+    pub turned_away: TurnedAway,
 }
 
 #[derive(Debug, Default)]
@@ -132,6 +135,7 @@ impl Default for Status {
             connections: AtomicUsize::new(0),
             unknowns: Unknowns::default(),
             durations: Durations::default(),
+            turned_away: TurnedAway::default(),
         }
     }
 }
@@ -225,6 +229,7 @@ impl Status {
             "in_flight": self.in_flight(),
             "connections": self.connections(),
             "not_webhooks": self.not_webhooks().iter().map(|(_, count)| count).sum::<u64>(),
+            "callers_refused": self.turned_away.report(),
             "callbacks": callbacks.collect::<Map<_, _>>(),
         })
     }

@@ -1,23 +1,21 @@
 //! `hookgate serve`: the main job.
 
 use std::io::{self, IsTerminal, Write};
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Uri;
 use tracing::{info, warn};
 
 use crate::admin::{self, Admin};
 use crate::callback::Callback;
 use crate::cli::Error;
-use crate::config::{Config, InForce, Options, PolicyService};
+use crate::config::{Address, Config, InForce, Options, PolicyService, PolicyUrl};
 use crate::events::Events;
+use crate::listener::Listener;
 use crate::policy::{BuiltIn, Channel, Policy, health};
 use crate::reload::{Parts, Reloads, Source};
 use crate::server::{self, Gate, Stop};
@@ -55,26 +53,26 @@ async fn serve(config: Config, source: Source, levels: Levels) -> io::Result<()>
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         warn!(%error, "cannot raise the limit of open files");
     }
-    let webhooks = bind(config.listen, "--listen").await?;
-    let admin = bind(config.admin_listen, "--admin-listen").await?;
+    let webhooks = bind(&config.listen, "--listen").await?;
+    let admin = bind(&config.admin_listen, "--admin-listen").await?;
     let stop = stop_signal()?;
     let drained = CancellationToken::new();
     let (policy, builtin) = match &config.policy {
         PolicyService::Url(url) => (url.clone(), None),
         PolicyService::BuiltIn(address) => {
             let builtin = BuiltIn::bind(*address).await;
-            let builtin = builtin.map_err(|error| cannot_bind(*address, "--builtin-listen", error))?;
+            let builtin = builtin.map_err(|error| cannot_bind(&Address::Tcp(*address), "--builtin-listen", error))?;
             let url = format!("http://{}", builtin.address()?);
             let served = tokio::spawn(builtin.serve(drained.clone().cancelled_owned()));
-            (url.parse::<Uri>().map_err(io::Error::other)?, Some(served))
+            (url.parse::<PolicyUrl>().map_err(io::Error::other)?, Some(served))
         }
     };
-    let channel = Channel::connect(policy.clone(), &config.channel);
+    let channel = Channel::connect(policy.clone(), &config.channel, &config.policy_tls);
     let mut health = health::watch(channel.clone(), config.channel.health_interval);
     let addresses = Addresses {
-        webhooks: webhooks.local_addr()?,
-        admin: admin.local_addr()?,
-        policy: channel.url(),
+        webhooks: webhooks.address()?.url(config.tls.is_some()),
+        admin: admin.address()?.url(false),
+        policy: policy.to_string(),
         builtin: builtin.is_some(),
     };
     let longest_pause = config.after.retry_max;
@@ -83,7 +81,7 @@ async fn serve(config: Config, source: Source, levels: Levels) -> io::Result<()>
     let gate = Gate::new(policy.clone(), in_force.clone());
     let reloads = Reloads::default();
     tokio::spawn(source.watch(signal(SignalKind::hangup())?, changes, reloads.clone()));
-    tokio::spawn(Parts { channel: channel.clone(), policy: policy.clone(), levels }.follow(in_force));
+    tokio::spawn(Parts { channel: channel.clone(), policy: policy.clone(), levels }.follow(in_force.clone()));
     let admin_task = admin::run(
         admin,
         Admin {
@@ -93,6 +91,7 @@ async fn serve(config: Config, source: Source, levels: Levels) -> io::Result<()>
             channel,
             health: health.clone(),
             reloads,
+            config: in_force,
             stopping: gate.stopping().clone(),
         },
         drained.clone().cancelled_owned(),
@@ -131,11 +130,11 @@ async fn resume_events(mut health: watch::Receiver<health::State>, events: Event
     }
 }
 
-async fn bind(address: SocketAddr, option: &str) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| cannot_bind(address, option, error))
+async fn bind(address: &Address, option: &str) -> io::Result<Listener> {
+    Listener::bind(address).await.map_err(|error| cannot_bind(address, option, error))
 }
 
-fn cannot_bind(address: SocketAddr, option: &str, error: io::Error) -> io::Error {
+fn cannot_bind(address: &Address, option: &str, error: io::Error) -> io::Error {
     let why = match error.kind() {
         io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
         _ => error.to_string(),
@@ -166,8 +165,8 @@ fn stop_signal() -> io::Result<impl Future<Output = Stop>> {
 
 /// What listens where.
 struct Addresses {
-    webhooks: SocketAddr,
-    admin: SocketAddr,
+    webhooks: String,
+    admin: String,
     policy: String,
     builtin: bool,
 }
@@ -181,9 +180,9 @@ fn greet(addresses: &Addresses, answered: bool) {
         let what = if *builtin { "   built in: allows and logs everything" } else { "" };
         lines = format!(
             "hookgate {}: OpenIM webhooks in, gRPC policy out\n\n\
-             \x20 webhooks   http://{webhooks}   the url in OpenIM's webhooks.yml\n\
+             \x20 webhooks   {webhooks}   the url in OpenIM's webhooks.yml\n\
              \x20 policy     {policy}{what}\n\
-             \x20 admin      http://{admin}   /livez /readyz /status /metrics\n\
+             \x20 admin      {admin}   /livez /readyz /status /metrics\n\
              \x20 callbacks  {callbacks}   listed by: hookgate callbacks\n\n",
             env!("CARGO_PKG_VERSION")
         );
@@ -194,9 +193,7 @@ fn greet(addresses: &Addresses, answered: bool) {
     if !answered {
         warn!("the policy has not answered yet; until it does, the failure rules decide");
     }
-    lines += &format!(
-        "hookgate ready: webhooks http://{webhooks} policy {policy} admin http://{admin} callbacks {callbacks}\n"
-    );
+    lines += &format!("hookgate ready: webhooks {webhooks} policy {policy} admin {admin} callbacks {callbacks}\n");
     // In one piece, for whoever reads; nobody may.
     let _ = io::stderr().write_all(lines.as_bytes());
 }

@@ -16,7 +16,7 @@ use crate::verify::{self, Check, Outcome, Plan};
 #[derive(Debug, clap::Args)]
 #[command(after_help = after_help())]
 pub struct Verify {
-    /// The policy service to check, as in http://policy:50051
+    /// The policy service to check, as in http://policy:50051, https://policy:50051 or unix:///run/policy.sock
     #[arg(long, value_name = "URL", env = "HOOKGATE_POLICY", hide_env_values = true)]
     policy: String,
     /// Check nothing but these: callbacks by command, rpc or key, and checks by name
@@ -86,7 +86,7 @@ impl Verify {
     fn plan(&self) -> Result<Plan, Vec<Finding>> {
         let mut wrong = Vec::new();
         let mut note = |flag: &str, what: String| wrong.push(Finding::new(Origin::Flag(flag.to_owned()), "", what));
-        let policy = config::policy_url(&self.policy).map_err(|what| note("--policy", what)).unwrap_or_default();
+        let policy = self.policy.parse().map_err(|what| note("--policy", what)).ok();
         let budget = (config::TIME.read)(&self.timeout).map_err(|what| note("--timeout", what)).unwrap_or_default();
         let only = Names::read(&self.only, |what| note("--only", what));
         let skip = Names::read(&self.skip, |what| note("--skip", what));
@@ -111,7 +111,10 @@ impl Verify {
         if of_callbacks && !skip.checks.contains(&Check::Implemented) && !checks.contains(&Check::Implemented) {
             checks.push(Check::Implemented);
         }
-        if wrong.is_empty() { Ok(Plan { policy, callbacks, checks, budget }) } else { Err(wrong) }
+        match policy {
+            Some(policy) if wrong.is_empty() => Ok(Plan { policy, callbacks, checks, budget }),
+            _ => Err(wrong),
+        }
     }
 
     fn cannot_write(&self, error: &io::Error) -> io::Error {

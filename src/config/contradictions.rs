@@ -1,10 +1,11 @@
 //! Settings that cannot be meant together, or not beside OpenIM.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::Address;
 use super::draft::Draft;
 use super::openim::{HONOUR, MARGIN, WEBHOOKS};
+use super::policy_url::PolicyUrl;
 use super::report::Finding;
 use super::value::show_time;
 use super::webhooks_yml::LONGEST_TIMEOUT;
@@ -22,15 +23,15 @@ pub fn find(draft: &Draft, mistakes: &mut Vec<Finding>) {
     if draft.policy.is_some() {
         wrong("builtin_listen", "has no effect, since policy names another to ask".to_owned());
     }
-    let builtin = draft.builtin_listen.filter(|_| draft.policy.is_none());
+    let builtin = draft.builtin_listen.filter(|_| draft.policy.is_none()).map(Address::Tcp);
     let listeners = [
-        ("listen", Some(draft.config.listen)),
-        ("admin_listen", Some(draft.config.admin_listen)),
-        ("builtin_listen", builtin),
+        ("listen", Some(&draft.config.listen)),
+        ("admin_listen", Some(&draft.config.admin_listen)),
+        ("builtin_listen", builtin.as_ref()),
     ];
     for (place, (path, address)) in listeners.iter().enumerate() {
         for (other, taken) in &listeners[..place] {
-            if let Some((address, _)) = address.zip(*taken).filter(|(address, taken)| collide(*address, *taken)) {
+            if let Some((address, _)) = address.zip(*taken).filter(|(address, taken)| collide(address, taken)) {
                 // One of them may be a default; whoever said the other hears of it.
                 let path = if draft.said(path).is_some() { path } else { other };
                 wrong(
@@ -40,6 +41,7 @@ pub fn find(draft: &Draft, mistakes: &mut Vec<Finding>) {
             }
         }
     }
+    security(draft, &mut wrong);
     if draft.config.threads > MOST_THREADS {
         wrong("threads", format!("is {}; {MOST_THREADS} are the most", draft.config.threads));
     }
@@ -76,8 +78,48 @@ pub fn find(draft: &Draft, mistakes: &mut Vec<Finding>) {
     }
 }
 
+/// Of who may call, and of TLS.
+fn security(draft: &Draft, wrong: &mut impl FnMut(&str, String)) {
+    let files = &draft.files;
+    let mut needs = |path: &str, other: &str, fulfilled: bool| {
+        if !fulfilled {
+            wrong(path, format!("has no effect without {other}"));
+        }
+    };
+    needs("tls.certificate", "tls.key", files.key.is_some());
+    needs("tls.key", "tls.certificate", files.certificate.is_some());
+    needs("tls.client_ca", "tls.certificate", files.certificate.is_some());
+    needs("access.trusted_proxies", "access.sources", !draft.config.access.sources.is_empty());
+    needs("policy_tls.certificate", "policy_tls.key", files.policy_key.is_some());
+    needs("policy_tls.key", "policy_tls.certificate", files.policy_certificate.is_some());
+    let policy_tls = draft.policy.as_ref().is_some_and(PolicyUrl::is_tls);
+    for key in ["ca", "certificate", "key", "server_name"] {
+        needs(&format!("policy_tls.{key}"), "a policy whose URL begins with https://", policy_tls);
+    }
+    if let Address::Unix(_) = &draft.config.listen {
+        wrong("tls.certificate", "has no effect on a Unix socket, which listen is".to_owned());
+        wrong(
+            "access.sources",
+            "has no effect on a Unix socket, which listen is: nobody there has an address".to_owned(),
+        );
+    }
+}
+
+/// What is allowed and hardly meant.
+pub fn doubts(draft: &Draft, warnings: &mut Vec<Finding>) {
+    let beyond = draft.config.listen.tcp().filter(|address| !address.ip().is_loopback());
+    if let (Some(address), Some(origin), false) = (beyond, draft.said("listen"), draft.config.asks_who_calls()) {
+        let what = format!(
+            "ANYBODY who reaches {address} gets verdicts and feeds events: say who may call (access.passwords, \
+             access.paths, access.sources, tls.client_ca)"
+        );
+        warnings.push(Finding::new(origin.clone(), "listen", what));
+    }
+}
+
 /// Whether two listeners cannot both have what they ask for.
-fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+fn collide(one: &Address, other: &Address) -> bool {
+    let (Some(one), Some(other)) = (one.tcp(), other.tcp()) else { return one == other };
     let anywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() != 0 && one.port() == other.port() && (one.ip() == other.ip() || anywhere)
 }

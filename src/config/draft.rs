@@ -5,11 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tonic::transport::Uri;
-
 use super::report::Origin;
 use super::rules::Rules;
-use super::{Config, PolicyService};
+use super::{Config, PolicyService, PolicyUrl};
 
 /// What was said so far, on top of the defaults.
 #[derive(Debug, Clone)]
@@ -17,7 +15,7 @@ pub struct Draft {
     /// What needs nothing else to be understood.
     pub config: Config,
     /// The policy service to ask, if not the built-in one.
-    pub policy: Option<Uri>,
+    pub policy: Option<PolicyUrl>,
     /// Where the built-in one would listen.
     pub builtin_listen: Option<SocketAddr>,
     /// The rules of all callbacks.
@@ -26,6 +24,8 @@ pub struct Draft {
     pub callbacks: BTreeMap<&'static str, Own>,
     /// What OpenIM's own configuration is good for.
     pub openim: OpenIm,
+    /// The files that are read for what stands in them.
+    pub files: Files,
     /// Who said what, by the full path of its key.
     pub origins: BTreeMap<String, Origin>,
 }
@@ -52,6 +52,54 @@ pub struct OpenIm {
     pub honour_failed_continue: bool,
 }
 
+/// The files that are read for what stands in them: certificates, keys and secrets.
+#[derive(Debug, Clone, Default)]
+pub struct Files {
+    /// The users and passwords.
+    pub passwords: Option<PathBuf>,
+    /// The secret paths.
+    pub paths: Option<PathBuf>,
+    /// The certificate for those who post webhooks.
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+    /// Whose certificates callers must show.
+    pub client_ca: Option<PathBuf>,
+    /// Whose certificate the policy must show.
+    pub policy_ca: Option<PathBuf>,
+    /// The certificate for the policy.
+    pub policy_certificate: Option<PathBuf>,
+    /// Its key.
+    pub policy_key: Option<PathBuf>,
+}
+
+impl Files {
+    /// Every file that was named.
+    pub fn named(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let Self { passwords, paths, certificate, key, client_ca, policy_ca, policy_certificate, policy_key } = self;
+        let all = [passwords, paths, certificate, key, client_ca, policy_ca, policy_certificate, policy_key];
+        all.into_iter().flatten()
+    }
+}
+
+impl From<&Config> for Files {
+    fn from(config: &Config) -> Self {
+        let (tls, policy_tls) = (config.tls.as_ref(), &config.policy_tls);
+        let identity = policy_tls.identity.as_ref();
+        let client_ca = tls.and_then(|tls| tls.client_ca.as_ref());
+        Self {
+            passwords: config.access.passwords.as_ref().map(|passwords| passwords.file().to_owned()),
+            paths: config.access.paths.as_ref().map(|paths| paths.file().to_owned()),
+            certificate: tls.map(|tls| tls.identity.certificates.file().to_owned()),
+            key: tls.map(|tls| tls.identity.key.clone()),
+            client_ca: client_ca.map(|ca| ca.certificates.file().to_owned()),
+            policy_ca: policy_tls.ca.as_ref().map(|ca| ca.certificates.file().to_owned()),
+            policy_certificate: identity.map(|identity| identity.certificates.file().to_owned()),
+            policy_key: identity.map(|identity| identity.key.clone()),
+        }
+    }
+}
+
 impl From<Config> for Draft {
     fn from(config: Config) -> Self {
         let openim = OpenIm { webhooks: None, margin: Duration::from_millis(500), honour_failed_continue: false };
@@ -63,6 +111,7 @@ impl From<Config> for Draft {
             rules: Rules::default(),
             callbacks: BTreeMap::new(),
             origins: BTreeMap::new(),
+            files: Files::from(&config),
             config,
             policy,
             builtin_listen,

@@ -130,10 +130,29 @@ impl Reader<'_> {
                         self.wrong(entry.line, &full, what);
                     }
                 }
+                (Value::List(items), Some(setting)) if setting.list => self.list(setting, of, &full, entry, items),
                 (Value::Map(_), _) | (_, None) if is_group => self.settings(all, of, base, &path, &entry.value, &[]),
+                _ if setting.is_some_and(|setting| setting.list) => self.wrong(entry.line, &full, "expected a list"),
                 _ => self.wrong(entry.line, &full, "expected a single value"),
             }
             self.origins.insert(full, self.origin(entry.line));
+        }
+    }
+
+    /// Takes a list as YAML has it.
+    fn list<D>(&mut self, setting: &Setting<D>, of: &mut D, path: &str, entry: &Entry, items: &[Node]) {
+        let mut parts = Vec::new();
+        for item in items {
+            match &item.value {
+                Value::Scalar(part) => parts.push(part.as_str()),
+                _ => return self.wrong(item.line, path, "expected a list of single values"),
+            }
+        }
+        if parts.is_empty() {
+            return self.wrong(entry.line, path, "must name one at least");
+        }
+        if let Err(what) = setting.set(of, &parts.join(",")) {
+            self.wrong(entry.line, path, what);
         }
     }
 

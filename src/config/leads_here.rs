@@ -1,30 +1,36 @@
-//! Whether the URL that OpenIM posts to leads to where hookgate listens, as far as that can be told from here.
+//! Whether the URL that OpenIM posts to leads to where hookgate listens, and past its door, as far as that can be told
+//! from here.
 
 use std::net::{IpAddr, SocketAddr};
 
 use http::Uri;
+use percent_encoding::percent_decode_str;
+
+use super::Config;
 
 /// What is odd about a URL. Its path and user are not repeated: an operator may keep a secret there.
-pub fn oddities(url: &str, listen: SocketAddr) -> Vec<String> {
+pub fn oddities(url: &str, config: &Config) -> Vec<String> {
     let Ok(uri) = url.parse::<Uri>() else { return vec!["not a URL; OpenIM can post nothing".to_owned()] };
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let mut odd = Vec::new();
-    let port = match uri.scheme_str() {
-        Some("http") => Some(uri.port_u16().unwrap_or(80)),
-        Some("https") => {
-            odd.push("https, which hookgate does not speak here; something before it must".to_owned());
-            None
-        }
-        scheme => {
-            let scheme = scheme.map_or_else(|| "no scheme".to_owned(), |scheme| format!("the scheme {scheme}"));
-            return vec![format!("{scheme}, with which OpenIM can post nothing; expected http://{listen}")];
-        }
-    };
-    if let Some(port) = port.filter(|port| listen.port() != 0 && *port != listen.port()) {
-        odd.push(format!("leads to port {port}, but hookgate listens on {listen}"));
-    } else if !host_leads_to(host, listen.ip()) {
-        odd.push(format!("leads to {host}, but hookgate listens on {listen}"));
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        let found = uri.scheme_str().map_or_else(|| "no scheme".to_owned(), |scheme| format!("the scheme {scheme}"));
+        let place = config.listen.tcp().map_or_else(|| "host".to_owned(), |address| address.to_string());
+        return vec![format!("{found}, with which OpenIM can post nothing; expected {scheme}://{place}")];
     }
+    let mut odd = Vec::new();
+    // What stands before a Unix socket has an address that nobody here knows.
+    if let Some(listen) = config.listen.tcp() {
+        if uri.scheme_str() == Some(scheme) {
+            odd.extend(leads_elsewhere(&uri, listen));
+        } else if scheme == "http" {
+            odd.push(
+                "https, which hookgate does not speak without tls.certificate; something before it must".to_owned(),
+            );
+        } else {
+            odd.push("http, but hookgate speaks https there (tls.certificate)".to_owned());
+        }
+    }
+    odd.extend(is_refused(&uri, config).map(ToOwned::to_owned));
     if uri.query().is_some() {
         odd.push(
             "has a query: OpenIM puts the command behind it, and hookgate finds it there; a path is plainer".to_owned(),
@@ -33,6 +39,32 @@ pub fn oddities(url: &str, listen: SocketAddr) -> Vec<String> {
         odd.push("ends in a slash, so paths have two; hookgate takes both".to_owned());
     }
     odd
+}
+
+fn leads_elsewhere(uri: &Uri, listen: SocketAddr) -> Option<String> {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+    if listen.port() != 0 && port != listen.port() {
+        Some(format!("leads to port {port}, but hookgate listens on {listen}"))
+    } else if !host_leads_to(host, listen.ip()) {
+        Some(format!("leads to {host}, but hookgate listens on {listen}"))
+    } else {
+        None
+    }
+}
+
+/// Whether what is posted there is from a caller that may not call.
+fn is_refused(uri: &Uri, config: &Config) -> Option<&'static str> {
+    let user = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@')).map(|(user, _)| user);
+    // As Go's net/http sends it.
+    let user: Option<Vec<u8>> = user.map(|user| percent_decode_str(user).collect());
+    if config.access.passwords.as_ref().is_some_and(|known| !user.is_some_and(|user| known.contain(&user))) {
+        return Some("has no user and password of access.passwords, so every webhook is refused");
+    }
+    if config.access.paths.as_ref().is_some_and(|known| known.stripped(uri.path()).is_none()) {
+        return Some("does not begin with a path of access.paths, so every webhook is refused");
+    }
+    None
 }
 
 fn host_leads_to(host: &str, listen: IpAddr) -> bool {

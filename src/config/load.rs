@@ -6,7 +6,7 @@ use std::path::Path;
 use super::draft::Draft;
 use super::options::{self, Options};
 use super::report::{Finding, Origin, Report};
-use super::{Config, Handling, PolicyService, contradictions, file, openim, settings, yaml};
+use super::{Config, Handling, PolicyService, contradictions, credentials, file, openim, settings, yaml};
 
 /// The text of a file, or why there is none.
 pub type TextOf<'a> = &'a dyn Fn(&Path) -> Result<String, String>;
@@ -37,6 +37,8 @@ impl Config {
         read_options(options, &mut draft, &mut mistakes);
         contradictions::find(&draft, &mut mistakes);
         let mut warnings = Vec::new();
+        credentials::read(&mut draft, text_of, &mut mistakes, &mut warnings);
+        contradictions::doubts(&draft, &mut warnings);
         openim::apply(&mut draft, text_of, &mut mistakes, &mut warnings);
         if mistakes.is_empty() { Ok(settle(draft, warnings)) } else { Err(Report(mistakes)) }
     }
@@ -55,8 +57,10 @@ fn read_file(options: &Options, text_of: TextOf<'_>, draft: &mut Draft, mistakes
         },
     }
     // What a file names stands beside it.
-    if let (Some(webhooks), Some(folder)) = (&mut draft.openim.webhooks, Path::new(name).parent()) {
-        *webhooks = folder.join(&webhooks);
+    if let Some(folder) = Path::new(name).parent() {
+        for file in draft.files.named().chain(&mut draft.openim.webhooks) {
+            *file = folder.join(&file);
+        }
     }
 }
 

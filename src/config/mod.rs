@@ -1,48 +1,64 @@
 //! How hookgate is to run, as it is meant: every value legal, every default filled in.
 
+mod access;
+mod address;
+mod certificates;
+mod client_ca;
 mod contradictions;
+mod credentials;
 mod differences;
 mod draft;
 mod file;
+mod identity;
 mod in_force;
 mod leads_here;
 mod load;
+mod networks;
 mod openim;
 mod options;
+mod policy_url;
 mod print;
 mod report;
 mod rules;
 mod settings;
+mod tls;
 mod value;
 mod webhooks_yml;
 mod yaml;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+pub use access::{Access, Passwords, Paths};
+pub use address::Address;
+pub use certificates::{Certificates, days_until};
+pub use client_ca::ClientCa;
 pub(crate) use differences::differences;
 pub(crate) use file::text;
+pub use identity::Identity;
+pub(crate) use identity::provider;
 pub use in_force::InForce;
 pub use load::{Loaded, TextOf};
 pub use options::Options;
+pub use policy_url::PolicyUrl;
 pub use print::print;
 pub(crate) use report::nearest;
 pub use report::{Finding, Origin, Report};
-use tonic::transport::Uri;
+pub use tls::{PolicyTls, Roots, ServerTls};
 use tracing_subscriber::filter::Targets;
 
 use crate::callback::Callback;
 use crate::error::Class;
-pub(crate) use value::{TIME, policy_url};
+pub(crate) use value::TIME;
 
 /// Everything that is settled before hookgate starts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Where OpenIM posts its webhooks.
-    pub listen: SocketAddr,
+    pub listen: Address,
     /// Where health and status are asked for.
-    pub admin_listen: SocketAddr,
+    pub admin_listen: Address,
     /// Whom to ask.
     pub policy: PolicyService,
     /// How many threads answer webhooks.
@@ -55,6 +71,12 @@ pub struct Config {
     pub callbacks: BTreeMap<&'static str, Handling>,
     /// What the API client is told.
     pub denial: Denial,
+    /// Who may call.
+    pub access: Access,
+    /// TLS for those who post webhooks; without it they do so in the clear.
+    pub tls: Option<ServerTls>,
+    /// TLS to a policy whose URL says so.
+    pub policy_tls: PolicyTls,
     /// How much is taken at once.
     pub limits: Limits,
     /// How the policy service is reached.
@@ -71,7 +93,7 @@ pub enum PolicyService {
     /// The built-in one, listening here.
     BuiltIn(SocketAddr),
     /// The operator's, at this URL.
-    Url(Uri),
+    Url(PolicyUrl),
 }
 
 /// The handling of a callback.
@@ -173,13 +195,32 @@ impl Config {
     pub fn handling(&self, callback: &Callback) -> &Handling {
         self.callbacks.get(callback.command).unwrap_or(&self.every)
     }
+
+    /// Whether callers must prove or be anything at all.
+    pub fn asks_who_calls(&self) -> bool {
+        self.access.has_rules() || self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())
+    }
+
+    /// The certificates in force, and when each expires; of a chain or a list the one that does first. The names are
+    /// `webhooks`, `client_ca`, `policy_ca` and `policy_client`.
+    pub fn certificates(&self) -> impl Iterator<Item = (&'static str, SystemTime)> {
+        let (tls, policy) = (self.tls.as_ref(), &self.policy_tls);
+        let client_ca = tls.and_then(|tls| tls.client_ca.as_ref());
+        let all = [
+            ("webhooks", tls.map(|tls| &tls.identity.certificates)),
+            ("client_ca", client_ca.map(|ca| &ca.certificates)),
+            ("policy_ca", policy.ca.as_ref().map(|ca| &ca.certificates)),
+            ("policy_client", policy.identity.as_ref().map(|identity| &identity.certificates)),
+        ];
+        all.into_iter().filter_map(|(name, certificates)| Some((name, certificates?.expires())))
+    }
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 10006)),
-            admin_listen: SocketAddr::from(([127, 0, 0, 1], 10007)),
+            listen: Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 10006))),
+            admin_listen: Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 10007))),
             policy: PolicyService::BuiltIn(SocketAddr::from(([127, 0, 0, 1], 50051))),
             threads: 1,
             log: Targets::new().with_default(tracing::Level::INFO),
@@ -189,6 +230,9 @@ impl Default for Config {
                 code: 5000,
                 messages: Class::ALL.iter().map(|class| (*class, class.sentence().to_owned())).collect(),
             },
+            access: Access::default(),
+            tls: None,
+            policy_tls: PolicyTls::default(),
             limits: Limits { body: 1 << 20, reply: 4 << 20, calls: 1_000, connections: 20_000 },
             channel: Channel::default(),
             after: After {

@@ -52,7 +52,7 @@ fn oddities(draft: &Draft, openim: &WebhooksYml, warnings: &mut Vec<Finding>) {
     let enabled: Vec<_> = openim.callbacks.iter().filter(|webhook| webhook.enabled).collect();
     match &openim.url {
         Some((url, origin)) => {
-            let odd = leads_here::oddities(url, draft.config.listen);
+            let odd = leads_here::oddities(url, &draft.config);
             warnings.extend(odd.into_iter().map(|what| Finding::new(origin.clone(), "url", what)));
         }
         None if !enabled.is_empty() => {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use tonic::transport::Uri;
+use tokio_rustls::rustls::pki_types::ServerName;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// The longest time that means anything here.
@@ -19,24 +19,13 @@ pub struct Kind<T> {
     pub show: fn(&T) -> Option<String>,
 }
 
-/// An address to listen on.
-pub const ADDRESS: Kind<SocketAddr> = Kind {
-    read: |text| {
-        text.parse().map_err(|_| format!("{text:?}: expected an IP address and a port, as in 127.0.0.1:10006"))
-    },
-    show: |address| Some(quoted(&address.to_string())),
-};
-
-/// An address to listen on, if any.
+/// An IP address and a port to listen on, if any.
 pub const MAYBE_ADDRESS: Kind<Option<SocketAddr>> = Kind {
-    read: |text| (ADDRESS.read)(text).map(Some),
-    show: |address| address.as_ref().and_then(|address| (ADDRESS.show)(address)),
-};
-
-/// A policy service, if any.
-pub const POLICY: Kind<Option<Uri>> = Kind {
-    read: |text| policy_url(text).map(Some),
-    show: |policy| policy.as_ref().map(|url| quoted(&url.to_string())),
+    read: |text| {
+        let address = text.parse().map(Some);
+        address.map_err(|_| format!("{text:?}: expected an IP address and a port, as in 127.0.0.1:50051"))
+    },
+    show: |address| address.as_ref().map(|address| quoted(&address.to_string())),
 };
 
 /// What is logged.
@@ -108,8 +97,17 @@ pub const FILE: Kind<Option<PathBuf>> = Kind {
     show: |file| file.as_ref().map(|file| quoted(&file.display().to_string())),
 };
 
+/// A name that a certificate can have, if any.
+pub const MAYBE_NAME: Kind<Option<String>> = Kind {
+    read: |text| match ServerName::try_from(text) {
+        Ok(_) => Ok(Some(text.to_owned())),
+        Err(_) => Err(format!("{text:?}: expected a host name or an IP address")),
+    },
+    show: |name| name.as_ref().map(|name| quoted(name)),
+};
+
 /// Text in double quotes, as JSON and YAML have in common.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut out = serde_json::Value::from(text).to_string();
     // YAML refuses or folds these where JSON has them as they are.
     for odd in ('\u{7f}'..='\u{9f}').chain(['\u{2028}', '\u{2029}', '\u{feff}', '\u{fffe}', '\u{ffff}']) {
@@ -179,24 +177,4 @@ fn log(text: &str) -> Result<Targets, String> {
         return Err(format!("{text:?}: {accepted}"));
     }
     text.parse().map_err(|_| format!("{text:?}: {accepted}"))
-}
-
-/// Takes what a policy can be reached by: a scheme, a host, a port, and no path. The text may hold a password and is
-/// not repeated.
-pub fn policy_url(text: &str) -> Result<Uri, String> {
-    let example = "expected http:// or https://, a host and a port, as in http://policy:50051";
-    let uri: Uri = text.parse().map_err(|error| format!("{error}; {example}"))?;
-    let (Some("http" | "https"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-        return Err(example.to_owned());
-    };
-    if authority.as_str().contains('@') {
-        return Err("a user and password are not sent to a policy service".to_owned());
-    }
-    if authority.host().is_empty() || authority.port().is_some_and(|port| port.as_u16() == 0) {
-        return Err(format!("no host or no port; {example}"));
-    }
-    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-        return Err(format!("a path or query has no meaning here; {example}"));
-    }
-    Ok(uri)
 }

@@ -27,15 +27,12 @@ impl Parts {
             if let Err(error) = self.levels.set(now.log.clone()) {
                 error!(%error, "the levels of the log stay as they are");
             }
-            if before.policy != now.policy || before.channel != now.channel {
+            if before.policy != now.policy || before.channel != now.channel || before.policy_tls != now.policy_tls {
                 let url = match &now.policy {
-                    PolicyService::Url(url) => Ok(url.clone()),
-                    PolicyService::BuiltIn(_) => self.channel.url().parse(),
+                    PolicyService::Url(url) => url.clone(),
+                    PolicyService::BuiltIn(_) => self.channel.url(),
                 };
-                match url {
-                    Ok(url) => self.channel.replace(url, &now.channel).await,
-                    Err(error) => error!(%error, "the policy is reached as before"),
-                }
+                self.channel.replace(url, &now.channel, &now.policy_tls).await;
             }
             before = now;
         }

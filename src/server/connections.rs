@@ -13,22 +13,25 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::pin;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::codegen::StdError;
 use tower::Service;
 use tracing::{debug, info, warn};
 
+use super::caller::Caller;
+use super::handshake::{self, Line};
 use super::stop::{Stop, Stopping};
 use crate::config::InForce;
+use crate::listener::Listener;
 use crate::status::Status;
+use crate::turned_away::Reason;
 
 /// How long accepting pauses when the process is out of something, file descriptors mostly.
 const OUT_OF_RESOURCES: Duration = Duration::from_millis(50);
 
-/// How long a connection over the limit may take to send a request's head.
-const CROWDED_HEAD: Duration = Duration::from_secs(5);
+/// How long a connection for one request may take to send its head.
+const BRIEF_HEAD: Duration = Duration::from_secs(5);
 
 /// Whether a connection is over the limit. Its one request is answered by the rule for `overloaded`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +61,8 @@ where
 /// Serves what `front` gives on every connection until told to stop, and then until every call has its reply or the
 /// drain time is over. Gives the point in time when that is.
 pub(super) async fn serve<S: Front>(
-    listener: TcpListener,
-    front: impl Fn(Crowded) -> S,
+    listener: Listener,
+    front: impl Fn(Crowded, Caller) -> S + Clone + Send + 'static,
     config: &InForce,
     status: &Arc<Status>,
     stopping: &Stopping,
@@ -92,15 +95,15 @@ pub(super) async fn serve<S: Front>(
 }
 
 async fn accept<S: Front>(
-    listener: &TcpListener,
+    listener: &Listener,
     graceful: &GracefulShutdown,
-    front: impl Fn(Crowded) -> S,
+    front: impl Fn(Crowded, Caller) -> S + Clone + Send + 'static,
     config: &InForce,
     status: &Arc<Status>,
 ) {
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 warn!(%error, "cannot accept a connection");
                 sleep(OUT_OF_RESOURCES).await;
@@ -108,11 +111,26 @@ async fn accept<S: Front>(
             }
         };
         let connected = status.connected();
-        let crowded = if status.connections() > config.now().limits.connections { Crowded::Yes } else { Crowded::No };
-        let connection = graceful.watch(connection(stream, front(crowded), crowded));
+        let now = config.now();
+        let crowded = if status.connections() > now.limits.connections { Crowded::Yes } else { Crowded::No };
+        let (front, status, watcher) = (front.clone(), status.clone(), graceful.watcher());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                debug!(%error, "a connection ended badly");
+            let met = handshake::meet(stream, peer, now.tls.as_ref(), now.every.budget).await;
+            // The configuration goes on without this connection.
+            drop(now);
+            match met {
+                Ok((line, caller)) => {
+                    let brief = crowded == Crowded::Yes || caller.in_the_clear;
+                    let connection = connection(line, front(crowded, caller), brief);
+                    match watcher.watch(connection).await {
+                        Err(error) if error.is_parse() => {
+                            status.turned_away.connection(Reason::NotHttp, peer, &error.to_string());
+                        }
+                        Err(error) => debug!(%error, "a connection ended badly"),
+                        Ok(()) => {}
+                    }
+                }
+                Err((reason, why)) => status.turned_away.connection(reason, peer, &why),
             }
             drop(connected);
         });
@@ -120,20 +138,13 @@ async fn accept<S: Front>(
 }
 
 /// Idle connections stay open: OpenIM keeps two and denies when one closes just as it is used (Go's net/http does not
-/// repeat a POST), hence no timeout for the next head. A client may end its side early and still gets its reply.
-fn connection<S: Front>(
-    stream: TcpStream,
-    front: S,
-    crowded: Crowded,
-) -> http1::Connection<TokioIo<TcpStream>, TowerToHyperService<S>> {
-    // Without it the reply could wait for the client's acknowledgement.
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "cannot set TCP_NODELAY");
-    }
+/// repeat a POST), hence no timeout for the next head. A client may end its side early and still gets its reply. A brief
+/// connection is for one request.
+fn connection<S: Front>(line: Line, front: S, brief: bool) -> http1::Connection<TokioIo<Line>, TowerToHyperService<S>> {
     let mut http = http1::Builder::new();
-    match crowded {
-        Crowded::No => http.header_read_timeout(None),
-        Crowded::Yes => http.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(CROWDED_HEAD),
+    match brief {
+        false => http.header_read_timeout(None),
+        true => http.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(BRIEF_HEAD),
     };
-    http.half_close(true).serve_connection(TokioIo::new(stream), TowerToHyperService::new(front))
+    http.half_close(true).serve_connection(TokioIo::new(line), TowerToHyperService::new(front))
 }

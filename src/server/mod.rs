@@ -1,7 +1,10 @@
 //! The HTTP front: one column of layers, one handler, one map from failure to reply.
 
+mod access;
 mod body;
+mod caller;
 mod connections;
+mod handshake;
 mod reply;
 mod stop;
 mod times;
@@ -12,10 +15,10 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::handler::Handler;
+use axum::http::request::Parts;
 use axum::response::Response;
 use bytes::Bytes;
 use http_body::Body as HttpBody;
-use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tonic::client::GrpcService;
 use tonic::codegen::StdError;
@@ -26,8 +29,11 @@ use crate::callback::Timing;
 use crate::config::{Config, InForce};
 use crate::error::{Class, Failure, Refusal};
 use crate::events::{Delivery, Event, Events};
+use crate::listener::Listener;
 use crate::policy::{Answer, Policy, Question};
 use crate::status::Status;
+use crate::turned_away::Reason;
+use caller::Caller;
 pub use connections::Crowded;
 use reply::Decision;
 pub use stop::{Stop, Stopping};
@@ -95,6 +101,11 @@ impl<T: Transport> Gate<T> {
         &self.events
     }
 
+    /// The configuration in force.
+    pub fn config(&self) -> &InForce {
+        &self.config
+    }
+
     /// Whether it is stopping.
     pub fn stopping(&self) -> &Stopping {
         &self.stopping
@@ -149,6 +160,22 @@ impl<T: Transport> Gate<T> {
         decision.log(webhook, times.took(), config.denial.code);
     }
 
+    /// Refuses a caller that may not call.
+    async fn turn_away(
+        &self,
+        config: &Config,
+        (caller, head): (&Caller, &Parts),
+        reason: Reason,
+        body: axum::body::Body,
+        arrived: Instant,
+    ) -> Response {
+        let source = caller.address.and_then(|peer| access::source(&config.access, peer, &head.headers));
+        self.status.turned_away.caller(reason, caller.address, source.filter(|source| caller.address != Some(*source)));
+        // What is left of the body would be taken for the next request.
+        let read = body::read(body, config.limits.body, arrived + config.every.budget).await;
+        reply::turned_away(reason, config, read.is_err())
+    }
+
     /// Delivers an After event; its reply is the policy's verdict only if that comes at once.
     async fn tell(&self, event: Event) -> Decision {
         let callback = event.callback;
@@ -161,30 +188,37 @@ impl<T: Transport> Gate<T> {
 }
 
 /// Answers webhooks on `listener` until told to stop; what is in flight then is finished.
-pub async fn run<T: Transport>(listener: TcpListener, gate: Arc<Gate<T>>, until: impl Future<Output = Stop>) {
-    let front = |crowded| front(gate.clone(), crowded);
-    let give_up = connections::serve(listener, front, &gate.config, &gate.status, &gate.stopping, until).await;
+pub async fn run<T: Transport>(listener: impl Into<Listener>, gate: Arc<Gate<T>>, until: impl Future<Output = Stop>) {
+    let answering = gate.clone();
+    let front = move |crowded, caller| front(answering.clone(), crowded, caller);
+    let give_up = connections::serve(listener.into(), front, &gate.config, &gate.status, &gate.stopping, until).await;
     gate.events.flush(give_up).await;
 }
 
 /// The whole front of a connection as one value. Any path leads to it: what OpenIM is told as its url is the operator's
 /// choice.
-fn front<T: Transport>(gate: Arc<Gate<T>>, crowded: Crowded) -> impl connections::Front {
+fn front<T: Transport>(gate: Arc<Gate<T>>, crowded: Crowded, caller: Caller) -> impl connections::Front {
     let stopping = gate.stopping.clone();
     ServiceBuilder::new()
         // On the way out every reply asks for the connection to be closed.
         .map_response(move |response| stop::close(&stopping, response))
         // A panic is a denial like any other; without this the connection would just end.
         .layer(CatchPanicLayer::custom(reply::panicked))
-        .service(answer.with_state((gate, crowded)))
+        .service(answer.with_state((gate, crowded, caller)))
 }
 
 /// Answers one webhook, whatever happens, and says so in the log.
-async fn answer<T: Transport>(State((gate, crowded)): State<(Arc<Gate<T>>, Crowded)>, request: Request) -> Response {
+async fn answer<T: Transport>(
+    State((gate, crowded, caller)): State<(Arc<Gate<T>>, Crowded, Caller)>,
+    request: Request,
+) -> Response {
     let mut times = Times::begin();
     let config = gate.config.now();
     let _answering = gate.status.answering();
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    if let Err(reason) = access::check(&config, &caller, &mut head) {
+        return gate.turn_away(&config, (&caller, &head), reason, body, times.arrived).await;
+    }
     let mut webhook = match Webhook::route(&head) {
         Ok(webhook) => webhook,
         Err(refusal) => {

@@ -11,9 +11,10 @@ use tracing::{debug, error, info, warn};
 
 use super::webhook::{self, Oddities, Webhook};
 use crate::callback::Callback;
-use crate::config::{self, Rule};
+use crate::config::{self, Config, Rule};
 use crate::error::{Class, Failure, Refusal};
 use crate::status::Outcome;
+use crate::turned_away::Reason;
 use crate::verdict::{Denial, Reply};
 
 /// The response header that says what became of a webhook.
@@ -144,6 +145,21 @@ pub(super) fn nowhere(refusal: &Refusal, head: &Parts, close: bool, default_code
     response
 }
 
+/// The reply to a caller that may not call, which does not say why; `close` where its body could not be read to the end.
+pub(super) fn turned_away(reason: Reason, config: &Config, close: bool) -> Response {
+    let refusal = if reason == Reason::PlainHttp { Refusal::PlainHttp } else { Refusal::NotAllowed };
+    let mut response = refuse(&refusal, Denial::because(&refusal.to_string()).body(config.denial.code));
+    let headers = response.headers_mut();
+    if config.access.passwords.is_some() && matches!(refusal, Refusal::NotAllowed) {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"hookgate\""));
+    }
+    // A certificate is shown when a connection is made: the next one may have another.
+    if close || reason == Reason::Certificate {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
 /// The reply of a handler that panicked. What the panic says is not repeated, as it can quote what it failed on; the
 /// panic hook says where it was.
 pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
@@ -158,7 +174,8 @@ fn refuse(refusal: &Refusal, body: Bytes) -> Response {
         Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
         Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         Refusal::Late => StatusCode::REQUEST_TIMEOUT,
-        Refusal::CutShort | Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
+        Refusal::NotAllowed => StatusCode::UNAUTHORIZED,
+        Refusal::CutShort | Refusal::Malformed(_) | Refusal::PlainHttp => StatusCode::BAD_REQUEST,
     };
     let mut response = respond(status, body, Outcome::Refused);
     let headers = response.headers_mut();

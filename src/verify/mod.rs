@@ -15,8 +15,6 @@ mod service;
 
 use std::time::Duration;
 
-use tonic::transport::Uri;
-
 pub use checks::Check;
 pub use junit::junit;
 pub use print::print;
@@ -24,12 +22,13 @@ pub use report::{Checked, OfCallback, Outcome, Report, Totals};
 pub use run::run;
 
 use crate::callback::{Callback, Timing};
+use crate::config::PolicyUrl;
 
 /// What is to be checked.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The policy service.
-    pub policy: Uri,
+    pub policy: PolicyUrl,
     /// The callbacks, in the order in which they are tried.
     pub callbacks: Vec<&'static Callback>,
     /// The checks. The connection is always one.

@@ -12,7 +12,7 @@ use super::requests::Posted;
 use super::service::{self, Heard, Noted};
 use super::{Check, Plan};
 use crate::callback::Callback;
-use crate::config::{self, Config};
+use crate::config::{self, Config, PolicyTls};
 use crate::error::Class;
 use crate::policy::{Channel, Policy};
 
@@ -37,7 +37,7 @@ const HURRIED: usize = 4;
 /// Checks a policy service. `progress` is told how many callbacks are done, and which is next.
 pub async fn run(plan: &Plan, mut progress: impl FnMut(usize, &'static str)) -> Report {
     let mut run = Run::new(plan);
-    let mut report = Report::new(plan.policy.to_string().trim_end_matches('/'));
+    let mut report = Report::new(&plan.policy.to_string());
     let health = service::health(&run.channel, plan.budget).await;
     let connection = service::of_connection(&run.channel, &health);
     if let Err(fault) = &connection {
@@ -86,7 +86,7 @@ impl<'p> Run<'p> {
     fn new(plan: &'p Plan) -> Self {
         // The breaker would answer in the policy's place.
         let settings = config::Channel { breaker_failures: u32::MAX, ..config::Channel::default() };
-        let channel = Channel::connect(plan.policy.clone(), &settings);
+        let channel = Channel::connect(plan.policy.clone(), &settings, &PolicyTls::default());
         let policy = Policy::over(channel.clone(), Config::default().limits.reply);
         Self { plan, channel, policy, implemented: Vec::new(), silent: 0, stopped: None }
     }

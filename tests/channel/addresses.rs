@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hookgate::config::Address;
 use hookgate::error::Class;
 use hookgate::policy::Channel;
 use hookgate::policy::channel::Resolve;
@@ -86,7 +87,7 @@ async fn when_a_connection_is_lost_the_name_is_looked_up_again_and_calls_wait_fo
     let (channel, name) = connect_by_name(&[first.address]);
     asked(&channel).await;
     name.send_replace(vec![second.address]);
-    let gone = first.address;
+    let gone = Address::Tcp(first.address);
     first.kill().await;
     until(&channel, |status| !status.addresses.iter().any(|member| member.address == gone && member.state == "ready"))
         .await;
@@ -118,7 +119,9 @@ async fn a_name_that_leads_nowhere_is_looked_up_again_until_it_does() {
     let (known, lookup) = tokio::sync::watch::channel(None);
     let resolve: Resolve = Arc::new(move || {
         let found = *lookup.borrow();
-        Box::pin(async move { found.map(|address| vec![address]).ok_or_else(|| std::io::Error::other("NXDOMAIN")) })
+        Box::pin(async move {
+            found.map(|address| vec![Address::Tcp(address)]).ok_or_else(|| std::io::Error::other("NXDOMAIN"))
+        })
     });
     let url = "http://policy.test".parse().unwrap();
     let channel = Channel::connect_with(url, &settings(), resolve, RootCertStore::empty());

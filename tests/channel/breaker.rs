@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hookgate::config;
+use hookgate::config::{self, PolicyTls};
 use hookgate::error::Class;
 use hookgate::policy::Channel;
 use hookgate::policy::channel::BreakerState;
@@ -16,7 +16,7 @@ const OPEN_FOR: Duration = Duration::from_millis(500);
 
 fn breaking(address: std::net::SocketAddr, open: Duration) -> Channel {
     let settings = config::Channel { breaker_failures: 3, breaker_open: open, ..settings() };
-    Channel::connect(format!("http://{address}").parse().unwrap(), &settings)
+    Channel::connect(format!("http://{address}").parse().unwrap(), &settings, &PolicyTls::default())
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hookgate::config;
+use hookgate::config::{self, PolicyTls};
 use hookgate::error::Class;
 use hookgate::policy::Channel;
 use hyper::server::conn::http2;
@@ -68,7 +68,7 @@ async fn after_a_failed_attempt_calls_fail_at_once() {
     let address = nobody().await;
     let never = Duration::from_secs(3600);
     let url = format!("http://{address}").parse().unwrap();
-    let channel = Channel::connect(url, &config::Channel { reconnect_max: never, ..settings() });
+    let channel = Channel::connect(url, &config::Channel { reconnect_max: never, ..settings() }, &PolicyTls::default());
     for _ in 0..100 {
         let cause = failed(&channel, Class::Unavailable).await;
         assert!(cause.contains(&format!("not connected: {address}: ")) && cause.contains("refused"), "{cause}");
@@ -103,7 +103,8 @@ async fn what_accepts_and_says_nothing_is_not_connected() {
     .await;
     let limit = Duration::from_millis(20);
     let url = format!("http://{address}").parse().unwrap();
-    let channel = Channel::connect(url, &config::Channel { connect_timeout: limit, ..settings() });
+    let channel =
+        Channel::connect(url, &config::Channel { connect_timeout: limit, ..settings() }, &PolicyTls::default());
     let cause = failed(&channel, Class::Unavailable).await;
     assert!(cause.contains("no connection within 20ms"), "{cause}");
 }
@@ -166,7 +167,7 @@ async fn a_call_that_begins_when_the_policy_listens_again_is_answered() {
     let address = server.address;
     let url = format!("http://{address}").parse().unwrap();
     let never = Duration::from_secs(3600);
-    let channel = Channel::connect(url, &config::Channel { reconnect_max: never, ..settings() });
+    let channel = Channel::connect(url, &config::Channel { reconnect_max: never, ..settings() }, &PolicyTls::default());
     asked(&channel).await;
     for _ in 0..20 {
         server.kill().await;
@@ -214,7 +215,7 @@ async fn where_something_hung_up_a_call_that_begins_when_the_policy_is_back_is_a
     .await;
     let url = format!("http://{address}").parse().unwrap();
     let never = Duration::from_secs(3600);
-    let channel = Channel::connect(url, &config::Channel { reconnect_max: never, ..settings() });
+    let channel = Channel::connect(url, &config::Channel { reconnect_max: never, ..settings() }, &PolicyTls::default());
     for _ in 0..10 {
         failed(&channel, Class::Unavailable).await;
     }
@@ -233,13 +234,13 @@ async fn no_call_waits_for_an_attempt_that_takes_long() {
         drop(stream);
     })
     .await;
-    let channel = Channel::connect(format!("http://{late}").parse().unwrap(), &patient);
+    let channel = Channel::connect(format!("http://{late}").parse().unwrap(), &patient, &PolicyTls::default());
     for _ in 0..3 {
         failed(&channel, Class::Unavailable).await;
     }
     // Nothing listens, and then something does that says nothing.
     let address = nobody().await;
-    let channel = Channel::connect(format!("http://{address}").parse().unwrap(), &patient);
+    let channel = Channel::connect(format!("http://{address}").parse().unwrap(), &patient, &PolicyTls::default());
     assert!(failed(&channel, Class::Unavailable).await.contains("refused"));
     let _silent = TcpListener::bind(address).await.unwrap();
     for _ in 0..3 {
@@ -270,8 +271,11 @@ async fn a_connection_that_has_gone_silent_is_replaced_and_its_calls_are_told() 
     .await;
     let brief = Duration::from_millis(50);
     let url = format!("http://{proxy}").parse().unwrap();
-    let channel =
-        Channel::connect(url, &config::Channel { keep_alive: brief, keep_alive_timeout: brief, ..settings() });
+    let channel = Channel::connect(
+        url,
+        &config::Channel { keep_alive: brief, keep_alive_timeout: brief, ..settings() },
+        &PolicyTls::default(),
+    );
     asked(&channel).await;
     freeze.notify_one();
     frozen.notified().await;

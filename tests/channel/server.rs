@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hookgate::callback::Callback;
-use hookgate::config;
+use hookgate::config::{self, Address, PolicyTls};
 use hookgate::error::{Class, Failure};
 use hookgate::policy::channel::{Resolve, Status};
 use hookgate::policy::{Answer, Channel, Metadata, Policy, Question};
@@ -152,14 +152,14 @@ pub fn settings() -> config::Channel {
 }
 
 pub fn connect(address: SocketAddr) -> Channel {
-    Channel::connect(format!("http://{address}").parse().unwrap(), &settings())
+    Channel::connect(format!("http://{address}").parse().unwrap(), &settings(), &PolicyTls::default())
 }
 
 /// A channel whose name leads to what the other end says.
 pub fn connect_by_name(addresses: &[SocketAddr]) -> (Channel, watch::Sender<Vec<SocketAddr>>) {
     let (sender, found) = watch::channel(addresses.to_vec());
     let resolve: Resolve = Arc::new(move || {
-        let found = found.borrow().clone();
+        let found = found.borrow().iter().copied().map(Address::Tcp).collect();
         Box::pin(async move { Ok(found) })
     });
     let url = "http://policy.test:50051".parse().unwrap();

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use hookgate::config::{Address, PolicyTls};
 use hookgate::error::Class;
 use hookgate::policy::Channel;
 use hookgate::policy::channel::Resolve;
@@ -46,7 +47,7 @@ async fn tls_server() -> (SocketAddr, CertificateDer<'static>) {
 fn connect_to(host: &str, address: SocketAddr, trusted: Option<CertificateDer<'static>>) -> Channel {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(trusted);
-    let resolve: Resolve = Arc::new(move || Box::pin(async move { Ok(vec![address]) }));
+    let resolve: Resolve = Arc::new(move || Box::pin(async move { Ok(vec![Address::Tcp(address)]) }));
     Channel::connect_with(format!("https://{host}").parse().unwrap(), &settings(), resolve, roots)
 }
 
@@ -64,7 +65,7 @@ async fn one_without_is_not() {
     let other = connect_to("other.test", address, Some(certificate));
     assert!(failed(&other, Class::Unavailable).await.contains("TLS: invalid peer certificate"));
     // The roots of this system, whatever they are, are not ours.
-    let system = Channel::connect(format!("https://{address}").parse().unwrap(), &settings());
+    let system = Channel::connect(format!("https://{address}").parse().unwrap(), &settings(), &PolicyTls::default());
     assert!(failed(&system, Class::Unavailable).await.contains("TLS: invalid peer certificate"));
 }
 

@@ -167,7 +167,7 @@ impl Gate {
 
     /// Serves before the policy at `url`, configured so.
     pub async fn configured(url: &str, config: Config) -> Self {
-        let channel = Channel::connect(url.parse().expect("a URL"), &config.channel);
+        let channel = Channel::connect(url.parse().expect("a URL"), &config.channel, &config.policy_tls);
         Self::with_policy(hookgate::policy::Policy::over(channel, config.limits.reply), config).await
     }
 

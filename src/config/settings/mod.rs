@@ -2,9 +2,11 @@
 //! those of [`Config`](super::Config).
 
 mod after;
+mod callers;
 mod drain;
 mod policy;
 mod serve;
+mod tls;
 
 use std::sync::LazyLock;
 
@@ -21,13 +23,17 @@ pub struct Setting<D> {
     pub words: String,
     /// Its kind of value for the help, where it is a flag and a variable too.
     pub everyday: Option<&'static str>,
+    /// Whether it is a list, whose parts a comma separates.
+    pub list: bool,
     place: Box<dyn Place<D>>,
 }
 
 /// Every setting but those of single callbacks.
 pub fn general() -> &'static [Setting<Draft>] {
-    static SETTINGS: LazyLock<Vec<Setting<Draft>>> =
-        LazyLock::new(|| [serve::rows(), policy::rows(), after::rows(), drain::rows()].into_iter().flatten().collect());
+    static SETTINGS: LazyLock<Vec<Setting<Draft>>> = LazyLock::new(|| {
+        let rows = [serve::rows(), callers::rows(), tls::rows(), policy::rows(), after::rows(), drain::rows()];
+        rows.into_iter().flatten().collect()
+    });
     &SETTINGS
 }
 
@@ -55,7 +61,13 @@ fn row<T: 'static>(
     at: impl Fn(&mut Draft) -> &mut T + Send + Sync + 'static,
     words: &str,
 ) -> Setting<Draft> {
-    Setting { path: path.to_owned(), words: words.to_owned(), everyday: None, place: Box::new(At { kind, at }) }
+    Setting {
+        path: path.to_owned(),
+        words: words.to_owned(),
+        everyday: None,
+        list: false,
+        place: Box::new(At { kind, at }),
+    }
 }
 
 fn own_row<T: 'static>(
@@ -63,12 +75,23 @@ fn own_row<T: 'static>(
     kind: Kind<T>,
     at: impl Fn(&mut Own) -> &mut T + Send + Sync + 'static,
 ) -> Setting<Own> {
-    Setting { path: path.to_owned(), words: String::new(), everyday: None, place: Box::new(At { kind, at }) }
+    Setting {
+        path: path.to_owned(),
+        words: String::new(),
+        everyday: None,
+        list: false,
+        place: Box::new(At { kind, at }),
+    }
 }
 
 impl<D> Setting<D> {
     fn everyday(mut self, value: &'static str) -> Self {
         self.everyday = Some(value);
+        self
+    }
+
+    fn list(mut self) -> Self {
+        self.list = true;
         self
     }
 

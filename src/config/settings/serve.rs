@@ -1,22 +1,29 @@
 //! Where hookgate listens, whom it asks, what it replies and how much it takes.
 
 use super::{Setting, row};
+use crate::config::address::LISTEN;
 use crate::config::draft::Draft;
+use crate::config::policy_url::POLICY;
 use crate::config::rules::{RULE, RULES};
-use crate::config::value::{ADDRESS, CODE, COUNT, FILE, LOG, MAYBE_ADDRESS, POLICY, SENTENCE, SIZE, SWITCH, TIME};
+use crate::config::value::{CODE, COUNT, FILE, LOG, MAYBE_ADDRESS, SENTENCE, SIZE, SWITCH, TIME};
 use crate::error::Class;
 
 pub(super) fn rows() -> Vec<Setting<Draft>> {
     let mut rows = vec![
-        row("listen", ADDRESS, |d| &mut d.config.listen, "Where OpenIM posts its webhooks; port 0 takes a free one")
-            .everyday("ADDRESS"),
-        row("admin_listen", ADDRESS, |d| &mut d.config.admin_listen, "Where health and status are asked for")
+        row(
+            "listen",
+            LISTEN,
+            |d| &mut d.config.listen,
+            "Where OpenIM posts its webhooks: an address, of which port 0 takes a free one, or a Unix socket as in unix:///run/hookgate.sock",
+        )
+        .everyday("ADDRESS"),
+        row("admin_listen", LISTEN, |d| &mut d.config.admin_listen, "Where health and status are asked for")
             .everyday("ADDRESS"),
         row(
             "policy",
             POLICY,
             |d| &mut d.policy,
-            "The policy service to ask, as in http://policy:50051. Without it a built-in policy allows and logs everything",
+            "The policy service to ask, as in http://policy:50051, https://policy:50051 or unix:///run/policy.sock. Without it a built-in policy allows and logs everything",
         )
         .everyday("URL"),
         row(

@@ -2,32 +2,25 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client;
 use h2::{Ping, PingPong};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-use tracing::warn;
 
 use super::call::Calls;
 use super::frames::{Frames, Heard, Peer};
-use crate::config;
+use super::tls::Tls;
+use crate::config::{self, Address};
 
 /// How connections are made.
 pub(super) struct Dial {
     settings: config::Channel,
-    /// With the host that the certificate must be for.
-    tls: Option<(TlsConnector, String)>,
+    tls: Option<Tls>,
 }
 
 /// Why there is no connection.
@@ -36,7 +29,7 @@ pub(super) enum Error {
     #[error("no connection within {0:?}")]
     Late(Duration),
     #[error("{0}")]
-    Tcp(#[source] io::Error),
+    Connect(#[source] io::Error),
     #[error("no certificate can be for {0:?}")]
     Name(String),
     #[error("TLS: {0}")]
@@ -52,9 +45,9 @@ impl Error {
     pub(super) fn is_prompt(&self, took: Duration) -> bool {
         match self {
             // However long a busy machine took to hear of it.
-            Self::Tcp(error) if error.kind() == io::ErrorKind::ConnectionRefused => true,
+            Self::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => true,
             Self::Tls(error) => took < PROMPT && error.kind() != io::ErrorKind::InvalidData,
-            Self::Tcp(_) | Self::Http2(_) => took < PROMPT,
+            Self::Connect(_) | Self::Http2(_) => took < PROMPT,
             Self::Peer { tls, .. } => took < PROMPT && !tls,
             Self::Late(_) | Self::Name(_) => false,
         }
@@ -89,36 +82,28 @@ pub(super) struct Connection {
 }
 
 impl Dial {
-    /// Over TLS to a host, or not.
-    pub(super) fn new(settings: config::Channel, tls: Option<(&str, RootCertStore)>) -> Self {
-        let tls = tls.map(|(host, roots)| {
-            let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .expect("ring has ciphers for the default versions")
-                .with_root_certificates(roots)
-                .with_no_client_auth();
-            config.alpn_protocols = vec![b"h2".to_vec()];
-            (TlsConnector::from(Arc::new(config)), host.to_owned())
-        });
+    /// Over TLS, or not.
+    pub(super) fn new(settings: config::Channel, tls: Option<Tls>) -> Self {
         Self { settings, tls }
     }
 
     /// Connects. The time that this may take covers the peer's SETTINGS: h2's own handshake does not wait for them, and
     /// a socket that accepts and says nothing would count as a policy.
-    pub(super) async fn connect(&self, address: SocketAddr) -> Result<Line, Error> {
+    pub(super) async fn connect(&self, address: &Address) -> Result<Line, Error> {
         let limit = self.settings.connect_timeout;
         tokio::time::timeout(limit, self.connect_in_any_time(address)).await.map_err(|_| Error::Late(limit))?
     }
 
-    async fn connect_in_any_time(&self, address: SocketAddr) -> Result<Line, Error> {
-        let stream = TcpStream::connect(address).await.map_err(Error::Tcp)?;
+    async fn connect_in_any_time(&self, address: &Address) -> Result<Line, Error> {
+        let address = match address {
+            Address::Tcp(address) => address,
+            Address::Unix(path) => return self.http2(UnixStream::connect(path).await.map_err(Error::Connect)?).await,
+        };
+        let stream = TcpStream::connect(address).await.map_err(Error::Connect)?;
         // Without it a call could wait for the acknowledgement of the one before.
-        stream.set_nodelay(true).map_err(Error::Tcp)?;
+        stream.set_nodelay(true).map_err(Error::Connect)?;
         match &self.tls {
-            Some((tls, host)) => {
-                let name = ServerName::try_from(host.clone()).map_err(|_| Error::Name(host.clone()))?;
-                self.http2(tls.connect(name, stream).await.map_err(Error::Tls)?).await
-            }
+            Some(tls) => self.http2(tls.connect(stream).await?).await,
             None => self.http2(stream).await,
         }
     }
@@ -201,15 +186,4 @@ async fn silence(heard: Heard, mut pings: PingPong, settings: config::Channel) {
             }
         }
     }
-}
-
-/// The roots that the system trusts.
-pub(super) fn system_roots() -> RootCertStore {
-    let found = rustls_native_certs::load_native_certs();
-    for error in found.errors {
-        warn!(%error, "some of the system's root certificates cannot be read");
-    }
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    roots
 }

@@ -1,6 +1,5 @@
 //! Keeps the pool connected: one task for the name, one for each address that it leads to.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -64,7 +63,7 @@ impl Keeper {
         }
     }
 
-    async fn look_up(&self) -> Result<Vec<SocketAddr>, String> {
+    async fn look_up(&self) -> Result<Vec<config::Address>, String> {
         let limit = self.settings.connect_timeout;
         match timeout(limit, (self.resolve)()).await {
             Ok(Ok(addresses)) if addresses.is_empty() => Err("the name has no address".to_owned()),
@@ -91,15 +90,15 @@ impl Keeper {
     }
 
     /// Keeps one address connected, until the name no longer leads there.
-    async fn member(self, address: SocketAddr) {
+    async fn member(self, address: config::Address) {
         let mut pause = PAUSE_MIN;
         let mut useless = false;
         let mut last_failure = None;
         loop {
-            let (begun, attempt) = (Instant::now(), self.pool.begin(address));
-            let failed = match self.dial.connect(address).await {
+            let (begun, attempt) = (Instant::now(), self.pool.begin(&address));
+            let failed = match self.dial.connect(&address).await {
                 Ok(line) => {
-                    let load = self.pool.ready(address, line.calls);
+                    let load = self.pool.ready(&address, line.calls);
                     self.breaker.connected();
                     info!(%address, "connected to the policy");
                     last_failure = None;
@@ -114,8 +113,8 @@ impl Keeper {
                     }
                     if useful || !useless {
                         useless = !useful;
-                        self.pool.lost(address, &load);
-                        if self.pool.keeps(address) {
+                        self.pool.lost(&address, &load);
+                        if self.pool.keeps(&address) {
                             continue;
                         }
                         return;
@@ -128,12 +127,12 @@ impl Keeper {
                 warn!(%address, why = failed.why, "cannot connect to the policy");
                 last_failure = Some(failed.why.clone());
             }
-            self.pool.failed(address, failed);
-            if !self.pool.keeps(address) {
+            self.pool.failed(&address, failed);
+            if !self.pool.keeps(&address) {
                 return;
             }
-            self.pause(address, begun, &mut pause).await;
-            if !self.pool.keeps(address) {
+            self.pause(&address, begun, &mut pause).await;
+            if !self.pool.keeps(&address) {
                 return;
             }
         }
@@ -141,7 +140,7 @@ impl Keeper {
 
     /// Waits a while after an attempt that began then, and longer the next time. While another address carries the calls
     /// there is no hurry; while calls wait there is.
-    async fn pause(&self, address: SocketAddr, attempt: Instant, next: &mut Duration) {
+    async fn pause(&self, address: &config::Address, attempt: Instant, next: &mut Duration) {
         let begun = Instant::now();
         // Between half and all of it, so that many clients do not come back at once.
         let jitter = 0.5 + fastrand::f64() / 2.0;

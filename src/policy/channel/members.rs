@@ -1,10 +1,10 @@
 //! The addresses of a policy: how each is connected, and which one takes the next call.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::call::Calls;
+use crate::config::Address;
 
 /// The addresses, and what has been done about them.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ pub(super) struct Members {
 /// An address.
 #[derive(Debug)]
 pub(super) struct Member {
-    pub(super) address: SocketAddr,
+    pub(super) address: Address,
     /// Whether the name still leads there.
     pub(super) named: bool,
     pub(super) link: Link,
@@ -74,7 +74,7 @@ pub(super) struct Carrier {
 /// Where a call is. Counts as one in flight.
 #[derive(Debug)]
 pub(super) struct Place {
-    pub(super) address: SocketAddr,
+    pub(super) address: Address,
     pub(super) load: Arc<Load>,
 }
 
@@ -99,12 +99,12 @@ impl Members {
         let count = self.list.len();
         let in_turn = (0..count).map(|n| &self.list[(self.turn + n) % count]);
         let ready = in_turn.filter_map(|member| match &member.link {
-            Link::Ready { calls, load } => Some((member.address, calls, load)),
+            Link::Ready { calls, load } => Some((&member.address, calls, load)),
             _ => None,
         });
         if let Some((address, calls, load)) = ready.min_by_key(|(.., load)| load.in_flight.load(Ordering::Relaxed)) {
             load.in_flight.fetch_add(1, Ordering::Relaxed);
-            let place = Place { address, load: load.clone() };
+            let place = Place { address: address.clone(), load: load.clone() };
             return Choice::Go(Carrier { calls: calls.clone(), place });
         }
         let connecting = self.list.iter().any(|member| matches!(member.link, Link::First));
@@ -127,8 +127,8 @@ impl Members {
         if waits { Choice::Hurry { anew, why } } else { Choice::Fail(why) }
     }
 
-    pub(super) fn member(&mut self, address: SocketAddr) -> Option<&mut Member> {
-        self.list.iter_mut().find(|member| member.address == address)
+    pub(super) fn member(&mut self, address: &Address) -> Option<&mut Member> {
+        self.list.iter_mut().find(|member| member.address == *address)
     }
 }
 

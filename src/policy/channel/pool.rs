@@ -1,6 +1,5 @@
 //! The connections to a policy's addresses, shared by the calls that they carry and the tasks that keep them up.
 
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::call::Calls;
 use super::members::{Carrier, Choice, Failed, Link, Load, Member, Members};
+use crate::config;
 
 /// How long a call waits for the attempt that it has hurried. A refusal takes far less.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -29,7 +29,7 @@ const READY: &str = "ready";
 #[derive(Debug, Clone, Serialize)]
 pub struct Address {
     /// Where it is.
-    pub address: SocketAddr,
+    pub address: config::Address,
     /// `ready`, `connecting`, or why it is not connected.
     pub state: String,
     /// Calls whose answer has not begun.
@@ -81,25 +81,26 @@ impl Pool {
     }
 
     /// An attempt to connect begins; gives its number.
-    pub(super) fn begin(&self, address: SocketAddr) -> u64 {
+    pub(super) fn begin(&self, address: &config::Address) -> u64 {
         let members = &mut *self.members();
         members.attempts += 1;
-        if let Some(member) = members.list.iter_mut().find(|member| member.address == address) {
+        if let Some(member) = members.list.iter_mut().find(|member| member.address == *address) {
             member.hurried = false;
         }
         members.attempts
     }
 
     /// Takes in what the name leads to, as asked for when `asked`; gives the addresses that are new.
-    pub(super) fn resolved(&self, asked: u64, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    pub(super) fn resolved(&self, asked: u64, addresses: &[config::Address]) -> Vec<config::Address> {
         let mut new = Vec::new();
         self.change(|members| {
             (members.resolved, members.unresolved) = (asked, None);
             members.list.iter_mut().for_each(|member| member.named = addresses.contains(&member.address));
-            for &address in addresses {
-                if !members.list.iter().any(|member| member.address == address) {
+            for address in addresses {
+                if !members.list.iter().any(|member| member.address == *address) {
+                    let address = address.clone();
+                    new.push(address.clone());
                     members.list.push(Member { address, named: true, link: Link::First, hurried: false });
-                    new.push(address);
                 }
             }
         });
@@ -112,7 +113,7 @@ impl Pool {
     }
 
     /// An address is connected.
-    pub(super) fn ready(&self, address: SocketAddr, calls: Calls) -> Arc<Load> {
+    pub(super) fn ready(&self, address: &config::Address, calls: Calls) -> Arc<Load> {
         let load = Arc::new(Load::default());
         let link = Link::Ready { calls, load: load.clone() };
         self.change(|members| {
@@ -125,7 +126,7 @@ impl Pool {
     }
 
     /// A connection takes no more calls. Another attempt begins at once, and so does a look at the name: calls wait.
-    pub(super) fn lost(&self, address: SocketAddr, load: &Arc<Load>) {
+    pub(super) fn lost(&self, address: &config::Address, load: &Arc<Load>) {
         self.change(|members| {
             // It may be known already.
             if let Some(member) = members.member(address).filter(|member| member.holds(load)) {
@@ -137,7 +138,7 @@ impl Pool {
     }
 
     /// An attempt failed, or a connection was no good; the next attempt comes after a pause.
-    pub(super) fn failed(&self, address: SocketAddr, failed: Failed) {
+    pub(super) fn failed(&self, address: &config::Address, failed: Failed) {
         self.change(|members| {
             if let Some(member) = members.member(address) {
                 let gone = matches!(std::mem::replace(&mut member.link, Link::Failed(failed)), Link::Ready { .. });
@@ -147,14 +148,14 @@ impl Pool {
     }
 
     /// Whether a call waits for another attempt at this address.
-    pub(super) fn is_hurried(&self, address: SocketAddr) -> bool {
+    pub(super) fn is_hurried(&self, address: &config::Address) -> bool {
         self.members().member(address).is_some_and(|member| member.hurried)
     }
 
     /// Whether an address without a connection is still to be connected. If not, it is forgotten.
-    pub(super) fn keeps(&self, address: SocketAddr) -> bool {
+    pub(super) fn keeps(&self, address: &config::Address) -> bool {
         self.change(|members| {
-            members.list.retain(|member| member.address != address || member.named);
+            members.list.retain(|member| member.address != *address || member.named);
             members.member(address).is_some()
         })
     }
@@ -190,7 +191,7 @@ impl Pool {
                 Link::Ready { load, .. } => (READY, load.in_flight.load(Ordering::Relaxed)),
                 Link::Failed(failed) => (&*failed.why, 0),
             };
-            Address { address: member.address, state: state.to_owned(), in_flight }
+            Address { address: member.address.clone(), state: state.to_owned(), in_flight }
         });
         (addresses.collect(), members.unresolved.clone())
     }

@@ -1,0 +1,121 @@
+//! Certificates from a file, and how long they are good for.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio_rustls::rustls::RootCertStore;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::{Error, PemObject};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
+
+/// A certificate with less time left is worth a warning.
+const SOON: Duration = Duration::from_secs(14 * DAY);
+
+const DAY: u64 = 24 * 3600;
+
+/// The certificates of a file, one at least.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Certificates {
+    file: PathBuf,
+    list: Vec<CertificateDer<'static>>,
+    /// From when and until when each is good.
+    times: Vec<(SystemTime, SystemTime)>,
+}
+
+impl Certificates {
+    /// Reads them from a file's text, or says what is wrong with it.
+    pub(super) fn read(file: &Path, text: &str) -> Result<Self, String> {
+        let name = file.display();
+        let (mut list, mut times) = (Vec::new(), Vec::new());
+        for (place, certificate) in CertificateDer::pem_slice_iter(text.as_bytes()).enumerate() {
+            let place = place + 1;
+            let certificate = certificate.map_err(|error| format!("{name}: certificate {place} {}", broken(&error)))?;
+            let Ok((_, parsed)) = X509Certificate::from_der(&certificate) else {
+                return Err(format!("{name}: certificate {place} is no X.509 certificate"));
+            };
+            let validity = parsed.validity();
+            times.push((time(validity.not_before.timestamp()), time(validity.not_after.timestamp())));
+            list.push(certificate);
+        }
+        if list.is_empty() {
+            return Err(format!("{name}: holds no certificate in PEM (-----BEGIN CERTIFICATE-----)"));
+        }
+        Ok(Self { file: file.to_owned(), list, times })
+    }
+
+    /// The file that they come from.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The certificates, in the order of the file.
+    pub fn list(&self) -> &[CertificateDer<'static>] {
+        &self.list
+    }
+
+    /// When the first of them expires.
+    pub fn expires(&self) -> SystemTime {
+        self.times.iter().map(|(_, until)| *until).min().unwrap_or(UNIX_EPOCH)
+    }
+
+    /// What will not work, or not for long.
+    pub(super) fn oddities(&self, now: SystemTime) -> Vec<String> {
+        let file = self.file.display();
+        let odd = |(place, (from, until)): (usize, &(SystemTime, SystemTime))| {
+            let what = if *until <= now {
+                format!("expired at {}", humantime::format_rfc3339_seconds(*until))
+            } else if *from > now {
+                format!("is not good before {}", humantime::format_rfc3339_seconds(*from))
+            } else if *until < now + SOON {
+                format!("expires soon, at {}", humantime::format_rfc3339_seconds(*until))
+            } else {
+                return None;
+            };
+            Some(format!("{file}: certificate {} {what}", place + 1))
+        };
+        self.times.iter().enumerate().filter_map(odd).collect()
+    }
+
+    /// These as the roots of trust.
+    pub(super) fn roots(&self) -> Result<RootCertStore, String> {
+        let mut roots = RootCertStore::empty();
+        for (place, certificate) in self.list.iter().enumerate() {
+            roots.add(certificate.clone()).map_err(|error| {
+                format!("{}: certificate {} cannot be trusted: {error}", self.file.display(), place + 1)
+            })?;
+        }
+        Ok(roots)
+    }
+}
+
+/// Whole days until a time; negative where it is over.
+pub fn days_until(time: SystemTime) -> i64 {
+    let days = |duration: Duration| i64::try_from(duration.as_secs() / DAY).unwrap_or(i64::MAX);
+    match time.duration_since(SystemTime::now()) {
+        Ok(left) => days(left),
+        Err(over) => -1 - days(over.duration()),
+    }
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} certificates of {}", self.list.len(), self.file.display())
+    }
+}
+
+/// Seconds since 1970 as a time. Nothing here needs one that is earlier.
+fn time(seconds: i64) -> SystemTime {
+    let seconds = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+    UNIX_EPOCH.checked_add(seconds).unwrap_or(UNIX_EPOCH)
+}
+
+/// What is wrong with a section of PEM, without a word of what stands there.
+pub(super) fn broken(error: &Error) -> &'static str {
+    match error {
+        Error::MissingSectionEnd { .. } => "is cut short: its END line is missing",
+        Error::IllegalSectionStart { .. } => "has a broken BEGIN line",
+        _ => "is not in base64",
+    }
+}

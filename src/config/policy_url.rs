@@ -1,0 +1,65 @@
+//! Where a policy service can be.
+
+use std::fmt;
+use std::str::FromStr;
+
+use http::Uri;
+
+use super::address::Address;
+use super::value::{Kind, quoted};
+
+/// Where a policy service is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicyUrl {
+    /// At a host and a port: `http://` or `https://`, and no path.
+    Host(Uri),
+    /// Behind a Unix socket.
+    Unix(Address),
+}
+
+/// A policy service, if any.
+pub const POLICY: Kind<Option<PolicyUrl>> =
+    Kind { read: |text| text.parse().map(Some), show: |policy| policy.as_ref().map(|url| quoted(&url.to_string())) };
+
+impl PolicyUrl {
+    /// Whether it is spoken to over TLS.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Host(url) if url.scheme_str() == Some("https"))
+    }
+}
+
+impl FromStr for PolicyUrl {
+    type Err = String;
+
+    /// The text may hold a password and is not repeated.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(unix) = Address::unix(text) {
+            return unix.map(Self::Unix);
+        }
+        let example = "expected http:// or https://, a host and a port, as in http://policy:50051, or a socket's path, \
+                       as in unix:///run/policy.sock";
+        let uri: Uri = text.parse().map_err(|error| format!("{error}; {example}"))?;
+        let (Some("http" | "https"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err(example.to_owned());
+        };
+        if authority.as_str().contains('@') {
+            return Err("a user and password are not sent to a policy service".to_owned());
+        }
+        if authority.host().is_empty() || authority.port().is_some_and(|port| port.as_u16() == 0) {
+            return Err(format!("no host or no port; {example}"));
+        }
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(format!("a path or query has no meaning here; {example}"));
+        }
+        Ok(Self::Host(uri))
+    }
+}
+
+impl fmt::Display for PolicyUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(url) => f.write_str(url.to_string().trim_end_matches('/')),
+            Self::Unix(address) => address.fmt(f),
+        }
+    }
+}

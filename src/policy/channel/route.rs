@@ -1,0 +1,114 @@
+//! The way to one policy service: its addresses, and how connections to them are made and kept.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::Response;
+use http::request::Parts;
+use http::uri::{Authority, Scheme};
+use http_body_util::BodyExt;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout_at};
+use tonic::body::Body;
+
+use super::breaker::Breaker;
+use super::call::{Deadline, FreeStream, ResponseBody};
+use super::dial::Dial;
+use super::keeper::Keeper;
+use super::members::{Carrier, Place};
+use super::pool::Pool;
+use super::tls::Tls;
+use super::{Error, Resolve};
+use crate::config::{self, PolicyUrl};
+
+/// How many connections a call is offered to, when they end just as they get it.
+const OFFERS: usize = 3;
+
+/// A wait that makes a difference to what the policy is told.
+const NOTICEABLE: Duration = Duration::from_millis(1);
+
+/// The connections to one policy service, made in one way. When it is dropped they end.
+pub(super) struct Route {
+    pub(super) url: PolicyUrl,
+    pub(super) scheme: Scheme,
+    pub(super) authority: Authority,
+    pub(super) pool: Arc<Pool>,
+    pub(super) breaker: Arc<Breaker>,
+    keeper: AbortHandle,
+}
+
+impl Route {
+    /// Begins to connect.
+    pub(super) fn begin(url: &PolicyUrl, settings: &config::Channel, resolve: Resolve, tls: Option<Tls>) -> Arc<Self> {
+        let scheme = if url.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };
+        let dial = Dial::new(settings.clone(), tls);
+        let authority = match url {
+            PolicyUrl::Host(url) => url.authority().cloned(),
+            PolicyUrl::Unix(_) => None,
+        };
+        // A socket has no name; what gRPC's own clients send there is this.
+        let authority = authority.unwrap_or_else(|| Authority::from_static("localhost"));
+        let pool = Arc::new(Pool::new());
+        let breaker = Arc::new(Breaker::new(settings.breaker_failures, settings.breaker_open));
+        let (settings, dial) = (settings.clone(), Arc::new(dial));
+        let keeper = Keeper { pool: pool.clone(), breaker: breaker.clone(), dial, resolve, settings };
+        let keeper = tokio::spawn(keeper.run()).abort_handle();
+        Arc::new(Self { url: url.clone(), scheme, authority, pool, breaker, keeper })
+    }
+
+    /// Ends when a call would be carried at once.
+    pub(super) async fn connected(&self) {
+        let mut changes = self.pool.changes();
+        while !self.pool.any_ready() {
+            // Never an error: the sender is ours.
+            drop(changes.changed().await);
+        }
+    }
+
+    /// Sends a call, and waits for the head of its response.
+    pub(super) async fn send(self: Arc<Self>, mut head: Parts, body: Body) -> Result<Response<ResponseBody>, Error> {
+        let body = body.collect().await.map_err(Error::NoMessage)?.to_bytes();
+        let began = Instant::now();
+        let (stream, place) = match head.extensions.remove() {
+            Some(deadline @ Deadline(at)) => {
+                let free = timeout_at(at, self.free_stream()).await.map_err(|_| Error::Late)??;
+                if began.elapsed() >= NOTICEABLE
+                    && let Some(timeout) = deadline.grpc_timeout()
+                {
+                    head.headers.insert("grpc-timeout", timeout);
+                }
+                free
+            }
+            None => self.free_stream().await?,
+        };
+        let response = stream.send(head, body).map_err(Error::NotTaken)?.await?;
+        place.load.answered.store(true, Ordering::Relaxed);
+        Ok(ResponseBody::of(response))
+    }
+
+    /// Waits for a connection that has a stream for a call.
+    async fn free_stream(&self) -> Result<(FreeStream, Place), Error> {
+        let mut offers = 0;
+        loop {
+            let Carrier { calls, place } = self.pool.carrier().await.map_err(Error::NotConnected)?;
+            offers += 1;
+            match calls.free_stream().await {
+                Ok(stream) => return Ok((stream, place)),
+                // It takes no calls; the next one may.
+                Err(error) => {
+                    self.pool.lost(&place.address, &place.load);
+                    if offers == OFFERS {
+                        return Err(Error::NotTaken(error));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Route {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}

@@ -1,0 +1,125 @@
+//! Callers that were turned away: counted by reason, and told of no more often than somebody can read.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+use serde_json::{Map, Value};
+use tracing::{debug, warn};
+
+/// Why a caller was turned away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// It sent no password that is good.
+    Password,
+    /// Its URL does not begin with a path that is good.
+    Path,
+    /// It is nowhere where callers may be, or nobody can tell where it is.
+    Source,
+    /// It has no certificate that is good.
+    Certificate,
+    /// It sent plain HTTP where TLS is spoken.
+    PlainHttp,
+    /// It sent something that is no HTTP, as is TLS where plain HTTP is spoken.
+    NotHttp,
+    /// The TLS handshake failed, or was given up.
+    Handshake,
+    /// The TLS handshake took too long.
+    HandshakeTimeout,
+}
+
+impl Reason {
+    /// Every reason, in the order of their declaration.
+    pub const ALL: [Self; 8] = [
+        Self::Password,
+        Self::Path,
+        Self::Source,
+        Self::Certificate,
+        Self::PlainHttp,
+        Self::NotHttp,
+        Self::Handshake,
+        Self::HandshakeTimeout,
+    ];
+
+    /// Its name: `handshake_timeout`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Path => "path",
+            Self::Source => "source",
+            Self::Certificate => "certificate",
+            Self::PlainHttp => "plain_http",
+            Self::NotHttp => "not_http",
+            Self::Handshake => "handshake",
+            Self::HandshakeTimeout => "handshake_timeout",
+        }
+    }
+}
+
+/// How many were turned away.
+#[derive(Debug)]
+pub struct TurnedAway {
+    began: Instant,
+    counters: [Counter; Reason::ALL.len()],
+}
+
+#[derive(Debug, Default)]
+struct Counter {
+    count: AtomicU64,
+    /// The second of the last line, from 1 on; 0 is never.
+    told: AtomicU64,
+    /// How many came since that line.
+    untold: AtomicU64,
+}
+
+impl TurnedAway {
+    /// How many were turned away for a reason.
+    pub fn counted(&self, reason: Reason) -> u64 {
+        self.counters[reason as usize].count.load(Relaxed)
+    }
+
+    /// Counts a request of a caller that may not call, and tells where it came from: by its connection, and by what a
+    /// trusted proxy says.
+    pub(crate) fn caller(&self, reason: Reason, peer: Option<IpAddr>, forwarded_for: Option<IpAddr>) {
+        if let Some(untold) = self.count(reason) {
+            let (reason, peer) = (reason.as_str(), shown(peer));
+            let forwarded_for = forwarded_for.map(tracing::field::display);
+            warn!(reason, peer, forwarded_for, untold, "a caller was turned away");
+        }
+    }
+
+    /// Counts a connection that came to nothing. Whoever knocks on ports makes such, so that it is told at debug.
+    pub(crate) fn connection(&self, reason: Reason, peer: Option<IpAddr>, why: &str) {
+        if let Some(untold) = self.count(reason) {
+            let (reason, peer) = (reason.as_str(), shown(peer));
+            debug!(reason, peer, why, untold, "a connection came to nothing");
+        }
+    }
+
+    /// By reason, as the JSON of `/status`.
+    pub(crate) fn report(&self) -> Map<String, Value> {
+        Reason::ALL.into_iter().map(|reason| (reason.as_str().to_owned(), self.counted(reason).into())).collect()
+    }
+
+    /// Counts one. Once a second it is to be told, with the number of those that were not, if any.
+    fn count(&self, reason: Reason) -> Option<Option<u64>> {
+        let Counter { count, told, untold } = &self.counters[reason as usize];
+        count.fetch_add(1, Relaxed);
+        let second = self.began.elapsed().as_secs() + 1;
+        if told.swap(second, Relaxed) == second {
+            untold.fetch_add(1, Relaxed);
+            return None;
+        }
+        Some(Some(untold.swap(0, Relaxed)).filter(|untold| *untold > 0))
+    }
+}
+
+impl Default for TurnedAway {
+    fn default() -> Self {
+        Self { began: Instant::now(), counters: Default::default() }
+    }
+}
+
+fn shown(peer: Option<IpAddr>) -> String {
+    peer.map_or_else(|| "a Unix socket".to_owned(), |peer| peer.to_string())
+}
