@@ -4,10 +4,12 @@
 //! those of the table, reasons and states those of an enum, and what callers name is bounded by [`drift`](crate::drift).
 
 mod callbacks;
+mod callers;
 mod certificates;
 mod durations;
 mod events;
 mod policy;
+mod reloads;
 mod writer;
 
 use std::fmt;
@@ -24,7 +26,8 @@ use writer::{Writer, plain};
 type Source = fn(&Admin, &mut Writer<'_>) -> fmt::Result;
 
 /// Everything that is told, in this order.
-const SOURCES: [Source; 5] = [build, callbacks::write, policy::write, events::write, certificates::write];
+const SOURCES: &[Source] =
+    &[build, callbacks::write, callers::write, policy::write, events::write, certificates::write, reloads::write];
 
 /// The content type of OpenMetrics.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
