@@ -91,22 +91,26 @@ async fn replace(path: &Path) -> io::Result<UnixListener> {
 #[derive(Debug)]
 struct SocketFile {
     path: Arc<Path>,
-    device: u64,
-    inode: u64,
+    id: (u64, u64),
 }
 
 impl SocketFile {
     fn at(path: &Arc<Path>) -> io::Result<Self> {
-        let file = fs::symlink_metadata(path)?;
-        Ok(Self { path: path.clone(), device: file.dev(), inode: file.ino() })
+        Ok(Self { path: path.clone(), id: id(path)? })
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let same = Self::at(&self.path).is_ok_and(|file| (file.device, file.inode) == (self.device, self.inode));
+        let same = id(&self.path).is_ok_and(|id| id == self.id);
         if same && let Err(error) = fs::remove_file(&self.path) {
             debug!(%error, "cannot remove the socket");
         }
     }
+}
+
+/// What tells a file from another one of its name.
+fn id(path: &Path) -> io::Result<(u64, u64)> {
+    let file = fs::symlink_metadata(path)?;
+    Ok((file.dev(), file.ino()))
 }

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test binary takes what it needs")]
 
+pub mod caller;
+pub mod pki;
 pub mod program;
 
 use std::future::Future;
@@ -14,8 +16,9 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::IntoResponse;
 use bytes::{Buf, BufMut, Bytes};
-use hookgate::config::Config;
+use hookgate::config::{Address, Config, InForce};
 use hookgate::events::Events;
+use hookgate::listener::Listener;
 use hookgate::policy::Channel;
 use hookgate::server::{Stop, Transport};
 use http_body_util::{BodyExt, Full};
@@ -145,7 +148,9 @@ impl Drop for Policy {
 
 /// hookgate's front in this process, before a policy service.
 pub struct Gate {
+    /// Of a Unix socket there is none.
     pub address: SocketAddr,
+    pub place: Address,
     pub status: Arc<hookgate::status::Status>,
     pub events: Events,
     stop: Option<oneshot::Sender<Stop>>,
@@ -171,16 +176,29 @@ impl Gate {
         Self::with_policy(hookgate::policy::Policy::over(channel, config.limits.reply), config).await
     }
 
+    /// Serves at an address, before the policy at `url`, as the configuration in force says.
+    pub async fn at(address: &Address, url: &str, config: impl Into<InForce>) -> Self {
+        let (listener, config) = (Listener::bind(address).await.expect("a free address"), config.into());
+        let now = config.now();
+        let channel = Channel::connect(url.parse().expect("a URL"), &now.channel, &now.policy_tls);
+        Self::serve(listener, hookgate::policy::Policy::over(channel, now.limits.reply), config)
+    }
+
     /// Serves before whatever carries the calls.
     pub async fn with_policy<T: Transport>(policy: hookgate::policy::Policy<T>, config: Config) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("bound");
+        Self::serve(listener.into(), policy, config.into())
+    }
+
+    fn serve<T: Transport>(listener: Listener, policy: hookgate::policy::Policy<T>, config: InForce) -> Self {
+        let place = listener.address().expect("bound");
+        let address = place.tcp().unwrap_or(SocketAddr::from(([0; 4], 0)));
         let (stop, stopped) = oneshot::channel();
         let gate = hookgate::server::Gate::new(policy, config);
         let (status, events) = (gate.status().clone(), gate.events().clone());
         let until = async { stopped.await.unwrap_or(Stop::Now) };
         let task = tokio::spawn(hookgate::server::run(listener, gate, until));
-        Self { address, status, events, stop: Some(stop), task }
+        Self { address, place, status, events, stop: Some(stop), task }
     }
 
     /// Posts a body to a path.

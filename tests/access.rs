@@ -1,0 +1,58 @@
+//! Who may call: every kind of caller at every kind of listener, and what each is told.
+
+#![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
+#[path = "access/callers.rs"]
+mod callers;
+#[path = "access/files.rs"]
+mod files;
+#[path = "access/paths.rs"]
+mod paths;
+#[path = "access/proxies.rs"]
+mod proxies;
+#[path = "access/secrets.rs"]
+mod secrets;
+mod support;
+
+use bytes::Bytes;
+use hookgate::turned_away::Reason;
+use http_body_util::Full;
+use support::{Gate, Reply};
+
+/// A Before webhook that any policy allows.
+pub const COMMAND: &str = "callbackBeforeAddBlackCommand";
+
+/// What OpenIM reads as: go on.
+pub const ALLOWED: &str = r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#;
+
+/// What everybody is told who may not call.
+pub const DENIED: &str =
+    r#"{"actionCode":0,"errCode":5000,"errMsg":"not allowed to call","errDlt":"not allowed to call","nextCode":1}"#;
+
+/// Basic authentication, as OpenIM sends the user and password of its url.
+pub fn basic(credentials: &str) -> String {
+    use base64::Engine;
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
+}
+
+/// A webhook with these headers.
+pub fn webhook(path: &str, headers: &[(&str, &str)]) -> http::Request<Full<Bytes>> {
+    let mut request = http::Request::post(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(Full::from("{}")).unwrap()
+}
+
+/// How many were turned away for each reason that there was.
+pub fn turned_away(gate: &Gate) -> Vec<(Reason, u64)> {
+    let counts = Reason::ALL.map(|reason| (reason, gate.status.turned_away.counted(reason)));
+    counts.into_iter().filter(|(_, count)| *count > 0).collect()
+}
+
+/// A 401 with a denial that OpenIM can read, and that says no more than it must.
+pub fn assert_denied(reply: &Reply, of: &str) {
+    assert_eq!((reply.status.as_u16(), &*reply.body), (401, DENIED.as_bytes()), "{of}");
+    assert_eq!(reply.headers["content-type"], "application/json", "{of}");
+    assert_eq!(reply.headers["hookgate-outcome"], "refused", "{of}");
+}

@@ -1,0 +1,91 @@
+//! What callers know is nowhere to be read, and crowds of those who know nothing cost next to nothing.
+
+use std::path::Path;
+
+use http_body_util::Full;
+use tokio::task::JoinSet;
+
+use crate::support::Policy;
+use crate::support::program::{Running, configured};
+use crate::support::send;
+use crate::{COMMAND, assert_denied, basic};
+
+fn file(name: &str, text: &str) -> String {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+#[tokio::test]
+async fn no_secret_is_in_a_log_a_status_or_a_reply_whether_it_is_right_or_was_or_nearly_is() {
+    let policy = Policy::allow().await;
+    let passwords = file("secret-passwords", "openim:MARKER-new\nopenim:MARKER-other");
+    let paths = file("secret-paths", "MARKER-path\ncallbackMARKER");
+    let yaml = format!("log: trace\naccess: {{passwords: {passwords}, paths: {paths}}}");
+    let hookgate = Running::of(configured(&policy.url(), "secrets", &yaml)).await;
+    let mut replies = String::new();
+    for path in [
+        format!("MARKER-path/{COMMAND}"),
+        format!("MARKER-old/{COMMAND}"),
+        "MARKER-path".to_owned(),
+        "MARKER-old".to_owned(),
+        "MARKER-path/nowhere".to_owned(),
+        "callbackMARKER".to_owned(),
+        "callbackMARKERold".to_owned(),
+        format!("callbackMARKER/{COMMAND}"),
+        format!("MARKER-path?token=MARKER/{COMMAND}"),
+    ] {
+        for password in ["openim:MARKER-new", "openim:MARKER-old", "MARKER"] {
+            for method in ["POST", "GET"] {
+                let request =
+                    http::Request::builder().method(method).uri(format!("http://{}/{path}", hookgate.webhooks));
+                let request = request.header("authorization", basic(password)).body(Full::from("{}")).unwrap();
+                let reply = send(request).await;
+                replies += &format!("{:?} {}\n", reply.headers, String::from_utf8_lossy(&reply.body));
+            }
+        }
+    }
+    let status = hookgate.status().await;
+    assert!(status["callers_refused"]["password"].as_u64() > Some(0), "{status}");
+    assert!(status["callers_refused"]["path"].as_u64() > Some(0), "{status}");
+    hookgate.signal("-INT").await;
+    let (_, said) = hookgate.end().await;
+    assert!(said.contains("a caller was turned away") && said.contains("peer=\"127.0.0.1\""), "{said}");
+    for (place, text) in [("log", &said), ("status", &status.to_string()), ("replies", &replies)] {
+        let encoded = basic("openim:MARKER-new");
+        assert!(!text.contains("MARKER") && !text.contains(encoded.trim_start_matches("Basic ")), "{place}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_callers_that_may_not_are_denied_counted_and_hardly_logged() {
+    let policy = Policy::allow().await;
+    let passwords = file("crowd-passwords", "openim:good");
+    let yaml = format!("access: {{passwords: {passwords}}}");
+    let hookgate = Running::of(configured(&policy.url(), "crowd-of-callers", &yaml)).await;
+    let uri = format!("http://{}/{COMMAND}", hookgate.webhooks);
+    let mut callers = JoinSet::new();
+    for number in 0..1000 {
+        let request = http::Request::post(&uri).header("authorization", basic(&format!("openim:{number}")));
+        callers.spawn(send(request.body(Full::from("{}")).unwrap()));
+        if number % 50 == 49 {
+            while let Some(reply) = callers.join_next().await {
+                assert_denied(&reply.unwrap(), "one of many");
+            }
+        }
+    }
+    let request = http::Request::post(&uri).header("authorization", basic("openim:good"));
+    assert_eq!(send(request.body(Full::from("{}")).unwrap()).await.status, 200);
+    let status = hookgate.status().await;
+    assert_eq!(status["callers_refused"]["password"], 1000);
+    hookgate.signal("-INT").await;
+    let (_, said) = hookgate.end().await;
+    let lines: Vec<_> = said.lines().filter(|line| line.contains("turned away")).collect();
+    // One a second, however long the machine takes: never one each.
+    assert!(!lines.is_empty() && lines.len() < 200, "{} lines", lines.len());
+    let untold = lines.iter().filter_map(|line| line.split("untold=").nth(1)?.split(' ').next()?.parse::<usize>().ok());
+    assert!(lines.len() + untold.sum::<usize>() <= 1000);
+    // Besides its health.
+    let asked = policy.take_calls().into_iter().filter(|call| call.rpc.ends_with("/BeforeAddBlack"));
+    assert_eq!(asked.count(), 1);
+}

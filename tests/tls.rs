@@ -1,0 +1,60 @@
+//! TLS on both sides, Unix sockets, and what is wrong with the files of either.
+
+#![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
+#[path = "tls/files.rs"]
+mod files;
+#[path = "tls/handshakes.rs"]
+mod handshakes;
+#[path = "tls/policy.rs"]
+mod policy;
+#[path = "tls/rotation.rs"]
+mod rotation;
+#[path = "tls/sockets.rs"]
+mod sockets;
+mod support;
+
+use bytes::Bytes;
+use hookgate::config::Address;
+use hookgate::turned_away::Reason;
+use http_body_util::Full;
+use support::pki::{Ca, Files};
+use support::{Gate, Policy};
+
+/// A Before webhook that any policy allows.
+pub const COMMAND: &str = "callbackBeforeAddBlackCommand";
+
+/// What OpenIM reads as: go on.
+pub const ALLOWED: &str = r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#;
+
+/// The settings of TLS.
+pub const TLS: &str = "tls: {certificate: server.pem, key: server.key}";
+
+/// A webhook, on whatever connection.
+pub fn webhook() -> http::Request<Full<Bytes>> {
+    http::Request::post(format!("/{COMMAND}")).body(Full::from("{}")).unwrap()
+}
+
+/// Any port of this machine.
+pub fn anywhere() -> Address {
+    Address::Tcp(([127, 0, 0, 1], 0).into())
+}
+
+/// hookgate behind TLS with a certificate of this authority, and its policy.
+pub async fn behind_tls(ca: &Ca, more: &str) -> (Gate, Policy) {
+    let policy = Policy::allow().await;
+    let config = files_of(ca).config(&format!("{TLS}\n{more}"));
+    (Gate::at(&anywhere(), &policy.url(), config).await, policy)
+}
+
+/// What `TLS` names.
+pub fn files_of(ca: &Ca) -> Files {
+    Files::default().with_pair("server", &ca.issue("hookgate.test", 30)).with("ca.pem", &*ca.pem)
+}
+
+/// Waits until so many were turned away for a reason.
+pub async fn until_turned_away(gate: &Gate, reason: Reason, count: u64) {
+    while gate.status.turned_away.counted(reason) < count {
+        tokio::task::yield_now().await;
+    }
+}
