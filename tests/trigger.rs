@@ -12,6 +12,7 @@ use hookgate::proto;
 use prost::Message as _;
 use serde_json::{Value, json};
 use support::Policy;
+use support::pki::Ca;
 use support::program::{EVERYTHING_FREE, Running, configured, hookgate};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -34,6 +35,13 @@ async fn json_of(cache: &str, args: &[&str]) -> Value {
 async fn refused(args: &[&str]) -> (Option<i32>, String) {
     let output = trigger("refused", args).await;
     assert!(output.stdout.is_empty(), "{args:?}: {}", String::from_utf8_lossy(&output.stdout));
+    (output.status.code(), String::from_utf8(output.stderr).unwrap().trim_end().to_owned())
+}
+
+/// The same of a webhook that was posted in vain, and is shown.
+async fn failed(args: &[&str]) -> (Option<i32>, String) {
+    let output = trigger("failed", args).await;
+    assert!(!String::from_utf8(output.stdout).unwrap().contains("MARKER"));
     (output.status.code(), String::from_utf8(output.stderr).unwrap().trim_end().to_owned())
 }
 
@@ -275,4 +283,59 @@ async fn the_last_one_is_posted_again_as_it_was() {
     }
     let third = json_of("again", &["--repeat-last", "--to", &to, "--set", "ownerUserID=u6"]).await;
     assert_eq!((&third["request"]["ownerUserID"], &third["operation_id"]), (&json!("u6"), &first["operation_id"]));
+}
+
+#[tokio::test]
+async fn it_knows_its_password_and_whom_to_trust_and_shows_the_password_to_nobody() {
+    let (ca, policy) = (Ca::new("ours"), Policy::allow().await);
+    let pair = ca.issue("127.0.0.1", 30);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for (name, text) in [
+        ("trigger-ca.pem", &ca.pem),
+        ("trigger.pem", &pair.certificate),
+        ("trigger.key", &pair.key),
+        ("trigger-passwords", &"openim:MARKER:é".to_owned()),
+        ("trigger-paths", &"a/path".to_owned()),
+    ] {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    let yaml = "tls: {certificate: trigger.pem, key: trigger.key}\n\
+                access: {passwords: trigger-passwords, paths: trigger-paths}";
+    let gate = Running::of(configured(&policy.url(), "trigger-tls", yaml)).await;
+    let authorities = folder.join("trigger-ca.pem").display().to_string();
+    let trusting = ["beforeAddBlack", "--ca", &authorities, "--to"];
+    let to = format!("https://openim:MARKER%3A%C3%A9@{}/a/path", gate.webhooks);
+    let report = json_of("tls", &[&trusting[..], &[&to]].concat()).await;
+    assert_eq!(report["verdict"], "allowed", "{report}");
+    assert!(!report.to_string().contains("MARKER"), "{report}");
+
+    let wrong = format!("https://openim:MARKER@{}/a/path", gate.webhooks);
+    let output = trigger("tls", &[&trusting[..], &[&wrong]].concat()).await;
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("not allowed to call") && !said.contains("MARKER"), "{said}");
+    // The system trusts none of this.
+    let (code, said) = failed(&["beforeAddBlack", "--to", &to]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("invalid peer certificate") && !said.contains("MARKER"), "{said}");
+    let (code, said) = refused(&["beforeAddBlack", "--ca", "/nowhere/ca.pem"]).await;
+    let expected = "hookgate: --ca: cannot read /nowhere/ca.pem: No such file or directory (os error 2)";
+    assert_eq!((code, &*said), (Some(2), expected));
+}
+
+#[tokio::test]
+async fn it_posts_through_a_unix_socket() {
+    let (socket, policy) = (Path::new(env!("CARGO_TARGET_TMPDIR")).join("trigger.sock"), Policy::allow().await);
+    let to = format!("unix://{}", socket.display());
+    let (code, said) = failed(&["beforeAddBlack", "--to", &to]).await;
+    assert_eq!(
+        (code, &*said),
+        (Some(1), &*format!("hookgate: nobody answers at {to}: No such file or directory (os error 2)"))
+    );
+    let args = ["--listen", &to, "--admin-listen", "127.0.0.1:0", "--policy", &policy.url()];
+    let _gate = Running::start(&args).await;
+    let report = json_of("unix", &["beforeAddBlack", "--to", &to]).await;
+    assert_eq!(
+        (&report["verdict"], &report["url"]),
+        (&json!("allowed"), &json!(format!("{to} /callbackBeforeAddBlackCommand")))
+    );
 }

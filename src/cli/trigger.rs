@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::Uri;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -15,7 +14,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::Error;
 use super::callbacks::callback_named;
 use crate::callback::Callback;
-use crate::trigger::{self, NoReply, Outlook, Poster, Reply, Set, Tally, Verdict, Webhook};
+use crate::config::Roots;
+use crate::trigger::{self, NoReply, Outlook, Place, Poster, Reply, Set, Tally, Verdict, Webhook};
 
 /// Options of `hookgate trigger`.
 #[derive(Debug, clap::Args)]
@@ -32,9 +32,13 @@ pub struct Trigger {
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
 
-    /// What stands as url in OpenIM's webhooks.yml
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:10006", value_parser = http_url)]
-    to: Uri,
+    /// What stands as url in OpenIM's webhooks.yml, with its user and password if any; or a socket as in unix:///run/hookgate.sock
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:10006")]
+    to: Place,
+
+    /// The authorities that a certificate of https:// must come from (PEM), in place of the system's
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
 
     /// Post so many, each for an operation of its own, and sum up
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u64).range(1..))]
@@ -67,15 +71,18 @@ const MANY: u64 = 100;
 impl Trigger {
     /// Posts, and prints what came of it.
     pub fn run(self) -> Result<ExitCode, Error> {
+        let authorities = self.ca.as_deref().map(Roots::open).transpose();
+        let authorities = authorities.map_err(|what| Error::Usage(format!("--ca: {what}")))?;
+        let poster = Poster::new(self.to.clone(), authorities);
         let webhook = self.webhook()?;
         if let Err(error) = trigger::remember(&webhook) {
             eprintln!("hookgate: --repeat-last will not know this webhook: {error}");
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let worst = if self.count == 1 {
-            runtime.block_on(self.one(&webhook))?
+            runtime.block_on(self.one(poster, &webhook))?
         } else {
-            match runtime.block_on(self.many(webhook))? {
+            match runtime.block_on(self.many(poster, webhook))? {
                 Some(worst) => worst,
                 None => return Ok(ExitCode::FAILURE),
             }
@@ -116,8 +123,7 @@ impl Trigger {
         Ok(changed?.into())
     }
 
-    async fn one(&self, webhook: &Webhook) -> Result<Verdict, Error> {
-        let poster = Poster::new(self.to.clone());
+    async fn one(&self, poster: Poster, webhook: &Webhook) -> Result<Verdict, Error> {
         let reply = poster.post(webhook).await;
         let url = poster.url(&webhook.command);
         let outlooks = reply.as_ref().map(|reply| outlook(webhook, reply)).unwrap_or_default();
@@ -133,8 +139,7 @@ impl Trigger {
     }
 
     /// Posts many; gives the worst verdict, none where replies are missing.
-    async fn many(&self, webhook: Webhook) -> io::Result<Option<Verdict>> {
-        let poster = Poster::new(self.to.clone());
+    async fn many(&self, poster: Poster, webhook: Webhook) -> io::Result<Option<Verdict>> {
         let (began, mut tally) = (Instant::now(), Tally::default());
         let progress = progress(self.count);
         let mut ticks = self.rate.map(|rate| interval(Duration::from_secs(1) / rate));
@@ -198,14 +203,6 @@ fn read(file: &Path) -> Result<Bytes, Error> {
     let read =
         if file == Path::new("-") { io::stdin().lock().read_to_end(&mut body).map(|_| body) } else { fs::read(file) };
     Ok(read.map_err(|error| Error::Usage(format!("--body {}: {error}", file.display())))?.into())
-}
-
-fn http_url(text: &str) -> Result<Uri, String> {
-    let url: Uri = text.parse().map_err(|error| format!("{error}"))?;
-    match (url.scheme_str(), url.host()) {
-        (Some("http"), Some(_)) => Ok(url),
-        _ => Err("a URL as in http://127.0.0.1:10006 is needed".to_owned()),
-    }
 }
 
 /// Shown where a person looks.

@@ -37,7 +37,6 @@ pub use client_ca::ClientCa;
 pub(crate) use differences::differences;
 pub(crate) use file::text;
 pub use identity::Identity;
-pub(crate) use identity::provider;
 pub use in_force::InForce;
 pub use load::{Loaded, TextOf};
 pub use options::Options;
@@ -45,6 +44,7 @@ pub use policy_url::PolicyUrl;
 pub use print::print;
 pub(crate) use report::nearest;
 pub use report::{Finding, Origin, Report};
+pub(crate) use tls::connector;
 pub use tls::{PolicyTls, Roots, ServerTls};
 use tracing_subscriber::filter::Targets;
 

@@ -1,13 +1,16 @@
 //! TLS on both sides: what hookgate shows, and whom it believes.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tracing::warn;
 
 use super::certificates::Certificates;
 use super::client_ca::ClientCa;
+use super::file;
 use super::identity::{Identity, provider};
 
 /// TLS for those who post webhooks.
@@ -60,10 +63,41 @@ impl ServerTls {
 }
 
 impl Roots {
+    /// Reads them from a file, or says what is wrong with it.
+    pub(crate) fn open(file: &Path) -> Result<Self, String> {
+        Self::new(Certificates::read(file, &file::text(file)?)?)
+    }
+
     pub(super) fn new(certificates: Certificates) -> Result<Self, String> {
         let store = Arc::new(certificates.roots()?);
         Ok(Self { certificates, store })
     }
+}
+
+/// Makes connections ones of TLS, from the client's end, with this protocol under it. Without roots the system's are
+/// trusted.
+pub(crate) fn connector(roots: Option<Arc<RootCertStore>>, identity: Option<&Identity>, under: &[u8]) -> TlsConnector {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("ring has ciphers for the default versions, 1.2 and 1.3")
+        .with_root_certificates(roots.unwrap_or_else(|| Arc::new(system_roots())));
+    let mut config = match identity {
+        Some(identity) => builder.with_client_cert_resolver(identity.shown()),
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![under.to_vec()];
+    Arc::new(config).into()
+}
+
+/// The roots that the system trusts.
+fn system_roots() -> RootCertStore {
+    let found = rustls_native_certs::load_native_certs();
+    for error in found.errors {
+        warn!(%error, "some of the system's root certificates cannot be read");
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    roots
 }
 
 impl PartialEq for ServerTls {

@@ -4,14 +4,16 @@ use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, Uri, header};
+use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
 
 use super::Webhook;
+use super::dial::Dial;
+use super::place::Place;
+use crate::config::{self, Roots};
 
 /// What came back.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ pub enum NoReply {
     #[error("nobody answers at {to}: {why}")]
     Unreached {
         /// The URL.
-        to: Uri,
+        to: Box<Place>,
         /// What the system says.
         why: String,
     },
@@ -48,8 +50,8 @@ pub enum NoReply {
 /// Posts webhooks, and keeps the connections.
 #[derive(Clone)]
 pub struct Poster {
-    client: Client<HttpConnector, Full<Bytes>>,
-    to: Uri,
+    client: Client<Dial, Full<Bytes>>,
+    to: Place,
 }
 
 /// Longer than any OpenIM waits.
@@ -59,16 +61,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const REPLY_LIMIT: usize = 16 << 20;
 
 impl Poster {
-    /// Posts to what stands as `url` in OpenIM's `webhooks.yml`.
-    pub fn new(to: Uri) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        Self { client: Client::builder(TokioExecutor::new()).build(connector), to }
+    /// Posts to a place. Over TLS, that must have a certificate of one of these authorities, or else of the system's.
+    pub fn new(to: Place, authorities: Option<Roots>) -> Self {
+        let is_tls = to.url.scheme_str() == Some("https");
+        let tls = is_tls.then(|| config::connector(authorities.map(|roots| roots.store), None, b"http/1.1"));
+        let dial = Dial { socket: to.socket.clone(), tls };
+        Self { client: Client::builder(TokioExecutor::new()).build(dial), to }
     }
 
-    /// Where a command is posted to: OpenIM glues it to the end, whatever stands there.
+    /// Where a command is posted to, without the password that goes with it.
     pub fn url(&self, command: &str) -> String {
-        format!("{}/{command}", self.to.to_string().trim_end_matches('/'))
+        match &self.to.socket {
+            Some(socket) => format!("{socket} /{command}"),
+            None => self.to.url_of(command),
+        }
     }
 
     /// Posts a webhook, and waits for the reply.
@@ -77,15 +83,22 @@ impl Poster {
     }
 
     async fn post_at_leisure(&self, webhook: &Webhook) -> Result<Reply, NoReply> {
-        let request = Request::post(self.url(&webhook.command))
+        let mut request = Request::post(self.to.url_of(&webhook.command))
             .header(header::CONTENT_TYPE, "application/json")
-            .header("operationID", &webhook.operation_id)
-            .body(Full::new(webhook.body.clone()))
-            .map_err(|error| NoReply::Broken(error.to_string()))?;
+            .header("operationID", &webhook.operation_id);
+        if let Some(authorization) = &self.to.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let request =
+            request.body(Full::new(webhook.body.clone())).map_err(|error| NoReply::Broken(error.to_string()))?;
         let began = Instant::now();
         let response = self.client.request(request).await.map_err(|error| {
             let why = error.source().map_or_else(|| error.to_string(), deepest);
-            if error.is_connect() { NoReply::Unreached { to: self.to.clone(), why } } else { NoReply::Broken(why) }
+            if error.is_connect() {
+                NoReply::Unreached { to: Box::new(self.to.clone()), why }
+            } else {
+                NoReply::Broken(why)
+            }
         })?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, REPLY_LIMIT).collect().await;
