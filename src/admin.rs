@@ -25,6 +25,7 @@ use crate::policy::{Channel, Policy};
 use crate::reload::Reloads;
 use crate::server::Stopping;
 use crate::status::Status;
+use crate::traces::Traces;
 
 /// How long accepting pauses when the process is out of something, file descriptors mostly.
 const OUT_OF_RESOURCES: Duration = Duration::from_millis(50);
@@ -48,6 +49,8 @@ pub struct Admin {
     pub config: InForce,
     /// Whether hookgate is stopping.
     pub stopping: Stopping,
+    /// Where spans go.
+    pub traces: Traces,
 }
 
 /// Answers on `listener` until told to stop.

@@ -13,7 +13,7 @@
 //! - [`verify`]: a policy service on trial: asked and judged by all of the above.
 //!
 //! And around it: [`admin`], [`cli`], [`config`], [`drift`], [`error`], [`listener`], [`metrics`],
-//! [`proto`] (generated from `proto/`), [`reload`], [`status`], [`telemetry`], [`turned_away`].
+//! [`proto`] (generated from `proto/`), [`reload`], [`status`], [`telemetry`], [`traces`], [`turned_away`].
 
 pub mod admin;
 pub mod callback;
@@ -31,6 +31,7 @@ pub mod reload;
 pub mod server;
 pub mod status;
 pub mod telemetry;
+pub mod traces;
 pub mod trigger;
 pub mod turned_away;
 pub mod verdict;

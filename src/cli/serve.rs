@@ -20,6 +20,7 @@ use crate::policy::{BuiltIn, Channel, Policy, health};
 use crate::reload::{Parts, Reloads, Source};
 use crate::server::{self, Gate, Stop};
 use crate::telemetry::{self, Levels};
+use crate::traces::Traces;
 
 /// How long hookgate waits for the policy's first answer before it says that it is ready without one.
 const FIRST_ANSWER: Duration = Duration::from_secs(2);
@@ -76,7 +77,8 @@ async fn serve(config: Config, source: Source, levels: Levels) -> io::Result<()>
         builtin: builtin.is_some(),
     };
     let longest_pause = config.after.retry_max;
-    let policy = Policy::over(channel.clone(), config.limits.reply);
+    let traces = Traces::start(&config.traces).map_err(io::Error::other)?;
+    let policy = Policy::over(channel.clone(), config.limits.reply).traced(traces.clone());
     let (changes, in_force) = InForce::changing(config);
     let gate = Gate::new(policy.clone(), in_force.clone());
     let reloads = Reloads::default();
@@ -93,6 +95,7 @@ async fn serve(config: Config, source: Source, levels: Levels) -> io::Result<()>
             reloads,
             config: in_force,
             stopping: gate.stopping().clone(),
+            traces,
         },
         drained.clone().cancelled_owned(),
     );

@@ -36,6 +36,7 @@ pub use certificates::{Certificates, days_until};
 pub use client_ca::ClientCa;
 pub(crate) use differences::differences;
 pub(crate) use file::text;
+use http::Uri;
 pub use identity::Identity;
 pub use in_force::InForce;
 pub use load::{Loaded, TextOf};
@@ -85,6 +86,8 @@ pub struct Config {
     pub after: After,
     /// How it stops.
     pub drain: Drain,
+    /// Where spans are sent.
+    pub traces: Traces,
 }
 
 /// The policy service.
@@ -190,6 +193,15 @@ pub struct Drain {
     pub time: Duration,
 }
 
+/// Where spans are sent, and of how many webhooks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Traces {
+    /// The collector; without one there are no traces.
+    pub endpoint: Option<Uri>,
+    /// The share of webhooks that are traced, of those that come without a `traceparent`.
+    pub sample: f64,
+}
+
 impl Config {
     /// The handling of a callback; that of every callback for the fallback.
     pub fn handling(&self, callback: &Callback) -> &Handling {
@@ -246,6 +258,7 @@ impl Default for Config {
                 concurrency: 32,
             },
             drain: Drain { delay: Duration::from_secs(2), time: Duration::from_secs(10) },
+            traces: Traces { endpoint: None, sample: 1.0 },
         }
     }
 }

@@ -10,6 +10,7 @@ mod durations;
 mod events;
 mod policy;
 mod reloads;
+mod spans;
 mod writer;
 
 use std::fmt;
@@ -26,8 +27,16 @@ use writer::{Writer, plain};
 type Source = fn(&Admin, &mut Writer<'_>) -> fmt::Result;
 
 /// Everything that is told, in this order.
-const SOURCES: &[Source] =
-    &[build, callbacks::write, callers::write, policy::write, events::write, certificates::write, reloads::write];
+const SOURCES: &[Source] = &[
+    build,
+    callbacks::write,
+    callers::write,
+    policy::write,
+    events::write,
+    certificates::write,
+    reloads::write,
+    spans::write,
+];
 
 /// The content type of OpenMetrics.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

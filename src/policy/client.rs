@@ -18,6 +18,7 @@ use super::observe::{NotGrpc, Observed, Seen};
 use crate::callback::Callback;
 use crate::error::{Class, Failure};
 use crate::server::Transport;
+use crate::traces::Traces;
 use crate::verdict::{Denial, Reply};
 
 /// Asks the policy service. `T` carries the calls: a tonic channel, or whatever else is a
@@ -36,6 +37,13 @@ struct Shared {
     /// In bytes.
     reply_limit: AtomicUsize,
     retries: AtomicU64,
+    traces: Traces,
+}
+
+impl Shared {
+    fn new(reply_limit: usize, traces: Traces) -> Self {
+        Self { reply_limit: reply_limit.into(), retries: AtomicU64::new(0), traces }
+    }
 }
 
 /// What is asked.
@@ -91,8 +99,18 @@ impl Policy<Channel> {
 impl<T: Transport> Policy<T> {
     /// Asks through `transport`. A response may have so many bytes.
     pub fn new(transport: T, reply_limit: usize) -> Self {
-        let shared = Shared { reply_limit: reply_limit.into(), retries: AtomicU64::new(0) };
-        Self { transport, shared: Arc::new(shared), channel: None }
+        Self { transport, shared: Arc::new(Shared::new(reply_limit, Traces::default())), channel: None }
+    }
+
+    /// The same, with a span for each attempt.
+    pub fn traced(self, traces: Traces) -> Self {
+        let reply_limit = self.shared.reply_limit.load(Relaxed);
+        Self { shared: Arc::new(Shared::new(reply_limit, traces)), ..self }
+    }
+
+    /// Where its spans go.
+    pub(crate) fn traces(&self) -> &Traces {
+        &self.shared.traces
     }
 
     /// From now on a response may have so many bytes, for clones too.
@@ -134,19 +152,25 @@ impl<T: Transport> Policy<T> {
 /// One call, and another one where the policy cannot have seen the first.
 async fn called<T: Transport>(transport: T, shared: Arc<Shared>, question: Question) -> Result<Bytes, Unanswered> {
     let reply_limit = shared.reply_limit.load(Relaxed);
-    match call(transport.clone(), reply_limit, &question).await {
+    match call(transport.clone(), reply_limit, &question, &shared.traces).await {
         Err(Unanswered { status, .. }) if not_taken(&status) && Instant::now() < question.deadline => {
             shared.retries.fetch_add(1, Relaxed);
-            call(transport, reply_limit, &question).await
+            call(transport, reply_limit, &question, &shared.traces).await
         }
         result => result,
     }
 }
 
-async fn call<T: Transport>(transport: T, reply_limit: usize, question: &Question) -> Result<Bytes, Unanswered> {
+async fn call<T: Transport>(
+    transport: T,
+    reply_limit: usize,
+    question: &Question,
+    traces: &Traces,
+) -> Result<Bytes, Unanswered> {
     let Question { callback, message, metadata, attempt, deadline } = question;
     let mut request = Request::new(message.clone());
     *request.metadata_mut() = metadata.of_attempt(*attempt);
+    let span = traces.attempt(question, request.metadata_mut());
     let deadline = Deadline(*deadline);
     request.set_timeout(deadline.left());
     request.extensions_mut().insert(deadline);
@@ -157,7 +181,9 @@ async fn call<T: Transport>(transport: T, reply_limit: usize, question: &Questio
         grpc.ready().await.map_err(Status::from_error)?;
         grpc.unary(request, PathAndQuery::from_static(callback.rpc), BytesCodec::for_bytes(message.len())).await
     };
-    called.await.map(tonic::Response::into_inner).map_err(|status| Unanswered { seen, status })
+    let answer = called.await.map(tonic::Response::into_inner);
+    span.end(answer.as_ref().map_or_else(Status::code, |_| Code::Ok));
+    answer.map_err(|status| Unanswered { seen, status })
 }
 
 impl Unanswered {

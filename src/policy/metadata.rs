@@ -50,10 +50,14 @@ impl Metadata {
         Arc::make_mut(&mut self.0).push((name, value));
     }
 
+    /// The value of an entry as it is.
+    pub(crate) fn value(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        self.0.iter().find(|(candidate, _)| candidate == name).map(|(_, value)| value)
+    }
+
     /// The value of an entry; empty where there is none.
     pub fn get(&self, name: &HeaderName) -> &str {
-        let value = self.0.iter().find(|(candidate, _)| candidate == name);
-        value.and_then(|(_, value)| value.to_str().ok()).unwrap_or_default()
+        self.value(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     /// The memory that it takes, about.

@@ -9,6 +9,7 @@ pub(super) fn that_need_a_restart(before: &Config, now: &Config) -> Vec<&'static
         ("listen", before.listen != now.listen),
         ("admin_listen", before.admin_listen != now.admin_listen),
         ("threads", before.threads != now.threads),
+        ("traces", before.traces != now.traces),
         ("policy", url(before) != url(now)),
         ("builtin_listen", !url(before) && !url(now) && before.policy != now.policy),
     ];

@@ -193,6 +193,7 @@ pub async fn run<T: Transport>(listener: impl Into<Listener>, gate: Arc<Gate<T>>
     let front = move |crowded, caller| front(answering.clone(), crowded, caller);
     let give_up = connections::serve(listener.into(), front, &gate.config, &gate.status, &gate.stopping, until).await;
     gate.events.flush(give_up).await;
+    gate.policy.traces().shut_down(give_up).await;
 }
 
 /// The whole front of a connection as one value. Any path leads to it: what OpenIM is told as its url is the operator's
@@ -228,9 +229,11 @@ async fn answer<T: Transport>(
             return reply::nowhere(&refusal, &head, read.is_err(), config.denial.code);
         }
     };
+    webhook.begin_span(gate.policy.traces());
     let decided = gate.decide(&config, &mut webhook, body, &mut times, crowded).await;
     let decision = decided.unwrap_or_else(Decision::refused);
     times.replied = Instant::now();
     gate.watched(&config, &webhook, &decision, &times);
+    webhook.end_span(decision.outcome());
     decision.into_response(config.denial.code)
 }

@@ -13,6 +13,8 @@ use crate::drift::Unknowns;
 use crate::error::Refusal;
 use crate::policy::{Metadata, metadata};
 use crate::proto::UnknownCallbackRequest;
+use crate::status::Outcome;
+use crate::traces::{self, Traces, WebhookSpan};
 use crate::wire::{self, Transcoded};
 
 /// The header that says which of OpenIM's operations it is of.
@@ -41,6 +43,9 @@ pub(crate) struct Webhook {
     reply_key: Option<String>,
     /// What was odd about the body.
     pub(super) oddities: Oddities,
+    /// Its place in a trace: the caller's, then that of its own span.
+    trace: traces::Context,
+    span: WebhookSpan,
 }
 
 /// What is worth a word in the log about a body that was read.
@@ -72,7 +77,19 @@ impl Webhook {
             command,
             callback,
             oddities: Oddities::default(),
+            trace: traces::Context::of(&head.headers),
+            span: WebhookSpan::default(),
         })
+    }
+
+    /// Begins its span.
+    pub(super) fn begin_span(&mut self, traces: &Traces) {
+        self.span = traces.webhook(self.callback, &self.command, &self.operation_id, &mut self.trace);
+    }
+
+    /// Ends its span with what became of it.
+    pub(super) fn end_span(&mut self, outcome: Outcome) {
+        self.span.end(outcome);
     }
 
     /// Whether no row has this command.
@@ -107,7 +124,7 @@ impl Webhook {
     }
 
     /// What travels beside the message, with an event ID of its own.
-    pub(crate) fn metadata(&self) -> Metadata {
+    pub(crate) fn metadata(&mut self) -> Metadata {
         let mut metadata = Metadata::new();
         metadata.insert(metadata::OPERATION_ID, &self.operation_id);
         match &self.command {
@@ -117,7 +134,11 @@ impl Webhook {
         if let Some(key) = &self.reply_key {
             metadata.insert(metadata::REPLY_KEY, key);
         }
-        metadata.insert(metadata::EVENT_ID, Uuid::now_v7().hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+        let mut buffer = Uuid::encode_buffer();
+        let event_id = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
+        metadata.insert(metadata::EVENT_ID, event_id);
+        self.span.event_id(event_id);
+        self.trace.put_into(&mut metadata);
         metadata
     }
 }

@@ -6,6 +6,7 @@
 pub mod caller;
 pub mod pki;
 pub mod program;
+pub mod refusing;
 
 use std::future::Future;
 use std::net::SocketAddr;

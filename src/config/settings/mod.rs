@@ -7,6 +7,7 @@ mod drain;
 mod policy;
 mod serve;
 mod tls;
+mod traces;
 
 use std::sync::LazyLock;
 
@@ -31,7 +32,8 @@ pub struct Setting<D> {
 /// Every setting but those of single callbacks.
 pub fn general() -> &'static [Setting<Draft>] {
     static SETTINGS: LazyLock<Vec<Setting<Draft>>> = LazyLock::new(|| {
-        let rows = [serve::rows(), callers::rows(), tls::rows(), policy::rows(), after::rows(), drain::rows()];
+        let rows =
+            [serve::rows(), callers::rows(), tls::rows(), policy::rows(), after::rows(), drain::rows(), traces::rows()];
         rows.into_iter().flatten().collect()
     });
     &SETTINGS
