@@ -66,7 +66,7 @@ fn each_mistake_in_the_file_is_one_line_with_path_and_line() {
         (
             "- a",
             "1: expected keys with values: listen, admin_listen, policy, builtin_listen, threads, log, budget, on_failure, \
-          openim, denial, limits, access, tls, policy_tls, channel, after, drain, callbacks",
+          openim, denial, limits, access, tls, policy_tls, channel, after, drain, traces, callbacks",
         ),
         ("budget: [1s]", "1: budget: expected a single value"),
         ("[a]: b", "1: a key must be a word"),
@@ -117,6 +117,26 @@ fn each_mistake_in_the_file_is_one_line_with_path_and_line() {
             "1: policy: expected http:// or https://, a host and a port, as in http://policy:50051, or a socket's path, as in unix:///run/policy.sock",
         ),
         ("policy: http://user:secret@policy", "1: policy: a user and password are not sent to a policy service"),
+        (
+            "traces: {endpoint: 'collector:4317'}",
+            "1: traces.endpoint: expected http:// or https://, a host and a port, as in http://127.0.0.1:4317",
+        ),
+        (
+            "traces: {endpoint: 'http://collector'}",
+            "1: traces.endpoint: no host or no port; expected http:// or https://, a host and a port, as in http://127.0.0.1:4317",
+        ),
+        (
+            "traces: {endpoint: 'http://collector:4318/v1/traces'}",
+            "1: traces.endpoint: a path or query has no meaning here; expected http:// or https://, a host and a port, as in \
+             http://127.0.0.1:4317",
+        ),
+        (
+            "traces: {endpoint: 'http://user:secret@collector:4317'}",
+            "1: traces.endpoint: a user and password are not sent to a collector; OTEL_EXPORTER_OTLP_HEADERS are",
+        ),
+        ("traces: {sample: 10%}", "1: traces.sample: \"10%\": expected a number from 0 to 1, as in 0.1"),
+        ("traces: {sample: 1.5}", "1: traces.sample: \"1.5\": expected a number from 0 to 1, as in 0.1"),
+        ("traces: {sample: nan}", "1: traces.sample: \"nan\": expected a number from 0 to 1, as in 0.1"),
         ("on_failure: open", "1: on_failure: \"open\": expected deny or allow"),
         ("on_failure: {unavailabel: allow}", "1: on_failure.unavailabel: no such key; did you mean unavailable?"),
         ("on_failure: {deadline: maybe}", "1: on_failure.deadline: \"maybe\": expected deny or allow"),

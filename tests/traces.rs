@@ -14,7 +14,10 @@ use h2::Reason;
 use hookgate::config::Config;
 use hookgate::policy::{self, Channel};
 use hookgate::traces::Traces;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use support::program::{Running, configured};
 use support::refusing::{Act, Refusing};
 use support::{Gate, Policy, Reply, config};
 use tokio::net::TcpListener;
@@ -225,6 +228,44 @@ async fn an_answer_that_comes_too_late() {
     let attempt = spans.iter().find(|span| span.kind == CLIENT).unwrap();
     assert!(attempt.failed);
     assert_ne!(attempt.get("rpc.grpc.status_code"), "0");
+    gate.stop().await;
+}
+
+#[tokio::test]
+async fn the_program_sends_the_last_ones_before_it_ends() {
+    let collector = Collector::start().await;
+    let policy = Policy::allow().await;
+    let yaml = format!("traces: {{endpoint: '{}'}}\ndrain: {{delay: 0s}}", collector.url());
+    let program = Running::of(configured(&policy.url(), "traces-last", &yaml)).await;
+    for _ in 0..10 {
+        assert_eq!(program.post(BEFORE, "{}").await.status, 200);
+    }
+    program.signal("-TERM").await;
+    assert_eq!(program.end().await.0, Some(0));
+    let spans = collector.take();
+    assert_eq!(spans.iter().filter(|span| span.kind == SERVER).count(), 10);
+    assert_eq!(spans.iter().filter(|span| span.kind == CLIENT).count(), 10);
+}
+
+#[tokio::test]
+async fn a_collector_that_is_slower_than_the_webhooks() {
+    const MANY: u64 = 5_000;
+    let hangs = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let policy = Policy::allow().await;
+    let mut config = sent_to(&format!("http://{}", hangs.local_addr().unwrap()));
+    config.drain.time = Duration::from_millis(1);
+    let (gate, traces) = traced(&policy.url(), config).await;
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    for _ in 0..MANY {
+        let request = http::Request::post(format!("http://{}/{BEFORE}", gate.address));
+        let reply = client.request(request.body(Full::from("{}")).unwrap()).await.unwrap();
+        assert_eq!(reply.headers()["hookgate-outcome"], "allow");
+        reply.into_body().collect().await.unwrap();
+    }
+    let counts = traces.counts().unwrap();
+    // Some eight thousand wait at most, and what is being sent.
+    assert!(counts.queue_full > 0 && counts.queue_full < 2 * MANY - 8_000, "{counts:?}");
+    assert_eq!(counts.exported, 0);
     gate.stop().await;
 }
 
