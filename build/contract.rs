@@ -84,6 +84,7 @@ pub struct Field {
     pub kind: Kind,
     pub label: Label,
     pub redact: bool,
+    pub id: Option<Id>,
     pub rules: Rules,
 }
 
@@ -114,6 +115,13 @@ pub enum Label {
     Optional,
     Repeated,
     Map,
+}
+
+/// Whose ID a text is.
+#[derive(Debug, PartialEq, Clone, Copy)]
+pub enum Id {
+    User,
+    Group,
 }
 
 /// What must hold of a change.

@@ -88,6 +88,7 @@ impl<'a> Messages<'a> {
             kind: self.kind(field, label, &wire)?,
             label,
             redact: debug_redact(field),
+            id: wire.id,
             aliases: wire.aliases,
             rules: wire.rules,
         })

@@ -7,7 +7,7 @@ use prost_reflect::{
     ReflectMessage, Value,
 };
 
-use super::{PACKAGE, Rules};
+use super::{Id, PACKAGE, Rules};
 
 /// The releases of OpenIM that the contract tells apart, oldest first.
 pub const RELEASES: [&str; 5] = ["3.5", "3.7", "3.8", "3.8.3", "3.8.4"];
@@ -37,6 +37,7 @@ pub struct Wire {
     pub aliases: Vec<String>,
     pub code_point: bool,
     pub bare: bool,
+    pub id: Option<Id>,
     pub rules: Rules,
 }
 
@@ -80,6 +81,11 @@ impl Options {
             aliases: texts(&wire, "aliases"),
             code_point: flag(&wire, "code_point"),
             bare: flag(&wire, "bare"),
+            id: match get(&wire, "id").as_enum_number() {
+                Some(1) => Some(Id::User),
+                Some(2) => Some(Id::Group),
+                _ => None,
+            },
             rules: Rules {
                 echo: flag(&wire, "echo"),
                 only_if_sent: flag(&wire, "only_if_sent"),

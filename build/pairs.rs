@@ -69,6 +69,9 @@ fn check_request_field(field: &Field) -> Result<(), String> {
     if field.label == Label::Map {
         return Err(format!("{name} is a map, which no webhook's request has"));
     }
+    if field.id.is_some() && field.kind != Kind::String {
+        return Err(format!("{name} is an ID but no text"));
+    }
     Ok(())
 }
 
@@ -76,7 +79,8 @@ fn check_change(field: &Field, top: bool) -> Result<(), String> {
     let Field { name, kind, rules, .. } = field;
     let is_text = field.is_single() && *kind == Kind::String;
     let is_number = field.is_single() && *kind == Kind::Int32;
-    if !field.aliases.is_empty() || *kind == Kind::CodePoint {
+    // A message that travels both ways has its IDs both ways.
+    if !field.aliases.is_empty() || *kind == Kind::CodePoint || (top && field.id.is_some()) {
         return Err(format!("{name} is read like a request's field but stands in a response"));
     }
     if rules.non_empty && !is_text && !matches!(kind, Kind::Bare(_)) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
-use crate::contract::{Callback, Contract, Field, Group, Kind, Label, Message, Rules};
+use crate::contract::{Callback, Contract, Field, Group, Id, Kind, Label, Message, Rules};
 
 /// Lifelike bodies of webhooks, by command.
 pub type Examples = BTreeMap<String, String>;
@@ -86,7 +86,12 @@ impl Display for Row<&Message> {
 
 impl Display for Row<&Field> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Field { name, json, aliases, number, group, kind, label, redact, rules } = self.0;
+        let Field { name, json, aliases, number, group, kind, label, redact, id, rules } = self.0;
+        let id = match id {
+            Some(Id::User) => "Some(Id::User)",
+            Some(Id::Group) => "Some(Id::Group)",
+            None => "None",
+        };
         let label = match label {
             Label::Plain => "Plain",
             Label::Optional => "Optional",
@@ -96,7 +101,7 @@ impl Display for Row<&Field> {
         write!(
             f,
             "Field {{ name: {:?}, json: {json:?}, aliases: &{aliases:?}, number: {number}, group: {group:?}, kind: {}, \
-             label: Label::{label}, redact: {redact}, rules: {} }}",
+             label: Label::{label}, redact: {redact}, id: {id}, rules: {} }}",
             field_of(name),
             Row(kind),
             Row(rules)

@@ -5,7 +5,7 @@ use std::fs;
 
 use hookgate::callback::{Callback, Timing};
 use hookgate::openim::Release;
-use hookgate::wire::{Field, Kind, Label, Message};
+use hookgate::wire::{Field, Id, Kind, Label, Message};
 use prost::Message as _;
 use prost_reflect::{FieldDescriptor, MessageDescriptor, Value};
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet};
@@ -301,6 +301,39 @@ fn every_row_is_as_its_descriptor_says() {
     }
 }
 
+fn has_id(message: &Message, id: Id) -> bool {
+    message.fields.iter().any(|field| field.id == Some(id))
+}
+
+/// The names of a request's fields are OpenIM's, and so are the exceptions.
+#[test]
+fn what_is_called_the_id_of_a_user_or_a_group_is_marked_as_one() {
+    const USERS: [&str; 8] =
+        ["send_id", "recv_id", "receive_id", "owner_id", "apply_id", "members_id", "at_user_list", "user_id_list"];
+    for message in rows().map(|callback| callback.request).flat_map(with_inner) {
+        for field in message.fields.iter().filter(|field| matches!(field.kind, Kind::String)) {
+            let name = field.name.trim_end_matches("_list").trim_end_matches('s');
+            let expected = match () {
+                () if name.ends_with("user_id") || USERS.contains(&field.name) => Some(Id::User),
+                () if name.ends_with("group_id") => Some(Id::Group),
+                () => None,
+            };
+            assert_eq!(field.id, expected, "{}.{}", message.name, field.name);
+            assert!(field.id.is_none() || !field.redact, "{}.{} is content", message.name, field.name);
+        }
+    }
+    // Every webhook concerns somebody.
+    let neither: Vec<_> = Callback::all()
+        .iter()
+        .filter(|callback| {
+            let messages = with_inner(callback.request);
+            !messages.iter().any(|message| has_id(message, Id::User) || has_id(message, Id::Group))
+        })
+        .map(Callback::method)
+        .collect();
+    assert_eq!(neither, [""; 0]);
+}
+
 #[test]
 fn every_option_is_used_by_a_row() {
     let messages: Vec<_> =
@@ -313,6 +346,7 @@ fn every_option_is_used_by_a_row() {
             "aliases" => any(|field| !field.aliases.is_empty()),
             "code_point" => any(|field| matches!(field.kind, Kind::CodePoint)),
             "bare" => any(|field| matches!(field.kind, Kind::Bare(_))),
+            "id" => [Id::User, Id::Group].into_iter().all(|id| messages.iter().any(|message| has_id(message, id))),
             "echo" => any(|field| field.rules.echo),
             "only_if_sent" => any(|field| field.rules.only_if_sent),
             "non_empty" => any(|field| field.rules.non_empty),

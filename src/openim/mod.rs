@@ -85,6 +85,7 @@ const fn verdict_field(json: &'static str, kind: Kind) -> Field {
         kind,
         label: Label::Plain,
         redact: false,
+        id: None,
         rules: Rules::NONE,
     }
 }

@@ -62,6 +62,8 @@ pub struct Field {
     pub label: Label,
     /// Whether it holds what belongs in no log (`debug_redact`).
     pub redact: bool,
+    /// Whose ID it holds, if it holds one.
+    pub id: Option<Id>,
     /// What must hold of a change.
     pub rules: Rules,
 }
@@ -98,6 +100,15 @@ pub enum Label {
     Repeated,
     /// A map whose keys are texts.
     Map,
+}
+
+/// Whose ID a text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Id {
+    /// A user's.
+    User,
+    /// A group's.
+    Group,
 }
 
 /// What must hold of a change, beyond its type. `options.proto` says what each means.

@@ -313,6 +313,12 @@ refused! {
         "/* request */" => "CaseRow row = 9;",
         "/* message */" => "message CaseRow { string a = 1 [(wire).aliases = 'b']; }";
         "CaseRow.a is read like a request's field but stands in a response"
+    an_id_in_a_response:
+        "/* response */" => "optional string other = 9 [(wire).id = ID_USER];";
+        "CaseResponse.other is read like a request's field but stands in a response"
+    an_id_that_is_a_number:
+        "/* request */" => "int64 other = 9 [(wire).id = ID_GROUP];";
+        "CaseRequest.other is an ID but no text"
     a_bare_text:
         "/* response */" => "optional string other = 9 [(wire).bare = true];";
         "CaseResponse.other is bare but not one wrapper of a list or map"
