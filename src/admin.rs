@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::{Config, InForce, days_until};
+use crate::decisions::Decisions;
 use crate::events::{Events, Reason};
 use crate::listener::Listener;
 use crate::metrics;
@@ -39,6 +40,8 @@ pub struct Admin {
     pub events: Events,
     /// What asks the policy service.
     pub policy: Policy<Channel>,
+    /// The decision log.
+    pub decisions: Decisions,
     /// What carries the calls.
     pub channel: Channel,
     /// Whether the policy service is to be asked.
@@ -123,6 +126,9 @@ async fn status(State(admin): State<Admin>) -> Json<Value> {
         "retried": counts.retried,
         "undelivered": serde_json::Map::from_iter(undelivered),
     });
+    let counts = admin.decisions.counts();
+    report["decisions"] =
+        json!({ "on": admin.decisions.is_on(), "written": counts.written(), "left_out": counts.left_out() });
     Json(report)
 }
 

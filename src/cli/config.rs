@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::Error;
 use crate::config::{self, Options};
+use crate::decisions::Decisions;
 
 /// What to do with the configuration.
 #[derive(Debug, clap::Subcommand)]
@@ -21,6 +22,10 @@ impl Config {
         let loaded = config::Config::load(options)?;
         for warning in &loaded.warnings {
             eprintln!("warning: {warning}");
+        }
+        if let Self::Check(_) = self {
+            let written = Decisions::check(&loaded.config.decisions);
+            written.map_err(|error| loaded.wrong("decisions.to", error.to_string()))?;
         }
         let text = match self {
             Self::Check(_) => "ok\n".to_owned(),

@@ -85,8 +85,8 @@ impl Cli {
 
     fn done(self) -> Result<ExitCode, Error> {
         match self.command {
-            None => serve::run(&self.serve)?,
-            Some(Command::Serve(options)) => serve::run(&options)?,
+            None => return serve::run(&self.serve),
+            Some(Command::Serve(options)) => return serve::run(&options),
             Some(Command::Callbacks(options)) => options.run()?,
             Some(Command::Config(command)) => command.run()?,
             Some(Command::Proto(options)) => options.run()?,

@@ -1,6 +1,7 @@
 //! `hookgate serve`: the main job.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -13,13 +14,14 @@ use tracing::{info, warn};
 use crate::admin::{self, Admin};
 use crate::callback::Callback;
 use crate::cli::Error;
-use crate::config::{Address, Config, InForce, Options, PolicyService, PolicyUrl};
+use crate::config::{Address, Config, InForce, Loaded, Options, PolicyService, PolicyUrl};
+use crate::decisions::Decisions;
 use crate::events::Events;
 use crate::listener::Listener;
 use crate::policy::{BuiltIn, Channel, Policy, health};
 use crate::reload::{Parts, Reloads, Source};
 use crate::server::{self, Gate, Stop};
-use crate::telemetry::{self, Levels};
+use crate::telemetry::{self, FlushedAtEnd, Log};
 use crate::traces::Traces;
 
 /// How long hookgate waits for the policy's first answer before it says that it is ready without one.
@@ -28,15 +30,37 @@ const FIRST_ANSWER: Duration = Duration::from_secs(2);
 /// How long the built-in policy may take to end, when nothing of ours is in flight any more.
 const BUILTIN_DRAIN: Duration = Duration::from_millis(500);
 
+/// How long the end waits for the last lines of the decision log.
+const DECISIONS_DRAIN: Duration = Duration::from_secs(1);
+
 /// Serves until SIGTERM or Ctrl-C.
-pub fn run(options: &Options) -> Result<(), Error> {
+pub fn run(options: &Options) -> Result<ExitCode, Error> {
     let (source, loaded) = Source::load(options)?;
-    let levels = telemetry::init(loaded.config.log.clone());
+    let decisions = decisions(&loaded)?;
+    let log = telemetry::init(loaded.config.log.clone())?;
     telemetry::panic_hook();
+    let _flushed = FlushedAtEnd(log.clone());
     for warning in loaded.warnings {
         warn!("{warning}");
     }
-    Ok(runtime(loaded.config.threads)?.block_on(serve(loaded.config, source, levels))?)
+    let served = runtime(loaded.config.threads)?.block_on(serve(loaded.config, source, decisions.clone(), log.clone()));
+    if !decisions.flush(DECISIONS_DRAIN) {
+        warn!("the last lines of the decision log are left out: whoever takes them is too slow");
+    }
+    Ok(match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Behind the rest of the log; nobody may read it any more.
+            log.say(&format!("{}\n", Error::Io(error)));
+            ExitCode::FAILURE
+        }
+    })
+}
+
+/// The decision log, open, or a finding about it.
+fn decisions(loaded: &Loaded) -> Result<Decisions, Error> {
+    let opened = Decisions::open(&loaded.config.decisions);
+    Ok(opened.map_err(|error| loaded.wrong("decisions.to", error.to_string()))?)
 }
 
 /// One thread needs no locks and no wake-ups between cores; several take connections from each other.
@@ -49,14 +73,14 @@ fn runtime(threads: usize) -> io::Result<Runtime> {
     builder.worker_threads(threads).enable_all().build()
 }
 
-async fn serve(config: Config, source: Source, levels: Levels) -> io::Result<()> {
+async fn serve(config: Config, source: Source, decisions: Decisions, log: Log) -> io::Result<()> {
     // Each connection is a file; shells and service managers give a thousand where the system allows far more.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         warn!(%error, "cannot raise the limit of open files");
     }
     let webhooks = bind(&config.listen, "--listen").await?;
     let admin = bind(&config.admin_listen, "--admin-listen").await?;
-    let stop = stop_signal()?;
+    let stop = stop_signal(log.clone())?;
     let drained = CancellationToken::new();
     let (policy, builtin) = match &config.policy {
         PolicyService::Url(url) => (url.clone(), None),
@@ -80,16 +104,20 @@ async fn serve(config: Config, source: Source, levels: Levels) -> io::Result<()>
     let traces = Traces::start(&config.traces).map_err(io::Error::other)?;
     let policy = Policy::over(channel.clone(), config.limits.reply).traced(traces.clone());
     let (changes, in_force) = InForce::changing(config);
-    let gate = Gate::new(policy.clone(), in_force.clone());
+    let gate = Gate::logging(policy.clone(), in_force.clone(), decisions.clone());
     let reloads = Reloads::default();
     tokio::spawn(source.watch(signal(SignalKind::hangup())?, changes, reloads.clone()));
-    tokio::spawn(Parts { channel: channel.clone(), policy: policy.clone(), levels }.follow(in_force.clone()));
+    tokio::spawn(
+        Parts { channel: channel.clone(), policy: policy.clone(), decisions: decisions.clone(), log: log.clone() }
+            .follow(in_force.clone()),
+    );
     let admin_task = admin::run(
         admin,
         Admin {
             status: gate.status().clone(),
             events: gate.events().clone(),
             policy,
+            decisions,
             channel,
             health: health.clone(),
             reloads,
@@ -104,7 +132,7 @@ async fn serve(config: Config, source: Source, levels: Levels) -> io::Result<()>
     // Webhooks are answered from here on; whoever waits for the line below finds the policy connected.
     let greeting = tokio::spawn(async move {
         let answered = timeout(FIRST_ANSWER, health.wait_for(health::State::is_ready)).await.is_ok();
-        greet(&addresses, answered);
+        greet(&addresses, answered, &log);
     });
 
     server::run(webhooks, gate, stop).await;
@@ -146,7 +174,7 @@ fn cannot_bind(address: &Address, option: &str, error: io::Error) -> io::Error {
 }
 
 /// SIGTERM, which service managers send, drains; Ctrl-C, which people press, does not keep them waiting.
-fn stop_signal() -> io::Result<impl Future<Output = Stop>> {
+fn stop_signal(log: Log) -> io::Result<impl Future<Output = Stop>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
@@ -160,6 +188,7 @@ fn stop_signal() -> io::Result<impl Future<Output = Stop>> {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
+            log.flush();
             std::process::exit(1);
         });
         stop
@@ -175,7 +204,7 @@ struct Addresses {
 }
 
 /// Says what listens where: to a person at length, then in one fixed line for whoever waits for it.
-fn greet(addresses: &Addresses, answered: bool) {
+fn greet(addresses: &Addresses, answered: bool, log: &Log) {
     let Addresses { webhooks, admin, policy, builtin } = addresses;
     let callbacks = Callback::all().len();
     let mut lines = String::new();
@@ -197,6 +226,5 @@ fn greet(addresses: &Addresses, answered: bool) {
         warn!("the policy has not answered yet; until it does, the failure rules decide");
     }
     lines += &format!("hookgate ready: webhooks {webhooks} policy {policy} admin {admin} callbacks {callbacks}\n");
-    // In one piece, for whoever reads; nobody may.
-    let _ = io::stderr().write_all(lines.as_bytes());
+    log.say(&lines);
 }

@@ -61,6 +61,11 @@ pub fn find(draft: &Draft, mistakes: &mut Vec<Finding>) {
             wrong(HONOUR, format!("has no effect without {WEBHOOKS}"));
         }
     }
+    if draft.config.decisions.to.is_none() {
+        for path in ["decisions.allows", "decisions.fields"] {
+            wrong(path, "has no effect without decisions.to".to_owned());
+        }
+    }
     let limit = show_time(LONGEST_TIMEOUT);
     let mut longer = |path: &str, time: Duration| {
         if time > LONGEST_TIMEOUT {

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::draft::Draft;
 use super::options::{self, Options};
 use super::report::{Finding, Origin, Report};
-use super::{Config, Handling, PolicyService, contradictions, credentials, file, openim, settings, yaml};
+use super::{Config, DecisionsTo, Handling, PolicyService, contradictions, credentials, file, openim, settings, yaml};
 
 /// The text of a file, or why there is none.
 pub type TextOf<'a> = &'a dyn Fn(&Path) -> Result<String, String>;
@@ -20,6 +20,14 @@ pub struct Loaded {
     pub warnings: Vec<Finding>,
     /// Who said what is not a default, by the full path of its key.
     pub origins: BTreeMap<String, Origin>,
+}
+
+impl Loaded {
+    /// A report of one setting that cannot be followed here, although it is well said.
+    pub fn wrong(&self, path: &str, what: String) -> Report {
+        let origin = self.origins.get(path).cloned().unwrap_or_else(|| Origin::Flag(path.to_owned()));
+        Report(vec![Finding::new(origin, path, what)])
+    }
 }
 
 impl Config {
@@ -61,6 +69,9 @@ fn read_file(options: &Options, text_of: TextOf<'_>, draft: &mut Draft, mistakes
         for file in draft.files.named().chain(&mut draft.openim.webhooks) {
             *file = folder.join(&file);
         }
+    }
+    if let (Some(DecisionsTo::File(file)), Some(folder)) = (&mut draft.config.decisions.to, Path::new(name).parent()) {
+        *file = folder.join(&file);
     }
 }
 

@@ -28,6 +28,7 @@ mod yaml;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 pub use access::{Access, Passwords, Paths};
@@ -88,6 +89,8 @@ pub struct Config {
     pub drain: Drain,
     /// Where spans are sent.
     pub traces: Traces,
+    /// The decision log.
+    pub decisions: Decisions,
 }
 
 /// The policy service.
@@ -202,6 +205,26 @@ pub struct Traces {
     pub sample: f64,
 }
 
+/// The decision log: one line a verdict.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decisions {
+    /// Where it is written; it is off without that.
+    pub to: Option<DecisionsTo>,
+    /// The share of plain allows that is written, from 0 to 1.
+    pub allows: f64,
+    /// The fields of requests that are written beside the IDs of users and groups, as in `message.content`.
+    pub fields: Vec<String>,
+}
+
+/// Where the decision log is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DecisionsTo {
+    /// To standard output.
+    Stdout,
+    /// To the end of this file.
+    File(PathBuf),
+}
+
 impl Config {
     /// The handling of a callback; that of every callback for the fallback.
     pub fn handling(&self, callback: &Callback) -> &Handling {
@@ -259,6 +282,7 @@ impl Default for Config {
             },
             drain: Drain { delay: Duration::from_secs(2), time: Duration::from_secs(10) },
             traces: Traces { endpoint: None, sample: 1.0 },
+            decisions: Decisions { to: None, allows: 1.0, fields: Vec::new() },
         }
     }
 }

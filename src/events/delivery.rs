@@ -57,6 +57,7 @@ impl Attempt {
         };
         if let Some(reply) = late {
             log_late(&entry, &reply);
+            queue.decisions.write(&entry.answered_late(&reply));
         }
     }
 }

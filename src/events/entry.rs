@@ -43,6 +43,11 @@ impl Entry {
         Question { callback, message, metadata, attempt, deadline: Instant::now() + budget }
     }
 
+    /// The encoded request message.
+    pub(super) fn message(&self) -> &[u8] {
+        &self.message
+    }
+
     /// The command as posted: the fallback's row has none.
     pub(super) fn command(&self) -> &str {
         self.metadata.get(&metadata::COMMAND)

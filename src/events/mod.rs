@@ -10,9 +10,11 @@
 //! - `lane`: the pace of one rpc: how many deliveries at a time, and pauses while the policy fails.
 //! - `outbox`: what is kept, within its bounds. It is memory; what replaces it to survive a crash goes there.
 //! - `entry`: an event that is kept.
+//! - `decided`: what the decision log has of it.
 //! - `stop`: the end of it all.
 //! - `status`: what can be read of all this.
 
+mod decided;
 mod delivery;
 mod entry;
 mod lane;
@@ -30,6 +32,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::callback::Callback;
 use crate::config;
+use crate::decisions::Decisions;
 use crate::policy::{Metadata, Policy};
 use crate::server::Transport;
 use crate::verdict::Reply;
@@ -75,7 +78,12 @@ impl fmt::Debug for Events {
 impl Events {
     /// Delivers to `policy`. Must be used within a Tokio runtime.
     pub fn new<T: Transport>(policy: Policy<T>, settings: &config::After) -> Self {
-        Self(Arc::new(Queue::new(policy, settings.clone())))
+        Self::logging(policy, settings, Decisions::off())
+    }
+
+    /// The same, with a decision log, which has what comes after the reply to an event's webhook.
+    pub fn logging<T: Transport>(policy: Policy<T>, settings: &config::After, decisions: Decisions) -> Self {
+        Self(Arc::new(Queue::new(policy, settings.clone(), decisions)))
     }
 
     /// Takes an event, and says what its reply is to be within `answer_within`. The event does not depend on whoever

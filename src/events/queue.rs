@@ -17,6 +17,7 @@ use super::lane::Lane;
 use super::outbox::Outbox;
 use super::{Counts, Event, Reason};
 use crate::config;
+use crate::decisions::Decisions;
 use crate::error::{Class, Failure};
 use crate::policy::Policy;
 use crate::server::Transport;
@@ -26,6 +27,7 @@ use crate::verdict::Reply;
 pub(super) struct Queue {
     pub(super) ask: Box<Ask>,
     pub(super) settings: config::After,
+    pub(super) decisions: Decisions,
     state: Mutex<State>,
     /// Nothing is kept any more.
     pub(super) idle: Notify,
@@ -61,10 +63,10 @@ pub(super) enum Taken {
 }
 
 impl Queue {
-    pub(super) fn new<T: Transport>(policy: Policy<T>, settings: config::After) -> Self {
+    pub(super) fn new<T: Transport>(policy: Policy<T>, settings: config::After, decisions: Decisions) -> Self {
         let outbox = Outbox::new(settings.events, settings.bytes);
         let state = State { outbox, lanes: BTreeMap::new(), counts: Counts::default(), phase: Phase::Running };
-        Self { ask: ask_of(policy), settings, state: Mutex::new(state), idle: Notify::new() }
+        Self { ask: ask_of(policy), settings, decisions, state: Mutex::new(state), idle: Notify::new() }
     }
 
     /// Takes an event in. It starts at once, unless it has to wait or another one of its rpc does.
@@ -120,7 +122,7 @@ impl Queue {
         if let Class::Unimplemented | Class::InvalidReply = failure.class {
             let unimplemented = failure.class == Class::Unimplemented;
             let reason = if unimplemented { Reason::Unimplemented } else { Reason::InvalidReply };
-            state.lose(&entry, reason, Some(&failure));
+            self.lose(state, &entry, reason, Some(&failure));
             // It is an answer all the same: the policy is there.
             return self.ended(state, &entry);
         }
@@ -137,7 +139,7 @@ impl Queue {
             (due.duration_since(entry.arrived) >= self.settings.age).then_some(Reason::Age)
         };
         if let Some(reason) = reason {
-            state.lose(&entry, reason, Some(&failure));
+            self.lose(state, &entry, reason, Some(&failure));
             state.outbox.done(&entry);
         } else {
             let (event_id, attempts) = (entry.event_id(), entry.attempts);
@@ -147,6 +149,13 @@ impl Queue {
         }
         state.lane(rpc).last_failure = Some(failure);
         self.go_on(state, rpc, now);
+    }
+
+    /// Counts and logs an event that ends undelivered.
+    fn lose(&self, state: &mut State, entry: &Entry, reason: Reason, failure: Option<&Failure>) {
+        state.counts.lose(reason, 1);
+        entry.log_end(reason, failure);
+        self.decisions.write(&entry.undelivered(reason, failure));
     }
 
     /// The delivery of an event ended with an answer.
@@ -165,7 +174,7 @@ impl Queue {
             && let Some(entry) = state.outbox.take_aged(rpc, now, self.settings.age)
         {
             let failure = state.lane(rpc).last_failure.take();
-            state.lose(&entry, Reason::Age, failure.as_ref());
+            self.lose(state, &entry, Reason::Age, failure.as_ref());
             state.outbox.done(&entry);
             state.lane(rpc).last_failure = failure;
         }
@@ -227,11 +236,5 @@ impl Queue {
 impl State {
     pub(super) fn lane(&mut self, rpc: &'static str) -> &mut Lane {
         self.lanes.entry(rpc).or_default()
-    }
-
-    /// Counts and logs an event that ends undelivered.
-    fn lose(&mut self, entry: &Entry, reason: Reason, failure: Option<&Failure>) {
-        self.counts.lose(reason, 1);
-        entry.log_end(reason, failure);
     }
 }

@@ -6,6 +6,7 @@
 mod callbacks;
 mod callers;
 mod certificates;
+mod decisions;
 mod durations;
 mod events;
 mod policy;
@@ -36,6 +37,7 @@ const SOURCES: &[Source] = &[
     certificates::write,
     reloads::write,
     spans::write,
+    decisions::write,
 ];
 
 /// The content type of OpenMetrics.

@@ -1,10 +1,12 @@
 //! The parts that were set up by a configuration, and are set up anew by the next.
 
+use tokio::task::spawn_blocking;
 use tracing::error;
 
 use crate::config::{InForce, PolicyService};
+use crate::decisions::Decisions;
 use crate::policy::{Channel, Policy};
-use crate::telemetry::Levels;
+use crate::telemetry::Log;
 
 /// What follows the configuration. Whatever else asks it is asked anew for each webhook and each connection.
 #[derive(Debug)]
@@ -13,8 +15,10 @@ pub struct Parts {
     pub channel: Channel,
     /// What asks over it.
     pub policy: Policy<Channel>,
-    /// What is logged.
-    pub levels: Levels,
+    /// The decision log.
+    pub decisions: Decisions,
+    /// The program's own log.
+    pub log: Log,
 }
 
 impl Parts {
@@ -24,8 +28,13 @@ impl Parts {
         loop {
             let now = config.changed().await;
             self.policy.set_reply_limit(now.limits.reply);
-            if let Err(error) = self.levels.set(now.log.clone()) {
+            if let Err(error) = self.log.set_levels(now.log.clone()) {
                 error!(%error, "the levels of the log stay as they are");
+            }
+            let (decisions, settings) = (self.decisions.clone(), now.clone());
+            // A disk may be slow to open a file.
+            if let Ok(Err(error)) = spawn_blocking(move || decisions.change(&settings.decisions)).await {
+                error!(%error, "the decision log stays as it is");
             }
             if before.policy != now.policy || before.channel != now.channel || before.policy_tls != now.policy_tls {
                 let url = match &now.policy {

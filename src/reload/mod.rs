@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use crate::config::{Config, Finding, Loaded, Options, Report, differences};
+use crate::decisions::Decisions;
 use files::Files;
 
 pub use follow::Parts;
@@ -62,7 +63,11 @@ impl Source {
         let (loaded, files) = Files::of(|text_of| Config::load_from(&self.options, text_of));
         // A file that is not named any more is no longer looked at; one that could not be read is.
         self.files = files;
-        loaded
+        let loaded = loaded?;
+        match Decisions::check(&loaded.config.decisions) {
+            Ok(()) => Ok(loaded),
+            Err(error) => Err(loaded.wrong("decisions.to", error.to_string())),
+        }
     }
 
     /// Reads it anew for as long as the program runs, and sends what is to be in force.

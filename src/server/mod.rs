@@ -27,6 +27,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::callback::Timing;
 use crate::config::{Config, InForce};
+use crate::decisions::Decisions;
 use crate::error::{Class, Failure, Refusal};
 use crate::events::{Delivery, Event, Events};
 use crate::listener::Listener;
@@ -72,6 +73,7 @@ impl<T> Transport for T where
 pub struct Gate<T> {
     policy: Policy<T>,
     events: Events,
+    decisions: Decisions,
     config: InForce,
     status: Arc<Status>,
     stopping: Stopping,
@@ -80,10 +82,16 @@ pub struct Gate<T> {
 impl<T: Transport> Gate<T> {
     /// Answers as `policy` says, within the rules of `config`.
     pub fn new(policy: Policy<T>, config: impl Into<InForce>) -> Arc<Self> {
+        Self::logging(policy, config, Decisions::off())
+    }
+
+    /// The same, with a decision log.
+    pub fn logging(policy: Policy<T>, config: impl Into<InForce>, decisions: Decisions) -> Arc<Self> {
         let config = config.into();
         let now = config.now();
         Arc::new(Self {
-            events: Events::new(policy.clone(), &now.after),
+            events: Events::logging(policy.clone(), &now.after, decisions.clone()),
+            decisions,
             status: Arc::default(),
             stopping: Stopping::default(),
             policy,
@@ -125,6 +133,9 @@ impl<T: Transport> Gate<T> {
         let body = body::read(body, config.limits.body, deadline).await?;
         let message = webhook.transcode(&body)?;
         let (callback, metadata) = (webhook.callback, webhook.metadata());
+        if self.decisions.is_on() {
+            webhook.keep(&message, &metadata);
+        }
         times.decoded = Some(Instant::now());
         if webhook.timing() == Timing::After {
             let told = self.tell(Event { callback, message, metadata, budget: handling.budget }).await;
@@ -158,6 +169,9 @@ impl<T: Transport> Gate<T> {
         webhook.count_unknown(self.status.unknowns());
         times.observe(self.status.durations(), webhook.callback);
         decision.log(webhook, times.took(), config.denial.code);
+        if self.decisions.is_on() {
+            self.decisions.write(&decision.decided(webhook, times.parts(), config.denial.code));
+        }
     }
 
     /// Refuses a caller that may not call.

@@ -12,6 +12,7 @@ use tracing::{debug, error, info, warn};
 use super::webhook::{self, Oddities, Webhook};
 use crate::callback::Callback;
 use crate::config::{self, Config, Rule};
+use crate::decisions::Decided;
 use crate::error::{Class, Failure, Refusal};
 use crate::status::Outcome;
 use crate::turned_away::Reason;
@@ -117,6 +118,41 @@ impl Decision {
                 }
             }
             (Why::Refused(refusal), _) => line!(warn, "refused", reason = %refusal),
+        }
+    }
+
+    /// What the decision log has of it.
+    pub(super) fn decided<'a>(
+        &'a self,
+        webhook: &'a Webhook,
+        took: Vec<(&'static str, Duration)>,
+        default_code: i32,
+    ) -> Decided<'a> {
+        let (rule, cause) = match &self.why {
+            Why::Failed(rule, failure) => (Some((failure.class, *rule)), Some(failure.cause().into())),
+            Why::Refused(refusal) => (None, Some(refusal.to_string().into())),
+            Why::Verdict | Why::Accepted => (None, None),
+        };
+        let (code, changes) = match &self.reply {
+            Reply::Deny(denial) => (Some(denial.code(default_code)), &[][..]),
+            Reply::Allow { changes, .. } => (None, &changes[..]),
+        };
+        let kept = webhook.kept.as_ref();
+        Decided {
+            callback: webhook.callback,
+            command: webhook.command.as_ref().into(),
+            operation_id: webhook.operation_id.as_str().into(),
+            event_id: kept.map_or("", |kept| &kept.event_id),
+            request: kept.map(|kept| &*kept.message),
+            outcome: self.outcome().as_str(),
+            code,
+            changes,
+            rule,
+            cause,
+            late: None,
+            // A refused one never got so far.
+            attempt: kept.map_or(0, |_| 1),
+            took,
         }
     }
 

@@ -36,6 +36,19 @@ impl Times {
         durations.observe(callback, Phase::Reply, self.replied - answered);
     }
 
+    /// The same, as the decision log has it.
+    pub(super) fn parts(&self) -> Vec<(&'static str, Duration)> {
+        let mut parts = Vec::with_capacity(4);
+        if let Some(decoded) = self.decoded {
+            parts.push(("decode_us", decoded - self.arrived));
+            if let Some(answered) = self.answered {
+                parts.extend([("policy_us", answered - decoded), ("reply_us", self.replied - answered)]);
+            }
+        }
+        parts.push(("took_us", self.took()));
+        parts
+    }
+
     /// All of it.
     pub(super) fn took(&self) -> Duration {
         self.replied - self.arrived

@@ -46,6 +46,16 @@ pub(crate) struct Webhook {
     /// Its place in a trace: the caller's, then that of its own span.
     trace: traces::Context,
     span: WebhookSpan,
+    /// What the decision log wants of it.
+    pub(super) kept: Option<Kept>,
+}
+
+/// What the policy was sent.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// The encoded request message.
+    pub(super) message: Bytes,
+    pub(super) event_id: String,
 }
 
 /// What is worth a word in the log about a body that was read.
@@ -79,6 +89,7 @@ impl Webhook {
             oddities: Oddities::default(),
             trace: traces::Context::of(&head.headers),
             span: WebhookSpan::default(),
+            kept: None,
         })
     }
 
@@ -121,6 +132,11 @@ impl Webhook {
             wire::transcode(self.callback.request, &self.command, body)?;
         self.oddities = Oddities { unknown_fields, other_command };
         Ok(message)
+    }
+
+    /// Keeps what the policy is sent.
+    pub(super) fn keep(&mut self, message: &Bytes, metadata: &Metadata) {
+        self.kept = Some(Kept { message: message.clone(), event_id: metadata.get(&metadata::EVENT_ID).to_owned() });
     }
 
     /// What travels beside the message, with an event ID of its own.

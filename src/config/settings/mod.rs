@@ -3,6 +3,7 @@
 
 mod after;
 mod callers;
+mod decisions;
 mod drain;
 mod policy;
 mod serve;
@@ -32,8 +33,16 @@ pub struct Setting<D> {
 /// Every setting but those of single callbacks.
 pub fn general() -> &'static [Setting<Draft>] {
     static SETTINGS: LazyLock<Vec<Setting<Draft>>> = LazyLock::new(|| {
-        let rows =
-            [serve::rows(), callers::rows(), tls::rows(), policy::rows(), after::rows(), drain::rows(), traces::rows()];
+        let rows = [
+            serve::rows(),
+            callers::rows(),
+            tls::rows(),
+            policy::rows(),
+            after::rows(),
+            drain::rows(),
+            traces::rows(),
+            decisions::rows(),
+        ];
         rows.into_iter().flatten().collect()
     });
     &SETTINGS

@@ -1,0 +1,72 @@
+//! The decision log.
+
+use super::{Setting, row};
+use crate::config::DecisionsTo;
+use crate::config::draft::Draft;
+use crate::config::report::nearest;
+use crate::config::value::{Kind, quoted};
+use crate::decisions;
+
+/// Where lines go, if anywhere.
+const TO: Kind<Option<DecisionsTo>> = Kind {
+    read: |text| match text {
+        "" => Err("expected stdout or a file".to_owned()),
+        "stdout" => Ok(Some(DecisionsTo::Stdout)),
+        file => Ok(Some(DecisionsTo::File(file.into()))),
+    },
+    show: |to| match to {
+        None => None,
+        Some(DecisionsTo::Stdout) => Some("stdout".to_owned()),
+        Some(DecisionsTo::File(file)) => Some(quoted(&file.display().to_string())),
+    },
+};
+
+/// A part of the whole.
+const SHARE: Kind<f64> = Kind {
+    read: |text| match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err(format!("{text:?}: expected a share from 0 to 1, as in 0.01")),
+    },
+    show: |share| Some(share.to_string()),
+};
+
+/// Fields of requests, by the contract's names.
+const FIELDS: Kind<Vec<String>> = Kind {
+    read: |text| text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(field).collect(),
+    show: |fields| (!fields.is_empty()).then(|| quoted(&fields.join(","))),
+};
+
+pub(super) fn rows() -> Vec<Setting<Draft>> {
+    vec![
+        row(
+            "decisions.to",
+            TO,
+            |d| &mut d.config.decisions.to,
+            "Where one JSON line a verdict is written: stdout, or a file, which may be moved away at any time",
+        ),
+        row(
+            "decisions.allows",
+            SHARE,
+            |d| &mut d.config.decisions.allows,
+            "The share of plain allows that is written, from 0 to 1; everything else always is",
+        ),
+        row(
+            "decisions.fields",
+            FIELDS,
+            |d| &mut d.config.decisions.fields,
+            "Fields of requests to write too, beside the IDs of users and groups, by the contract's names as in message.content",
+        ),
+    ]
+}
+
+fn field(name: &str) -> Result<String, String> {
+    let names = decisions::field_names();
+    if names.contains(name) {
+        return Ok(name.to_owned());
+    }
+    // Often the last part is right and what it stands in is missing.
+    let within = || names.iter().find(|known| known.rsplit_once('.').is_some_and(|(_, last)| last == name));
+    let meant = nearest(name, names.iter().map(String::as_str)).or_else(|| within().map(String::as_str));
+    let hint = meant.map_or_else(|| "CONTRACT.md has their names".to_owned(), |meant| format!("did you mean {meant}?"));
+    Err(format!("{name:?}: no request has such a field; {hint}"))
+}
