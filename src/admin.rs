@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::config::{Config, InForce, days_until};
 use crate::decisions::Decisions;
+use crate::drift;
 use crate::events::{Events, Reason};
 use crate::listener::Listener;
 use crate::metrics;
@@ -129,6 +130,9 @@ async fn status(State(admin): State<Admin>) -> Json<Value> {
     let counts = admin.decisions.counts();
     report["decisions"] =
         json!({ "on": admin.decisions.is_on(), "written": counts.written(), "left_out": counts.left_out() });
+    let enabled = admin.config.now();
+    let drift = drift::Report::of(admin.status.unknowns(), admin.status.names(), enabled.openim_enables.as_ref());
+    report["drift"] = serde_json::to_value(drift).unwrap_or_default();
     Json(report)
 }
 

@@ -67,14 +67,19 @@ impl Callback {
 
     /// The callback with this command, today's or an older one.
     pub fn by_command(command: &str) -> Option<&'static Self> {
-        Self::known(command).map(|(_, callback)| callback)
+        Self::known(command).map(|(.., callback)| callback)
     }
 
-    /// The callback with this command, and the command as the table has it.
-    pub(crate) fn known(command: &str) -> Option<(&'static str, &'static Self)> {
+    /// The place of this command among all commands, the command as the table has it, and its callback.
+    pub(crate) fn known(command: &str) -> Option<(usize, &'static str, &'static Self)> {
         let place = COMMANDS.binary_search_by_key(&command, |(name, _)| name).ok()?;
-        let (command, place) = COMMANDS[place];
-        Some((command, CALLBACKS.get(place)?))
+        let (command, row) = COMMANDS[place];
+        Some((place, command, CALLBACKS.get(row)?))
+    }
+
+    /// Every command, older ones too, in the order of their names, with its callback.
+    pub(crate) fn commands() -> impl Iterator<Item = (&'static str, &'static Self)> {
+        COMMANDS.iter().map(|(command, row)| (*command, &CALLBACKS[*row]))
     }
 
     /// The callback with this rpc.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::callback::Callback;
 use crate::config::Rule;
-use crate::drift::Unknowns;
+use crate::drift::{Names, Unknowns};
 use crate::error::{Class, Refusal};
 use crate::metrics::Durations;
 use crate::turned_away::TurnedAway;
@@ -91,6 +91,7 @@ pub struct Status {
     calls: AtomicUsize,
     connections: AtomicUsize,
     unknowns: Unknowns,
+    names: Names,
     durations: Durations,
     /// Callers that were turned away.
     pub turned_away: TurnedAway,
@@ -134,6 +135,7 @@ impl Default for Status {
             calls: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             unknowns: Unknowns::default(),
+            names: Names::default(),
             durations: Durations::default(),
             turned_away: TurnedAway::default(),
         }
@@ -188,6 +190,11 @@ impl Status {
     /// What came that this build does not know.
     pub fn unknowns(&self) -> &Unknowns {
         &self.unknowns
+    }
+
+    /// The names that came for what this build knows.
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// How long the phases of webhooks took.

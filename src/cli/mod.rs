@@ -2,6 +2,7 @@
 
 mod callbacks;
 mod config;
+mod drift;
 mod proto;
 mod serve;
 mod trigger;
@@ -11,6 +12,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use http::Uri;
 
 use crate::config::{Options, Report};
 use crate::trigger::Unfit;
@@ -36,6 +38,8 @@ enum Command {
     Proto(proto::Proto),
     /// Be OpenIM: post a webhook, and see what OpenIM would make of the reply
     Trigger(trigger::Trigger),
+    /// Ask a running hookgate what OpenIM sends that this build does not expect
+    Drift(drift::Drift),
     /// Check or print the configuration that serve would run with
     #[command(subcommand)]
     Config(config::Config),
@@ -90,9 +94,19 @@ impl Cli {
             Some(Command::Callbacks(options)) => options.run()?,
             Some(Command::Config(command)) => command.run()?,
             Some(Command::Proto(options)) => options.run()?,
+            Some(Command::Drift(options)) => return options.run(),
             Some(Command::Trigger(options)) => return options.run(),
             Some(Command::Verify(options)) => return options.run(),
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A URL that the commands for people speak to.
+fn http_url(text: &str) -> Result<Uri, String> {
+    let url: Uri = text.parse().map_err(|error| format!("{error}"))?;
+    match (url.scheme_str(), url.host()) {
+        (Some("http"), Some(_)) => Ok(url),
+        _ => Err("a URL as in http://127.0.0.1:10006 is needed".to_owned()),
     }
 }

@@ -26,7 +26,7 @@ mod value;
 mod webhooks_yml;
 mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -91,6 +91,8 @@ pub struct Config {
     pub traces: Traces,
     /// The decision log.
     pub decisions: Decisions,
+    /// The commands of the callbacks that OpenIM's `webhooks.yml` enables; nothing where it was not read.
+    pub openim_enables: Option<BTreeSet<&'static str>>,
 }
 
 /// The policy service.
@@ -283,6 +285,7 @@ impl Default for Config {
             drain: Drain { delay: Duration::from_secs(2), time: Duration::from_secs(10) },
             traces: Traces { endpoint: None, sample: 1.0 },
             decisions: Decisions { to: None, allows: 1.0, fields: Vec::new() },
+            openim_enables: None,
         }
     }
 }

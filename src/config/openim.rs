@@ -26,6 +26,8 @@ pub fn apply(draft: &mut Draft, text_of: TextOf<'_>, mistakes: &mut Vec<Finding>
     limits(draft, &openim, mistakes);
     budgets(draft, &openim, mistakes);
     wishes(draft, &openim);
+    let enabled = openim.callbacks.iter().filter(|webhook| webhook.enabled);
+    draft.config.openim_enables = Some(enabled.map(|webhook| webhook.callback.command).collect());
     mistakes.extend(openim.mistakes);
     warnings.extend(openim.warnings);
 }

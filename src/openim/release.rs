@@ -1,7 +1,7 @@
 //! Where OpenIM's releases differ: what denies, and how a denial reaches the API client.
 
 use super::ClientError;
-use crate::callback::Timing;
+use crate::callback::{Callback, Timing};
 
 /// A release of OpenIM, as far as replies go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,13 @@ impl Release {
     /// are decoded and dropped; 3.5 shows most of their denials to the API client, although the operation is done.
     pub fn heeds(self, timing: Timing) -> bool {
         timing == Timing::Before || self == Self::V3_5
+    }
+
+    /// Whether it posts this command of a callback. The older ones that the contract knows are all of 3.5, which has no
+    /// others for those callbacks (pkg/callbackstruct/constant.go).
+    pub fn posts(self, callback: &Callback, command: &str) -> bool {
+        let older = self == Self::V3_5 && !callback.older_commands.is_empty();
+        callback.releases.contains(&self.as_str()) && older == (command != callback.command)
     }
 
     /// Whether a reply with these codes denies (pkg/callbackstruct/common.go, Parse). The errCode plays no part.

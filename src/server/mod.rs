@@ -104,6 +104,11 @@ impl<T: Transport> Gate<T> {
         &self.status
     }
 
+    /// The configuration in force.
+    pub fn config(&self) -> &InForce {
+        &self.config
+    }
+
     /// The After events on their way.
     pub fn events(&self) -> &Events {
         &self.events
@@ -166,7 +171,7 @@ impl<T: Transport> Gate<T> {
     /// Tells everybody who watches what became of a webhook.
     fn watched(&self, config: &Config, webhook: &Webhook, decision: &Decision, times: &Times) {
         self.status.count(webhook.callback, decision.outcome());
-        webhook.count_unknown(self.status.unknowns());
+        webhook.count_names(self.status.names(), self.status.unknowns());
         times.observe(self.status.durations(), webhook.callback);
         decision.log(webhook, times.took(), config.denial.code);
         if self.decisions.is_on() {

@@ -9,7 +9,7 @@ use prost::Message as _;
 use uuid::Uuid;
 
 use crate::callback::{Callback, Timing};
-use crate::drift::Unknowns;
+use crate::drift::{Names, Unknowns};
 use crate::error::Refusal;
 use crate::policy::{Metadata, metadata};
 use crate::proto::UnknownCallbackRequest;
@@ -35,6 +35,8 @@ const LONGEST_REPLY_KEY: usize = 2048;
 pub(crate) struct Webhook {
     /// The command as posted.
     pub(super) command: Cow<'static, str>,
+    /// Its place in the table of commands.
+    place: Option<usize>,
     /// Its row, or the fallback's.
     pub(super) callback: &'static Callback,
     /// The `operationID` header. Empty where there is none.
@@ -63,6 +65,8 @@ pub(crate) struct Kept {
 pub(crate) struct Oddities {
     /// The JSON paths of the fields that this build does not know.
     pub(super) unknown_fields: Vec<String>,
+    /// The older names that it has for fields.
+    older_fields: Vec<&'static str>,
     /// Whether it names another command than the path, which decides.
     pub(super) other_command: bool,
 }
@@ -74,10 +78,10 @@ impl Webhook {
             return Err(Refusal::Method);
         }
         let command = command(&head.uri).ok_or(Refusal::NotFound)?;
-        let (command, callback) = match Callback::known(&command) {
-            Some((command, callback)) => (command.into(), callback),
+        let (place, command, callback) = match Callback::known(&command) {
+            Some((place, command, callback)) => (Some(place), command.into(), callback),
             None if command.starts_with("callback") && command.len() <= LONGEST_COMMAND => {
-                (command.into_owned().into(), Callback::fallback())
+                (None, command.into_owned().into(), Callback::fallback())
             }
             None => return Err(Refusal::NotFound),
         };
@@ -85,6 +89,7 @@ impl Webhook {
             operation_id: operation_id(&head.headers),
             reply_key: query(&head.uri, "key").filter(|key| key.len() <= LONGEST_REPLY_KEY).map(Cow::into_owned),
             command,
+            place,
             callback,
             oddities: Oddities::default(),
             trace: traces::Context::of(&head.headers),
@@ -108,11 +113,13 @@ impl Webhook {
         std::ptr::eq(self.callback, Callback::fallback())
     }
 
-    /// Counts what this build does not know of it.
-    pub(super) fn count_unknown(&self, unknowns: &Unknowns) {
-        if self.is_unknown() {
-            unknowns.count_command(&self.command);
+    /// Counts its names, and what this build does not know of it.
+    pub(super) fn count_names(&self, names: &Names, unknowns: &Unknowns) {
+        match self.place {
+            Some(place) => names.count_command(place),
+            None => unknowns.count_command(&self.command),
         }
+        names.count_fields(self.callback, &self.oddities.older_fields);
         unknowns.count_fields(self.callback, &self.oddities.unknown_fields);
     }
 
@@ -128,9 +135,9 @@ impl Webhook {
             let request = UnknownCallbackRequest { callback_command: self.command.to_string(), body_json };
             return Ok(request.encode_to_vec().into());
         }
-        let Transcoded { message, unknown_fields, other_command } =
+        let Transcoded { message, unknown_fields, older_fields, other_command } =
             wire::transcode(self.callback.request, &self.command, body)?;
-        self.oddities = Oddities { unknown_fields, other_command };
+        self.oddities = Oddities { unknown_fields, older_fields, other_command };
         Ok(message)
     }
 

@@ -26,13 +26,21 @@ pub struct Transcoded {
     pub message: Bytes,
     /// The JSON paths of the fields that the contract does not know. They are in the message.
     pub unknown_fields: Vec<String>,
+    /// The older names that it has for fields.
+    pub older_fields: Vec<&'static str>,
     /// Whether the body names another command than the one it was posted to.
     pub other_command: bool,
 }
 
 /// Reads the JSON of `message`, posted to `command`, into its protobuf encoding.
 pub fn transcode(message: &'static Message, command: &str, body: &[u8]) -> Result<Transcoded, Malformed> {
-    let mut state = State { path: Vec::with_capacity(4), unknown: BTreeMap::new(), command, other_command: false };
+    let mut state = State {
+        path: Vec::with_capacity(4),
+        unknown: BTreeMap::new(),
+        older: Vec::new(),
+        command,
+        other_command: false,
+    };
     let mut out = Vec::with_capacity(body.len());
     let mut json = serde_json::Deserializer::from_slice(body);
     let read = ObjectSeed { message, out: &mut out, state: &mut state }.deserialize(&mut json);
@@ -49,7 +57,8 @@ pub fn transcode(message: &'static Message, command: &str, body: &[u8]) -> Resul
     // It may be kept for long.
     out.shrink_to_fit();
     let unknown_fields = state.unknown.into_keys().collect();
-    Ok(Transcoded { message: out.into(), unknown_fields, other_command: state.other_command })
+    let (older_fields, other_command) = (state.older, state.other_command);
+    Ok(Transcoded { message: out.into(), unknown_fields, older_fields, other_command })
 }
 
 /// serde_json's own sentences say nothing of the content; ours take care not to.
@@ -72,6 +81,8 @@ pub(super) struct State<'a, 'de> {
     pub(super) path: Vec<Step>,
     /// The fields that the contract does not know: path and raw JSON.
     pub(super) unknown: BTreeMap<String, &'de str>,
+    /// The older names that it has for fields.
+    pub(super) older: Vec<&'static str>,
     /// The command that the body was posted to.
     pub(super) command: &'a str,
     pub(super) other_command: bool,

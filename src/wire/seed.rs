@@ -42,6 +42,10 @@ fn read_fields<'de, A: MapAccess<'de>>(
     while let Some(key) = object.next_key_seed(Key { message, near })? {
         let place = match key {
             Name::Known(place) => place,
+            Name::Older(place, alias) => {
+                state.older.push(alias);
+                place
+            }
             Name::Unknown(name) => {
                 let raw: &RawValue = object.next_value()?;
                 strict::check(raw.get()).map_err(A::Error::custom)?;
@@ -258,9 +262,10 @@ impl<'de> DeserializeSeed<'de> for EntrySeed<'_, '_, 'de> {
     }
 }
 
-/// A key of an object: the place of its field, or its name.
+/// A key of an object: the place of its field, with the name that it has there if that is an older one, or its name.
 enum Name {
     Known(usize),
+    Older(usize, &'static str),
     Unknown(String),
 }
 
@@ -286,7 +291,10 @@ impl Visitor<'_> for Key {
 
     fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Name, E> {
         match self.message.position(name, self.near) {
-            Some(place) => Ok(Name::Known(place)),
+            Some(place) => {
+                let alias = self.message.fields[place].aliases.iter().find(|alias| **alias == name);
+                Ok(alias.map_or(Name::Known(place), |alias| Name::Older(place, alias)))
+            }
             None => strict::check_key(name).map(|()| Name::Unknown(name.to_owned())).map_err(E::custom),
         }
     }

@@ -1,0 +1,248 @@
+//! No content and no secret in anything that hookgate says, at any level: markers are planted in every text of every
+//! callback's body and in every secret, and looked for in all that comes out.
+
+#![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use hookgate::callback::Callback;
+use hookgate::wire::{Field, Id, Kind, Message};
+use http_body_util::Full;
+use serde_json::{Value, json};
+use support::program::{EVERYTHING_FREE, Running, configured, hookgate};
+use support::{Policy, Reply, send};
+use tokio::io::AsyncReadExt;
+use tokio::task::JoinSet;
+use tonic::Status;
+
+/// In every text of a body that is the ID of a user or a group. The decision log alone may have it.
+const ID: &str = "markedId";
+
+/// In every other text of a body that may be shown by the built-in policy, and by nothing else.
+const TEXT: &str = "markedText";
+
+/// In every text of a body that is content: redacted, or unknown.
+const CONTENT: &str = "markedContent";
+
+/// In what the policy says to API clients.
+const WORDS: &str = "markedWords";
+
+/// Every secret that OpenIM shows hookgate, and where: each is planted with every webhook.
+const SECRETS: [(&str, Place); 4] = [
+    ("markedSecretPath", Place::Path),
+    // user:password, as OpenIM's client sends what stands in its url.
+    ("bWFya2VkU2VjcmV0OnBhc3N3b3Jk", Place::BasicAuth),
+    ("markedSecretQuery", Place::Query),
+    ("markedSecretKey", Place::ReplyKey),
+];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Path,
+    BasicAuth,
+    Query,
+    ReplyKey,
+}
+
+/// What the policy does.
+const MODES: [&str; 8] = ["allow", "deny", "refuse", "fail", "unavailable", "panic", "garble", "late"];
+
+async fn policy() -> (Policy, Arc<AtomicUsize>) {
+    let mode = Arc::new(AtomicUsize::new(0));
+    let now = mode.clone();
+    let policy = Policy::start_async(move |call| {
+        let mode = MODES[now.load(SeqCst)];
+        Box::pin(async move {
+            match mode {
+                _ if call.rpc.ends_with("Health/Check") => Err(Status::unimplemented("no health")),
+                "allow" => Ok(Vec::new()),
+                "deny" => Ok(denial()),
+                "refuse" => Err(Status::permission_denied(WORDS)),
+                "fail" => Err(Status::internal("out of order")),
+                "unavailable" => Err(Status::unavailable("elsewhere")),
+                "panic" => panic!("the policy, not hookgate"),
+                "garble" => Ok(vec![0xff, 0xff, 0xff]),
+                _ => std::future::pending().await,
+            }
+        })
+    })
+    .await;
+    (policy, mode)
+}
+
+fn denial() -> Vec<u8> {
+    let mut inner = Vec::new();
+    prost::encoding::uint64::encode(1, &5001, &mut inner);
+    prost::encoding::string::encode(2, &WORDS.to_owned(), &mut inner);
+    prost::encoding::string::encode(3, &WORDS.to_owned(), &mut inner);
+    let mut response = Vec::new();
+    prost::encoding::bytes::encode(1, &inner, &mut response);
+    response
+}
+
+fn marker(field: &Field) -> &'static str {
+    match field.id {
+        Some(Id::User | Id::Group) => ID,
+        None if field.redact => CONTENT,
+        None => TEXT,
+    }
+}
+
+/// Replaces every text of a body by a marker of its kind, and adds content that the contract does not know. Says how
+/// many were planted.
+fn plant(message: &Message, body: &mut Value) -> usize {
+    let Value::Object(members) = body else { return 0 };
+    let mut planted = 0;
+    for (name, value) in members.iter_mut() {
+        let field = message.fields.iter().find(|field| field.json == name || field.aliases.contains(&&**name)).unwrap();
+        let marker = marker(field);
+        let entries = match value {
+            Value::Array(entries) => entries.iter_mut().collect::<Vec<_>>(),
+            single => vec![single],
+        };
+        for entry in entries {
+            match field.kind {
+                Kind::Message(inner) => planted += plant(inner, entry),
+                Kind::String if field.name != "callback_command" && entry.is_string() => {
+                    planted += 1;
+                    *entry = format!("{marker}-{}-{planted}", field.json).into();
+                }
+                _ => {}
+            }
+        }
+    }
+    members.insert("fieldOfTomorrow".to_owned(), json!({"deep": [CONTENT, {"deeper": CONTENT}]}));
+    planted + 2
+}
+
+/// Bodies of a callback with markers: one that is right, and some that are refused.
+fn bodies(callback: &Callback) -> Vec<String> {
+    let mut body: Value = serde_json::from_str(callback.example).unwrap();
+    assert!(plant(callback.request, &mut body) > 2, "{} has no text", callback.command);
+    let right = body.to_string();
+    let mut wrong = vec![right[..right.len() - 3].to_owned(), format!("\"{CONTENT}\""), format!("{right} {CONTENT}")];
+    let fields = body.as_object().unwrap();
+    for (name, value) in fields.iter().filter(|(name, _)| *name != "fieldOfTomorrow") {
+        let mut odd = fields.clone();
+        // A text where a number should be, and a list where a text should be; where null stood it may be right.
+        let field = callback.request.fields.iter().find(|field| field.json == name).unwrap();
+        odd[name] = if value.is_string() { json!([CONTENT]) } else { marker(field).into() };
+        wrong.push(Value::from(odd).to_string());
+        wrong.push(right.replacen('{', &format!("{{\"{name}\":\"{CONTENT}\","), 1));
+    }
+    wrong.insert(0, right);
+    wrong
+}
+
+/// Posts a body with every secret.
+async fn post(address: std::net::SocketAddr, command: &str, body: String) -> Reply {
+    let secret = |place| SECRETS.iter().find(|(_, other)| *other == place).unwrap().0;
+    let (path, query, key) = (secret(Place::Path), secret(Place::Query), secret(Place::ReplyKey));
+    let request = http::Request::post(format!("http://{address}/{path}/{command}?token={query}&key={key}"))
+        .header("operationID", "op-7")
+        .header("authorization", format!("Basic {}", secret(Place::BasicAuth)))
+        .body(Full::from(body));
+    send(request.unwrap()).await
+}
+
+/// Posts every body of every callback, and of a command that is not known; gives the replies.
+async fn post_all(hookgate: &Running) -> Vec<Reply> {
+    let mut posts = JoinSet::new();
+    let mut replies = Vec::new();
+    let callbacks = Callback::all().iter().flat_map(|callback| {
+        let commands = [callback.command].into_iter().chain(callback.older_commands.iter().copied());
+        commands.flat_map(|command| bodies(callback).into_iter().map(move |body| (command, body)))
+    });
+    let unknown = format!("{{\"content\":\"{CONTENT}\",\"sendID\":\"{ID}\"}}");
+    let others = ["callbackBeforeTomorrowCommand", "callbackAfterTomorrowCommand", "nowhere"];
+    let all: Vec<_> = callbacks.chain(others.map(|command| (command, unknown.clone()))).collect();
+    for (command, body) in all {
+        posts.spawn(post(hookgate.webhooks, command, body));
+        if posts.len() >= 50 {
+            replies.extend(posts.join_next().await.map(Result::unwrap));
+        }
+    }
+    replies.extend(posts.join_all().await);
+    replies
+}
+
+#[track_caller]
+fn lacks(what: &str, text: &str, markers: &[&str]) {
+    for marker in markers {
+        if let Some(place) = text.find(marker) {
+            let line = text[..place].rfind('\n').map_or(0, |start| start + 1);
+            let end = text[place..].find('\n').map_or(text.len(), |end| place + end);
+            panic!("{what} has {marker}: {}", &text[line..end]);
+        }
+    }
+}
+
+fn secrets() -> Vec<&'static str> {
+    SECRETS.iter().map(|(secret, _)| *secret).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_a_webhook_is_in_anything_that_hookgate_says() {
+    let (policy, mode) = policy().await;
+    let yaml = "log: trace\nbudget: 1s\ndecisions: {to: stdout}\nchannel: {breaker_failures: 1000000}\n\
+                after: {answer_within: 0s, attempts: 2, retry_max: 100ms}\ndrain: {time: 3s}";
+    let mut hookgate = Running::of(configured(&policy.url(), "secrecy", yaml)).await;
+    let mut stdout = hookgate.child.stdout.take().unwrap();
+    let decisions = tokio::spawn(async move {
+        let mut text = String::new();
+        stdout.read_to_string(&mut text).await.unwrap();
+        text
+    });
+    let of_webhooks = [secrets(), vec![ID, TEXT, CONTENT]].concat();
+    for (place, name) in MODES.iter().enumerate() {
+        mode.store(place, SeqCst);
+        for reply in post_all(&hookgate).await {
+            let text = String::from_utf8_lossy(&reply.body);
+            let head = format!("{:?}", reply.headers);
+            lacks("a head", &head, &[&of_webhooks[..], &[WORDS]].concat());
+            lacks("a reply", &text, &secrets());
+            // An allow hands back the webhook's own values where OpenIM would lose them.
+            if reply.json()["nextCode"] == 1 {
+                lacks(&format!("a denial ({name})"), &text, &of_webhooks);
+            }
+        }
+        for path in ["/status", "/metrics", "/readyz"] {
+            let told = hookgate.ask(path).await;
+            lacks(path, &String::from_utf8_lossy(&told.body), &[&of_webhooks[..], &[WORDS]].concat());
+        }
+    }
+    let status = hookgate.status().await;
+    hookgate.signal("-INT").await;
+    let (code, said) = hookgate.end().await;
+    assert_eq!(code, Some(0));
+    let decisions = decisions.await.unwrap();
+    // What is looked through is all there, and of every kind.
+    assert!(!said.contains("are left out"), "the proof needs all of it");
+    for part in ["TRACE", "DEBUG", "INFO", "WARN", "deny", "failed, so denied", "refused", "an event ends undelivered"]
+    {
+        assert!(said.contains(part), "the log has no {part}");
+    }
+    let outcomes = ["allow", "deny", "accepted", "undelivered", "refused", "failed-closed:error"];
+    let failures = ["failed-closed:unavailable", "failed-closed:deadline", "failed-closed:invalid_reply"];
+    for outcome in outcomes.iter().chain(&failures) {
+        assert!(decisions.contains(&format!("\"outcome\":\"{outcome}\"")), "no decision was {outcome}");
+    }
+    assert!(decisions.contains(ID));
+    assert_eq!(status["callbacks"].as_object().unwrap().len(), Callback::all().len() + 1);
+    lacks("the log", &said, &[&of_webhooks[..], &[WORDS]].concat());
+    lacks("the decision log", &decisions, &[&secrets()[..], &[TEXT, CONTENT, WORDS]].concat());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_built_in_policy_shows_calls_without_their_content() {
+    let hookgate = Running::of(hookgate(&[&EVERYTHING_FREE[..], &["--log", "trace"]].concat())).await;
+    post_all(&hookgate).await;
+    hookgate.signal("-INT").await;
+    let (code, said) = hookgate.end().await;
+    assert_eq!(code, Some(0));
+    assert!(said.contains(ID) && said.contains(TEXT), "it shows calls");
+    lacks("the log", &said, &[&secrets()[..], &[CONTENT]].concat());
+}
