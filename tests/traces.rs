@@ -33,7 +33,7 @@ const CALLER: &str = "b7ad6b7169203331";
 /// hookgate before a policy, and its traces.
 async fn traced(url: &str, config: Config) -> (Gate, Traces) {
     let traces = Traces::start(&config.traces).unwrap();
-    let channel = Channel::connect(url.parse().unwrap(), &config.channel);
+    let channel = Channel::connect(url.parse().unwrap(), &config.channel, &config.policy_tls);
     let policy = policy::Policy::over(channel, config.limits.reply).traced(traces.clone());
     (Gate::with_policy(policy, config).await, traces)
 }

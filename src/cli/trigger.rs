@@ -11,8 +11,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::Error;
 use super::callbacks::callback_named;
-use super::{Error, http_url};
 use crate::callback::Callback;
 use crate::config::Roots;
 use crate::trigger::{self, NoReply, Outlook, Place, Poster, Reply, Set, Tally, Verdict, Webhook};

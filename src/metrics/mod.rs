@@ -1,6 +1,6 @@
 //! What Prometheus reads: written when it asks, from what is counted anyway. Durations alone are counted for it.
 //!
-//! A source is a function in a file of its own, and a line in [`SOURCES`]. No label grows without bound: callbacks are
+//! A source is a function in a file of its own, and a line in `SOURCES`. No label grows without bound: callbacks are
 //! those of the table, reasons and states those of an enum, and what callers name is bounded by [`drift`](crate::drift).
 
 mod callbacks;

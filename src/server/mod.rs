@@ -104,11 +104,6 @@ impl<T: Transport> Gate<T> {
         &self.status
     }
 
-    /// The configuration in force.
-    pub fn config(&self) -> &InForce {
-        &self.config
-    }
-
     /// The After events on their way.
     pub fn events(&self) -> &Events {
         &self.events

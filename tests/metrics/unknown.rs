@@ -10,6 +10,8 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 
+use tokio::task::JoinSet;
+
 use super::Scrape;
 use super::support::Policy;
 use super::support::program::{Running, configured};
@@ -40,22 +42,31 @@ async fn ten_thousand_names_are_a_hundred_and_others() {
     let policy = Policy::allow().await;
     let program = Running::of(configured(&policy.url(), "metrics-cardinality", "")).await;
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-    let post = async |path: &str, body: String| {
-        let request =
-            http::Request::post(format!("http://{}/{path}", program.webhooks)).body(Full::from(body)).unwrap();
-        let reply = client.request(request).await.unwrap();
-        assert_eq!(reply.status(), 200);
-        reply.into_body().collect().await.unwrap();
+    let webhooks = program.webhooks;
+    let post = move |path: String, body: String| {
+        let client = client.clone();
+        async move {
+            let request = http::Request::post(format!("http://{webhooks}/{path}")).body(Full::from(body)).unwrap();
+            let reply = client.request(request).await.unwrap();
+            assert_eq!(reply.status(), 200);
+            reply.into_body().collect().await.unwrap();
+        }
     };
+    // A few at a time.
+    let mut posts = JoinSet::new();
     for nth in 0..MANY {
-        post(&format!("callbackBeforeMadeUp{nth}Command"), "{}".to_owned()).await;
+        if posts.len() == 16 {
+            posts.join_next().await.unwrap().unwrap();
+        }
+        posts.spawn(post(format!("callbackBeforeMadeUp{nth}Command"), "{}".to_owned()));
     }
+    posts.join_all().await;
     for tenth in 0..10 {
         let mut body = "{".to_owned();
         for nth in 0..MANY / 10 {
             write!(body, r#""field{}":0,"#, tenth * MANY / 10 + nth).unwrap();
         }
-        post(COMMAND, body.trim_end_matches(',').to_owned() + "}").await;
+        post(COMMAND.to_owned(), body.trim_end_matches(',').to_owned() + "}").await;
     }
     let scrape = Scrape::of(&program).await;
     assert_eq!(scrape.count("unknown_commands"), MOST_COMMANDS + 1);
