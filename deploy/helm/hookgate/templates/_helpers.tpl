@@ -1,0 +1,73 @@
+{{- define "hookgate.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "hookgate.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else if contains (include "hookgate.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "hookgate.name" .) | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "hookgate.selector" -}}
+app.kubernetes.io/name: {{ include "hookgate.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "hookgate.labels" -}}
+{{ include "hookgate.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{- define "hookgate.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "hookgate.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "hookgate.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
+{{- end -}}
+{{- end -}}
+
+{{- define "hookgate.gracePeriod" -}}
+{{- add .Values.drain.delaySeconds .Values.drain.timeSeconds 5 -}}
+{{- end -}}
+
+{{/* The Secret with the files of access rules: the operator's own, or the chart's; empty where there is none. */}}
+{{- define "hookgate.accessSecret" -}}
+{{- if .Values.access.existingSecret -}}
+{{- .Values.access.existingSecret -}}
+{{- else if or .Values.access.passwords .Values.access.paths -}}
+{{- include "hookgate.fullname" . }}-access
+{{- end -}}
+{{- end -}}
+
+{{/* The files in it, as a list in JSON. */}}
+{{- define "hookgate.accessKeys" -}}
+{{- if .Values.access.existingSecret -}}
+{{- toJson .Values.access.existingSecretKeys -}}
+{{- else -}}
+{{- $keys := list -}}
+{{- if .Values.access.passwords }}{{ $keys = append $keys "passwords" }}{{ end -}}
+{{- if .Values.access.paths }}{{ $keys = append $keys "paths" }}{{ end -}}
+{{- toJson $keys -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The port of the policy service, from its URL. */}}
+{{- define "hookgate.policyPort" -}}
+{{- $url := urlParse .Values.policy -}}
+{{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) -}}
+{{- default (ternary "443" "80" (eq $url.scheme "https")) $port -}}
+{{- end -}}
