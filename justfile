@@ -52,6 +52,18 @@ bench-parts:
 deny:
     cargo deny check
 
+# Build hookgate as one static file.
+static file="target/hookgate":
+    deploy/binary/build {{ file }}
+
+# Check the packages: binary, image, chart, unit, alerts and the rest, or the parts named.
+deploy *parts:
+    deploy/check {{ parts }}
+
+# Make the plain manifests anew from the chart (needs helm).
+manifests:
+    deploy/kubernetes/render
+
 # Everything that must hold before a change lands.
 ci:
     .ci/run
