@@ -139,3 +139,56 @@ impl Caller {
         way.send(webhook(&format!("{}/{COMMAND}", self.path), &headers)).await.unwrap()
     }
 }
+
+#[tokio::test]
+async fn the_body_of_a_refused_webhook_is_read_within_the_limit_and_its_connection_goes_on() {
+    let policy = Policy::allow().await;
+    let yaml = "access: {passwords: passwords}\nlimits: {body: 1KiB}";
+    let config = Files::default().with("passwords", "openim:good").config(yaml);
+    let gate = Gate::configured(&policy.url(), config).await;
+    let path = format!("/{COMMAND}");
+    let with_body = |length: usize, headers: &[(&str, &str)]| {
+        let mut request = webhook(&path, headers);
+        *request.body_mut() = " ".repeat(length).into();
+        request
+    };
+    let mut connection = Way::to(&gate.place).connect().await.unwrap();
+    for length in [0, 1024] {
+        let reply = connection.send(with_body(length, &[])).await.unwrap();
+        assert_denied(&reply, "within the limit");
+        assert!(!reply.headers.contains_key("connection"));
+    }
+    let good = basic("openim:good");
+    let reply = connection.send(webhook(&path, &[("authorization", &good)])).await.unwrap();
+    assert_eq!(reply.body, ALLOWED);
+    let reply = connection.send(with_body(2000, &[])).await.unwrap();
+    assert_denied(&reply, "over the limit");
+    assert_eq!(reply.headers["connection"], "close");
+    assert_eq!(policy.take_calls().len(), 1);
+}
+
+#[tokio::test]
+async fn other_ways_to_prove_who_one_is_are_none() {
+    let policy = Policy::allow().await;
+    let config = Files::default().with("passwords", "openim:good").config("access: {passwords: passwords}");
+    let gate = Gate::configured(&policy.url(), config).await;
+    let right = basic("openim:good");
+    let encoded = right.trim_start_matches("Basic ");
+    for (header, good) in [
+        (format!("basic {encoded}"), true),
+        (format!("BASIC  {encoded} "), true),
+        (format!("Bearer {encoded}"), false),
+        (format!("Basic{encoded}"), false),
+        (encoded.to_owned(), false),
+        ("Basic openim:good".to_owned(), false),
+        ("Basic".to_owned(), false),
+        ("Basic ====".to_owned(), false),
+        (format!("Basic {}", encoded.trim_end_matches('=')), encoded.ends_with(|c| c != '=')),
+        (basic(""), false),
+        (basic("openim:good\n"), false),
+    ] {
+        let request = webhook(&format!("/{COMMAND}"), &[("authorization", &header)]);
+        let reply = Way::to(&gate.place).send(request).await.unwrap();
+        assert_eq!(reply.status, if good { 200 } else { 401 }, "{header}");
+    }
+}

@@ -7,12 +7,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{ClientConfig, ProtocolVersion};
+use tokio_rustls::rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
 
 use crate::support::caller::{Way, shake_hands, tcp};
 use crate::support::pki::Ca;
 use crate::support::{Gate, Policy, send};
-use crate::{ALLOWED, COMMAND, behind_tls, until_turned_away, webhook};
+use crate::{ALLOWED, COMMAND, anywhere, behind_tls, files_of, until_turned_away, webhook};
 
 #[tokio::test]
 async fn tls_1_2_and_1_3_are_spoken_with_http_1_1_under_it() {
@@ -136,5 +136,28 @@ async fn exchange(gate: &Gate, bytes: &[u8]) -> Vec<u8> {
 async fn until_no_connection(gate: &Gate) {
     while gate.status.connections() > 0 {
         tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_resumed_carries_its_certificate() {
+    let ca = Ca::new("ours");
+    let policy = Policy::allow().await;
+    let yaml = "tls: {certificate: server.pem, key: server.key, client_ca: ca.pem}";
+    let gate = Gate::at(&anywhere(), &policy.url(), files_of(&ca).config(yaml)).await;
+    for (days, status) in [(30, 200), (-1, 401)] {
+        let client = ca.client(Some(&ca.issue("openim", days)));
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            // A reply, so that what is needed to resume has come.
+            let stream = tcp([127, 0, 0, 1].into(), gate.address).await.unwrap();
+            let mut stream = shake_hands(stream, &client).await.unwrap();
+            assert_eq!(stream.get_ref().1.handshake_kind(), Some(kind));
+            let request =
+                format!("POST /{COMMAND} HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut reply = String::new();
+            stream.read_to_string(&mut reply).await.unwrap();
+            assert!(reply.starts_with(&format!("HTTP/1.1 {status} ")), "{reply}");
+        }
     }
 }
