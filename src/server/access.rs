@@ -25,9 +25,7 @@ pub(super) fn check(config: &Config, caller: &Caller, head: &mut Parts) -> Resul
     }
     let access = &config.access;
     let source = comes_from_a_source(access, caller, &head.headers);
-    let client_ca = config.tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
-    let certificate =
-        client_ca.is_none_or(|ca| caller.certificate.as_ref().is_some_and(|certificate| certificate.is_good(ca)));
+    let certificate = has_certificate(config, caller);
     let inside = access.paths.as_ref().map(|paths| paths.stripped(head.uri.path()));
     let password = access.passwords.as_ref().is_none_or(|passwords| {
         // Compared all the same: what is not there is no password.
@@ -47,6 +45,14 @@ pub(super) fn check(config: &Config, caller: &Caller, head: &mut Parts) -> Resul
     if password { Ok(()) } else { Err(Reason::Password) }
 }
 
+/// Whether all that comes over a connection will be refused, whatever it says. One that is good for nothing is not held
+/// open.
+pub(super) fn is_hopeless(config: &Config, caller: &Caller) -> bool {
+    let Access { sources, trusted_proxies, .. } = &config.access;
+    let elsewhere = |peer| !sources.is_empty() && !is_in(sources, peer) && !is_in(trusted_proxies, peer);
+    caller.in_the_clear || caller.address.is_some_and(elsewhere) || !has_certificate(config, caller)
+}
+
 /// Where a request comes from, if that can be told: the nearest address that is not that of a trusted proxy. What a
 /// header says counts as far as trusted proxies have written it.
 pub(super) fn source(access: &Access, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
@@ -61,6 +67,11 @@ pub(super) fn source(access: &Access, peer: IpAddr, headers: &HeaderMap) -> Opti
         }
     }
     Some(source)
+}
+
+fn has_certificate(config: &Config, caller: &Caller) -> bool {
+    let client_ca = config.tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
+    client_ca.is_none_or(|ca| caller.certificate.as_ref().is_some_and(|certificate| certificate.is_good(ca)))
 }
 
 fn comes_from_a_source(access: &Access, caller: &Caller, headers: &HeaderMap) -> bool {

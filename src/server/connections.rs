@@ -19,6 +19,7 @@ use tonic::codegen::StdError;
 use tower::Service;
 use tracing::{debug, info, warn};
 
+use super::access;
 use super::caller::Caller;
 use super::handshake::{self, Line};
 use super::stop::{Stop, Stopping};
@@ -116,11 +117,12 @@ async fn accept<S: Front>(
         let (front, status, watcher) = (front.clone(), status.clone(), graceful.watcher());
         tokio::spawn(async move {
             let met = handshake::meet(stream, peer, now.tls.as_ref(), now.every.budget).await;
+            let hopeless = met.as_ref().is_ok_and(|(_, caller)| access::is_hopeless(&now, caller));
             // The configuration goes on without this connection.
             drop(now);
             match met {
                 Ok((line, caller)) => {
-                    let brief = crowded == Crowded::Yes || caller.in_the_clear;
+                    let brief = crowded == Crowded::Yes || hopeless;
                     let connection = connection(line, front(crowded, caller), brief);
                     match watcher.watch(connection).await {
                         Err(error) if error.is_parse() => {

@@ -192,3 +192,16 @@ async fn other_ways_to_prove_who_one_is_are_none() {
         assert_eq!(reply.status, if good { 200 } else { 401 }, "{header}");
     }
 }
+
+#[tokio::test]
+async fn a_connection_from_where_nobody_may_call_is_for_one_request() {
+    let policy = Policy::allow().await;
+    let yaml = "access: {sources: 127.0.0.1, trusted_proxies: 127.0.0.3, passwords: passwords}";
+    let config = Files::default().with("passwords", "openim:good").config(yaml);
+    let gate = Gate::configured(&policy.url(), config).await;
+    for (from, closes) in [([127, 0, 0, 1], false), ([127, 0, 0, 3], false), ([127, 0, 0, 2], true)] {
+        let reply = Way::to(&gate.place).from(from).send(webhook(&format!("/{COMMAND}"), &[])).await.unwrap();
+        assert_denied(&reply, "from anywhere");
+        assert_eq!(reply.headers.contains_key("connection"), closes, "{from:?}");
+    }
+}
