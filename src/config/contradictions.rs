@@ -61,9 +61,13 @@ pub fn find(draft: &Draft, mistakes: &mut Vec<Finding>) {
             wrong(HONOUR, format!("has no effect without {WEBHOOKS}"));
         }
     }
-    if draft.config.decisions.to.is_none() {
-        for path in ["decisions.allows", "decisions.fields"] {
-            wrong(path, "has no effect without decisions.to".to_owned());
+    let decisions = &draft.config.decisions;
+    if decisions.to.is_none() {
+        // As printed, it says what is so anyway.
+        for (path, said) in [("decisions.allows", decisions.allows < 1.0), ("decisions.fields", true)] {
+            if said {
+                wrong(path, "has no effect without decisions.to".to_owned());
+            }
         }
     }
     let limit = show_time(LONGEST_TIMEOUT);
