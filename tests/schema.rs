@@ -109,6 +109,20 @@ fn the_releases_that_send_a_callback_are_releases() {
 }
 
 #[test]
+fn an_older_command_is_posted_by_the_oldest_release_alone() {
+    for callback in Callback::all() {
+        let older = !callback.older_commands.is_empty();
+        for release in Release::ALL {
+            let sends = callback.releases.contains(&release.as_str());
+            assert_eq!(release.posts(callback, callback.command), sends && !(older && release == Release::V3_5));
+            for command in callback.older_commands {
+                assert_eq!(release.posts(callback, command), sends && release == Release::V3_5, "{command}");
+            }
+        }
+    }
+}
+
+#[test]
 fn every_rpc_is_a_row_and_every_row_an_rpc() {
     let services = CONTRACT.services().filter(|service| service.package_name() == PACKAGE);
     let rpcs: BTreeSet<String> = services

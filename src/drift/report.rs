@@ -115,8 +115,11 @@ fn never_came(enabled: &BTreeSet<&'static str>, commands: &[(&'static Callback, 
 
 impl LooksLike {
     fn of(commands: &[(&'static Callback, Unknown)]) -> Self {
-        // What no release sends was posted by something else.
-        let sent: Vec<_> = commands.iter().filter(|(callback, _)| !callback.releases.is_empty()).collect();
+        // What no release posts comes from something else.
+        let is_posted = |(callback, command): &&(&'static Callback, Unknown)| {
+            Release::ALL.iter().any(|release| release.posts(callback, &command.name))
+        };
+        let sent: Vec<_> = commands.iter().filter(is_posted).collect();
         let posts = |release: &Release| sent.iter().all(|(callback, command)| release.posts(callback, &command.name));
         let releases = if sent.is_empty() { Vec::new() } else { names(Release::ALL.into_iter().filter(posts)) };
         Self { releases, commands: sent.len() }
