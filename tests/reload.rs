@@ -1,5 +1,7 @@
 //! A configuration that changes while the program runs.
 
+#[path = "reload/certificates.rs"]
+mod certificates;
 mod support;
 
 use std::fs;

@@ -7,6 +7,7 @@ pub mod caller;
 pub mod pki;
 pub mod program;
 pub mod refusing;
+pub mod tls_policy;
 
 use std::future::Future;
 use std::net::SocketAddr;

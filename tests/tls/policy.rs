@@ -3,62 +3,14 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use axum::body::Body;
 use hookgate::config::{Config, PolicyTls};
 use hookgate::error::Class;
 use hookgate::policy::{Answer, Channel, Metadata, Question};
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
 use tokio::time::{Duration, Instant};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
 
-use crate::support::pki::{Ca, Files, Pair};
-
-/// Allows the calls of a connection, and keeps who they were for.
-async fn allow(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, seen: Arc<Mutex<Vec<String>>>) {
-    let service = service_fn(move |call: http::Request<hyper::body::Incoming>| {
-        seen.lock().unwrap().push(call.uri().authority().unwrap().to_string());
-        // What is not read is an empty message.
-        let response = http::Response::builder().header("content-type", "application/grpc").header("grpc-status", "7");
-        std::future::ready(response.body(Body::empty()))
-    });
-    let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
-}
-
-/// A policy behind TLS that is `policy.test`, and wants a certificate of an authority perhaps.
-async fn tls_policy(pair: &Pair, client_ca: Option<&Ca>) -> String {
-    let provider = Arc::new(ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
-    let builder = match client_ca {
-        Some(ca) => builder.with_client_cert_verifier(
-            WebPkiClientVerifier::builder_with_provider(ca.roots().into(), provider).build().unwrap(),
-        ),
-        None => builder.with_no_client_auth(),
-    };
-    let mut config = builder.with_single_cert(pair.chain(), pair.private_key()).unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://127.0.0.1:{}", listener.local_addr().unwrap().port());
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let acceptor = acceptor.clone();
-            tokio::spawn(async move {
-                if let Ok(stream) = acceptor.accept(stream).await {
-                    allow(stream, Arc::default()).await;
-                }
-            });
-        }
-    });
-    url
-}
+use crate::support::pki::{Ca, Files};
+use crate::support::tls_policy::{deny, tls_policy};
 
 /// What becomes of a call to the policy: the refusal that it answers with, or the cause of a failure.
 async fn ask(url: &str, tls: &PolicyTls) -> Result<(), String> {
@@ -79,7 +31,7 @@ async fn ask(url: &str, tls: &PolicyTls) -> Result<(), String> {
 #[tokio::test]
 async fn a_policy_of_one_s_own_authority_is_asked_and_by_the_name_that_was_said() {
     let ca = Ca::new("ours");
-    let url = tls_policy(&ca.issue("policy.test", 30), None).await;
+    let (url, _certificate) = tls_policy(&ca.issue("policy.test", 30), None).await;
     let tls = |more: &str| {
         let files = Files::default().with("ca.pem", &*ca.pem).with("other.pem", Ca::new("other").pem);
         files.config(&format!("policy: {url}\npolicy_tls: {{{more}}}")).policy_tls
@@ -99,7 +51,7 @@ async fn a_policy_of_one_s_own_authority_is_asked_and_by_the_name_that_was_said(
 #[tokio::test]
 async fn a_policy_that_wants_a_certificate_is_shown_one() {
     let (ca, clients) = (Ca::new("ours"), Ca::new("clients"));
-    let url = tls_policy(&ca.issue("policy.test", 30), Some(&clients)).await;
+    let (url, _certificate) = tls_policy(&ca.issue("policy.test", 30), Some(clients.roots())).await;
     let files = Files::default()
         .with("ca.pem", &*ca.pem)
         .with_pair("good", &clients.issue("hookgate", 30))
@@ -127,7 +79,7 @@ async fn a_policy_behind_a_unix_socket_is_asked_and_asked_again_when_it_comes_ba
         let serving = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(allow(stream, recorded.clone()));
+                tokio::spawn(deny(stream, recorded.clone()));
             }
         });
         assert_eq!(ask(&url, &PolicyTls::default()).await, Ok(()));
