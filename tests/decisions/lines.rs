@@ -154,7 +154,7 @@ async fn what_comes_after_the_reply_to_an_event_is_a_line_of_its_own() {
 #[tokio::test]
 async fn fields_are_there_when_asked_for_and_cut_when_long() {
     let policy = Policy::allow().await;
-    let yaml = "decisions: {to: stdout, fields: 'message.content, message.send_id'}";
+    let yaml = "decisions: {to: stdout, fields: [message.content, message.send_id]}";
     let hookgate = Running::of(configured(&policy.url(), "decisions-fields", yaml)).await;
     let long = "ä".repeat(5000);
     for content in ["short", &long] {

@@ -55,7 +55,8 @@ pub(super) fn rows() -> Vec<Setting<Draft>> {
             FIELDS,
             |d| &mut d.config.decisions.fields,
             "Fields of requests to write too, beside the IDs of users and groups, by the contract's names as in message.content",
-        ),
+        )
+        .list(),
     ]
 }
 
