@@ -5,6 +5,8 @@
 
 #[path = "metrics/events.rs"]
 mod events;
+#[path = "metrics/operation.rs"]
+mod operation;
 #[path = "metrics/policy.rs"]
 mod policy;
 mod support;

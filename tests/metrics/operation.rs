@@ -1,0 +1,91 @@
+//! Who may not call, what the program runs with, and what became of changes to that.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use hookgate::config::Address;
+use http_body_util::Full;
+
+use super::Scrape;
+use super::support::Policy;
+use super::support::caller::Way;
+use super::support::pki::Ca;
+use super::support::program::{Running, configured};
+
+const COMMAND: &str = "callbackBeforeSendSingleMsgCommand";
+
+/// A file among the build's own; gives its path.
+fn file(name: &str, text: &str) -> String {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("metrics-{name}"));
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+fn refused(scrape: &Scrape, reason: &str) -> f64 {
+    scrape.get("callers_refused", &[("reason", reason)]).unwrap()
+}
+
+#[tokio::test]
+async fn callers_that_may_not_call() {
+    let policy = Policy::allow().await;
+    let passwords = file("passwords", "openim:right");
+    let paths = file("paths", "right");
+    for (reason, access) in [
+        ("password", format!("passwords: {passwords}")),
+        ("path", format!("paths: {paths}")),
+        ("source", "sources: 192.0.2.0/24".to_owned()),
+    ] {
+        let yaml = format!("access: {{{access}}}");
+        let program = Running::of(configured(&policy.url(), &format!("metrics-caller-{reason}"), &yaml)).await;
+        assert_eq!(refused(&Scrape::of(&program).await, reason), 0.0);
+        for _ in 0..3 {
+            assert_ne!(program.post(COMMAND, "{}").await.status, 200);
+        }
+        let scrape = Scrape::of(&program).await;
+        assert_eq!(refused(&scrape, reason), 3.0, "{reason}");
+        assert_eq!(scrape.count("callbacks"), 0);
+    }
+}
+
+#[tokio::test]
+async fn certificates_and_callers_without_one() {
+    let (ca, policy) = (Ca::new("metrics"), Policy::allow().await);
+    let pair = ca.issue("hookgate.test", 30);
+    let (certificate, key) = (file("server.pem", &pair.certificate), file("server.key", &pair.key));
+    let client_ca = file("ca.pem", &ca.pem);
+    let yaml = format!("tls: {{certificate: {certificate}, key: {key}, client_ca: {client_ca}}}");
+    let program = Running::of(configured(&policy.url(), "metrics-tls", &yaml)).await;
+    let scrape = Scrape::of(&program).await;
+    let expiry = |name| scrape.get("certificate_expiry_timestamp_seconds", &[("certificate", name)]);
+    let month = Duration::from_secs(30 * 24 * 3600);
+    let expected = (SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + month).as_secs_f64();
+    assert!((expiry("webhooks").unwrap() - expected).abs() < 3600.0, "{:?}, not {expected}", expiry("webhooks"));
+    assert!(expiry("client_ca").unwrap() > expected);
+    assert_eq!((expiry("policy_ca"), expiry("policy_client")), (None, None));
+
+    // Whether it is the handshake or the request that fails is the version's.
+    let request = http::Request::post(format!("/{COMMAND}")).body(Full::from("{}")).unwrap();
+    let reply = Way::to(&Address::Tcp(program.webhooks)).tls(&ca.client(None)).send(request).await;
+    assert!(reply.is_err() || reply.unwrap().status != 200);
+    Scrape::until(&program, |scrape| refused(scrape, "certificate") == 1.0).await;
+}
+
+#[tokio::test]
+async fn configurations_that_are_read_anew() {
+    let policy = Policy::allow().await;
+    let program = Running::of(configured(&policy.url(), "metrics-reloads", "budget: 1s")).await;
+    let reloads = |scrape: &Scrape, result| scrape.get("reloads", &[("result", result)]).unwrap();
+    let successful = |scrape: &Scrape| scrape.get("reload_last_successful", &[]) == Some(1.0);
+    let scrape = Scrape::of(&program).await;
+    assert_eq!((reloads(&scrape, "ok"), reloads(&scrape, "refused"), successful(&scrape)), (0.0, 0.0, true));
+    program.signal("-HUP").await;
+    let scrape = Scrape::until(&program, |scrape| reloads(scrape, "ok") == 1.0).await;
+    assert_eq!((reloads(&scrape, "refused"), successful(&scrape)), (0.0, true));
+    // A file that has changed may be noticed without the signal, too. This is where `configured` has put it.
+    file("reloads.yaml", "budget: soon");
+    program.signal("-HUP").await;
+    Scrape::until(&program, |scrape| reloads(scrape, "refused") >= 1.0 && !successful(scrape)).await;
+    file("reloads.yaml", "budget: 2s");
+    program.signal("-HUP").await;
+    Scrape::until(&program, |scrape| reloads(scrape, "ok") >= 2.0 && successful(scrape)).await;
+}
