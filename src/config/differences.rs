@@ -20,6 +20,17 @@ pub fn differences(one: &Config, other: &Config) -> Vec<String> {
         .filter(|setting| setting.show(&mut left) != setting.show(&mut right))
         .map(|setting| setting.path.clone())
         .collect();
+    // Of these the files' contents count, which no setting shows.
+    let held = [
+        ("access", one.access != other.access),
+        ("tls", one.tls != other.tls),
+        ("policy_tls", one.policy_tls != other.policy_tls),
+    ];
+    for (group, _) in held.into_iter().filter(|(_, differs)| *differs) {
+        if !paths.iter().any(|path| path.split('.').next() == Some(group)) {
+            paths.push(group.to_owned());
+        }
+    }
     let callbacks = Callback::all().iter();
     let handled =
         callbacks.filter(|callback| one.callbacks.get(callback.command) != other.callbacks.get(callback.command));
