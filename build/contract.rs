@@ -2,6 +2,7 @@
 
 mod messages;
 mod options;
+mod order;
 mod pairs;
 mod refusals;
 
@@ -40,6 +41,8 @@ pub struct Callback {
     pub rpc: String,
     pub request: String,
     pub response: String,
+    /// What its events belong to: the first entry counts whose fields, by their places in the request, all have a text.
+    pub ordered_by: Vec<Vec<usize>>,
 }
 
 impl Callback {
@@ -155,7 +158,8 @@ pub fn read(pool: &DescriptorPool) -> Result<Contract, String> {
             messages.read(&method.input())?;
             messages.read(&method.output())?;
             let list = if webhook.fallback { &mut fallbacks } else { &mut callbacks };
-            list.push(callback(&method, webhook));
+            let ordered_by = order::places(&method, &webhook, &messages.rows)?;
+            list.push(callback(&method, webhook, ordered_by));
         }
     }
     refusals::check_commands(&callbacks)?;
@@ -169,7 +173,7 @@ fn releases(webhook: &Webhook) -> Vec<&'static str> {
     RELEASES.into_iter().filter(|release| webhook.releases.split(' ').any(|named| named == *release)).collect()
 }
 
-fn callback(method: &MethodDescriptor, webhook: Webhook) -> Callback {
+fn callback(method: &MethodDescriptor, webhook: Webhook, ordered_by: Vec<Vec<usize>>) -> Callback {
     Callback {
         releases: releases(&webhook),
         command: webhook.command,
@@ -180,5 +184,6 @@ fn callback(method: &MethodDescriptor, webhook: Webhook) -> Callback {
         rpc: format!("/{}/{}", method.parent_service().full_name(), method.name()),
         request: method.input().name().to_owned(),
         response: method.output().name().to_owned(),
+        ordered_by,
     }
 }

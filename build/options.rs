@@ -28,6 +28,7 @@ pub struct Webhook {
     pub timing: i32,
     pub releases: String,
     pub fallback: bool,
+    pub ordered_by: Vec<String>,
 }
 
 /// What a field says of its JSON form, and of the changes that it takes.
@@ -70,6 +71,7 @@ impl Options {
             timing: get(&webhook, "timing").as_enum_number().unwrap_or_default(),
             releases: text(&webhook, "releases"),
             fallback: flag(&webhook, "fallback"),
+            ordered_by: texts(&webhook, "ordered_by"),
         }
     }
 

@@ -53,14 +53,17 @@ impl Display for Row<(usize, &Callback, &str)> {
             rpc,
             request,
             response,
+            ordered_by,
         } = callback;
         let timing = if *before { "Before" } else { "After" };
         let (request, response) = (constant(request), constant(response));
+        let ordered_by: String = ordered_by.iter().map(|places| format!("&{places:?}, ")).collect();
         write!(
             f,
             "Callback {{ place: {place}, command: {command:?}, older_commands: &{older_commands:?}, config_key: {config_key:?}, \
              older_config_keys: &{older_config_keys:?}, timing: Timing::{timing}, \
-             releases: &{releases:?}, rpc: {rpc:?}, request: &{request}, response: &{response}, example: {example:?} }}"
+             releases: &{releases:?}, rpc: {rpc:?}, request: &{request}, response: &{response}, \
+             ordered_by: &[{ordered_by}], example: {example:?} }}"
         )
     }
 }

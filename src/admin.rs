@@ -1,5 +1,7 @@
 //! The admin listener: whether it runs, whether it is ready, how it stands, and the same for Prometheus.
 
+mod outbox;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +66,7 @@ pub async fn run(listener: impl Into<Listener>, admin: Admin, until: impl Future
         .route("/readyz", get(readyz))
         .route("/status", get(status))
         .route("/metrics", get(metrics))
+        .nest("/outbox", outbox::router(admin.events.clone()))
         .with_state(admin);
     let listener = listener.into();
     // Dropped at the end, and every connection with it.
@@ -121,8 +124,23 @@ async fn status(State(admin): State<Admin>) -> Json<Value> {
         "backlog": {
             "events": backlog.events,
             "bytes": backlog.bytes,
-            "oldest_ms": backlog.oldest.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            "oldest_ms": backlog.oldest.map(milliseconds),
         },
+        "rpcs": serde_json::Map::from_iter(backlog.rpcs.iter().map(|rpc| (rpc.rpc.to_owned(), json!({
+            "waiting": rpc.waiting,
+            "in_flight": rpc.in_flight,
+            "oldest_ms": rpc.oldest.map(milliseconds),
+            "paused_ms": rpc.paused.map(milliseconds),
+        })))),
+        "disk": backlog.disk.map(|disk| json!({
+            "dead": disk.dead,
+            "dead_bytes": disk.dead_bytes,
+            "file_bytes": disk.file_bytes,
+            "unwritten_bytes": disk.unwritten_bytes,
+            "unreadable": disk.unreadable,
+            "commits": disk.commits.iter().sum::<u64>(),
+            "commit_ms": milliseconds(disk.commit_time),
+        })),
         "delivered": counts.delivered,
         "retried": counts.retried,
         "undelivered": serde_json::Map::from_iter(undelivered),
@@ -143,4 +161,8 @@ fn certificates(config: &Config) -> Value {
         (name.to_owned(), json!({ "expires": shown, "days": days_until(expires) }))
     });
     Value::Object(all.collect())
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -26,6 +26,9 @@ pub struct Callback {
     pub request: &'static Message,
     /// What a policy can answer.
     pub response: &'static Message,
+    /// What an After event of it belongs to: lists of places among the request's fields. The first list counts whose
+    /// fields all have a text; where none does, the event is delivered on its own.
+    pub ordered_by: &'static [&'static [usize]],
     /// A lifelike webhook's body. Empty for the fallback.
     pub example: &'static str,
 }

@@ -66,7 +66,7 @@ fn each_mistake_in_the_file_is_one_line_with_path_and_line() {
         (
             "- a",
             "1: expected keys with values: listen, admin_listen, policy, builtin_listen, threads, log, budget, on_failure, \
-          openim, denial, limits, access, tls, policy_tls, channel, after, drain, traces, decisions, callbacks",
+          openim, denial, limits, access, tls, policy_tls, channel, data, after, drain, traces, decisions, callbacks",
         ),
         ("budget: [1s]", "1: budget: expected a single value"),
         ("[a]: b", "1: a key must be a word"),
@@ -618,7 +618,9 @@ denial:
   messages: {unavailable: "down: # no \"policy\"\n\t\\ \x07\u2028\x85", deadline: späť, overloaded: "yes", unimplemented: "5", error: "~", invalid_reply: " x "}
 limits: {body: 1537B, reply: 2GiB, calls: 1, connections: 2}
 channel: {connect_timeout: 1ns, keep_alive: 90s, keep_alive_timeout: 1h, reconnect_max: 1s, breaker_failures: 1, breaker_open: 61m, health_interval: 3s}
-after: {answer_within: 0ms, attempts: 1, age: 365d, retry_min: 5ms, retry_max: 6ms, events: 1, bytes: 1MB, concurrency: 1}
+after: {answer_within: 0ms, attempts: 1, age: 365d, retry_min: 5ms, retry_max: 6ms, events: 1, bytes: 1MB, concurrency: 1,
+  sync: each, schedule: "1s, 1m", pause_max: 7s, when_full: drop_dead, dead_age: 1d, dead_bytes: 2MB}
+data: /data
 drain: {delay: 1m, time: 2m}
 decisions: {to: stdout, allows: 0.25, fields: "message.content,recv_id"}
 "#;
@@ -659,8 +661,15 @@ fn every_setting_reaches_its_place() {
         events: 1,
         bytes: 1_000_000,
         concurrency: 1,
+        pause_max: seconds(7),
+        schedule: vec![seconds(1), seconds(60)],
+        sync: config::SyncRule::Each,
+        when_full: config::WhenFull::DropDead,
+        dead_age: seconds(24 * 3600),
+        dead_bytes: 2_000_000,
     };
     assert_eq!(said.after, after);
+    assert_eq!(said.data.as_deref(), Some(std::path::Path::new("/data")));
     assert_eq!(said.drain, config::Drain { delay: seconds(60), time: seconds(120) });
     let fields = vec!["message.content".to_owned(), "recv_id".to_owned()];
     assert_eq!(said.decisions, config::Decisions { to: Some(config::DecisionsTo::Stdout), allows: 0.25, fields });
@@ -829,4 +838,14 @@ fn help_shows_the_defaults_that_are_in_force() {
             assert!(help.contains(part), "{part}\n{help}");
         }
     }
+}
+
+#[test]
+fn with_a_directory_after_events_have_days_and_what_was_said_stays() {
+    let loaded = load(&["--config", "c.yaml", "--data", "/data"], &[("c.yaml", "after: {age: 2h}")]).unwrap();
+    let expected = config::After { age: Duration::from_secs(2 * 3600), ..config::After::on_disk() };
+    assert_eq!(loaded.config.after, expected);
+    assert_round_trip(&loaded);
+    let without = load(&[], &[]).unwrap();
+    assert_eq!(without.config.after, config::After::in_memory());
 }

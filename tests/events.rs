@@ -53,6 +53,9 @@ fn settings() -> After {
         events: 10_000,
         bytes: 1 << 30,
         concurrency: 16,
+        // A lane's pause is bounded as an event's own is.
+        pause_max: Duration::from_millis(20),
+        ..After::in_memory()
     }
 }
 

@@ -121,6 +121,14 @@ fn write_facts(callback: &Callback, out: &mut String) {
     let _ = writeln!(out, "| timing | {timing} |");
     let _ = writeln!(out, "| releases | {releases} |");
     let _ = writeln!(out, "| config key | `{}`{} |", callback.config_key, older(callback.older_config_keys));
+    let fields = |places: &&[usize]| {
+        let names: Vec<_> = places.iter().map(|place| callback.request.fields[*place].name).collect();
+        format!("`{}`", names.join("` and `"))
+    };
+    let order: Vec<String> = callback.ordered_by.iter().map(fields).collect();
+    if !order.is_empty() {
+        let _ = writeln!(out, "| in order by | {} |", order.join(", else "));
+    }
     let _ = writeln!(out, "| command | `{}`{} |", callback.command, older(callback.older_commands));
 }
 

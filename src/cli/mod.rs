@@ -3,6 +3,7 @@
 mod callbacks;
 mod config;
 mod drift;
+mod outbox;
 mod proto;
 mod serve;
 mod trigger;
@@ -15,6 +16,7 @@ use clap::{Parser, Subcommand};
 use http::Uri;
 
 use crate::config::{Options, Report};
+use crate::events::OpenError;
 use crate::trigger::Unfit;
 
 /// OpenIM webhooks in, gRPC policy out.
@@ -43,6 +45,8 @@ enum Command {
     /// Check or print the configuration that serve would run with
     #[command(subcommand)]
     Config(config::Config),
+    /// Look at the After events that are kept on disk (--data of serve), send them again, or drop them
+    Outbox(outbox::Outbox),
     /// Check a policy service: does it answer every callback, on odd input too, as OpenIM will understand it
     Verify(verify::Verify),
 }
@@ -71,6 +75,12 @@ impl Error {
     }
 }
 
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        if error.is_mistake() { Self::Usage(error.to_string()) } else { Self::Io(io::Error::other(error)) }
+    }
+}
+
 impl From<Unfit> for Error {
     fn from(error: Unfit) -> Self {
         Self::Usage(format!("--set: {error}"))
@@ -93,6 +103,7 @@ impl Cli {
             Some(Command::Serve(options)) => return serve::run(&options),
             Some(Command::Callbacks(options)) => options.run()?,
             Some(Command::Config(command)) => command.run()?,
+            Some(Command::Outbox(options)) => options.run()?,
             Some(Command::Proto(options)) => options.run()?,
             Some(Command::Drift(options)) => return options.run(),
             Some(Command::Trigger(options)) => return options.run(),

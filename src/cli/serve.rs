@@ -51,8 +51,8 @@ pub fn run(options: &Options) -> Result<ExitCode, Error> {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Behind the rest of the log; nobody may read it any more.
-            log.say(&format!("{}\n", Error::Io(error)));
-            ExitCode::FAILURE
+            log.say(&format!("{error}\n"));
+            error.exit_code().into()
         }
     })
 }
@@ -73,7 +73,7 @@ fn runtime(threads: usize) -> io::Result<Runtime> {
     builder.worker_threads(threads).enable_all().build()
 }
 
-async fn serve(config: Config, source: Source, decisions: Decisions, log: Log) -> io::Result<()> {
+async fn serve(config: Config, source: Source, decisions: Decisions, log: Log) -> Result<(), Error> {
     // Each connection is a file; shells and service managers give a thousand where the system allows far more.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         warn!(%error, "cannot raise the limit of open files");
@@ -103,8 +103,9 @@ async fn serve(config: Config, source: Source, decisions: Decisions, log: Log) -
     let longest_pause = config.after.retry_max;
     let traces = Traces::start(&config.traces).map_err(io::Error::other)?;
     let policy = Policy::over(channel.clone(), config.limits.reply).traced(traces.clone());
+    let events = events(&policy, &config, decisions.clone())?;
     let (changes, in_force) = InForce::changing(config);
-    let gate = Gate::logging(policy.clone(), in_force.clone(), decisions.clone());
+    let gate = Gate::with(policy.clone(), events, decisions.clone(), in_force.clone());
     let reloads = Reloads::default();
     tokio::spawn(source.watch(signal(SignalKind::hangup())?, changes, reloads.clone()));
     tokio::spawn(
@@ -139,16 +140,27 @@ async fn serve(config: Config, source: Source, decisions: Decisions, log: Log) -
     greeting.abort();
     // The built-in policy answers what was in flight until now, and whoever watches sees it stop.
     drained.cancel();
-    admin_task.await?;
+    admin_task.await.map_err(io::Error::from)?;
     if let Some(served) = builtin {
         // It would wait for a client that holds a connection and says nothing.
         match timeout(BUILTIN_DRAIN, served).await {
-            Ok(ended) => ended?.map_err(io::Error::other)?,
+            Ok(ended) => ended.map_err(io::Error::from)?.map_err(io::Error::other)?,
             Err(_) => warn!("some connections of the built-in policy did not end in time"),
         }
     }
     info!("stopped");
     Ok(())
+}
+
+/// The After events: on disk, if there is to be one.
+fn events(policy: &Policy<Channel>, config: &Config, decisions: Decisions) -> Result<Events, Error> {
+    match &config.data {
+        Some(directory) => Ok(Events::on_disk(policy.clone(), &config.after, decisions, directory)?),
+        None => {
+            info!("After events are in memory: a crash loses those that are not delivered yet (--data DIR keeps them)");
+            Ok(Events::in_memory(policy.clone(), &config.after, decisions))
+        }
+    }
 }
 
 /// Has the events go on when the policy has come back: once in a while, or a policy that dies of an event would be asked

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::Address;
 use super::draft::Draft;
 use super::openim::{HONOUR, MARGIN, WEBHOOKS};
 use super::policy_url::PolicyUrl;
 use super::report::Finding;
 use super::value::show_time;
 use super::webhooks_yml::LONGEST_TIMEOUT;
+use super::{Address, After};
 
 /// More threads than any machine has cores for would only take its memory.
 const MOST_THREADS: usize = 1024;
@@ -54,6 +54,20 @@ pub fn find(draft: &Draft, mistakes: &mut Vec<Finding>) {
     if after.bytes < draft.config.limits.body {
         let path = if draft.said("after.bytes").is_some() { "after.bytes" } else { "limits.body" };
         wrong(path, "after.bytes is less than limits.body: the largest After event could not be kept".to_owned());
+    }
+    if draft.config.data.is_none() {
+        let (after, plain) = (&draft.config.after, After::in_memory());
+        for (path, said) in [
+            // What is printed of it reads back, so the default may be said.
+            ("after.sync", after.sync != plain.sync),
+            ("after.when_full", after.when_full != plain.when_full),
+            ("after.dead_age", after.dead_age != plain.dead_age),
+            ("after.dead_bytes", after.dead_bytes != plain.dead_bytes),
+        ] {
+            if said {
+                wrong(path, "has no effect without data".to_owned());
+            }
+        }
     }
     if draft.openim.webhooks.is_none() {
         wrong(MARGIN, format!("has no effect without {WEBHOOKS}"));

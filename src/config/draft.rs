@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::report::Origin;
 use super::rules::Rules;
-use super::{Config, PolicyService, PolicyUrl};
+use super::{After, Config, PolicyService, PolicyUrl};
 
 /// What was said so far, on top of the defaults.
 #[derive(Debug, Clone)]
@@ -121,6 +121,31 @@ impl From<Config> for Draft {
 }
 
 impl Draft {
+    /// Gives what nobody has said the default that goes with what was said: with a disk, After events have more time and
+    /// room.
+    pub fn fill_in(&mut self) {
+        if self.config.data.is_none() {
+            return;
+        }
+        let (on_disk, said) = (After::on_disk(), |path: &str| self.origins.contains_key(path));
+        let after = &mut self.config.after;
+        if !said("after.attempts") {
+            after.attempts = on_disk.attempts;
+        }
+        if !said("after.age") {
+            after.age = on_disk.age;
+        }
+        if !said("after.retry_max") {
+            after.retry_max = on_disk.retry_max;
+        }
+        if !said("after.events") {
+            after.events = on_disk.events;
+        }
+        if !said("after.bytes") {
+            after.bytes = on_disk.bytes;
+        }
+    }
+
     /// Who said this key; nobody if it has its default.
     pub fn said(&self, path: &str) -> Option<&Origin> {
         self.origins.get(path)

@@ -43,6 +43,7 @@ impl Config {
         let mut mistakes = options::misspelt_variables();
         read_file(options, text_of, &mut draft, &mut mistakes);
         read_options(options, &mut draft, &mut mistakes);
+        draft.fill_in();
         contradictions::find(&draft, &mut mistakes);
         let mut warnings = Vec::new();
         credentials::read(&mut draft, text_of, &mut mistakes, &mut warnings);

@@ -46,6 +46,7 @@ pub use policy_url::PolicyUrl;
 pub use print::print;
 pub(crate) use report::nearest;
 pub use report::{Finding, Origin, Report};
+pub use settings::{After, SyncRule, WhenFull};
 pub(crate) use tls::connector;
 pub use tls::{PolicyTls, Roots, ServerTls};
 use tracing_subscriber::filter::Targets;
@@ -83,6 +84,8 @@ pub struct Config {
     pub limits: Limits,
     /// How the policy service is reached.
     pub channel: Channel,
+    /// Where After events are kept on disk; without it they are in memory, and a crash loses them.
+    pub data: Option<PathBuf>,
     /// How After events are delivered.
     pub after: After,
     /// How it stops.
@@ -168,27 +171,6 @@ pub struct Channel {
     pub health_interval: Duration,
 }
 
-/// How After events are delivered.
-#[derive(Debug, Clone, PartialEq)]
-pub struct After {
-    /// How long the reply to OpenIM waits for the policy's verdict.
-    pub answer_within: Duration,
-    /// How often an event is tried at most.
-    pub attempts: u32,
-    /// How old an event gets at most.
-    pub age: Duration,
-    /// The pause before the second attempt; it doubles from there on.
-    pub retry_min: Duration,
-    /// The longest pause between two attempts.
-    pub retry_max: Duration,
-    /// How many events are kept at most.
-    pub events: usize,
-    /// How many bytes of events are kept at most.
-    pub bytes: usize,
-    /// How many events of one rpc are delivered at a time.
-    pub concurrency: usize,
-}
-
 /// How it stops.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Drain {
@@ -272,16 +254,8 @@ impl Default for Config {
             policy_tls: PolicyTls::default(),
             limits: Limits { body: 1 << 20, reply: 4 << 20, calls: 1_000, connections: 20_000 },
             channel: Channel::default(),
-            after: After {
-                answer_within: Duration::from_millis(50),
-                attempts: 50,
-                age: Duration::from_secs(3600),
-                retry_min: Duration::from_millis(100),
-                retry_max: Duration::from_secs(10),
-                events: 200_000,
-                bytes: 256 << 20,
-                concurrency: 32,
-            },
+            data: None,
+            after: After::in_memory(),
             drain: Drain { delay: Duration::from_secs(2), time: Duration::from_secs(10) },
             traces: Traces { endpoint: None, sample: 1.0 },
             decisions: Decisions { to: None, allows: 1.0, fields: Vec::new() },

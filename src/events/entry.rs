@@ -1,5 +1,6 @@
 //! An event that is kept: small, because there may be a hundred thousand.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,30 +11,39 @@ use super::{Event, Reason};
 use crate::callback::Callback;
 use crate::error::Failure;
 use crate::policy::{Metadata, Question, metadata};
+use crate::wire;
 
 /// An event and how far it has come.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) callback: &'static Callback,
-    message: Bytes,
-    metadata: Metadata,
-    budget: Duration,
+    pub(super) message: Bytes,
+    pub(super) metadata: Metadata,
+    pub(super) budget: Duration,
+    /// What it belongs to; those that belong to one thing are delivered one after another.
+    pub(super) key: Option<Arc<str>>,
     /// Its place in the order of arrival.
     pub(super) number: u64,
     pub(super) arrived: Instant,
     /// How often it has been tried, the attempt in flight included.
     pub(super) attempts: u32,
+    /// From when on its age counts, and how many attempts do not: other than at its arrival, if it was replayed.
+    pub(super) since: Instant,
+    pub(super) spared: u32,
 }
 
 impl Entry {
     pub(super) fn new(event: Event, number: u64, arrived: Instant) -> Box<Self> {
         let Event { callback, message, metadata, budget } = event;
-        Box::new(Self { callback, message, metadata, budget, number, arrived, attempts: 0 })
+        let key = wire::belongs_to(callback.request, callback.ordered_by, &message).map(Arc::from);
+        let (attempts, spared, since) = (0, 0, arrived);
+        Box::new(Self { callback, message, metadata, budget, key, number, arrived, attempts, since, spared })
     }
 
     /// The memory that it takes, about.
     pub(super) fn size(&self) -> usize {
-        size_of::<Self>() + self.message.len() + self.metadata.size()
+        let key = self.key.as_ref().map_or(0, |key| key.len());
+        size_of::<Self>() + self.message.len() + self.metadata.size() + key
     }
 
     /// The next attempt, as it is put to the policy.
@@ -46,6 +56,11 @@ impl Entry {
     /// The encoded request message.
     pub(super) fn message(&self) -> &[u8] {
         &self.message
+    }
+
+    /// How many attempts count against the limit.
+    pub(super) fn counted_attempts(&self) -> u32 {
+        self.attempts.saturating_sub(self.spared)
     }
 
     /// The command as posted: the fallback's row has none.

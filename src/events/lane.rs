@@ -4,11 +4,14 @@
 //! once with another event; a success opens it again. Only when another event fails too does the lane pause, longer each
 //! time. A policy that fails now and then, or on one event always, thus holds up nobody, and one that is down is asked
 //! once a pause.
+//!
+//! A policy that has just come back has to find its feet: after a pause the deliveries at a time double, from one on,
+//! each time that all of them have succeeded.
 
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::outbox::Prefer;
+use super::waiting::Prefer;
 use crate::error::Failure;
 
 /// An rpc's deliveries.
@@ -19,6 +22,8 @@ pub(super) struct Lane {
     failures: u32,
     last_failed: Option<u64>,
     paused_until: Option<Instant>,
+    /// How many deliveries at a time there may be since the last pause; none is as many as the settings say.
+    ramp: Option<usize>,
     /// The last failure, for the log of what ends while it waits.
     pub(super) last_failure: Option<Failure>,
     timer: Option<Timer>,
@@ -38,7 +43,8 @@ impl Lane {
     }
 
     fn has_room(&self, concurrency: usize) -> bool {
-        self.in_flight < if self.failures == 0 { concurrency.max(1) } else { 1 }
+        self.in_flight
+            < if self.failures == 0 { self.ramp.map_or(concurrency, |ramp| ramp.min(concurrency)).max(1) } else { 1 }
     }
 
     /// Which event is to be tried next.
@@ -53,8 +59,10 @@ impl Lane {
     }
 
     /// A delivery has ended with an answer. Says whether the lane had paused.
-    pub(super) fn answered(&mut self) -> bool {
+    pub(super) fn answered(&mut self, concurrency: usize) -> bool {
         self.in_flight -= 1;
+        // One more for each that succeeds is twice as many for all of them.
+        self.ramp = self.ramp.map(|ramp| ramp + 1).filter(|ramp| *ramp < concurrency);
         self.last_failed = None;
         self.last_failure = None;
         let paused = self.failures > 1;
@@ -81,6 +89,7 @@ impl Lane {
         }
         if self.failures > 1 {
             self.paused_until = Some(pause(self.failures - 1));
+            self.ramp = Some(1);
         }
         another && self.failures == 2
     }
@@ -106,7 +115,7 @@ impl Lane {
         self.timer.take_if(|timer| timer.at == at);
     }
 
-    /// Forgets the past: as if nothing had failed.
+    /// Forgets the past but for the ramp: as if nothing had failed.
     pub(super) fn reset(&mut self) {
         self.failures = 0;
         self.last_failed = None;

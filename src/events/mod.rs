@@ -8,7 +8,11 @@
 //! - `queue`: what happens to an event, from its arrival to its end; one lock.
 //! - `delivery`: one attempt.
 //! - `lane`: the pace of one rpc: how many deliveries at a time, and pauses while the policy fails.
-//! - `outbox`: what is kept, within its bounds. It is memory; what replaces it to survive a crash goes there.
+//! - `outbox`: what is kept, within its bounds, and what of it is in memory.
+//! - `waiting`: the events of one rpc that are in memory and wait, in order.
+//! - `disk`: what the queue does where the events are kept.
+//! - `store`: the events on disk.
+//! - `operate`: what people ask and do while it runs.
 //! - `entry`: an event that is kept.
 //! - `decided`: what the decision log has of it.
 //! - `stop`: the end of it all.
@@ -16,15 +20,21 @@
 
 mod decided;
 mod delivery;
+mod disk;
 mod entry;
 mod lane;
+mod operate;
 mod outbox;
 mod queue;
 mod status;
 mod stop;
+pub(crate) mod store;
+mod waiting;
 
 use std::fmt;
-use std::sync::Arc;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,9 +46,13 @@ use crate::decisions::Decisions;
 use crate::policy::{Metadata, Policy};
 use crate::server::Transport;
 use crate::verdict::Reply;
-use queue::{Queue, Taken};
+use queue::{Queue, Saved, Taken};
+use store::Written;
 
-pub use status::{Backlog, Counts, Reason, RpcBacklog};
+pub use operate::{Offline, OperateError};
+pub use status::{Backlog, Counts, Disk, Reason, RpcBacklog};
+pub use store::look::{Count, Filter, Item, State};
+pub use store::{COMMIT_BUCKETS, OpenError};
 
 /// Something that has happened, and that the policy is to be told.
 #[derive(Debug)]
@@ -63,6 +77,8 @@ pub enum Delivery {
     Accepted,
     /// An allow, although the event is lost: there was no room for it, or the queue has been shut down.
     Dropped,
+    /// An allow, although the event is in memory alone: the disk does not take it, or not in time.
+    Unwritten,
 }
 
 /// The After events on their way to the policy. Its clones share one queue.
@@ -78,25 +94,53 @@ impl fmt::Debug for Events {
 impl Events {
     /// Delivers to `policy`. Must be used within a Tokio runtime.
     pub fn new<T: Transport>(policy: Policy<T>, settings: &config::After) -> Self {
-        Self::logging(policy, settings, Decisions::off())
+        Self::in_memory(policy, settings, Decisions::off())
     }
 
     /// The same, with a decision log, which has what comes after the reply to an event's webhook.
-    pub fn logging<T: Transport>(policy: Policy<T>, settings: &config::After, decisions: Decisions) -> Self {
-        Self(Arc::new(Queue::new(policy, settings.clone(), decisions)))
+    pub fn in_memory<T: Transport>(policy: Policy<T>, settings: &config::After, decisions: Decisions) -> Self {
+        Self(Arc::new(Queue::new(policy, settings.clone(), decisions, None)))
+    }
+
+    /// Delivers to `policy`, and keeps what is not delivered yet in this directory, across restarts and crashes. What is
+    /// there already goes on. Must be used within a Tokio runtime.
+    pub fn on_disk<T: Transport>(
+        policy: Policy<T>,
+        settings: &config::After,
+        decisions: Decisions,
+        directory: &Path,
+    ) -> Result<Self, OpenError> {
+        let mut opened = store::open(directory)?;
+        let (standing, number, clock) = (std::mem::take(&mut opened.standing), opened.number, opened.clock);
+        // The thread needs the queue, and the queue the thread's ear.
+        let queue: Arc<OnceLock<Weak<Queue>>> = Arc::default();
+        let told = queue.clone();
+        let hear = Box::new(move |news| {
+            if let Some(queue) = told.get().and_then(Weak::upgrade) {
+                queue.hear(news);
+            }
+        });
+        let unfit = |error: io::Error| OpenError::Unfit { path: directory.to_owned(), what: error.to_string() };
+        let store = opened.start(settings, hear).map_err(unfit)?;
+        let events = Self(Arc::new(Queue::new(policy, settings.clone(), decisions, Some(store))));
+        let _ = queue.set(Arc::downgrade(&events.0));
+        events.0.find(standing, number, &clock);
+        Ok(events)
     }
 
     /// Takes an event, and says what its reply is to be within `answer_within`. The event does not depend on whoever
     /// waits for that.
     pub async fn deliver(&self, event: Event) -> Delivery {
-        let verdict = match self.0.take(event) {
-            Taken::Started(verdict) => verdict,
-            Taken::Waits => return Delivery::Accepted,
+        let budget = event.budget;
+        let (verdict, saved) = match self.0.take(event) {
+            Taken::Started(verdict, saved) => (verdict, saved),
+            Taken::Waits(saved) => return accepted(saved, budget).await,
             Taken::Dropped => return Delivery::Dropped,
         };
         match timeout(self.0.settings.answer_within, verdict).await {
+            // It is delivered: nothing of it need be on any disk.
             Ok(Ok(reply)) => Delivery::Answered(reply),
-            Ok(Err(_)) | Err(_) => Delivery::Accepted,
+            Ok(Err(_)) | Err(_) => accepted(saved, budget).await,
         }
     }
 
@@ -107,9 +151,14 @@ impl Events {
     }
 
     /// Delivers what is left, without waiting for its time or counting its attempts, until it is all delivered or `until`
-    /// has come. What is left then is given up; says how many that are.
+    /// has come. What is left then is given up; says how many that are. With a disk it stays there, and only what is on
+    /// its way is waited for.
     pub async fn flush(&self, until: Instant) -> usize {
         self.0.hurry();
+        if let Some(store) = &self.0.store {
+            self.0.leave(store, until).await;
+            return 0;
+        }
         match timeout_at(until, self.idle()).await {
             Ok(()) => 0,
             Err(_) => self.0.close(),
@@ -130,5 +179,14 @@ impl Events {
     /// for which it was not.
     pub fn counts(&self) -> Counts {
         self.0.counts()
+    }
+}
+
+/// What is said of an event that is delivered behind the reply: that it is safe, once it is.
+async fn accepted(saved: Saved, budget: Duration) -> Delivery {
+    let Some(saved) = saved else { return Delivery::Accepted };
+    match timeout(budget, saved).await {
+        Ok(Ok(Written::Kept)) => Delivery::Accepted,
+        Ok(Ok(Written::Owed) | Err(_)) | Err(_) => Delivery::Unwritten,
     }
 }

@@ -1,116 +1,257 @@
-//! What is kept, within its bounds, and which event is next.
+//! What is kept, within its bounds.
 //!
-//! All of it is memory: a crash loses it. What keeps events on a disk takes this place; an event is there from `keep` to
-//! `done`, and `put_back` is all that changes about it between the two.
+//! Without a disk all of it is in memory. With one, memory holds a window of it: what is on its way, what is next, and what
+//! has just arrived. The rest, the `tail` of an rpc, is on the disk alone, and is read as there is room.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Event;
 use super::entry::Entry;
+use super::waiting::Waiting;
 
-/// The room that a list of events keeps when it is empty.
-const SPARE_ROOM: usize = 64;
+/// With a disk: how many events of an rpc are in memory at most …
+const WINDOW: usize = 256;
+
+/// … how many bytes of all rpcs, about …
+const WINDOW_BYTES: usize = 8 << 20;
+
+/// … how many of an rpc that have failed and wait for their time …
+const FAILED: usize = 64;
+
+/// … and how many that have just arrived, while older ones are on the disk alone.
+const LIVE: usize = 64;
+
+/// How long it takes at most until it is seen that there is room again.
+const NO_ROOM: Duration = Duration::from_millis(20);
+
+/// So few read back are left when more are read.
+const LOW: usize = 64;
 
 /// The events of all rpcs.
 #[derive(Debug)]
 pub(super) struct Outbox {
     max_events: usize,
     max_bytes: usize,
+    on_disk: bool,
     /// Kept: waiting, or taken and neither done nor put back.
     events: usize,
     bytes: usize,
+    /// Of those the ones in memory.
+    memory: usize,
     arrivals: u64,
-    waiting: BTreeMap<&'static str, Waiting>,
+    /// With a disk: those that have ended and of which the disk has not heard yet, in the order of their ends.
+    ended: VecDeque<(u64, u64)>,
+    ended_numbers: HashSet<u64>,
+    ends: u64,
+    shelves: BTreeMap<&'static str, Shelf>,
 }
 
-/// The events of an rpc that wait.
+/// The events of an rpc.
 #[derive(Debug, Default)]
-struct Waiting {
-    /// Those that have not been tried, in the order of arrival.
-    fresh: VecDeque<Box<Entry>>,
-    /// Those that have failed, by the time of the next attempt and the order of arrival.
-    failed: BTreeMap<(Instant, u64), Box<Entry>>,
+pub(super) struct Shelf {
+    /// Those in memory that wait.
+    pub(super) waiting: Waiting,
+    pub(super) tail: Tail,
 }
 
-/// Which event is taken where there is a choice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Prefer {
-    /// One that has failed before, as it is older.
-    Failed,
-    /// One that has not been tried: it cannot be at fault for what failed before it.
-    Fresh,
+/// What is on the disk alone.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    /// How many are kept, in memory or not.
+    kept: usize,
+    /// The numbers of those in memory, on their way or waiting.
+    loaded: HashSet<u64>,
+    /// Whether it is being read.
+    asked: bool,
+
+    /// When the next one is due, as far as is known.
+    due: Option<Instant>,
+    /// When the oldest one had arrived that was there at the start.
+    oldest: Option<Instant>,
+}
+
+impl Tail {
+    /// How many are on the disk alone.
+    pub(super) fn len(&self) -> usize {
+        self.kept - self.loaded.len()
+    }
+
+    /// One is due by then.
+    pub(super) fn is_due(&mut self, at: Instant) {
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
+    pub(super) fn has(&self, number: u64) -> bool {
+        self.loaded.contains(&number)
+    }
+
+    /// Whether somebody other than the queue may change one that is not in memory.
+    pub(super) fn is_quiet(&self, number: u64) -> bool {
+        !self.asked && !self.has(number)
+    }
 }
 
 impl Outbox {
-    pub(super) fn new(max_events: usize, max_bytes: usize) -> Self {
-        Self { max_events, max_bytes, events: 0, bytes: 0, arrivals: 0, waiting: BTreeMap::new() }
+    pub(super) fn new(max_events: usize, max_bytes: usize, on_disk: bool) -> Self {
+        let (ended, ended_numbers, shelves) = (VecDeque::new(), HashSet::new(), BTreeMap::new());
+        let (events, bytes, memory, arrivals, ends) = (0, 0, 0, 0, 0);
+        Self { max_events, max_bytes, on_disk, events, bytes, memory, arrivals, ended, ended_numbers, ends, shelves }
     }
 
-    /// Takes an event in; gives it back where there is no room. It is kept until it is `done`.
-    pub(super) fn keep(&mut self, event: Event, now: Instant) -> Result<Box<Entry>, Box<Entry>> {
+    /// Counts what is on the disk alone.
+    pub(super) fn found(&mut self, rpc: &'static str, events: usize, bytes: usize, oldest: Option<Instant>) {
+        self.events += events;
+        self.bytes += bytes;
+        let tail = &mut self.of(rpc).tail;
+        tail.kept += events;
+        tail.oldest = tail.oldest.or(oldest);
+        tail.is_due(Instant::now());
+    }
+
+    /// From this number on nothing has been kept before.
+    pub(super) fn number_from(&mut self, number: u64) {
+        self.arrivals = self.arrivals.max(number);
+    }
+
+    /// The next number, for an event that comes another way.
+    pub(super) fn numbers(&mut self, count: u64) -> u64 {
+        self.arrivals += count;
+        self.arrivals - count
+    }
+
+    /// Takes an event in; gives it back, with the room that it lacks, where there is none. It is kept until it is `done`.
+    pub(super) fn keep(&mut self, event: Event, now: Instant, taken: usize) -> Result<Box<Entry>, (Box<Entry>, usize)> {
         let entry = Entry::new(event, self.arrivals, now);
         let size = entry.size();
-        if self.events >= self.max_events || self.bytes.saturating_add(size) > self.max_bytes {
-            return Err(entry);
+        let bytes = self.bytes.saturating_add(size).saturating_add(taken);
+        if self.events >= self.max_events || bytes > self.max_bytes {
+            let lacks = if self.events >= self.max_events { usize::MAX } else { bytes - self.max_bytes };
+            return Err((entry, lacks));
         }
-        self.arrivals += 1;
-        self.events += 1;
-        self.bytes += size;
+        self.count(&entry);
         Ok(entry)
     }
 
-    /// Lets an event wait that has not been tried.
-    pub(super) fn push(&mut self, entry: Box<Entry>) {
-        self.of(entry.callback.rpc).fresh.push_back(entry);
-    }
-
-    /// Lets an event wait that has failed, until it is `due`.
-    pub(super) fn put_back(&mut self, entry: Box<Entry>, due: Instant) {
-        self.of(entry.callback.rpc).failed.insert((due, entry.number), entry);
-    }
-
-    /// The next event of an rpc whose time has come.
-    pub(super) fn take(&mut self, rpc: &'static str, now: Instant, prefer: Prefer) -> Option<Box<Entry>> {
-        let waiting = self.of(rpc);
-        match prefer {
-            Prefer::Failed => waiting.take_failed(now).or_else(|| waiting.take_fresh()),
-            Prefer::Fresh => waiting.take_fresh().or_else(|| waiting.take_failed(now)),
+    /// Counts an event as kept, and on the disk alone until it is in memory.
+    pub(super) fn count(&mut self, entry: &Entry) {
+        self.arrivals += 1;
+        self.events += 1;
+        self.bytes += entry.size();
+        if self.on_disk {
+            self.of(entry.callback.rpc).tail.kept += 1;
         }
     }
 
-    /// An event of an rpc that is as old as `age` and would be next in its list.
-    pub(super) fn take_aged(&mut self, rpc: &'static str, now: Instant, age: Duration) -> Option<Box<Entry>> {
-        let aged = |entry: &Entry| now.saturating_duration_since(entry.arrived) >= age;
-        let waiting = self.of(rpc);
-        if waiting.fresh.front().is_some_and(|entry| aged(entry)) {
-            return waiting.take_fresh();
+    /// Whether an event that arrives may be in memory: always without a disk, else while the order of what is on the disk
+    /// alone does not matter to it.
+    pub(super) fn has_room_for(&mut self, entry: &Entry) -> bool {
+        if !self.on_disk {
+            return true;
         }
-        let first = waiting.failed.first_entry().filter(|first| aged(first.get()));
-        first.map(|first| first.remove())
+        let room = self.memory + entry.size() <= WINDOW_BYTES;
+        let shelf = self.of(entry.callback.rpc);
+        // It is counted already.
+        room && shelf.tail.len() == 1 && shelf.tail.loaded.len() < WINDOW
+    }
+
+    /// Whether one that has no other before it may be in memory although others are on the disk alone.
+    pub(super) fn has_room_for_live(&mut self, entry: &Entry) -> bool {
+        let room = self.memory + entry.size() <= WINDOW_BYTES;
+        let shelf = self.of(entry.callback.rpc);
+        room && shelf.waiting.fresh() < LIVE && !shelf.tail.has(entry.number)
+    }
+
+    /// Whether one that has failed may stay in memory until its time has come.
+    pub(super) fn has_room_for_failed(&mut self, entry: &Entry) -> bool {
+        !self.on_disk || self.of(entry.callback.rpc).waiting.failed() < FAILED
+    }
+
+    /// An event is in memory.
+    pub(super) fn load(&mut self, entry: &Entry) {
+        self.memory += entry.size();
+        self.of(entry.callback.rpc).tail.loaded.insert(entry.number);
+    }
+
+    /// An event is on the disk alone.
+    pub(super) fn unload(&mut self, entry: &Entry) {
+        if self.of(entry.callback.rpc).tail.loaded.remove(&entry.number) {
+            self.memory -= entry.size();
+        }
+    }
+
+    /// Whether more of an rpc is to be read now; if so, the numbers of those that are in memory already.
+    pub(super) fn reads(&mut self, rpc: &'static str, now: Instant) -> Option<HashSet<u64>> {
+        if !self.on_disk || self.memory >= WINDOW_BYTES / 2 {
+            return None;
+        }
+        let Shelf { waiting, tail } = self.of(rpc);
+        let due = tail.due.is_some_and(|due| due <= now);
+        if tail.asked || tail.len() == 0 || waiting.backlog() >= LOW || !due {
+            return None;
+        }
+        tail.asked = true;
+        tail.due = None;
+        Some(tail.loaded.clone())
+    }
+
+    /// What was asked for has been read; the next of what was not is due then.
+    pub(super) fn was_read(&mut self, rpc: &'static str, next: Option<Instant>) {
+        let tail = &mut self.of(rpc).tail;
+        tail.asked = false;
+        tail.oldest = None;
+        if let Some(next) = next {
+            tail.is_due(next);
+        }
+    }
+
+    /// Notes that an event has ended, until the disk has heard of it: what it tells until then may have this event in it.
+    /// Gives the number of the end; the disk has heard of those up to `heard`.
+    pub(super) fn note_end(&mut self, number: u64, heard: u64) -> u64 {
+        while let Some((_, number)) = self.ended.front().copied().filter(|(end, _)| *end <= heard) {
+            self.ended.pop_front();
+            self.ended_numbers.remove(&number);
+        }
+        self.ends += 1;
+        self.ended.push_back((self.ends, number));
+        self.ended_numbers.insert(number);
+        self.ends
+    }
+
+    /// Whether an event has ended, as far as the disk may not know it.
+    pub(super) fn has_ended(&self, number: u64) -> bool {
+        self.ended_numbers.contains(&number)
     }
 
     /// Lets go of an event that was taken: its end has come.
     pub(super) fn done(&mut self, entry: &Entry) {
-        self.events -= 1;
-        self.bytes -= entry.size();
+        self.unload(entry);
+        self.gone(entry.callback.rpc, 1, entry.size());
+    }
+
+    /// Lets go of events that were on the disk alone.
+    pub(super) fn gone(&mut self, rpc: &'static str, events: usize, bytes: usize) {
+        self.events = self.events.saturating_sub(events);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        let tail = &mut self.of(rpc).tail;
+        tail.kept = tail.kept.saturating_sub(events).max(tail.loaded.len());
     }
 
     /// Makes every event due.
     pub(super) fn make_due(&mut self, now: Instant) {
-        for waiting in self.waiting.values_mut() {
-            let failed = std::mem::take(&mut waiting.failed);
-            waiting.failed = failed.into_values().map(|entry| ((now, entry.number), entry)).collect();
+        for shelf in self.shelves.values_mut() {
+            shelf.waiting.make_due(now);
+            shelf.tail.is_due(now);
         }
     }
 
     /// Lets go of everything, taken or not, and keeps nothing more; says how many events that were.
     pub(super) fn close(&mut self) -> usize {
         self.max_events = 0;
-        self.waiting.clear();
-        self.bytes = 0;
+        self.shelves.clear();
+        (self.bytes, self.memory) = (0, 0);
         std::mem::take(&mut self.events)
     }
 
@@ -126,39 +267,30 @@ impl Outbox {
 
     /// How many events of an rpc wait.
     pub(super) fn waiting(&self, rpc: &str) -> usize {
-        self.waiting.get(rpc).map_or(0, |waiting| waiting.fresh.len() + waiting.failed.len())
+        self.shelves.get(rpc).map_or(0, |shelf| shelf.waiting.len() + shelf.tail.len())
     }
 
-    /// When the next event of an rpc is due. A fresh one has been so all the time.
-    pub(super) fn next_due(&self, rpc: &str) -> Option<Instant> {
-        let waiting = self.waiting.get(rpc)?;
-        let fresh = waiting.fresh.front().map(|entry| entry.arrived);
-        fresh.or_else(|| waiting.failed.keys().next().map(|(due, _)| *due))
+    /// When the next event of an rpc is due, as far as is known. What is due on the disk and is not being read by now has
+    /// to wait for room.
+    pub(super) fn next_due(&self, rpc: &str, now: Instant) -> Option<Instant> {
+        let Shelf { waiting, tail } = self.shelves.get(rpc)?;
+        let tail = tail.due.filter(|_| self.on_disk && !tail.asked && tail.len() > 0);
+        let tail = tail.map(|due| due.max(now + NO_ROOM));
+        waiting.next_due().into_iter().chain(tail).min()
     }
 
-    /// When the oldest event of an rpc that waits has arrived.
+    /// When the oldest event of an rpc that waits has arrived. What is on the disk alone counts until it is first read.
     pub(super) fn oldest(&self, rpc: &str) -> Option<Instant> {
-        let waiting = self.waiting.get(rpc)?;
-        let failed = waiting.failed.values().map(|entry| entry.arrived).min();
-        waiting.fresh.front().map(|entry| entry.arrived).into_iter().chain(failed).min()
+        let Shelf { waiting, tail } = self.shelves.get(rpc)?;
+        waiting.oldest().into_iter().chain(tail.oldest.filter(|_| tail.len() > 0)).min()
     }
 
-    fn of(&mut self, rpc: &'static str) -> &mut Waiting {
-        self.waiting.entry(rpc).or_default()
-    }
-}
-
-impl Waiting {
-    fn take_fresh(&mut self) -> Option<Box<Entry>> {
-        let entry = self.fresh.pop_front();
-        if self.fresh.is_empty() {
-            self.fresh.shrink_to(SPARE_ROOM);
-        }
-        entry
+    /// The rpcs that have had an event.
+    pub(super) fn rpcs(&self) -> Vec<&'static str> {
+        self.shelves.keys().copied().collect()
     }
 
-    fn take_failed(&mut self, now: Instant) -> Option<Box<Entry>> {
-        let first = self.failed.first_entry().filter(|first| first.key().0 <= now);
-        first.map(|first| first.remove())
+    pub(super) fn of(&mut self, rpc: &'static str) -> &mut Shelf {
+        self.shelves.entry(rpc).or_default()
     }
 }

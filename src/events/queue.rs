@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
@@ -15,6 +16,7 @@ use super::delivery::{Ask, Attempt, ask_of};
 use super::entry::Entry;
 use super::lane::Lane;
 use super::outbox::Outbox;
+use super::store::{Ended, Op, Store, Written};
 use super::{Counts, Event, Reason};
 use crate::config;
 use crate::decisions::Decisions;
@@ -28,8 +30,12 @@ pub(super) struct Queue {
     pub(super) ask: Box<Ask>,
     pub(super) settings: config::After,
     pub(super) decisions: Decisions,
+    /// Where the events are on disk, if they are.
+    pub(super) store: Option<Store>,
+    /// Where deliveries run.
+    runtime: Handle,
     state: Mutex<State>,
-    /// Nothing is kept any more.
+    /// Nothing is kept, or nothing is on its way, any more.
     pub(super) idle: Notify,
 }
 
@@ -48,25 +54,36 @@ pub(super) enum Phase {
     Running,
     /// Stopping soon: short pauses, and no event is given up for its attempts or its age.
     Hurrying,
-    /// Everything has been given up.
+    /// Stopping soon: nothing more begins, as what is left is on disk.
+    Leaving,
+    /// Everything has been given up, or left on disk.
     Closed,
 }
 
 /// What became of an event on its arrival.
 pub(super) enum Taken {
     /// It is on its way, and its verdict comes here.
-    Started(oneshot::Receiver<Reply>),
+    Started(oneshot::Receiver<Reply>, Saved),
     /// It waits behind others.
-    Waits,
+    Waits(Saved),
     /// It is lost.
     Dropped,
 }
 
+/// Tells when an event is on disk; nothing where there is none.
+pub(super) type Saved = Option<oneshot::Receiver<Written>>;
+
 impl Queue {
-    pub(super) fn new<T: Transport>(policy: Policy<T>, settings: config::After, decisions: Decisions) -> Self {
-        let outbox = Outbox::new(settings.events, settings.bytes);
+    pub(super) fn new<T: Transport>(
+        policy: Policy<T>,
+        settings: config::After,
+        decisions: Decisions,
+        store: Option<Store>,
+    ) -> Self {
+        let outbox = Outbox::new(settings.events, settings.bytes, store.is_some());
         let state = State { outbox, lanes: BTreeMap::new(), counts: Counts::default(), phase: Phase::Running };
-        Self { ask: ask_of(policy), settings, decisions, state: Mutex::new(state), idle: Notify::new() }
+        let (runtime, state) = (Handle::current(), Mutex::new(state));
+        Self { ask: ask_of(policy), settings, decisions, store, runtime, state, idle: Notify::new() }
     }
 
     /// Takes an event in. It starts at once, unless it has to wait or another one of its rpc does.
@@ -74,23 +91,34 @@ impl Queue {
         let now = Instant::now();
         let rpc = event.callback.rpc;
         let state = &mut *self.lock();
-        let entry = match state.outbox.keep(event, now) {
+        let entry = match self.keep(state, event, now) {
             Ok(entry) => entry,
-            Err(entry) => {
-                let reason = if state.phase == Phase::Closed { Reason::Shutdown } else { Reason::Full };
+            Err((reason, entry)) => {
                 state.counts.lose(reason, 1);
                 entry.log_end(reason, None);
                 return Taken::Dropped;
             }
         };
-        if state.outbox.waiting(rpc) == 0 && state.lane(rpc).is_free(now, self.settings.concurrency) {
+        let waited = state.outbox.waiting(rpc) > 0;
+        let (entry, saved) = match &self.store {
+            Some(store) => {
+                let (told, saved) = oneshot::channel();
+                (self.save(state, store, entry, told), Some(saved))
+            }
+            None => (state.outbox.of(rpc).waiting.arrive(entry), None),
+        };
+        let Some(entry) = entry else {
+            self.go_on(state, rpc, now);
+            return Taken::Waits(saved);
+        };
+        if !waited && state.phase != Phase::Leaving && state.lane(rpc).is_free(now, self.settings.concurrency) {
             let (tell, verdict) = oneshot::channel();
             self.start(state, entry, Some(tell));
-            return Taken::Started(verdict);
+            return Taken::Started(verdict, saved);
         }
-        state.outbox.push(entry);
+        state.outbox.of(rpc).waiting.push(entry);
         self.go_on(state, rpc, now);
-        Taken::Waits
+        Taken::Waits(saved)
     }
 
     /// Begins a delivery.
@@ -100,7 +128,7 @@ impl Queue {
             state.counts.retried += 1;
         }
         let probe = state.lane(entry.callback.rpc).begin();
-        tokio::spawn(Attempt { entry, probe, tell }.make(self.clone()));
+        self.runtime.spawn(Attempt { entry, probe, tell }.make(self.clone()));
     }
 
     /// The policy gave its verdict on an event.
@@ -108,7 +136,7 @@ impl Queue {
         let state = &mut *self.lock();
         if state.phase != Phase::Closed {
             state.counts.delivered += 1;
-            self.ended(state, entry);
+            self.ended(state, entry, Op::Done);
         }
     }
 
@@ -124,28 +152,29 @@ impl Queue {
             let reason = if unimplemented { Reason::Unimplemented } else { Reason::InvalidReply };
             self.lose(state, &entry, reason, Some(&failure));
             // It is an answer all the same: the policy is there.
-            return self.ended(state, &entry);
+            let (attempts, class) = (entry.attempts, Some(failure.class.as_str()));
+            return self.ended(state, &entry, |ended| Op::Bury { ended, attempts, reason, class });
         }
         let (rpc, hurrying) = (entry.callback.rpc, state.phase == Phase::Hurrying);
-        let due = now + self.pause(entry.attempts, hurrying);
-        if state.lane(rpc).failed(entry.number, probe, |nth| now + self.pause(nth, hurrying)) {
+        let due = now + self.pause_of_event(entry.counted_attempts(), hurrying);
+        if state.lane(rpc).failed(entry.number, probe, |nth| now + self.pause(nth, self.settings.pause_max, hurrying)) {
             warn!(rpc, class = failure.class.as_str(), cause = failure.cause(), "the policy fails: events wait");
         }
         let reason = if hurrying {
             None
-        } else if entry.attempts >= self.settings.attempts {
+        } else if entry.counted_attempts() >= self.settings.attempts {
             Some(Reason::Attempts)
         } else {
-            (due.duration_since(entry.arrived) >= self.settings.age).then_some(Reason::Age)
+            (due.duration_since(entry.since) >= self.settings.age).then_some(Reason::Age)
         };
         if let Some(reason) = reason {
             self.lose(state, &entry, reason, Some(&failure));
-            state.outbox.done(&entry);
+            self.bury(state, &entry, reason, Some(&failure));
         } else {
             let (event_id, attempts) = (entry.event_id(), entry.attempts);
             let (class, cause) = (failure.class.as_str(), failure.cause());
             debug!(rpc, event_id, attempts, class, cause, "an attempt failed");
-            state.outbox.put_back(entry, due);
+            self.put_back(state, entry, due);
         }
         state.lane(rpc).last_failure = Some(failure);
         self.go_on(state, rpc, now);
@@ -159,10 +188,10 @@ impl Queue {
     }
 
     /// The delivery of an event ended with an answer.
-    fn ended(self: &Arc<Self>, state: &mut State, entry: &Entry) {
+    fn ended(self: &Arc<Self>, state: &mut State, entry: &Entry, op: impl FnOnce(Ended) -> Op) {
         let rpc = entry.callback.rpc;
-        state.outbox.done(entry);
-        if state.lane(rpc).answered() {
+        self.end(state, entry, op);
+        if state.lane(rpc).answered(self.settings.concurrency) {
             info!(rpc, waiting = state.outbox.waiting(rpc), "the policy answers again");
         }
         self.go_on(state, rpc, Instant::now());
@@ -171,25 +200,29 @@ impl Queue {
     /// Starts what may be started of an rpc, and sees to it that the rest is looked at in time.
     pub(super) fn go_on(self: &Arc<Self>, state: &mut State, rpc: &'static str, now: Instant) {
         while state.phase == Phase::Running
-            && let Some(entry) = state.outbox.take_aged(rpc, now, self.settings.age)
+            && let Some(entry) = state.outbox.of(rpc).waiting.take_aged(now, self.settings.age)
         {
             let failure = state.lane(rpc).last_failure.take();
             self.lose(state, &entry, Reason::Age, failure.as_ref());
-            state.outbox.done(&entry);
+            self.bury(state, &entry, Reason::Age, failure.as_ref());
             state.lane(rpc).last_failure = failure;
         }
-        while state.lane(rpc).is_free(now, self.settings.concurrency) {
+        while state.phase != Phase::Leaving && state.lane(rpc).is_free(now, self.settings.concurrency) {
             let prefer = state.lane(rpc).prefers();
-            let Some(entry) = state.outbox.take(rpc, now, prefer) else { break };
+            let Some(entry) = state.outbox.of(rpc).waiting.take(now, prefer) else { break };
             self.start(state, entry, None);
         }
-        if state.outbox.events() == 0 {
+        if state.outbox.events() == 0 || state.phase == Phase::Leaving {
             self.idle.notify_waiters();
         }
-        let next_due = state.outbox.next_due(rpc);
+        if state.phase == Phase::Leaving || state.phase == Phase::Closed {
+            return;
+        }
+        self.read_on(state, rpc, now);
+        let next_due = state.outbox.next_due(rpc, now);
         let lane = state.lane(rpc);
         if let Some(at) = lane.wakes(next_due, self.settings.concurrency).filter(|at| lane.needs_timer(*at)) {
-            lane.set_timer(at, tokio::spawn(self.clone().go_on_at(rpc, at)).abort_handle());
+            lane.set_timer(at, self.runtime.spawn(self.clone().go_on_at(rpc, at)).abort_handle());
         }
     }
 
@@ -197,6 +230,9 @@ impl Queue {
     pub(super) fn resume(self: &Arc<Self>) -> bool {
         let state = &mut *self.lock();
         let waits = state.outbox.events() > 0;
+        if let (Some(store), true) = (&self.store, waits) {
+            store.send(Op::Hurry);
+        }
         self.forget_pauses(state);
         waits
     }
@@ -204,8 +240,7 @@ impl Queue {
     pub(super) fn forget_pauses(self: &Arc<Self>, state: &mut State) {
         let now = Instant::now();
         state.outbox.make_due(now);
-        let rpcs: Vec<_> = state.lanes.keys().copied().collect();
-        for rpc in rpcs {
+        for rpc in state.outbox.rpcs() {
             state.lane(rpc).reset();
             self.go_on(state, rpc, now);
         }
@@ -218,13 +253,20 @@ impl Queue {
         self.go_on(state, rpc, Instant::now());
     }
 
-    /// The pause after a failure, the first, the second, …: twice as long each time, and from half of that to all of
-    /// it, so that what failed together does not come again together.
-    fn pause(&self, nth: u32, hurrying: bool) -> Duration {
+    /// The pause of an event after its first attempt, its second, …
+    fn pause_of_event(&self, nth: u32, hurrying: bool) -> Duration {
+        let schedule = &self.settings.schedule;
+        let place = usize::try_from(nth.saturating_sub(1)).unwrap_or(usize::MAX);
+        match schedule.get(place).or(schedule.last()).filter(|_| !hurrying) {
+            Some(pause) => jittered(*pause),
+            None => self.pause(nth, self.settings.retry_max, hurrying),
+        }
+    }
+
+    /// The pause after a failure, the first, the second, …: twice as long each time.
+    fn pause(&self, nth: u32, longest: Duration, hurrying: bool) -> Duration {
         let doubled = if hurrying { 1 } else { 2_u32.saturating_pow(nth.saturating_sub(1)) };
-        let longest = self.settings.retry_min.saturating_mul(doubled).min(self.settings.retry_max);
-        // Never none: nothing but time may pass between two attempts.
-        longest.mul_f64(0.5 + fastrand::f64() / 2.0).max(Duration::from_millis(1))
+        jittered(self.settings.retry_min.saturating_mul(doubled).min(longest))
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -237,4 +279,10 @@ impl State {
     pub(super) fn lane(&mut self, rpc: &'static str) -> &mut Lane {
         self.lanes.entry(rpc).or_default()
     }
+}
+
+/// From half of a pause to all of it, so that what failed together does not come again together.
+fn jittered(pause: Duration) -> Duration {
+    // Never none: nothing but time may pass between two attempts.
+    pause.mul_f64(0.5 + fastrand::f64() / 2.0).max(Duration::from_millis(1))
 }

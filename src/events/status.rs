@@ -1,10 +1,13 @@
 //! What can be read of the events: how many are kept, and what became of the others.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::lane::Lane;
 use super::queue::{Phase, Queue};
+use super::store::Store;
 
 /// What is kept at a moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +20,28 @@ pub struct Backlog {
     pub oldest: Option<Duration>,
     /// The rpcs that have any, in the order of their names.
     pub rpcs: Vec<RpcBacklog>,
+    /// How the disk stands, where there is one.
+    pub disk: Option<Disk>,
+}
+
+/// The events on disk at a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// Events that ended undelivered and are kept for whoever looks for them.
+    pub dead: usize,
+    /// Their bytes.
+    pub dead_bytes: usize,
+    /// The size of the files.
+    pub file_bytes: u64,
+    /// Bytes of events that the disk has not taken yet: not none only while it fails.
+    pub unwritten_bytes: usize,
+    /// Rows that could not be read and were set aside, since the start.
+    pub unreadable: u64,
+    /// Commits since the start, by their time: one count for each of [`COMMIT_BUCKETS`](super::COMMIT_BUCKETS), and one for
+    /// those that took longer.
+    pub commits: Vec<u64>,
+    /// The time of all commits.
+    pub commit_time: Duration,
 }
 
 /// The events of an rpc that are kept.
@@ -49,6 +74,8 @@ pub struct Counts {
 pub enum Reason {
     /// It came when the queue was full.
     Full,
+    /// It came when the disk had not taken what came before it for too long.
+    Disk,
     /// The policy does not answer this callback.
     Unimplemented,
     /// The policy's answer is invalid.
@@ -63,13 +90,14 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 6] =
-        [Self::Full, Self::Unimplemented, Self::InvalidReply, Self::Attempts, Self::Age, Self::Shutdown];
+    pub const ALL: [Self; 7] =
+        [Self::Full, Self::Disk, Self::Unimplemented, Self::InvalidReply, Self::Attempts, Self::Age, Self::Shutdown];
 
     /// Its name in logs: `invalid_reply`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Full => "full",
+            Self::Disk => "disk",
             Self::Unimplemented => "unimplemented",
             Self::InvalidReply => "invalid_reply",
             Self::Attempts => "attempts",
@@ -100,15 +128,34 @@ impl Queue {
         let now = Instant::now();
         let state = self.lock();
         let outbox = &state.outbox;
-        let rpcs = state.lanes.iter().map(|(rpc, lane)| RpcBacklog {
-            rpc,
-            waiting: outbox.waiting(rpc),
-            in_flight: if state.phase == Phase::Closed { 0 } else { lane.in_flight() },
-            oldest: outbox.oldest(rpc).map(|arrived| now - arrived),
-            paused: lane.paused_until().filter(|until| *until > now).map(|until| until - now),
+        let rpcs = outbox.rpcs().into_iter().map(|rpc| {
+            let lane = state.lanes.get(rpc);
+            let paused = lane.and_then(Lane::paused_until).filter(|until| *until > now);
+            RpcBacklog {
+                rpc,
+                waiting: outbox.waiting(rpc),
+                in_flight: if state.phase == Phase::Closed { 0 } else { lane.map_or(0, Lane::in_flight) },
+                oldest: outbox.oldest(rpc).map(|arrived| now - arrived),
+                paused: paused.map(|until| until - now),
+            }
         });
         let rpcs: Vec<_> = rpcs.filter(|rpc| rpc.waiting + rpc.in_flight > 0).collect();
         let oldest = rpcs.iter().filter_map(|rpc| rpc.oldest).max();
-        Backlog { events: outbox.events(), bytes: outbox.bytes(), oldest, rpcs }
+        let disk = self.store.as_ref().map(disk);
+        Backlog { events: outbox.events(), bytes: outbox.bytes(), oldest, rpcs, disk }
+    }
+}
+
+fn disk(store: &Store) -> Disk {
+    let gauges = &store.gauges;
+    let beside = ["", "-wal"].map(|end| std::fs::metadata(format!("{}{end}", store.file().display())));
+    Disk {
+        dead: gauges.dead.load(Relaxed),
+        dead_bytes: gauges.dead_bytes.load(Relaxed),
+        file_bytes: beside.iter().flatten().map(std::fs::Metadata::len).sum(),
+        unwritten_bytes: gauges.owed.load(Relaxed),
+        unreadable: gauges.unreadable.load(Relaxed),
+        commits: gauges.commits.iter().map(|count| count.load(Relaxed)).collect(),
+        commit_time: Duration::from_micros(gauges.commit_micros.load(Relaxed)),
     }
 }

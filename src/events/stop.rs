@@ -1,20 +1,60 @@
-//! The end: what is left is delivered in a hurry, and then given up.
+//! The end: what is left is delivered in a hurry, and then given up; or it stays on disk.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tracing::warn;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{info, warn};
 
 use super::Reason;
+use super::lane::Lane;
 use super::queue::{Phase, Queue};
+use super::store::{Op, Store};
 use crate::error::Failure;
 
+/// How long the last of it may take to be on the disk.
+const CLOSING: Duration = Duration::from_secs(10);
+
 impl Queue {
-    /// From now on nothing waits for long.
+    /// From now on nothing waits for long; where it is on disk, nothing more begins.
     pub(super) fn hurry(self: &Arc<Self>) {
         let state = &mut *self.lock();
         if state.phase == Phase::Running {
-            state.phase = Phase::Hurrying;
+            state.phase = if self.store.is_some() { Phase::Leaving } else { Phase::Hurrying };
             self.forget_pauses(state);
+        }
+    }
+
+    /// Leaves on disk what is left, when what is on its way has ended or `until` has come.
+    pub(super) async fn leave(&self, store: &Store, until: Instant) {
+        // What is then still on its way has not been delivered as far as anybody knows, so it stays too.
+        let _ = timeout_at(until, self.quiet()).await;
+        let left = {
+            let state = &mut *self.lock();
+            state.phase = Phase::Closed;
+            state.lanes.values_mut().for_each(Lane::stop_timer);
+            state.outbox.close()
+        };
+        self.idle.notify_waiters();
+        let (told, closed) = oneshot::channel();
+        store.send(Op::Close(told));
+        if timeout(CLOSING, closed).await.is_err() {
+            warn!("the outbox is not on the disk yet; it is whole all the same");
+        }
+        if left > 0 {
+            info!(events = left, "events stay on disk, for the next start");
+        }
+    }
+
+    /// Waits until no event is on its way.
+    async fn quiet(&self) {
+        loop {
+            let notified = self.idle.notified();
+            if self.lock().lanes.values().all(|lane| lane.in_flight() == 0) {
+                return;
+            }
+            notified.await;
         }
     }
 

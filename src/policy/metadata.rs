@@ -60,6 +60,23 @@ impl Metadata {
         self.value(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
+    /// Every entry as it is on the wire.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+    }
+
+    /// Entries as they are on the wire; none where one of them cannot be.
+    pub(crate) fn from_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Self> {
+        let known = [OPERATION_ID, COMMAND, REPLY_KEY, EVENT_ID];
+        let mut metadata = Self::new();
+        for (name, value) in pairs {
+            let constant = known.iter().find(|known| known.as_str() == name).cloned();
+            let name = constant.or_else(|| HeaderName::from_bytes(name.as_bytes()).ok())?;
+            metadata.insert_value(name, HeaderValue::from_str(value).ok()?);
+        }
+        Some(metadata)
+    }
+
     /// The memory that it takes, about.
     pub(crate) fn size(&self) -> usize {
         self.0.iter().map(|pair| size_of_val(pair) + pair.1.len()).sum()

@@ -82,21 +82,14 @@ pub struct Gate<T> {
 impl<T: Transport> Gate<T> {
     /// Answers as `policy` says, within the rules of `config`.
     pub fn new(policy: Policy<T>, config: impl Into<InForce>) -> Arc<Self> {
-        Self::logging(policy, config, Decisions::off())
+        let config = config.into();
+        let events = Events::new(policy.clone(), &config.now().after);
+        Self::with(policy, events, Decisions::off(), config)
     }
 
-    /// The same, with a decision log.
-    pub fn logging(policy: Policy<T>, config: impl Into<InForce>, decisions: Decisions) -> Arc<Self> {
-        let config = config.into();
-        let now = config.now();
-        Arc::new(Self {
-            events: Events::logging(policy.clone(), &now.after, decisions.clone()),
-            decisions,
-            status: Arc::default(),
-            stopping: Stopping::default(),
-            policy,
-            config,
-        })
+    /// The same, with events that may be on disk, and a decision log.
+    pub fn with(policy: Policy<T>, events: Events, decisions: Decisions, config: InForce) -> Arc<Self> {
+        Arc::new(Self { events, decisions, status: Arc::default(), stopping: Stopping::default(), policy, config })
     }
 
     /// What has happened so far.
@@ -197,6 +190,7 @@ impl<T: Transport> Gate<T> {
             Delivery::Answered(reply) => Decision::verdict(reply),
             Delivery::Accepted => Decision::accepted(callback),
             Delivery::Dropped => Decision::dropped(callback),
+            Delivery::Unwritten => Decision::unwritten(callback),
         }
     }
 }

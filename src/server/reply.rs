@@ -59,6 +59,12 @@ impl Decision {
         Self { reply: callback.unchanged(NOTHING_TO_ECHO), why: Why::Failed(Rule::Allow, failure) }
     }
 
+    /// An After event is in memory alone, though it should be on disk. It is delivered all the same, but for a crash.
+    pub(super) fn unwritten(callback: &Callback) -> Self {
+        let failure = Failure::because(Class::Overloaded, "the disk does not take the event; it is in memory alone");
+        Self { reply: callback.unchanged(NOTHING_TO_ECHO), why: Why::Failed(Rule::Allow, failure) }
+    }
+
     /// There is no verdict, so the operator's rule decides.
     pub(super) fn by_rule(
         rule: Rule,

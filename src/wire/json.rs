@@ -7,6 +7,11 @@ pub(super) fn write_record(record: &Record<'_>, out: &mut Vec<u8>) {
     write_fields(record.present(), out);
 }
 
+/// Writes a message with all that the contract knows of it.
+pub fn write_whole(record: &Record<'_>, out: &mut Vec<u8>) {
+    write_record(record, out);
+}
+
 /// Writes a message without what belongs in no log.
 pub fn write_redacted(record: &Record<'_>, out: &mut Vec<u8>) {
     out.push(b'{');

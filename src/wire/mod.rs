@@ -4,6 +4,7 @@
 //! callback. They read OpenIM's JSON, not protobuf's canonical one: 64-bit numbers are numbers, `null` is absent, groups
 //! are flat, names are whatever OpenIM's structs say.
 
+mod belongs;
 mod check;
 mod json;
 mod record;
@@ -11,8 +12,9 @@ mod request;
 mod seed;
 mod strict;
 
+pub use belongs::belongs_to;
 pub use check::{Broken, RequestFields, echoes};
-pub use json::{write_field, write_name, write_redacted, write_text};
+pub use json::{write_field, write_name, write_redacted, write_text, write_whole};
 pub use record::{Garbled, Record, Value};
 pub use request::{Malformed, Transcoded, transcode};
 pub use strict::check_object;

@@ -26,7 +26,7 @@ async fn a_full_queue_drops_the_newest_and_counts_them() {
         match events.deliver(event(command, &number.to_string())).await {
             Delivery::Accepted => assert!(number < 10),
             Delivery::Dropped => dropped += 1,
-            Delivery::Answered(reply) => panic!("{reply:?}"),
+            other => panic!("{other:?}"),
         }
     }
     assert_eq!((dropped, events.counts().undelivered(Reason::Full), events.backlog().events), (15, 15, 10));
@@ -76,7 +76,7 @@ async fn a_flush_delivers_what_is_left_without_waiting_for_its_time() {
                 Box::pin(async move { if up { Ok(Vec::new()) } else { unavailable() } })
             }
         },
-        &After { retry_min: 60 * LONG, retry_max: 60 * LONG, age: 1_000 * LONG, ..at_once() },
+        &After { retry_min: 60 * LONG, retry_max: 60 * LONG, pause_max: 60 * LONG, age: 1_000 * LONG, ..at_once() },
     );
     for number in 0..200 {
         let command = if number % 2 == 0 { REMOVE_BLACK } else { REGISTER };

@@ -182,6 +182,15 @@ refused! {
     a_command_named_twice:
         "'callbackOlder'" => "'callbackCase'";
         "CaseService/BeforeCase names the command callbackCase twice"
+    an_order_of_what_is_not_told_after:
+        "releases: '3.7 3.8'" => "releases: '3.7 3.8' ordered_by: 'name'";
+        "CaseService/BeforeCase says what it is ordered_by, which only an After callback can"
+    an_order_by_no_field:
+        "timing: TIMING_BEFORE" => "timing: TIMING_AFTER ordered_by: 'name+nobody'";
+        "CaseService/BeforeCase is ordered_by \"nobody\", which is not one field of CaseRequest"
+    an_order_by_no_text:
+        "timing: TIMING_BEFORE" => "timing: TIMING_AFTER ordered_by: 'level'";
+        "CaseService/BeforeCase is ordered_by CaseRequest.level, which is not one text"
     a_streamed_request:
         "rpc BeforeCase(CaseRequest)" => "rpc BeforeCase(stream CaseRequest)";
         "CaseService/BeforeCase streams; a webhook is one request and one reply"

@@ -12,6 +12,8 @@ mod traces;
 
 use std::sync::LazyLock;
 
+pub use after::{After, SyncRule, WhenFull};
+
 use super::draft::{Draft, Own};
 use super::rules::{RULE, RULES};
 use super::value::{Kind, MAYBE_TIME};

@@ -1,0 +1,28 @@
+//! What an After rpc's events belong to, and so are kept in order by.
+
+use prost_reflect::MethodDescriptor;
+
+use super::options::{AFTER, Webhook};
+use super::{Kind, Message};
+
+/// The places of the fields that an rpc names, among those of its request. Refuses what is no text of it.
+pub fn places(method: &MethodDescriptor, webhook: &Webhook, messages: &[Message]) -> Result<Vec<Vec<usize>>, String> {
+    let rpc = format!("{}/{}", method.parent_service().name(), method.name());
+    if !webhook.ordered_by.is_empty() && webhook.timing != AFTER {
+        return Err(format!("{rpc} says what it is ordered_by, which only an After callback can"));
+    }
+    let request = messages.iter().find(|message| message.name == method.input().name());
+    let request = request.ok_or_else(|| format!("{rpc} has no request"))?;
+    let place = |name: &str| {
+        let is_it = |field: &super::Field| field.name.rsplit_once('.').is_some_and(|(_, short)| short == name);
+        let mut found = (0..).zip(&request.fields).filter(|(_, field)| is_it(field));
+        let (Some((place, field)), None) = (found.next(), found.next()) else {
+            return Err(format!("{rpc} is ordered_by {name:?}, which is not one field of {}", request.name));
+        };
+        if field.kind != Kind::String || !field.is_single() {
+            return Err(format!("{rpc} is ordered_by {}, which is not one text", field.name));
+        }
+        Ok(place)
+    };
+    webhook.ordered_by.iter().map(|entry| entry.split('+').map(place).collect()).collect()
+}

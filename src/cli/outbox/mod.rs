@@ -1,0 +1,199 @@
+//! `hookgate outbox`: the After events that are kept on disk: look at them, send them again, drop them.
+
+mod place;
+mod print;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use clap::{Args, Subcommand};
+use http::Uri;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::Error;
+use super::callbacks::callback_named;
+use crate::events::{Filter, State};
+use place::Place;
+
+/// Options of `hookgate outbox`.
+#[derive(Debug, Args)]
+pub struct Outbox {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// The directory, while no hookgate serves from it
+    #[arg(id = "outbox_data", long = "data", value_name = "DIR", global = true, conflicts_with = "admin")]
+    data: Option<PathBuf>,
+
+    /// The admin listener of the hookgate that serves
+    #[arg(long, value_name = "URL", global = true, default_value = "http://127.0.0.1:10007")]
+    admin: Uri,
+
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List events, without their content: those that wait first, oldest first
+    List {
+        #[command(flatten)]
+        which: Which,
+        /// Only those that wait
+        #[arg(long, conflicts_with_all = ["dead", "reason"])]
+        waiting: bool,
+        /// Only those that ended undelivered
+        #[arg(long)]
+        dead: bool,
+        /// So many at most
+        #[arg(long, value_name = "N", default_value = "100")]
+        limit: usize,
+    },
+    /// Show an event
+    Show {
+        /// Its hookgate-event-id
+        id: String,
+        /// Show content and secrets too
+        #[arg(long)]
+        reveal: bool,
+    },
+    /// Send events again that ended undelivered, the way of those that arrive; one that waits is due at once
+    Replay {
+        #[command(flatten)]
+        which: Which,
+        /// Every one that ended
+        #[arg(long)]
+        all: bool,
+    },
+    /// Forget events that ended undelivered; by its ID also one that waits
+    Drop {
+        #[command(flatten)]
+        which: Which,
+        /// Every one that ended
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// Which events are meant.
+#[derive(Debug, Args)]
+struct Which {
+    /// The one with this hookgate-event-id
+    id: Option<String>,
+
+    /// Those of this callback: its rpc, its command or its key in OpenIM's webhooks.yml
+    #[arg(long, value_name = "CALLBACK")]
+    rpc: Option<String>,
+
+    /// Those that ended for this reason: unimplemented, invalid_reply, attempts, age or unreadable
+    #[arg(long)]
+    reason: Option<String>,
+
+    /// Those that ended (or arrived, where they have not ended) since: a time ago as in 2h, or as in 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<i64>,
+}
+
+impl Which {
+    fn filter(self, all: bool) -> Result<Filter, Error> {
+        let Self { id, rpc, reason, since } = self;
+        let rpc = rpc.map(|rpc| callback_named(&rpc)).transpose()?.map(|callback| callback.rpc.to_owned());
+        Ok(Filter { id, rpc, reason, since, all, ..Filter::default() })
+    }
+}
+
+impl Outbox {
+    /// Does what was asked.
+    pub fn run(self) -> Result<(), Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let Self { command, data, admin, json } = self;
+        let mut place = Place::of(data, admin)?;
+        runtime.block_on(async {
+            let mut out = io::stdout().lock();
+            match command {
+                None => {
+                    let counts = place.counted().await?;
+                    if json { print::json(&counts, &mut out)? } else { print::counts(&counts, &mut out)? }
+                }
+                Some(Command::List { which, waiting, dead, limit }) => {
+                    let state = match (waiting, dead) {
+                        (true, false) => Some(State::Waiting),
+                        (false, true) => Some(State::Dead),
+                        _ => None,
+                    };
+                    let filter = Filter { state, limit: Some(limit), ..which.filter(false)? };
+                    let items = place.list(&filter).await?;
+                    if json { print::json(&items, &mut out)? } else { print::items(&items, &mut out)? }
+                }
+                Some(Command::Show { id, reveal }) => print::json(&place.show(&id, reveal).await?, &mut out)?,
+                Some(Command::Replay { which, all }) => {
+                    let events = change(&mut place, which.filter(all)?, Change::Replay).await?;
+                    said(events, "sent again", "replayed", json, &mut out)?;
+                }
+                Some(Command::Drop { which, all }) => {
+                    let events = change(&mut place, which.filter(all)?, Change::Drop).await?;
+                    said(events, "dropped", "dropped", json, &mut out)?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Change {
+    Replay,
+    Drop,
+}
+
+/// Replays or drops until nothing is left that is meant; a bar shows how far it is, where a person looks.
+async fn change(place: &mut Place, filter: Filter, change: Change) -> Result<usize, Error> {
+    if filter == Filter::default() {
+        return Err(Error::Usage("which events? An ID, --rpc, --reason, --since or --all says it".to_owned()));
+    }
+    let one = filter.id.is_some();
+    // What ends undelivered while this runs would be replayed as fast as it ends: so many and no more.
+    let meant = Filter { state: Some(State::Dead), ..filter.clone() };
+    let mut left = if one { 1 } else { usize::try_from(place.count(&meant).await?).unwrap_or_default() };
+    // It shows itself on a terminal alone.
+    let style = ProgressStyle::with_template("{bar:32} {pos}/{len}  {per_sec}  {eta}");
+    let progress = ProgressBar::new(left as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let mut changed = 0;
+    while left > 0 {
+        let filter = Filter { limit: Some(left), ..filter.clone() };
+        let some = match change {
+            Change::Replay => place.replay(&filter).await?,
+            Change::Drop => place.discard(&filter).await?,
+        };
+        if some == 0 {
+            break;
+        }
+        changed += some;
+        left = left.saturating_sub(some);
+        progress.inc(some as u64);
+    }
+    progress.finish_and_clear();
+    Ok(changed)
+}
+
+fn said(events: usize, what: &str, key: &str, json: bool, out: &mut impl Write) -> io::Result<()> {
+    if json {
+        return writeln!(out, "{}", json!({ key: events }));
+    }
+    let noun = if events == 1 { "event" } else { "events" };
+    writeln!(out, "{events} {noun} {what}")
+}
+
+/// A point in time, as milliseconds since 1970.
+fn since(text: &str) -> Result<i64, String> {
+    let then = match humantime::parse_duration(text) {
+        Ok(ago) => SystemTime::now().checked_sub(ago),
+        Err(_) => humantime::parse_rfc3339_weak(text).ok(),
+    };
+    let then = then.and_then(|then| then.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let then = then.and_then(|then| i64::try_from(then.as_millis()).ok());
+    then.ok_or_else(|| "expected a time ago as in 2h, or a point in time as in 2026-01-31T12:00:00Z".to_owned())
+}

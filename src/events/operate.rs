@@ -1,0 +1,254 @@
+//! What people ask of the events on disk and do with them: while it runs, and on the directory when it does not.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+
+use super::Events;
+use super::queue::{Phase, Queue};
+use super::store::act;
+use super::store::look::{self, Count, Filter, Item};
+use super::store::{Clock, News, Next, Op, OpenError, Opened, Standing, Store, open};
+use crate::callback::Callback;
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum OperateError {
+    /// The events are in memory.
+    #[error("this hookgate keeps After events in memory; with --data DIR they would be on disk and could be looked at")]
+    NoDisk,
+    /// There is no such event.
+    #[error("no event has the ID {0:?}: it has been delivered, or dropped, or never was")]
+    Unknown(String),
+    /// It is being delivered, or will be in a moment.
+    #[error("the event {0:?} is on its way to the policy, or about to be; ask again when it has failed or ended")]
+    OnItsWay(String),
+    /// Nothing says which events are meant.
+    #[error("which events? Give an ID, a condition, or all")]
+    Which,
+    /// The disk does not do it.
+    #[error("the outbox cannot be read or written: {0}")]
+    Store(#[from] rusqlite::Error),
+    /// hookgate is stopping.
+    #[error("hookgate is stopping")]
+    Stopping,
+}
+
+impl Filter {
+    /// Refuses what means everything without saying so.
+    fn meant(&self) -> Result<(), OperateError> {
+        let Self { id, rpc, reason, since, all, .. } = self;
+        let said = id.is_some() || rpc.is_some() || reason.is_some() || since.is_some() || *all;
+        if said { Ok(()) } else { Err(OperateError::Which) }
+    }
+}
+
+impl Events {
+    /// How many events there are, by rpc, state and reason.
+    pub async fn counted(&self) -> Result<Vec<Count>, OperateError> {
+        self.read(look::counts).await
+    }
+
+    /// The events that are meant, without their content.
+    pub async fn list(&self, filter: Filter) -> Result<Vec<Item>, OperateError> {
+        self.read(move |connection| look::list(connection, &filter)).await
+    }
+
+    /// How many events are meant.
+    pub async fn count(&self, filter: Filter) -> Result<i64, OperateError> {
+        self.read(move |connection| look::count(connection, &filter)).await
+    }
+
+    /// An event with its content; without what belongs in no log, unless it is to be revealed.
+    pub async fn show(&self, id: String, reveal: bool) -> Result<Item, OperateError> {
+        let unknown = OperateError::Unknown(id.clone());
+        self.read(move |connection| look::show(connection, &id, reveal)).await?.ok_or(unknown)
+    }
+
+    /// Lets events that ended go the way of those that arrive, some at a time: says how many; 0 when there are no more.
+    /// One that waits for its next attempt is due at once.
+    pub async fn replay(&self, filter: Filter) -> Result<usize, OperateError> {
+        filter.meant()?;
+        if let Some((number, rpc, _)) = self.waiting(&filter).await? {
+            let (queue, id) = (&self.0, filter.id.unwrap_or_default());
+            let store = queue.store.as_ref().ok_or(OperateError::NoDisk)?;
+            return queue.replay_waiting(store, number, rpc).then_some(1).ok_or(OperateError::OnItsWay(id));
+        }
+        let first = self.0.lock().outbox.numbers(act::AT_A_TIME as u64);
+        let id = filter.id.clone();
+        let replayed = self
+            .act(move |connection, clock| {
+                let replayed = act::replay(connection, &filter, first, clock.now())?;
+                let events = replayed.iter().map(|(_, events, _)| events).sum();
+                let news = replayed.into_iter().filter_map(|(rpc, events, bytes)| {
+                    Callback::by_rpc(&rpc).map(|callback| News::Added { rpc: callback.rpc, events, bytes })
+                });
+                Ok((events, news.collect()))
+            })
+            .await?;
+        match id {
+            Some(id) if replayed == 0 => Err(OperateError::Unknown(id)),
+            _ => Ok(replayed),
+        }
+    }
+
+    /// Drops events that ended, some at a time: says how many; 0 when there are no more. One that waits is dropped by its
+    /// ID.
+    pub async fn discard(&self, filter: Filter) -> Result<usize, OperateError> {
+        filter.meant()?;
+        if let Some((number, rpc, bytes)) = self.waiting(&filter).await? {
+            let (queue, id) = (&self.0, filter.id.unwrap_or_default());
+            let store = queue.store.as_ref().ok_or(OperateError::NoDisk)?;
+            return queue.drop_waiting(store, number, rpc, bytes).then_some(1).ok_or(OperateError::OnItsWay(id));
+        }
+        let id = filter.id.clone();
+        let dropped = self.act(move |connection, _| Ok((act::drop_dead(connection, &filter)?, Vec::new()))).await?;
+        match id {
+            Some(id) if dropped == 0 => Err(OperateError::Unknown(id)),
+            _ => Ok(dropped),
+        }
+    }
+
+    /// The event that waits and has this ID.
+    async fn waiting(&self, filter: &Filter) -> Result<Option<(u64, &'static str, usize)>, OperateError> {
+        let Some(id) = filter.id.clone() else { return Ok(None) };
+        let found = self.read(move |connection| act::waiting(connection, &id)).await?;
+        Ok(found.and_then(|(number, rpc, bytes)| Some((number, Callback::by_rpc(&rpc)?.rpc, bytes))))
+    }
+
+    /// Asks on a connection of its own: whoever writes is not kept waiting.
+    async fn read<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, OperateError> {
+        let file = self.0.store.as_ref().ok_or(OperateError::NoDisk)?.file().to_owned();
+        let asked = spawn_blocking(move || {
+            let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            connection.busy_timeout(std::time::Duration::from_secs(5))?;
+            ask(&connection)
+        });
+        Ok(asked.await.map_err(|_| OperateError::Stopping)??)
+    }
+
+    /// Changes what is kept, in the order of all other changes.
+    async fn act<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Connection, &Clock) -> rusqlite::Result<(T, Vec<News>)> + Send + 'static,
+    ) -> Result<T, OperateError> {
+        let store = self.0.store.as_ref().ok_or(OperateError::NoDisk)?;
+        let (tell, told) = oneshot::channel();
+        store.send(Op::Act(Box::new(move |connection, clock| {
+            let (done, news) = act(connection, clock)?;
+            let _ = tell.send(done);
+            Ok(news)
+        })));
+        told.await.map_err(|_| OperateError::Stopping)
+    }
+}
+
+impl Queue {
+    /// Counts what was there at the start.
+    pub(super) fn find(self: &Arc<Self>, standing: Vec<Standing>, number: u64, clock: &Clock) {
+        let state = &mut *self.lock();
+        state.outbox.number_from(number);
+        for Standing { rpc, events, bytes, oldest } in standing {
+            state.outbox.found(rpc, events, bytes, Some(clock.instant(oldest)));
+        }
+        for rpc in state.outbox.rpcs() {
+            self.go_on(state, rpc, tokio::time::Instant::now());
+        }
+    }
+
+    fn replay_waiting(self: &Arc<Self>, store: &Store, number: u64, rpc: &'static str) -> bool {
+        let state = &mut *self.lock();
+        if state.phase != Phase::Running || !state.outbox.of(rpc).tail.is_quiet(number) {
+            return false;
+        }
+        store.send(Op::Act(Box::new(move |connection, clock| {
+            act::make_due(connection, number, clock.now())?;
+            Ok(vec![News::Added { rpc, events: 0, bytes: 0 }])
+        })));
+        true
+    }
+
+    fn drop_waiting(self: &Arc<Self>, store: &Store, number: u64, rpc: &'static str, bytes: usize) -> bool {
+        let state = &mut *self.lock();
+        if state.phase != Phase::Running || !state.outbox.of(rpc).tail.is_quiet(number) {
+            return false;
+        }
+        state.outbox.gone(rpc, 1, bytes);
+        store.send(Op::Act(Box::new(move |connection, _| {
+            let key = act::discard(connection, number)?;
+            if let Some(key) = key {
+                act::promote(connection, &Next { rpc, key: key.into() })?;
+            }
+            Ok(vec![News::Added { rpc, events: 0, bytes: 0 }])
+        })));
+        true
+    }
+}
+
+/// The events of a directory that no hookgate serves from.
+#[derive(Debug)]
+pub struct Offline(Opened);
+
+impl Offline {
+    /// Opens the directory; no other hookgate may use it meanwhile.
+    pub fn open(directory: &Path) -> Result<Self, OpenError> {
+        open(directory).map(Self)
+    }
+
+    /// How many events there are, by rpc, state and reason.
+    pub fn counted(&self) -> Result<Vec<Count>, OperateError> {
+        Ok(look::counts(&self.0.connection)?)
+    }
+
+    /// The events that are meant, without their content.
+    pub fn list(&self, filter: &Filter) -> Result<Vec<Item>, OperateError> {
+        Ok(look::list(&self.0.connection, filter)?)
+    }
+
+    /// How many events are meant.
+    pub fn count(&self, filter: &Filter) -> Result<i64, OperateError> {
+        Ok(look::count(&self.0.connection, filter)?)
+    }
+
+    /// An event with its content.
+    pub fn show(&self, id: &str, reveal: bool) -> Result<Item, OperateError> {
+        look::show(&self.0.connection, id, reveal)?.ok_or_else(|| OperateError::Unknown(id.to_owned()))
+    }
+
+    /// Lets events that ended wait for the next start, some at a time.
+    pub fn replay(&mut self, filter: &Filter) -> Result<usize, OperateError> {
+        filter.meant()?;
+        let (first, now) = (self.0.number, self.0.clock.now());
+        self.0.number += act::AT_A_TIME as u64;
+        let transaction = self.0.connection.unchecked_transaction()?;
+        let mut replayed = act::replay(&transaction, filter, first, now)?.iter().map(|(_, events, _)| events).sum();
+        if let (Some(id), 0) = (&filter.id, replayed) {
+            let (number, ..) = act::waiting(&transaction, id)?.ok_or_else(|| OperateError::Unknown(id.clone()))?;
+            act::make_due(&transaction, number, now)?;
+            replayed = 1;
+        }
+        transaction.commit()?;
+        Ok(replayed)
+    }
+
+    /// Drops events that ended, some at a time; one that waits by its ID.
+    pub fn discard(&mut self, filter: &Filter) -> Result<usize, OperateError> {
+        filter.meant()?;
+        let transaction = self.0.connection.unchecked_transaction()?;
+        let mut dropped = act::drop_dead(&transaction, filter)?;
+        if let (Some(id), 0) = (&filter.id, dropped) {
+            let (number, ..) = act::waiting(&transaction, id)?.ok_or_else(|| OperateError::Unknown(id.clone()))?;
+            // What was behind it comes first at the next start.
+            act::discard(&transaction, number)?;
+            dropped = 1;
+        }
+        transaction.commit()?;
+        Ok(dropped)
+    }
+}

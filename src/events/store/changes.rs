@@ -1,0 +1,82 @@
+//! What a batch of changes does to the rows, and what it leads to once it is committed.
+
+use rusqlite::Connection;
+use tracing::warn;
+
+use super::{Clock, Ended, News, Next, Op, Place, dead, rows};
+
+/// What a batch leads to.
+#[derive(Default)]
+pub(super) struct Outcome {
+    pub(super) news: Vec<News>,
+    /// How many more undelivered events are kept, and their bytes.
+    pub(super) dead: (isize, isize),
+    pub(super) unreadable: u64,
+}
+
+impl Outcome {
+    /// Does one of the batch.
+    pub(super) fn apply(&mut self, op: &Op, connection: &Connection, clock: &Clock) -> rusqlite::Result<()> {
+        match op {
+            Op::Insert { entry, place, .. } => {
+                let behind = match (place, &entry.key) {
+                    (Place::Ask, Some(key)) => rows::has_key(connection, entry.callback.rpc, key)?,
+                    (place, _) => *place == Place::Behind,
+                };
+                rows::insert(connection, entry, clock, !behind)?;
+                if *place == Place::Ask && !behind {
+                    self.news.push(News::First(entry.clone()));
+                }
+            }
+            Op::Retry { number, attempts, due } => rows::retry(connection, *number, *attempts, clock.of(*due))?,
+            Op::Done(Ended { number, next, .. }) => {
+                rows::delete(connection, *number)?;
+                self.promote(next.as_ref(), connection)?;
+            }
+            Op::Bury { ended: Ended { number, next, .. }, attempts, reason, class } => {
+                let buried = rows::bury(connection, *number, Some(*attempts), reason.as_str(), *class, clock.now())?;
+                self.bury(buried);
+                self.promote(next.as_ref(), connection)?;
+            }
+            Op::Load { rpc, loaded } => {
+                let rows::Read { entries, unreadable, next } = rows::load(connection, rpc, loaded, clock)?;
+                for (number, size, next) in unreadable {
+                    warn!(rpc, number, "an event of the outbox cannot be read; it is set aside");
+                    self.bury(rows::bury(connection, number, None, rows::UNREADABLE, None, clock.now())?);
+                    self.unreadable += 1;
+                    self.news.push(News::Gone { rpc, events: 1, bytes: size });
+                    self.promote(next.as_ref(), connection)?;
+                }
+                self.news.push(News::Loaded { rpc, entries, next });
+            }
+            Op::Hurry => {
+                rows::hurry(connection, clock.now())?;
+                self.news.push(News::CaughtUp);
+            }
+            Op::MakeRoom(bytes) => self.forget(dead::make_room(connection, *bytes)?),
+            // What acts cannot be done twice, so it is not done with a batch: see `tell`.
+            Op::Act(_) | Op::Close(_) => {}
+        }
+        Ok(())
+    }
+
+    fn promote(&mut self, next: Option<&Next>, connection: &Connection) -> rusqlite::Result<()> {
+        if let Some(next) = next {
+            rows::promote(connection, next)?;
+            self.news.push(News::Added { rpc: next.rpc, events: 0, bytes: 0 });
+        }
+        Ok(())
+    }
+
+    fn bury(&mut self, bytes: Option<usize>) {
+        if let Some(bytes) = bytes {
+            self.dead.0 += 1;
+            self.dead.1 += bytes as isize;
+        }
+    }
+
+    pub(super) fn forget(&mut self, (count, bytes): (usize, usize)) {
+        self.dead.0 -= count as isize;
+        self.dead.1 -= bytes as isize;
+    }
+}

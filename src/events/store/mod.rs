@@ -1,0 +1,188 @@
+//! The events on disk: one SQLite file, and one thread that writes to it.
+//!
+//! SQLite, since it was measured beside redb and fjall: killed at any moment it has every commit, with one fsync a
+//! commit where one is asked for; it takes 6 MiB of memory whatever the backlog; and its file can be read in twenty
+//! years. The thread takes what the queue sends, many at a time, and commits them as one: nobody else waits for the disk
+//! but the reply that depends on it.
+//!
+//! - `open`: the directory, its lock, the file and its version.
+//! - `writer`: the thread; `changes`: what it does with a batch.
+//! - `owed`: what goes on while the disk takes nothing.
+//! - `rows`: an event as a row, and the changes of one.
+//! - `dead`: what ended undelivered, within its bounds.
+//! - `look`: what people ask; `act`: what they do.
+//! - `salvage`: a damaged file; `pages`: what is left of it where nothing leads to it.
+//! - `clock`: points in time that outlive the process.
+
+pub(super) mod act;
+mod changes;
+mod clock;
+mod dead;
+pub(super) mod look;
+mod open;
+mod owed;
+mod pages;
+mod rows;
+mod salvage;
+mod writer;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::Reason;
+use super::entry::Entry;
+
+pub use clock::Clock;
+pub use open::OpenError;
+pub(super) use open::{Opened, Standing, open};
+
+/// What is done to the events on disk, in the order in which it is sent.
+pub(super) enum Op {
+    /// An event arrives; whoever answers its webhook waits for `told`.
+    Insert { entry: Box<Entry>, place: Place, told: oneshot::Sender<Written> },
+    /// An attempt has failed; the next one is due then.
+    Retry { number: u64, attempts: u32, due: Instant },
+    /// An event has been delivered, or is dropped.
+    Done(Ended),
+    /// An event ends undelivered.
+    Bury { ended: Ended, attempts: u32, reason: Reason, class: Option<&'static str> },
+    /// The queue has room for events of an rpc beyond those that it has.
+    Load { rpc: &'static str, loaded: HashSet<u64> },
+    /// The policy is back: what waits for its time is due.
+    Hurry,
+    /// So many bytes of undelivered events make room.
+    MakeRoom(usize),
+    /// Somebody changes what is kept.
+    Act(Box<Act>),
+    /// Everything is forced onto the disk, and the thread ends.
+    Close(oneshot::Sender<()>),
+}
+
+/// A change that somebody asks for, and what the queue must know of it.
+type Act = dyn FnOnce(&Connection, &Clock) -> rusqlite::Result<Vec<News>> + Send;
+
+/// An event that has ended.
+#[derive(Debug, Clone)]
+pub(super) struct Ended {
+    pub(super) number: u64,
+    /// Which end it is, counted from the start.
+    pub(super) end: u64,
+    /// The next of what it belonged to may go, where there may be one.
+    pub(super) next: Option<Next>,
+}
+
+/// Whether an event that arrives has others before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// None.
+    First,
+    /// One of what it belongs to.
+    Behind,
+    /// The disk knows.
+    Ask,
+}
+
+/// What an event that has ended belonged to: the next of that may go.
+#[derive(Debug, Clone)]
+pub(super) struct Next {
+    pub(super) rpc: &'static str,
+    pub(super) key: Arc<str>,
+}
+
+/// What became of an event that was to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// It is on disk, as `sync` says, or has been delivered before it was.
+    Kept,
+    /// It is not; it is written as soon as that is possible again.
+    Owed,
+}
+
+/// What the thread tells the queue.
+pub(super) enum News {
+    /// What was asked for; the next one on disk is due then.
+    Loaded { rpc: &'static str, entries: Vec<Entry>, next: Option<Instant> },
+    /// An event has no other before it.
+    First(Box<Entry>),
+    /// Events of an rpc have come another way, or one that was behind another has none before it any more.
+    Added { rpc: &'static str, events: usize, bytes: usize },
+    /// Events of an rpc are gone.
+    Gone { rpc: &'static str, events: usize, bytes: usize },
+    /// What could not be written has been.
+    CaughtUp,
+}
+
+/// Whoever is told.
+pub(super) type Hear = Box<dyn FnMut(News) + Send>;
+
+/// The upper bounds of the buckets in which commits are counted by their time.
+pub const COMMIT_BUCKETS: [Duration; 9] = [
+    Duration::from_micros(100),
+    Duration::from_micros(500),
+    Duration::from_millis(1),
+    Duration::from_millis(2),
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(50),
+    Duration::from_millis(250),
+    Duration::from_secs(1),
+];
+
+/// What can be read of the thread at any time.
+#[derive(Debug, Default)]
+pub(super) struct Gauges {
+    pub(super) dead: AtomicUsize,
+    pub(super) dead_bytes: AtomicUsize,
+    /// Bytes of events that could not be written yet.
+    pub(super) owed: AtomicUsize,
+    /// The last end that the thread has heard of; all that it told before is told.
+    heard: AtomicU64,
+    pub(super) unreadable: AtomicU64,
+    pub(super) commits: [AtomicU64; COMMIT_BUCKETS.len() + 1],
+    pub(super) commit_micros: AtomicU64,
+}
+
+/// The events on disk, as the queue has them.
+pub(super) struct Store {
+    ops: Sender<Op>,
+    pub(super) gauges: Arc<Gauges>,
+    file: PathBuf,
+}
+
+impl Store {
+    /// Sends what is to be done. It waits for nothing.
+    pub(super) fn send(&self, op: Op) {
+        // The thread ends last of all; what comes later has nowhere to go.
+        let _ = self.ops.send(op);
+    }
+
+    /// Bytes of undelivered events.
+    pub(super) fn dead_bytes(&self) -> usize {
+        self.gauges.dead_bytes.load(Relaxed)
+    }
+
+    /// The last end that the thread has heard of.
+    pub(super) fn heard(&self) -> u64 {
+        self.gauges.heard.load(Relaxed)
+    }
+
+    /// Whether so much could not be written that no more is taken.
+    pub(super) fn is_choked(&self) -> bool {
+        self.gauges.owed.load(Relaxed) > MOST_OWED
+    }
+
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+}
+
+/// How many bytes of events are kept for a disk that does not take them.
+const MOST_OWED: usize = 16 << 20;

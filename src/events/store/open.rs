@@ -1,0 +1,270 @@
+//! The directory, its lock, the file and its version.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tracing::{info, warn};
+
+use super::writer::Writer;
+use super::{Clock, Gauges, Hear, Store, dead, rows, salvage};
+use crate::callback::Callback;
+use crate::config;
+
+/// The file, in the directory.
+const FILE: &str = "outbox.db";
+
+/// Whoever has this file locked has the directory.
+const LOCK: &str = "lock";
+
+/// Whose file it is: "hkgt".
+const APPLICATION: i64 = 0x686b_6774;
+
+/// The version of the tables. A later hookgate that changes them raises it and converts what it finds.
+const VERSION: i64 = 1;
+
+/// How long whoever has the directory may take to leave it.
+const LEAVING: Duration = Duration::from_secs(1);
+
+/// Up to this size the whole file is checked at the start.
+const CHECKED: u64 = 64 << 20;
+
+/// Why a directory cannot be the outbox.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It is not what the operator thinks.
+    #[error("{path}: {what} (--data takes a directory that hookgate can write to)")]
+    Unfit {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Another process has it.
+    #[error("{0}: another hookgate uses this directory; each needs its own")]
+    InUse(PathBuf),
+    /// A later hookgate, or another program, has written it.
+    #[error("{path}: {what}")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What is known of it.
+        what: String,
+    },
+    /// The store does not work.
+    #[error("{path}: {error}")]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        error: rusqlite::Error,
+    },
+}
+
+impl OpenError {
+    /// Whether the configuration is at fault.
+    pub fn is_mistake(&self) -> bool {
+        matches!(self, Self::Unfit { .. })
+    }
+}
+
+/// What is waiting of an rpc at the start.
+#[derive(Debug)]
+pub(in crate::events) struct Standing {
+    pub(in crate::events) rpc: &'static str,
+    pub(in crate::events) events: usize,
+    pub(in crate::events) bytes: usize,
+    /// When the oldest one arrived, milliseconds since 1970.
+    pub(in crate::events) oldest: i64,
+}
+
+/// The outbox, open, its thread not started.
+#[derive(Debug)]
+pub(in crate::events) struct Opened {
+    pub(in crate::events) connection: Connection,
+    pub(in crate::events) clock: Clock,
+    pub(in crate::events) standing: Vec<Standing>,
+    /// The first number that no event has had.
+    pub(in crate::events) number: u64,
+    pub(super) path: PathBuf,
+    pub(super) lock: File,
+}
+
+/// Opens the outbox of a directory, which is made if it is not there.
+pub(in crate::events) fn open(directory: &Path) -> Result<Opened, OpenError> {
+    let unfit = |what: &str, error: io::Error| {
+        let what = match error.kind() {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => "it is not a directory".to_owned(),
+            _ => format!("{what}: {error}"),
+        };
+        OpenError::Unfit { path: directory.to_owned(), what }
+    };
+    fs::create_dir_all(directory).map_err(|error| unfit("it cannot be made", error))?;
+    let lock = File::options().create(true).truncate(false).write(true).open(directory.join(LOCK));
+    let lock = lock.map_err(|error| unfit("it cannot be written to", error))?;
+    match try_lock(&lock) {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(directory.to_owned())),
+        Err(TryLockError::Error(error)) => return Err(unfit("it cannot be locked", error)),
+    }
+    let path = directory.join(FILE);
+    let broken = |error| OpenError::Broken { path: path.clone(), error };
+    let started = Instant::now();
+    let (connection, Found { standing, number, latest }) = match connect(&path) {
+        Err(OpenError::Broken { error, .. }) if salvage::is_damage(&error) || salvage::is_lack(&error) => {
+            let connection = salvage::salvage(&path, None, &error).map_err(broken)?;
+            let found = standing(&connection).map_err(broken)?;
+            (connection, found)
+        }
+        opened => opened?,
+    };
+    let events: usize = standing.iter().map(|rpc| rpc.events).sum();
+    info!(directory = %directory.display(), events, took = ?started.elapsed(), "After events are kept on disk");
+    Ok(Opened { connection, clock: Clock::start(latest), standing, number, path, lock })
+}
+
+/// Locks the directory. Whoever has it may be leaving, so it is tried for a moment.
+#[allow(clippy::disallowed_methods, reason = "nothing is served yet, so nothing is held up")]
+fn try_lock(lock: &File) -> Result<(), TryLockError> {
+    let patience = Instant::now() + LEAVING;
+    loop {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < patience => thread::sleep(LEAVING / 50),
+            tried => return tried,
+        }
+    }
+}
+
+/// Opens the file, and sees to it that it is ours, whole, and of this version.
+fn connect(path: &Path) -> Result<(Connection, Found), OpenError> {
+    let broken = |error| OpenError::Broken { path: path.to_owned(), error };
+    let connection = prepare(path).map_err(|error| match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen) => {
+            OpenError::Unfit { path: path.to_owned(), what: format!("it cannot be written: {error}") }
+        }
+        _ => broken(error),
+    })?;
+    let foreign = |what: String| OpenError::Foreign { path: path.to_owned(), what };
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(broken);
+    match (pragma("application_id")?, pragma("user_version")?) {
+        (0, 0) => create(&connection).map_err(broken)?,
+        (APPLICATION, VERSION) => {}
+        (APPLICATION, version) if version > VERSION => {
+            let what = format!("a newer hookgate wrote it (version {version} of the outbox; this one reads {VERSION})");
+            return Err(foreign(what));
+        }
+        (APPLICATION, version) => {
+            return Err(foreign(format!("version {version} of the outbox is not known to this hookgate")));
+        }
+        _ => return Err(foreign("it is a database of another program".to_owned())),
+    }
+    if fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED) {
+        let found: String = connection.query_row("pragma integrity_check(1)", [], |row| row.get(0)).map_err(broken)?;
+        if found != "ok" {
+            return Err(broken(salvage::damage(found)));
+        }
+    }
+    let found = standing(&connection).map_err(broken)?;
+    Ok((connection, found))
+}
+
+/// A connection that does what the promises need.
+pub(super) fn prepare(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(32);
+    // Pages are given back a few at a time; what is written goes to a log first, which a crash cannot tear.
+    connection.execute_batch(
+        "pragma auto_vacuum = incremental; pragma journal_mode = wal; pragma synchronous = normal;
+         pragma journal_size_limit = 16777216; pragma cache_size = -2048; pragma temp_store = memory;",
+    )?;
+    Ok(connection)
+}
+
+/// Makes the tables. Whoever changes them raises the version; the order matters to whoever repairs a file.
+pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!(
+        "begin immediate;
+         create table events (
+             id integer primary key, event_id text not null, rpc integer not null, key text, due integer,
+             arrived integer not null, since integer not null, attempts integer not null, spared integer not null,
+             budget integer not null, bytes integer not null, sum integer not null,
+             metadata text not null, message blob not null
+         ) strict;
+         create table dead (
+             id integer primary key, event_id text not null, rpc integer not null, key text, arrived integer not null,
+             attempts integer not null, budget integer not null, bytes integer not null, sum integer not null,
+             died integer not null, reason text not null, class text,
+             metadata text not null, message blob not null
+         ) strict;
+         create table rpcs (id integer primary key, name text not null unique) strict;
+         create table marks (name text primary key, value integer not null) strict, without rowid;
+         create index events_ready on events (rpc, due, id, bytes);
+         create index events_keyed on events (rpc, key, id) where key is not null;
+         create index events_named on events (event_id);
+         create index dead_died on dead (died, bytes);
+         create index dead_named on dead (event_id);
+         pragma application_id = {APPLICATION};
+         pragma user_version = {VERSION};
+         commit;"
+    ))
+}
+
+/// What is found at the start.
+struct Found {
+    standing: Vec<Standing>,
+    /// The first number that is free.
+    number: u64,
+    /// The latest time that was written.
+    latest: i64,
+}
+
+fn standing(connection: &Connection) -> rusqlite::Result<Found> {
+    rows::promote_all(connection)?;
+    let mut query = connection.prepare(
+        "select name, count(*), sum(bytes), min(events.id) from events indexed by events_ready
+         join rpcs on rpcs.id = events.rpc group by events.rpc",
+    )?;
+    let found = query.query_map([], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?, row.get::<_, i64>(3)?))
+    })?;
+    let mut standing = Vec::new();
+    for found in found {
+        let (name, events, bytes, first) = found?;
+        let Some(callback) = Callback::by_rpc(&name) else {
+            warn!(rpc = name, events, "this hookgate does not know this rpc: its events stay where they are");
+            continue;
+        };
+        let arrived = "select arrived from events where id = ?";
+        let oldest = connection.query_row(arrived, [first], |row| row.get(0))?;
+        let count = |number: i64| usize::try_from(number).unwrap_or(0);
+        standing.push(Standing { rpc: callback.rpc, events: count(events), bytes: count(bytes), oldest });
+    }
+    let highest = "select max(coalesce((select max(id) from events), 0), coalesce((select max(id) from dead), 0),
+                   coalesce((select value from marks where name = 'number'), 0))";
+    let number: i64 = connection.query_row(highest, [], |row| row.get(0))?;
+    let latest = "select coalesce((select arrived from events order by id desc limit 1), 0)";
+    let latest = connection.query_row(latest, [], |row| row.get(0))?;
+    Ok(Found { standing, number: u64::try_from(number).unwrap_or(0) + 1, latest })
+}
+
+impl Opened {
+    /// Starts the thread, which tells `hear` what the queue must know.
+    pub(in crate::events) fn start(self, settings: &config::After, hear: Hear) -> io::Result<Store> {
+        let (ops, received) = mpsc::channel();
+        let gauges = Arc::new(Gauges::default());
+        let file = self.path.clone();
+        let (count, bytes) = dead::count(&self.connection).unwrap_or_default();
+        gauges.dead.store(count, Relaxed);
+        gauges.dead_bytes.store(bytes, Relaxed);
+        let writer = Writer::new(self, settings, gauges.clone(), hear);
+        thread::Builder::new().name("outbox".to_owned()).spawn(move || writer.run(&received))?;
+        Ok(Store { ops, gauges, file })
+    }
+}

@@ -1,0 +1,296 @@
+//! The thread that writes: takes what has been sent, many at a time, and commits it as one.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+
+use super::changes::Outcome;
+use super::{Act, COMMIT_BUCKETS, Clock, Gauges, Hear, News, Op, Opened, Written, dead, owed, salvage};
+use crate::config::{self, SyncRule};
+
+/// So many changes are one commit at most.
+const BATCH: usize = 4_096;
+
+/// How long the thread waits for something to do before it tidies up.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// How long a disk that takes nothing is left alone.
+const FULL: Duration = Duration::from_millis(200);
+
+/// How often what has been dead for too long is looked for.
+const TIDY: Duration = Duration::from_secs(60);
+
+/// How many free pages are given back to the file system at a time.
+const PAGES: u32 = 2_048;
+
+pub(super) struct Writer {
+    connection: Connection,
+    clock: Clock,
+    sync: SyncRule,
+    dead_age: i64,
+    dead_bytes: usize,
+    gauges: Arc<Gauges>,
+    hear: Hear,
+    path: PathBuf,
+    /// Held for as long as the file is used.
+    _lock: File,
+    /// What the disk has not taken yet.
+    owed: Vec<Op>,
+    /// When what was written has to be on the disk.
+    sync_by: Option<Instant>,
+    tidied: Instant,
+    /// Until when the disk is left alone, as it takes nothing.
+    fails_until: Option<Instant>,
+}
+
+impl Writer {
+    pub(super) fn new(opened: Opened, settings: &config::After, gauges: Arc<Gauges>, hear: Hear) -> Self {
+        let Opened { connection, clock, path, lock, .. } = opened;
+        Self {
+            connection,
+            clock,
+            sync: settings.sync,
+            dead_age: i64::try_from(settings.dead_age.as_millis()).unwrap_or(i64::MAX),
+            dead_bytes: settings.dead_bytes,
+            gauges,
+            hear,
+            path,
+            _lock: lock,
+            owed: Vec::new(),
+            sync_by: None,
+            tidied: Instant::now(),
+            fails_until: None,
+        }
+    }
+
+    /// Runs until it is told to end, or nobody can tell it anything any more.
+    pub(super) fn run(mut self, received: &Receiver<Op>) {
+        loop {
+            let wait = self.sync_by.map_or(IDLE, |by| by.saturating_duration_since(Instant::now()).min(IDLE));
+            let wait = if self.owed.is_empty() { wait } else { FULL };
+            let mut batch = std::mem::take(&mut self.owed);
+            let late = !batch.is_empty();
+            match received.recv_timeout(wait) {
+                Ok(op) => batch.push(op),
+                Err(RecvTimeoutError::Timeout) if !late => {
+                    self.idle();
+                    continue;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.end(batch, None),
+            }
+            let mut close = None;
+            while batch.len() < BATCH
+                && let Ok(op) = received.try_recv()
+            {
+                batch.push(op);
+            }
+            if let Some(at) = batch.iter().position(|op| matches!(op, Op::Close(_))) {
+                // Nothing that matters comes later.
+                batch.truncate(at + 1);
+                if let Some(Op::Close(told)) = batch.pop() {
+                    close = Some(told);
+                }
+            }
+            if close.is_some() {
+                return self.end(batch, close);
+            }
+            self.write(batch, late);
+        }
+    }
+
+    fn end(mut self, batch: Vec<Op>, told: Option<oneshot::Sender<()>>) {
+        self.fails_until = None;
+        self.write(batch, false);
+        // The whole log goes into the file, and both onto the disk.
+        let closed = self.connection.execute_batch("pragma synchronous = full; pragma wal_checkpoint(truncate);");
+        if let Err(error) = closed {
+            warn!(%error, "the outbox could not be closed in good order; nothing of it is lost");
+        }
+        drop(self.connection);
+        if let Some(told) = told {
+            // Whoever asked may have given up.
+            let _ = told.send(());
+        }
+    }
+
+    /// Writes all of it, or nothing and keeps it for the next time.
+    fn write(&mut self, batch: Vec<Op>, late: bool) {
+        let ends = batch.iter().filter_map(|op| match op {
+            Op::Done(ended) | Op::Bury { ended, .. } => Some(ended.end),
+            _ => None,
+        });
+        let heard = ends.max().unwrap_or_default();
+        let batch = owed::without_what_cancels(batch);
+        if !batch.is_empty() {
+            self.write_these(batch, late);
+        }
+        // Only now: what was told until here may not have known of them.
+        self.gauges.heard.fetch_max(heard, Relaxed);
+    }
+
+    fn write_these(&mut self, batch: Vec<Op>, late: bool) {
+        if self.fails_until.is_some_and(|until| Instant::now() < until) {
+            return self.owe(batch);
+        }
+        let began = Instant::now();
+        match self.commit(&batch) {
+            Ok(outcome) => {
+                self.fails_until = None;
+                self.took(began.elapsed());
+                self.gauges.owed.store(0, Relaxed);
+                if late {
+                    info!("the outbox can be written again");
+                }
+                self.tell(batch, outcome, late);
+            }
+            Err(error) if salvage::is_damage(&error) => {
+                self.salvage(&error);
+                self.owe(batch);
+            }
+            Err(error) => {
+                if !late {
+                    error!(%error, "the outbox cannot be written: events that arrive are in memory alone");
+                }
+                self.owe(batch);
+            }
+        }
+    }
+
+    fn commit(&mut self, batch: &[Op]) -> rusqlite::Result<Outcome> {
+        let durable = self.sync == SyncRule::Each || self.sync_by.is_some_and(|by| by <= Instant::now());
+        let inserts = batch.iter().any(|op| matches!(op, Op::Insert { .. } | Op::Act(_)));
+        let level = if durable && (inserts || self.sync_by.is_some()) { "full" } else { "normal" };
+        self.connection.pragma_update(None, "synchronous", level)?;
+        let transaction = self.connection.unchecked_transaction()?;
+        let mut outcome = Outcome::default();
+        for op in batch {
+            outcome.apply(op, &self.connection, &self.clock)?;
+        }
+        let (dead, over) = (self.gauges.dead_bytes.load(Relaxed) as isize + outcome.dead.1, self.dead_bytes as isize);
+        if dead > over {
+            outcome.forget(dead::make_room(&self.connection, (dead - over) as usize)?);
+        }
+        transaction.commit()?;
+        match self.sync {
+            SyncRule::Within(time) if inserts && level == "normal" => {
+                self.sync_by.get_or_insert_with(|| Instant::now() + time);
+            }
+            _ if level == "full" => self.sync_by = None,
+            _ => {}
+        }
+        Ok(outcome)
+    }
+
+    /// Tells everybody what a commit means to them.
+    fn tell(&mut self, batch: Vec<Op>, outcome: Outcome, late: bool) {
+        self.count_dead(outcome.dead);
+        self.gauges.unreadable.fetch_add(outcome.unreadable, Relaxed);
+        for op in batch {
+            match op {
+                Op::Insert { told, .. } => {
+                    // Whoever waited may have its verdict by now.
+                    let _ = told.send(Written::Kept);
+                }
+                Op::Act(act) => self.act(act),
+                _ => {}
+            }
+        }
+        outcome.news.into_iter().for_each(&mut self.hear);
+        if late {
+            (self.hear)(News::CaughtUp);
+        }
+    }
+
+    /// Does what somebody asked for, in a commit of its own.
+    fn act(&mut self, act: Box<Act>) {
+        let done = (|| {
+            let transaction = self.connection.unchecked_transaction()?;
+            let news = act(&transaction, &self.clock)?;
+            let count = dead::count(&transaction)?;
+            transaction.commit()?;
+            Ok::<_, rusqlite::Error>((news, count))
+        })();
+        match done {
+            Ok((news, (count, bytes))) => {
+                self.gauges.dead.store(count, Relaxed);
+                self.gauges.dead_bytes.store(bytes, Relaxed);
+                news.into_iter().for_each(&mut self.hear);
+            }
+            Err(error) => error!(%error, "the outbox could not do what it was asked to"),
+        }
+    }
+
+    /// Keeps what could not be written, and lets go on from memory what can.
+    fn owe(&mut self, batch: Vec<Op>) {
+        let (bytes, loads) = owed::owe(batch, &mut self.owed);
+        self.gauges.owed.store(bytes, Relaxed);
+        if self.fails_until.is_none_or(|until| until <= Instant::now()) {
+            // A disk that is full is not asked again and again without a pause.
+            self.fails_until = Some(Instant::now() + FULL);
+            for news in owed::first(&self.connection, &mut self.owed) {
+                (self.hear)(news);
+            }
+        }
+        for (rpc, loaded) in loads {
+            (self.hear)(owed::load(&self.connection, &self.owed, rpc, loaded, &self.clock));
+        }
+    }
+
+    fn salvage(&mut self, damage: &rusqlite::Error) {
+        let Ok(nothing) = Connection::open_in_memory() else { return };
+        let damaged = std::mem::replace(&mut self.connection, nothing);
+        match salvage::salvage(&self.path, Some(damaged), damage) {
+            Ok(connection) => self.connection = connection,
+            Err(error) => error!(%error, "the damaged outbox cannot be replaced"),
+        }
+    }
+
+    /// Nothing has come for a while.
+    fn idle(&mut self) {
+        if self.sync_by.is_some_and(|by| by <= Instant::now()) {
+            let forced = self.connection.execute_batch(
+                "pragma synchronous = full;
+                 insert into marks values ('synced', 1) on conflict do update set value = value + 1;",
+            );
+            match forced {
+                Ok(()) => self.sync_by = None,
+                Err(error) => {
+                    warn!(%error, "the outbox cannot be forced onto the disk");
+                    self.sync_by = Some(Instant::now() + IDLE);
+                }
+            }
+            return;
+        }
+        if self.tidied.elapsed() >= TIDY {
+            self.tidied = Instant::now();
+            match dead::drop_older(&self.connection, self.clock.now().saturating_sub(self.dead_age)) {
+                Ok((count, bytes)) => self.count_dead((-(count as isize), -(bytes as isize))),
+                Err(error) => warn!(%error, "the outbox cannot be tidied"),
+            }
+        }
+        // Pages that are free go back to the file system; it does not matter when.
+        let _ = self.connection.execute_batch(&format!("pragma incremental_vacuum({PAGES})"));
+    }
+
+    fn count_dead(&self, (count, bytes): (isize, isize)) {
+        let add = |gauge: &std::sync::atomic::AtomicUsize, change: isize| {
+            gauge.store(gauge.load(Relaxed).saturating_add_signed(change), Relaxed);
+        };
+        add(&self.gauges.dead, count);
+        add(&self.gauges.dead_bytes, bytes);
+    }
+
+    fn took(&self, time: Duration) {
+        let bucket = COMMIT_BUCKETS.partition_point(|bound| *bound < time);
+        self.gauges.commits[bucket].fetch_add(1, Relaxed);
+        self.gauges.commit_micros.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+}

@@ -1,0 +1,85 @@
+//! What the disk costs a reply: figures alone.
+
+use std::fs::File;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio::time::interval;
+
+use super::gate::{GROUP, Ledger, Poster, body, directory, with_data};
+use super::policy::{Policy, anywhere};
+use super::support::program::{Running, configured};
+
+fn percentiles(mut times: Vec<Duration>) -> String {
+    times.sort();
+    let at = |permille: usize| times[(times.len() * permille / 1000).min(times.len() - 1)];
+    format!("n {}  p50 {:.2?}  p99 {:.2?}  max {:.1?}", times.len(), at(500), at(990), at(1000))
+}
+
+/// So many a second for so long, over 64 connections; as fast as eight of them can where none is said.
+async fn replies(sync: Option<&str>, rate: Option<u32>, time: Duration) -> String {
+    let ledger = Ledger::new();
+    let policy = Policy::start(anywhere(), ledger.policy(u32::MAX, Duration::from_millis(1))).await;
+    let yaml = |sync| format!("log: error\nafter: {{answer_within: 0s, concurrency: 64{sync}}}");
+    let gate = match sync {
+        Some(sync) => {
+            let yaml = yaml(format!(", sync: '{sync}'"));
+            Running::of(with_data(&policy.url(), &directory("bench"), &yaml)).await
+        }
+        None => Running::of(configured(&policy.url(), "bench", &yaml(String::new()))).await,
+    };
+    let until = Instant::now() + time;
+    let mut workers = JoinSet::new();
+    let connections = if rate.is_some() { 64 } else { 8 };
+    for worker in 0..connections {
+        let poster = Poster::new(gate.webhooks);
+        workers.spawn(async move {
+            let mut ticks = rate.map(|rate| interval(Duration::from_secs(1) * connections / rate));
+            let mut times = Vec::new();
+            for number in 0.. {
+                if let Some(ticks) = &mut ticks {
+                    ticks.tick().await;
+                }
+                if Instant::now() > until {
+                    break;
+                }
+                let group = format!("g{worker}-{}", number % 20);
+                let shot = poster.post(GROUP, &format!("{worker}-{number}"), body(&group)).await;
+                assert_eq!(shot.outcome.as_deref(), Some("accepted"));
+                times.push(shot.took);
+            }
+            times
+        });
+    }
+    let times: Vec<_> = workers.join_all().await.into_iter().flatten().collect();
+    let rate = times.len() as f64 / time.as_secs_f64();
+    format!("{rate:.0}/s  {}", percentiles(times))
+}
+
+/// What the disk itself takes to have 600 bytes more.
+fn fsync() -> String {
+    let directory = directory("fsync");
+    std::fs::create_dir_all(&directory).unwrap();
+    let mut file = File::create(directory.join("file")).unwrap();
+    let times = (0..500).map(|_| {
+        let began = Instant::now();
+        file.write_all(&[7; 600]).unwrap();
+        file.sync_data().unwrap();
+        began.elapsed()
+    });
+    percentiles(times.collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes a minute; run by: cargo test --release --test outbox -- --ignored --nocapture --test-threads 1"]
+async fn full_replies() {
+    let time = Duration::from_secs(8);
+    println!("fsync of the disk: {}", fsync());
+    for sync in [None, Some("off"), Some("10ms"), Some("each")] {
+        let name = sync.unwrap_or("memory");
+        println!("reply, {name:7} at 1000/s: {}", replies(sync, Some(1_000), time).await);
+        println!("reply, {name:7} saturated: {}", replies(sync, None, time).await);
+    }
+    println!("fsync of the disk: {}", fsync());
+}
