@@ -107,14 +107,42 @@ async fn a_bad_one_is_refused_whole() {
 }
 
 #[tokio::test]
-async fn what_only_a_restart_can_change_is_refused_with_the_rest() {
+async fn what_only_a_restart_can_change_stays_and_the_rest_is_in_force() {
     let policy = nowhere().await;
     let mut told = Told::start("restart", &format!("policy: {policy}\n")).await;
-    told.write(&format!("policy: {policy}\nthreads: 2\non_failure: allow\n"));
+    told.write(&format!(
+        "policy: {policy}\nthreads: 2\nafter: {{age: 2h}}\non_failure: allow\nadmin_listen: 127.0.0.1:1\n"
+    ));
     told.running.signal("-HUP").await;
-    told.running.says("a restart is needed to change threads").await;
-    told.running.says("the old one stays in force").await;
-    assert_eq!(told.outcome().await, "failed-closed:unavailable");
+    let line = told.running.says("a restart is needed").await;
+    // The flag goes before the file, so that the address has not changed.
+    assert!(line.contains("settings=\"threads, after\""), "{line}");
+    assert_eq!(told.outcome().await, "failed-open:unavailable");
+    let status = told.running.status().await;
+    assert_eq!(status["configuration"]["last"]["needs_restart"], json!(["threads", "after"]));
+    assert_eq!((&status["configuration"]["ok"], &status["configuration"]["refused"]), (&json!(1), &json!(0)));
+    let metrics = told.running.ask("/metrics").await;
+    let metrics = String::from_utf8(metrics.body.to_vec()).expect("text");
+    assert!(metrics.contains("hookgate_reload_last_successful 0"), "{metrics}");
+}
+
+#[tokio::test]
+async fn calls_go_on_as_before_until_the_new_policy_is_there() {
+    let old = Policy::allow().await;
+    let yaml = |url: &str| format!("policy: {url}\nchannel: {{connect_timeout: 100ms}}\n");
+    let mut told = Told::start("absent", &yaml(&old.url())).await;
+    told.write(&yaml(&nowhere().await));
+    told.running.signal("-HUP").await;
+    told.running.says("cannot be connected in the new way").await;
+    assert_eq!(told.outcome().await, "allow");
+    // A later one takes the place of one that waits.
+    let new = Policy::allow().await;
+    told.write(&yaml(&new.url()));
+    told.running.signal("-HUP").await;
+    told.running.says("calls go the new way").await;
+    old.take_calls();
+    assert_eq!(told.outcome().await, "allow");
+    assert!(old.take_calls().iter().all(|call| call.rpc.contains("Health")));
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ const LATE: Duration = Duration::from_secs(2);
 
 /// Asks at once, and then every so often, and whenever a connection has come or gone. Tells what has changed, and that
 /// the policy is ready when it may be another one. Ends when nobody listens.
-pub fn watch(channel: Channel, every: Duration) -> watch::Receiver<State> {
+pub fn watch(channel: Channel, every: impl Fn() -> Duration + Send + 'static) -> watch::Receiver<State> {
     let (state, listener) = watch::channel(State::NotReady("not asked yet".to_owned()));
     tokio::spawn(async move {
         let mut turned_over = false;
@@ -49,7 +49,7 @@ pub fn watch(channel: Channel, every: Duration) -> watch::Receiver<State> {
                 modified || (turned_over && before.is_ready())
             });
             turned_over = tokio::select! {
-                () = tokio::time::sleep(every) => false,
+                () = tokio::time::sleep(every()) => false,
                 () = turnover => true,
                 () = state.closed() => return,
             };

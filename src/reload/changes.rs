@@ -2,16 +2,51 @@
 
 use crate::config::{Config, PolicyService};
 
-/// The settings that only a restart can change, of those that differ.
-pub(super) fn that_need_a_restart(before: &Config, now: &Config) -> Vec<&'static str> {
-    let url = |config: &Config| matches!(config.policy, PolicyService::Url(_));
-    let fixed = [
-        ("listen", before.listen != now.listen),
-        ("admin_listen", before.admin_listen != now.admin_listen),
-        ("threads", before.threads != now.threads),
-        ("traces", before.traces != now.traces),
-        ("policy", url(before) != url(now)),
-        ("builtin_listen", !url(before) && !url(now) && before.policy != now.policy),
-    ];
-    fixed.into_iter().filter(|(_, changed)| *changed).map(|(path, _)| path).collect()
+/// Puts back what only a restart can change, and says which settings that are.
+pub(super) fn put_back(before: &Config, now: &mut Config) -> Vec<&'static str> {
+    // Every setting has its line, so that a new one is not forgotten: what is not put back is either asked for anew by
+    // whoever needs it, or followed.
+    let Config {
+        listen,
+        admin_listen,
+        policy,
+        threads,
+        traces,
+        data,
+        after,
+        log: _,
+        every: _,
+        callbacks: _,
+        denial: _,
+        access: _,
+        tls: _,
+        policy_tls: _,
+        limits: _,
+        channel: _,
+        drain: _,
+        decisions: _,
+        openim_enables: _,
+    } = now;
+    let mut kept = Vec::new();
+    keep("listen", &before.listen, listen, &mut kept);
+    keep("admin_listen", &before.admin_listen, admin_listen, &mut kept);
+    keep("threads", &before.threads, threads, &mut kept);
+    keep("traces", &before.traces, traces, &mut kept);
+    keep("data", &before.data, data, &mut kept);
+    keep("after", &before.after, after, &mut kept);
+    match (&before.policy, &*policy) {
+        (PolicyService::Url(_), PolicyService::Url(_)) => {}
+        (PolicyService::BuiltIn(_), PolicyService::BuiltIn(_)) => {
+            keep("builtin_listen", &before.policy, policy, &mut kept);
+        }
+        _ => keep("policy", &before.policy, policy, &mut kept),
+    }
+    kept
+}
+
+fn keep<T: PartialEq + Clone>(path: &'static str, before: &T, now: &mut T, kept: &mut Vec<&'static str>) {
+    if now != before {
+        now.clone_from(before);
+        kept.push(path);
+    }
 }

@@ -1,16 +1,18 @@
 //! The parts that were set up by a configuration, and are set up anew by the next.
 
-use tokio::task::spawn_blocking;
+use std::sync::Arc;
+
+use tokio::task::{AbortHandle, spawn_blocking};
 use tracing::error;
 
-use crate::config::{InForce, PolicyService};
+use crate::config::{self, Config, InForce, PolicyService};
 use crate::decisions::Decisions;
 use crate::policy::{Channel, Policy};
 use crate::telemetry::Log;
 
 /// What follows the configuration. Whatever else asks it is asked anew for each webhook and each connection.
 #[derive(Debug)]
-pub struct Parts {
+pub struct Followers {
     /// What carries the calls.
     pub channel: Channel,
     /// What asks over it.
@@ -21,29 +23,47 @@ pub struct Parts {
     pub log: Log,
 }
 
-impl Parts {
-    /// Follows every change.
-    pub async fn follow(self, mut config: InForce) {
-        let mut before = config.now();
+impl Followers {
+    /// Follows every change, from the configuration that they were set up by.
+    pub async fn follow(self, mut before: Arc<Config>, mut config: InForce) {
+        let mut replacing: Option<AbortHandle> = None;
         loop {
             let now = config.changed().await;
             self.policy.set_reply_limit(now.limits.reply);
             if let Err(error) = self.log.set_levels(now.log.clone()) {
                 error!(%error, "the levels of the log stay as they are");
             }
-            let (decisions, settings) = (self.decisions.clone(), now.clone());
-            // A disk may be slow to open a file.
-            if let Ok(Err(error)) = spawn_blocking(move || decisions.change(&settings.decisions)).await {
-                error!(%error, "the decision log stays as it is");
-            }
-            if before.policy != now.policy || before.channel != now.channel || before.policy_tls != now.policy_tls {
-                let url = match &now.policy {
-                    PolicyService::Url(url) => url.clone(),
-                    PolicyService::BuiltIn(_) => self.channel.url(),
+            if leads_elsewhere(&before, &now) {
+                // It may never come to its end: a policy that is not there yet.
+                if let Some(earlier) = replacing.take() {
+                    earlier.abort();
+                }
+                let (channel, now) = (self.channel.clone(), now.clone());
+                let replaced = async move {
+                    let url = match &now.policy {
+                        PolicyService::Url(url) => url.clone(),
+                        PolicyService::BuiltIn(_) => channel.url(),
+                    };
+                    channel.replace(url, &now.channel, &now.policy_tls).await;
                 };
-                self.channel.replace(url, &now.channel, &now.policy_tls).await;
+                replacing = Some(tokio::spawn(replaced).abort_handle());
             }
+            let (decisions, settings) = (self.decisions.clone(), now.clone());
+            // Not awaited: a disk may be slow to open a file.
+            spawn_blocking(move || {
+                if let Err(error) = decisions.change(&settings.decisions) {
+                    error!(%error, "the decision log stays as it is");
+                }
+            });
             before = now;
         }
     }
+}
+
+/// Whether calls go another way by the new configuration.
+fn leads_elsewhere(before: &Config, now: &Config) -> bool {
+    // Which is asked for anew each time.
+    let health_interval = now.channel.health_interval;
+    let channel = config::Channel { health_interval, ..before.channel.clone() };
+    before.policy != now.policy || channel != now.channel || before.policy_tls != now.policy_tls
 }

@@ -13,18 +13,21 @@ use serde_json::{Value, json};
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
 use crate::config::{Config, Finding, Loaded, Options, Report, differences};
 use crate::decisions::Decisions;
 use files::Files;
 
-pub use follow::Parts;
+pub use follow::Followers;
 
 /// How often the files are looked at. One that has changed is read when it is the same at two looks: whoever writes it
 /// has finished.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long a look may take before somebody is told.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Reads the configuration, and remembers what for the next time.
 #[derive(Debug)]
@@ -49,6 +52,8 @@ struct Last {
     at: SystemTime,
     /// Why it was refused, a line each.
     refused: Vec<String>,
+    /// The settings that only a restart can change, and that have changed.
+    needs_restart: Vec<&'static str>,
 }
 
 impl Source {
@@ -98,12 +103,19 @@ impl Source {
                 () = sleep(LOOK) => {}
             }
             // A file can be on a disk that does not answer; no webhook waits for it.
-            let looked = spawn_blocking(move || {
+            let mut looking = spawn_blocking(move || {
                 let changed = self.files.have_changed();
                 (self, changed)
             });
+            let looked = match timeout(PATIENCE, &mut looking).await {
+                Ok(looked) => looked,
+                Err(_) => {
+                    error!("the files of the configuration cannot be looked at: a disk does not answer");
+                    looking.await
+                }
+            };
             let changed;
-            (self, changed) = looked.await?;
+            (self, changed) = looked?;
             if changed {
                 return Ok(self);
             }
@@ -111,14 +123,14 @@ impl Source {
     }
 }
 
-/// Has what was read in force, or says why not.
-fn take(loaded: Result<Loaded, Report>, in_force: &watch::Sender<Arc<Config>>) -> Result<(), Vec<String>> {
-    let Loaded { config, warnings, .. } = loaded.map_err(|Report(findings)| lines(&findings))?;
+/// Has what was read in force, or says why not; gives the settings that wait for a restart.
+fn take(
+    loaded: Result<Loaded, Report>,
+    in_force: &watch::Sender<Arc<Config>>,
+) -> Result<Vec<&'static str>, Vec<String>> {
+    let Loaded { mut config, warnings, .. } = loaded.map_err(|Report(findings)| lines(&findings))?;
     let before = in_force.borrow().clone();
-    let fixed = changes::that_need_a_restart(&before, &config);
-    if !fixed.is_empty() {
-        return Err(vec![format!("a restart is needed to change {}", fixed.join(", "))]);
-    }
+    let put_back = changes::put_back(&before, &mut config);
     for warning in warnings {
         warn!("{warning}");
     }
@@ -128,7 +140,10 @@ fn take(loaded: Result<Loaded, Report>, in_force: &watch::Sender<Arc<Config>>) -
         true => info!("the configuration was read anew; no setting has changed"),
         false => info!(changed = changed.join(", "), "a new configuration is in force"),
     }
-    Ok(())
+    if !put_back.is_empty() {
+        warn!(settings = put_back.join(", "), "a restart is needed to change some settings, which stay as they were");
+    }
+    Ok(put_back)
 }
 
 fn lines(findings: &[Finding]) -> Vec<String> {
@@ -136,9 +151,12 @@ fn lines(findings: &[Finding]) -> Vec<String> {
 }
 
 impl Reloads {
-    fn count(&self, result: Result<(), Vec<String>>) {
+    fn count(&self, result: Result<Vec<&'static str>, Vec<String>>) {
         let counts = &mut *self.counts();
-        let refused = result.err().unwrap_or_default();
+        let (needs_restart, refused) = match result {
+            Ok(needs_restart) => (needs_restart, Vec::new()),
+            Err(refused) => (Vec::new(), refused),
+        };
         for line in &refused {
             error!("{line}");
         }
@@ -148,7 +166,7 @@ impl Reloads {
             error!("the new configuration is refused; the old one stays in force");
             counts.refused += 1;
         }
-        counts.last = Some(Last { at: SystemTime::now(), refused });
+        counts.last = Some(Last { at: SystemTime::now(), refused, needs_restart });
     }
 
     /// How many were taken.
@@ -161,9 +179,9 @@ impl Reloads {
         self.counts().refused
     }
 
-    /// Whether what is in force is what was read last. It is as long as nothing was read anew.
+    /// Whether all that was read last is in force. It is as long as nothing was read anew.
     pub fn last_successful(&self) -> bool {
-        self.counts().last.as_ref().is_none_or(|last| last.refused.is_empty())
+        self.counts().last.as_ref().is_none_or(|last| last.refused.is_empty() && last.needs_restart.is_empty())
     }
 
     /// What is known here, as JSON for `/status`.
@@ -171,7 +189,8 @@ impl Reloads {
         let counts = self.counts();
         let last = counts.last.as_ref().map(|last| {
             let at = last.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-            json!({ "at_ms": u64::try_from(at).unwrap_or(u64::MAX), "ok": last.refused.is_empty(), "refused": last.refused })
+            json!({ "at_ms": u64::try_from(at).unwrap_or(u64::MAX), "ok": last.refused.is_empty(), "refused": last.refused,
+                "needs_restart": last.needs_restart })
         });
         json!({ "ok": counts.ok, "refused": counts.refused, "last": last })
     }

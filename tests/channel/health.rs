@@ -35,7 +35,7 @@ async fn until_said(states: &mut Receiver<State>, part: &str) {
 #[tokio::test]
 async fn where_health_is_served_it_is_obeyed() {
     let (address, reporter) = with_health(ANY).await;
-    let mut states = health::watch(connect(address), OFTEN);
+    let mut states = health::watch(connect(address), || OFTEN);
     until_ready(&mut states).await;
     reporter.set_service_status("", ServingStatus::NotServing).await;
     until_said(&mut states, "health says NOT_SERVING").await;
@@ -52,7 +52,7 @@ async fn where_it_is_not_any_status_will_do() {
             Box::pin(async { response })
         })
         .await;
-        let mut states = health::watch(connect(server.address), NEVER);
+        let mut states = health::watch(connect(server.address), || NEVER);
         if ready { until_ready(&mut states).await } else { until_said(&mut states, "UNAVAILABLE").await }
     }
 }
@@ -64,13 +64,13 @@ async fn what_is_not_grpc_is_not_ready() {
         Box::pin(async { response.body(http_body_util::BodyExt::boxed(http_body_util::Empty::new())).unwrap() })
     })
     .await;
-    until_said(&mut health::watch(connect(server.address), NEVER), "HTTP status 404").await;
+    until_said(&mut health::watch(connect(server.address), || NEVER), "HTTP status 404").await;
 }
 
 #[tokio::test]
 async fn it_follows_the_connection_without_waiting_for_its_turn() {
     let address = nobody().await;
-    let mut states = health::watch(connect(address), NEVER);
+    let mut states = health::watch(connect(address), || NEVER);
     until_said(&mut states, &format!("not connected: {address}: ")).await;
     let server = Server::at(address, |_| Box::pin(async { allowed() })).await;
     // An empty answer: health is served, and says nothing.
@@ -84,5 +84,5 @@ async fn it_follows_the_connection_without_waiting_for_its_turn() {
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_accepts_and_does_not_answer_is_not_ready() {
     let server = Server::at(ANY, hang).await;
-    until_said(&mut health::watch(connect(server.address), NEVER), "no answer to a health check within 2s").await;
+    until_said(&mut health::watch(connect(server.address), || NEVER), "no answer to a health check within 2s").await;
 }

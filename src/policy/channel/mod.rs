@@ -26,11 +26,12 @@ use std::time::Duration;
 use http::{HeaderValue, Request, Response, Uri, header};
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 use tokio_rustls::rustls::RootCertStore;
 use tonic::Status as GrpcStatus;
 use tonic::body::Body;
-use tracing::warn;
+use tracing::{error, info};
 
 pub(super) use breaker::Outcome;
 pub use breaker::{Breaker, State as BreakerState};
@@ -106,13 +107,24 @@ impl Channel {
         Self { current: Arc::new(watch::Sender::new(route)) }
     }
 
-    /// Goes over to the policy service at a URL, reached in this way: as soon as it is connected, or cannot be within
-    /// the time for a connection. Calls in flight stay where they are.
+    /// Goes over to the policy service at a URL, reached in this way, as soon as it is connected; or when, after the time
+    /// for a connection, the way before is not connected any more either. Calls in flight stay where they are.
     pub async fn replace(&self, url: PolicyUrl, settings: &config::Channel, tls: &PolicyTls) {
-        let next = Route::begin(&url, settings, system_resolver(&url), own_tls(&url, tls));
-        if timeout(settings.connect_timeout, next.connected()).await.is_err() {
-            warn!("the policy is not connected in the new way; calls go there all the same");
+        // The system's roots are read from the disk.
+        let (asked, tls) = (url.clone(), tls.clone());
+        let Ok(tls) = spawn_blocking(move || own_tls(&asked, &tls)).await else { return };
+        let next = Route::begin(&url, settings, system_resolver(&url), tls);
+        let before = self.route();
+        let too_late = async {
+            sleep(settings.connect_timeout).await;
+            error!(%url, "the policy cannot be connected in the new way; until it is, calls go on as before");
+            before.disconnected().await;
+        };
+        tokio::select! {
+            () = next.connected() => info!(%url, "calls go the new way"),
+            () = too_late => {}
         }
+        drop(before);
         let before = self.current.send_replace(next);
         // An answer that has begun needs its connection to its end.
         tokio::spawn(async move {

@@ -59,8 +59,17 @@ impl Route {
 
     /// Ends when a call would be carried at once.
     pub(super) async fn connected(&self) {
+        self.until(true).await;
+    }
+
+    /// Ends when no call would be.
+    pub(super) async fn disconnected(&self) {
+        self.until(false).await;
+    }
+
+    async fn until(&self, ready: bool) {
         let mut changes = self.pool.changes();
-        while !self.pool.any_ready() {
+        while self.pool.any_ready() != ready {
             // Never an error: the sender is ours.
             drop(changes.changed().await);
         }

@@ -1,6 +1,9 @@
 //! `hookgate serve`: the main job.
 
-use std::io::{self, IsTerminal};
+mod greeting;
+mod signals;
+
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,17 +15,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::admin::{self, Admin};
-use crate::callback::Callback;
 use crate::cli::Error;
 use crate::config::{Address, Config, InForce, Loaded, Options, PolicyService, PolicyUrl};
 use crate::decisions::Decisions;
 use crate::events::Events;
 use crate::listener::Listener;
 use crate::policy::{BuiltIn, Channel, Policy, health};
-use crate::reload::{Parts, Reloads, Source};
-use crate::server::{self, Gate, Stop};
+use crate::reload::{Followers, Reloads, Source};
+use crate::server::{self, Gate};
 use crate::telemetry::{self, FlushedAtEnd, Log};
 use crate::traces::Traces;
+use greeting::{Addresses, greet};
 
 /// How long hookgate waits for the policy's first answer before it says that it is ready without one.
 const FIRST_ANSWER: Duration = Duration::from_secs(2);
@@ -43,7 +46,10 @@ pub fn run(options: &Options) -> Result<ExitCode, Error> {
     for warning in loaded.warnings {
         warn!("{warning}");
     }
-    let served = runtime(loaded.config.threads)?.block_on(serve(loaded.config, source, decisions.clone(), log.clone()));
+    let runtime = runtime(loaded.config.threads)?;
+    let served = runtime.block_on(serve(loaded.config, source, decisions.clone(), log.clone()));
+    // Without waiting for whoever still looks a name up, or for a disk that does not answer.
+    runtime.shutdown_background();
     if !decisions.flush(DECISIONS_DRAIN) {
         warn!("the last lines of the decision log are left out: whoever takes them is too slow");
     }
@@ -74,13 +80,15 @@ fn runtime(threads: usize) -> io::Result<Runtime> {
 }
 
 async fn serve(config: Config, source: Source, decisions: Decisions, log: Log) -> Result<(), Error> {
+    // The first of them may come while it starts, and would end it.
+    let hangups = signal(SignalKind::hangup())?;
     // Each connection is a file; shells and service managers give a thousand where the system allows far more.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         warn!(%error, "cannot raise the limit of open files");
     }
     let webhooks = bind(&config.listen, "--listen").await?;
     let admin = bind(&config.admin_listen, "--admin-listen").await?;
-    let stop = stop_signal(log.clone())?;
+    let stop = signals::stop(log.clone())?;
     let drained = CancellationToken::new();
     let (policy, builtin) = match &config.policy {
         PolicyService::Url(url) => (url.clone(), None),
@@ -93,7 +101,6 @@ async fn serve(config: Config, source: Source, decisions: Decisions, log: Log) -
         }
     };
     let channel = Channel::connect(policy.clone(), &config.channel, &config.policy_tls);
-    let mut health = health::watch(channel.clone(), config.channel.health_interval);
     let addresses = Addresses {
         webhooks: webhooks.address()?.url(config.tls.is_some()),
         admin: admin.address()?.url(false),
@@ -105,13 +112,14 @@ async fn serve(config: Config, source: Source, decisions: Decisions, log: Log) -
     let policy = Policy::over(channel.clone(), config.limits.reply).traced(traces.clone());
     let events = events(&policy, &config, decisions.clone())?;
     let (changes, in_force) = InForce::changing(config);
+    let interval = in_force.clone();
+    let mut health = health::watch(channel.clone(), move || interval.now().channel.health_interval);
     let gate = Gate::with(policy.clone(), events, decisions.clone(), in_force.clone());
     let reloads = Reloads::default();
-    tokio::spawn(source.watch(signal(SignalKind::hangup())?, changes, reloads.clone()));
-    tokio::spawn(
-        Parts { channel: channel.clone(), policy: policy.clone(), decisions: decisions.clone(), log: log.clone() }
-            .follow(in_force.clone()),
-    );
+    let followers =
+        Followers { channel: channel.clone(), policy: policy.clone(), decisions: decisions.clone(), log: log.clone() };
+    tokio::spawn(followers.follow(in_force.now(), in_force.clone()));
+    tokio::spawn(source.watch(hangups, changes, reloads.clone()));
     let admin_task = admin::run(
         admin,
         Admin {
@@ -183,60 +191,4 @@ fn cannot_bind(address: &Address, option: &str, error: io::Error) -> io::Error {
         _ => error.to_string(),
     };
     io::Error::new(error.kind(), format!("cannot listen on {address}: {why} ({option} takes another address)"))
-}
-
-/// SIGTERM, which service managers send, drains; Ctrl-C, which people press, does not keep them waiting.
-fn stop_signal(log: Log) -> io::Result<impl Future<Output = Stop>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        let stop = tokio::select! {
-            _ = terminate.recv() => Stop::Drain,
-            _ = interrupt.recv() => Stop::Now,
-        };
-        info!("stopping: finishing what is in flight; once more ends it at once");
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            log.flush();
-            std::process::exit(1);
-        });
-        stop
-    })
-}
-
-/// What listens where.
-struct Addresses {
-    webhooks: String,
-    admin: String,
-    policy: String,
-    builtin: bool,
-}
-
-/// Says what listens where: to a person at length, then in one fixed line for whoever waits for it.
-fn greet(addresses: &Addresses, answered: bool, log: &Log) {
-    let Addresses { webhooks, admin, policy, builtin } = addresses;
-    let callbacks = Callback::all().len();
-    let mut lines = String::new();
-    if io::stderr().is_terminal() {
-        let what = if *builtin { "   built in: allows and logs everything" } else { "" };
-        lines = format!(
-            "hookgate {}: OpenIM webhooks in, gRPC policy out\n\n\
-             \x20 webhooks   {webhooks}   the url in OpenIM's webhooks.yml\n\
-             \x20 policy     {policy}{what}\n\
-             \x20 admin      {admin}   /livez /readyz /status /metrics\n\
-             \x20 callbacks  {callbacks}   listed by: hookgate callbacks\n\n",
-            env!("CARGO_PKG_VERSION")
-        );
-    }
-    if *builtin {
-        warn!("no --policy: the built-in one allows everything");
-    }
-    if !answered {
-        warn!("the policy has not answered yet; until it does, the failure rules decide");
-    }
-    lines += &format!("hookgate ready: webhooks {webhooks} policy {policy} admin {admin} callbacks {callbacks}\n");
-    log.say(&lines);
 }

@@ -1,0 +1,31 @@
+//! What ends it.
+
+use std::io;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+
+use crate::server::Stop;
+use crate::telemetry::Log;
+
+/// SIGTERM, which service managers send, drains; Ctrl-C, which people press, does not keep them waiting.
+pub(super) fn stop(log: Log) -> io::Result<impl Future<Output = Stop>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        let stop = tokio::select! {
+            _ = terminate.recv() => Stop::Drain,
+            _ = interrupt.recv() => Stop::Now,
+        };
+        info!("stopping: finishing what is in flight; once more ends it at once");
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            log.flush();
+            std::process::exit(1);
+        });
+        stop
+    })
+}
