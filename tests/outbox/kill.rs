@@ -106,4 +106,5 @@ async fn the_same_where_each_event_is_forced_onto_the_disk() {
 #[ignore = "takes minutes; run by: cargo test --release --test outbox -- --ignored --nocapture --test-threads 1"]
 async fn full_fifty_kills() {
     killed("killed-full", "10ms", 50, 2_000, Duration::from_secs(2)).await;
+    killed("killed-full-each", "each", 50, 2_000, Duration::from_secs(2)).await;
 }
