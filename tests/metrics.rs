@@ -7,6 +7,8 @@
 mod events;
 #[path = "metrics/operation.rs"]
 mod operation;
+#[path = "metrics/outbox.rs"]
+mod outbox;
 #[path = "metrics/policy.rs"]
 mod policy;
 mod support;
@@ -28,8 +30,9 @@ impl Scrape {
         let reply = ask(program, "application/openmetrics-text;version=1.0.0,text/plain;q=0.5").await;
         let text = String::from_utf8(reply.body.to_vec()).unwrap();
         // The judge refuses the unit of a histogram, which the specification has.
-        let unit = "# UNIT hookgate_callback_duration_seconds seconds\n";
-        let text = text.replace(unit, "");
+        let units = ["callback_duration", "outbox_commit_duration"];
+        let units = units.map(|name| format!("# UNIT hookgate_{name}_seconds seconds\n"));
+        let text = units.iter().fold(text, |text, unit| text.replace(unit, ""));
         Self(openmetrics::parse_openmetrics(&text).unwrap_or_else(|error| panic!("{error}\n{text}")))
     }
 

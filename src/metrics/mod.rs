@@ -9,6 +9,7 @@ mod certificates;
 mod decisions;
 mod durations;
 mod events;
+mod outbox;
 mod policy;
 mod reloads;
 mod spans;
@@ -34,6 +35,7 @@ const SOURCES: &[Source] = &[
     callers::write,
     policy::write,
     events::write,
+    outbox::write,
     certificates::write,
     reloads::write,
     spans::write,
