@@ -10,6 +10,8 @@ use tokio_rustls::rustls::pki_types::pem::{Error, PemObject};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
+use super::Config;
+
 /// A certificate with less time left is worth a warning.
 const SOON: Duration = Duration::from_secs(14 * DAY);
 
@@ -87,6 +89,22 @@ impl Certificates {
             })?;
         }
         Ok(roots)
+    }
+}
+
+impl Config {
+    /// The certificates in force, and when each expires; of a chain or a list the one that does first. The names are
+    /// `webhooks`, `client_ca`, `policy_ca` and `policy_client`.
+    pub fn certificates(&self) -> impl Iterator<Item = (&'static str, SystemTime)> {
+        let (tls, policy) = (self.tls.as_ref(), &self.policy_tls);
+        let client_ca = tls.and_then(|tls| tls.client_ca.as_ref());
+        let all = [
+            ("webhooks", tls.map(|tls| &tls.identity.certificates)),
+            ("client_ca", client_ca.map(|ca| &ca.certificates)),
+            ("policy_ca", policy.ca.as_ref().map(|ca| &ca.certificates)),
+            ("policy_client", policy.identity.as_ref().map(|identity| &identity.certificates)),
+        ];
+        all.into_iter().filter_map(|(name, certificates)| Some((name, certificates?.expires())))
     }
 }
 

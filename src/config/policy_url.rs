@@ -1,12 +1,22 @@
-//! Where a policy service can be.
+//! Which policy service is asked, and where one can be.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use http::Uri;
 
 use super::address::Address;
 use super::value::{Kind, quoted};
+
+/// The policy service.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PolicyService {
+    /// The built-in one, listening here.
+    BuiltIn(SocketAddr),
+    /// The operator's, at this URL.
+    Url(PolicyUrl),
+}
 
 /// Where a policy service is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +30,12 @@ pub enum PolicyUrl {
 /// A policy service, if any.
 pub const POLICY: Kind<Option<PolicyUrl>> =
     Kind { read: |text| text.parse().map(Some), show: |policy| policy.as_ref().map(|url| quoted(&url.to_string())) };
+
+impl Default for PolicyService {
+    fn default() -> Self {
+        Self::BuiltIn(SocketAddr::from(([127, 0, 0, 1], 50051)))
+    }
+}
 
 impl PolicyUrl {
     /// Whether it is spoken to over TLS.

@@ -1,8 +1,32 @@
-//! Failure rules as they are said: for some classes, for the rest, or not at all.
+//! Failure rules: as they hold, for every class; and as they are said, for some classes, for the rest, or not at all.
+
+use std::time::Duration;
 
 use super::value::Kind;
-use super::{OnFailure, Rule};
 use crate::error::Class;
+
+/// The handling of a callback.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handling {
+    /// The time from a webhook's arrival to its reply.
+    pub budget: Duration,
+    /// What becomes of a webhook without a verdict, for each class of failure.
+    pub on_failure: OnFailure,
+}
+
+/// A failure rule for each class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OnFailure([Rule; Class::ALL.len()]);
+
+/// What becomes of a webhook that has no verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Rule {
+    /// It is stopped.
+    #[default]
+    Deny,
+    /// It goes on, unchanged.
+    Allow,
+}
 
 /// What was said of a callback's failures, or of all callbacks'.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +42,35 @@ pub const RULE: Kind<Option<Rule>> =
 
 /// All rules at once: `allow`, or a list such as `unavailable=allow,deadline=allow`.
 pub const RULES: Kind<Rules> = Kind { read: rules, show: |rules| Some(show(&rules.over(OnFailure::default()))) };
+
+impl Default for Handling {
+    fn default() -> Self {
+        Self { budget: Duration::from_millis(4500), on_failure: OnFailure::default() }
+    }
+}
+
+impl OnFailure {
+    /// The same rule for every class.
+    pub fn all(rule: Rule) -> Self {
+        Self([rule; Class::ALL.len()])
+    }
+
+    /// The rule of a class.
+    pub fn rule(&self, class: Class) -> Rule {
+        self.0[class as usize]
+    }
+
+    /// Sets the rule of a class.
+    pub fn set(&mut self, class: Class, rule: Rule) {
+        self.0[class as usize] = rule;
+    }
+}
+
+impl Default for OnFailure {
+    fn default() -> Self {
+        Self::all(Rule::Deny)
+    }
+}
 
 impl Rules {
     /// The rule of a class.

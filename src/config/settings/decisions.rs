@@ -1,11 +1,38 @@
 //! The decision log.
 
+use std::path::PathBuf;
+
 use super::{Setting, row};
-use crate::config::DecisionsTo;
 use crate::config::draft::Draft;
 use crate::config::report::nearest;
 use crate::config::value::{Kind, quoted};
 use crate::decisions;
+
+/// The decision log: one line a verdict.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decisions {
+    /// Where it is written; it is off without that.
+    pub to: Option<DecisionsTo>,
+    /// The share of plain allows that is written, from 0 to 1.
+    pub allows: f64,
+    /// The fields of requests that are written beside the IDs of users and groups, as in `message.content`.
+    pub fields: Vec<String>,
+}
+
+/// Where the decision log is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DecisionsTo {
+    /// To standard output.
+    Stdout,
+    /// To the end of this file.
+    File(PathBuf),
+}
+
+impl Default for Decisions {
+    fn default() -> Self {
+        Self { to: None, allows: 1.0, fields: Vec::new() }
+    }
+}
 
 /// Where lines go, if anywhere.
 const TO: Kind<Option<DecisionsTo>> = Kind {

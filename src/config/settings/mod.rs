@@ -1,11 +1,13 @@
-//! The settings, one row each: key, kind, place, words, and whether it is a flag and variable too. The defaults are
-//! those of [`Config`](super::Config).
+//! The settings, one row each: key, kind, place, words, and whether it is a flag and variable too. What stands in one
+//! group of the file stands in one file here, with its defaults.
 
+mod access;
 mod after;
-mod callers;
+mod channel;
 mod decisions;
+mod denial;
 mod drain;
-mod policy;
+mod limits;
 mod serve;
 mod tls;
 mod traces;
@@ -13,6 +15,12 @@ mod traces;
 use std::sync::LazyLock;
 
 pub use after::{After, SyncRule, WhenFull};
+pub use channel::Channel;
+pub use decisions::{Decisions, DecisionsTo};
+pub use denial::Denial;
+pub use drain::Drain;
+pub use limits::Limits;
+pub use traces::Traces;
 
 use super::draft::{Draft, Own};
 use super::rules::{RULE, RULES};
@@ -37,9 +45,11 @@ pub fn general() -> &'static [Setting<Draft>] {
     static SETTINGS: LazyLock<Vec<Setting<Draft>>> = LazyLock::new(|| {
         let rows = [
             serve::rows(),
-            callers::rows(),
+            denial::rows(),
+            limits::rows(),
+            access::rows(),
             tls::rows(),
-            policy::rows(),
+            channel::rows(),
             after::rows(),
             drain::rows(),
             traces::rows(),

@@ -1,11 +1,11 @@
-//! Where hookgate listens, whom it asks, what it replies and how much it takes.
+//! Where hookgate listens, whom it asks, how failures are dealt with, and what OpenIM's own file is good for.
 
 use super::{Setting, row};
 use crate::config::address::LISTEN;
 use crate::config::draft::Draft;
 use crate::config::policy_url::POLICY;
 use crate::config::rules::{RULE, RULES};
-use crate::config::value::{CODE, COUNT, FILE, LOG, MAYBE_ADDRESS, SENTENCE, SIZE, SWITCH, TIME};
+use crate::config::value::{COUNT, FILE, LOG, MAYBE_ADDRESS, SWITCH, TIME};
 use crate::error::Class;
 
 pub(super) fn rows() -> Vec<Setting<Draft>> {
@@ -87,18 +87,6 @@ pub(super) fn rows() -> Vec<Setting<Draft>> {
             |d| &mut d.openim.honour_failed_continue,
             "Whether failedContinue: true there makes allow the rule of that callback",
         ),
-        row("denial.code", CODE, |d| &mut d.config.denial.code, "The code of a denial that has none of 100 or more"),
-    ]);
-    for class in Class::ALL {
-        let words = format!("What the API client is told when the class of failure is {class}");
-        let path = format!("denial.messages.{class}");
-        rows.push(row(&path, SENTENCE, move |d| d.config.denial.messages.entry(class).or_default(), &words));
-    }
-    rows.extend([
-        row("limits.body", SIZE, |d| &mut d.config.limits.body, "The largest body of a webhook"),
-        row("limits.reply", SIZE, |d| &mut d.config.limits.reply, "The largest response of a policy"),
-        row("limits.calls", COUNT, |d| &mut d.config.limits.calls, "Calls to the policy in flight"),
-        row("limits.connections", COUNT, |d| &mut d.config.limits.connections, "Connections of webhook clients"),
     ]);
     rows
 }

@@ -1,10 +1,25 @@
 //! Where spans are sent, and of how many webhooks.
 
-use tonic::transport::Uri;
+use http::Uri;
 
 use super::{Setting, row};
 use crate::config::draft::Draft;
 use crate::config::value::Kind;
+
+/// Where spans are sent, and of how many webhooks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Traces {
+    /// The collector; without one there are no traces.
+    pub endpoint: Option<Uri>,
+    /// The share of webhooks that are traced, of those that come without a `traceparent`.
+    pub sample: f64,
+}
+
+impl Default for Traces {
+    fn default() -> Self {
+        Self { endpoint: None, sample: 1.0 }
+    }
+}
 
 /// A collector, if any.
 const COLLECTOR: Kind<Option<Uri>> = Kind {

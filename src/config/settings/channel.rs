@@ -1,8 +1,43 @@
 //! How the policy service is reached.
 
+use std::time::Duration;
+
 use super::{Setting, row};
 use crate::config::draft::Draft;
 use crate::config::value::{TIME, TIMES};
+
+/// How the policy service is reached.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Channel {
+    /// How long a connection may take to be made: name, TCP, TLS and HTTP/2.
+    pub connect_timeout: Duration,
+    /// How long a connection may be silent before it is pinged.
+    pub keep_alive: Duration,
+    /// How long a ping may stay unanswered before the connection counts as dead.
+    pub keep_alive_timeout: Duration,
+    /// The longest pause between two attempts to connect.
+    pub reconnect_max: Duration,
+    /// How often in a row the policy must fail to be reached or to answer before it is not asked for a while.
+    pub breaker_failures: u32,
+    /// How long it is not asked then, before one call probes it.
+    pub breaker_open: Duration,
+    /// How often its health is asked for.
+    pub health_interval: Duration,
+}
+
+impl Default for Channel {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(2),
+            keep_alive: Duration::from_secs(10),
+            keep_alive_timeout: Duration::from_secs(5),
+            reconnect_max: Duration::from_millis(150),
+            breaker_failures: 20,
+            breaker_open: Duration::from_secs(1),
+            health_interval: Duration::from_secs(1),
+        }
+    }
+}
 
 pub(super) fn rows() -> Vec<Setting<Draft>> {
     vec![
