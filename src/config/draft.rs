@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::report::Origin;
 use super::rules::Rules;
-use super::{After, Config, PolicyService, PolicyUrl};
+use super::{After, Config, DecisionsTo, PolicyService, PolicyUrl};
 
 /// What was said so far, on top of the defaults.
 #[derive(Debug, Clone)]
@@ -75,7 +75,7 @@ pub struct Files {
 
 impl Files {
     /// Every file that was named.
-    pub fn named(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+    fn named(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let Self { passwords, paths, certificate, key, client_ca, policy_ca, policy_certificate, policy_key } = self;
         let all = [passwords, paths, certificate, key, client_ca, policy_ca, policy_certificate, policy_key];
         all.into_iter().flatten()
@@ -121,6 +121,15 @@ impl From<Config> for Draft {
 }
 
 impl Draft {
+    /// Every path that was named, of a file or a directory.
+    pub fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let decisions = match &mut self.config.decisions.to {
+            Some(DecisionsTo::File(file)) => Some(file),
+            Some(DecisionsTo::Stdout) | None => None,
+        };
+        self.files.named().chain(&mut self.openim.webhooks).chain(&mut self.config.data).chain(decisions)
+    }
+
     /// Gives what nobody has said the default that goes with what was said: with a disk, After events have more time and
     /// room.
     pub fn fill_in(&mut self) {

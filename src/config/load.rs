@@ -6,7 +6,7 @@ use std::path::Path;
 use super::draft::Draft;
 use super::options::{self, Options};
 use super::report::{Finding, Origin, Report};
-use super::{Config, DecisionsTo, Handling, PolicyService, contradictions, credentials, file, openim, settings, yaml};
+use super::{Config, Handling, PolicyService, contradictions, credentials, file, openim, settings, yaml};
 
 /// The text of a file, or why there is none.
 pub type TextOf<'a> = &'a dyn Fn(&Path) -> Result<String, String>;
@@ -65,14 +65,11 @@ fn read_file(options: &Options, text_of: TextOf<'_>, draft: &mut Draft, mistakes
             Ok(root) => file::read(name, &root, draft, mistakes),
         },
     }
-    // What a file names stands beside it.
+    // What a file names stands beside it. Nobody has named anything before it.
     if let Some(folder) = Path::new(name).parent() {
-        for file in draft.files.named().chain(&mut draft.openim.webhooks) {
-            *file = folder.join(&file);
+        for path in draft.paths() {
+            *path = folder.join(&path);
         }
-    }
-    if let (Some(DecisionsTo::File(file)), Some(folder)) = (&mut draft.config.decisions.to, Path::new(name).parent()) {
-        *file = folder.join(&file);
     }
 }
 
