@@ -122,7 +122,7 @@ fn each_mistake_in_the_file_is_one_line_with_path_and_line() {
             "1: traces.endpoint: expected http:// or https://, a host and a port, as in http://127.0.0.1:4317",
         ),
         (
-            "traces: {endpoint: 'http://collector'}",
+            "traces: {endpoint: 'http://collector:0'}",
             "1: traces.endpoint: no host or no port; expected http:// or https://, a host and a port, as in http://127.0.0.1:4317",
         ),
         (

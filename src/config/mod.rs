@@ -9,6 +9,7 @@ mod credentials;
 mod differences;
 mod draft;
 mod file;
+mod host_url;
 mod identity;
 mod in_force;
 mod leads_here;

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use http::Uri;
 
 use super::address::Address;
+use super::host_url::host_url;
 use super::value::{Kind, quoted};
 
 /// The policy service.
@@ -47,27 +48,13 @@ impl PolicyUrl {
 impl FromStr for PolicyUrl {
     type Err = String;
 
-    /// The text may hold a password and is not repeated.
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(unix) = Address::unix(text) {
             return unix.map(Self::Unix);
         }
-        let example = "expected http:// or https://, a host and a port, as in http://policy:50051, or a socket's path, \
-                       as in unix:///run/policy.sock";
-        let uri: Uri = text.parse().map_err(|error| format!("{error}; {example}"))?;
-        let (Some("http" | "https"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err(example.to_owned());
-        };
-        if authority.as_str().contains('@') {
-            return Err("a user and password are not sent to a policy service".to_owned());
-        }
-        if authority.host().is_empty() || authority.port().is_some_and(|port| port.as_u16() == 0) {
-            return Err(format!("no host or no port; {example}"));
-        }
-        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-            return Err(format!("a path or query has no meaning here; {example}"));
-        }
-        Ok(Self::Host(uri))
+        let expected = "expected http:// or https://, a host and a port, as in http://policy:50051, or a socket's path, \
+                        as in unix:///run/policy.sock";
+        host_url(text, expected, "a user and password are not sent to a policy service").map(Self::Host)
     }
 }
 

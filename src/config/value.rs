@@ -68,6 +68,15 @@ pub const TIMES: Kind<u32> = Kind {
     show: |times| Some(times.to_string()),
 };
 
+/// A part of a whole.
+pub const SHARE: Kind<f64> = Kind {
+    read: |text| match text.parse() {
+        Ok(share @ 0.0..=1.0) => Ok(share),
+        _ => Err(format!("{text:?}: expected a number from 0 to 1, as in 0.1")),
+    },
+    show: |share| Some(share.to_string()),
+};
+
 /// The code of a denial.
 pub const CODE: Kind<i32> = Kind {
     read: |text| match text.parse() {

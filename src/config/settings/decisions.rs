@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{Setting, row};
 use crate::config::draft::Draft;
 use crate::config::report::nearest;
-use crate::config::value::{Kind, quoted};
+use crate::config::value::{Kind, SHARE, quoted};
 use crate::decisions;
 
 /// The decision log: one line a verdict.
@@ -46,15 +46,6 @@ const TO: Kind<Option<DecisionsTo>> = Kind {
         Some(DecisionsTo::Stdout) => Some("stdout".to_owned()),
         Some(DecisionsTo::File(file)) => Some(quoted(&file.display().to_string())),
     },
-};
-
-/// A part of the whole.
-const SHARE: Kind<f64> = Kind {
-    read: |text| match text.parse() {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err(format!("{text:?}: expected a share from 0 to 1, as in 0.01")),
-    },
-    show: |share| Some(share.to_string()),
 };
 
 /// Fields of requests, by the contract's names.

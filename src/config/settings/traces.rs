@@ -4,7 +4,8 @@ use http::Uri;
 
 use super::{Setting, row};
 use crate::config::draft::Draft;
-use crate::config::value::Kind;
+use crate::config::host_url::host_url;
+use crate::config::value::{Kind, SHARE, quoted};
 
 /// Where spans are sent, and of how many webhooks.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,17 +24,12 @@ impl Default for Traces {
 
 /// A collector, if any.
 const COLLECTOR: Kind<Option<Uri>> = Kind {
-    read: |text| collector(text).map(Some),
-    show: |url| url.as_ref().map(|url| serde_json::Value::from(url.to_string()).to_string()),
-};
-
-/// A part of a whole.
-const SHARE: Kind<f64> = Kind {
-    read: |text| match text.parse() {
-        Ok(share @ 0.0..=1.0) => Ok(share),
-        _ => Err(format!("{text:?}: expected a number from 0 to 1, as in 0.1")),
+    read: |text| {
+        let expected = "expected http:// or https://, a host and a port, as in http://127.0.0.1:4317";
+        let no_user = "a user and password are not sent to a collector; OTEL_EXPORTER_OTLP_HEADERS are";
+        host_url(text, expected, no_user).map(Some)
     },
-    show: |share| Some(share.to_string()),
+    show: |url| url.as_ref().map(|url| quoted(&url.to_string())),
 };
 
 pub(super) fn rows() -> Vec<Setting<Draft>> {
@@ -51,23 +47,4 @@ pub(super) fn rows() -> Vec<Setting<Draft>> {
             "The share of webhooks that are traced, 0 to 1, of those that come without a traceparent; a caller's says itself",
         ),
     ]
-}
-
-/// The text may hold a password and is not repeated.
-fn collector(text: &str) -> Result<Uri, String> {
-    let example = "expected http:// or https://, a host and a port, as in http://127.0.0.1:4317";
-    let url: Uri = text.parse().map_err(|error| format!("{error}; {example}"))?;
-    let (Some("http" | "https"), Some(authority)) = (url.scheme_str(), url.authority()) else {
-        return Err(example.to_owned());
-    };
-    if authority.as_str().contains('@') {
-        return Err("a user and password are not sent to a collector; OTEL_EXPORTER_OTLP_HEADERS are".to_owned());
-    }
-    if authority.host().is_empty() || authority.port_u16().is_none_or(|port| port == 0) {
-        return Err(format!("no host or no port; {example}"));
-    }
-    if !matches!(url.path(), "" | "/") || url.query().is_some() {
-        return Err(format!("a path or query has no meaning here; {example}"));
-    }
-    Ok(url)
 }
