@@ -23,7 +23,8 @@ pub enum Address {
 }
 
 /// An address to listen on.
-pub const LISTEN: Kind<Address> = Kind { read: str::parse, show: |address| Some(quoted(&address.to_string())) };
+pub const LISTEN: Kind<Address> =
+    Kind { list: false, read: str::parse, show: |address| Some(quoted(&address.to_string())) };
 
 impl Address {
     /// The IP address and port, where there are any.

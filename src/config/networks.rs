@@ -4,15 +4,13 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::value::{Kind, quoted};
+use super::value::{Kind, parts, quoted, show_list};
 
 /// A list of ranges and addresses.
 pub const NETWORKS: Kind<Vec<IpNet>> = Kind {
-    read: |text| text.split(',').map(str::trim).map(network).collect(),
-    show: |networks| {
-        let networks: Vec<_> = networks.iter().map(|network| quoted(&network.to_string())).collect();
-        (!networks.is_empty()).then(|| format!("[{}]", networks.join(", ")))
-    },
+    list: true,
+    read: |text| parts(text).map(network).collect(),
+    show: |networks| show_list(networks.iter().map(|network| quoted(&network.to_string()))),
 };
 
 fn network(text: &str) -> Result<IpNet, String> {

@@ -29,8 +29,11 @@ pub enum PolicyUrl {
 }
 
 /// A policy service, if any.
-pub const POLICY: Kind<Option<PolicyUrl>> =
-    Kind { read: |text| text.parse().map(Some), show: |policy| policy.as_ref().map(|url| quoted(&url.to_string())) };
+pub const POLICY: Kind<Option<PolicyUrl>> = Kind {
+    list: false,
+    read: |text| text.parse().map(Some),
+    show: |policy| policy.as_ref().map(|url| quoted(&url.to_string())),
+};
 
 impl Default for PolicyService {
     fn default() -> Self {

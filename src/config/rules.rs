@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::value::Kind;
+use super::value::{Kind, parts};
 use crate::error::Class;
 
 /// The handling of a callback.
@@ -38,10 +38,11 @@ pub struct Rules {
 
 /// A rule, perhaps not set.
 pub const RULE: Kind<Option<Rule>> =
-    Kind { read: |text| rule(text).map(Some), show: |rule| rule.map(|rule| word(rule).to_owned()) };
+    Kind { list: false, read: |text| rule(text).map(Some), show: |rule| rule.map(|rule| word(rule).to_owned()) };
 
 /// All rules at once: `allow`, or a list such as `unavailable=allow,deadline=allow`.
-pub const RULES: Kind<Rules> = Kind { read: rules, show: |rules| Some(show(&rules.over(OnFailure::default()))) };
+pub const RULES: Kind<Rules> =
+    Kind { list: false, read: rules, show: |rules| Some(show(&rules.over(OnFailure::default()))) };
 
 impl Default for Handling {
     fn default() -> Self {
@@ -127,7 +128,7 @@ fn rule(text: &str) -> Result<Rule, String> {
 
 fn rules(text: &str) -> Result<Rules, String> {
     let mut rules = Rules::default();
-    for part in text.split(',').map(str::trim) {
+    for part in parts(text) {
         let (class, word) = part.split_once('=').unwrap_or(("default", part));
         let (class, word) = (class.trim(), word.trim());
         let place = match Class::ALL.into_iter().find(|known| known.as_str() == class) {

@@ -13,6 +13,8 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A kind of value.
 pub struct Kind<T> {
+    /// Whether it is a list: of YAML, or with commas as [`parts`] has it.
+    pub list: bool,
     /// Reads one, or says what is wrong with it.
     pub read: fn(&str) -> Result<T, String>,
     /// Writes one as YAML; nothing where there is none.
@@ -21,6 +23,7 @@ pub struct Kind<T> {
 
 /// An IP address and a port to listen on, if any.
 pub const MAYBE_ADDRESS: Kind<Option<SocketAddr>> = Kind {
+    list: false,
     read: |text| {
         let address = text.parse().map(Some);
         address.map_err(|_| format!("{text:?}: expected an IP address and a port, as in 127.0.0.1:50051"))
@@ -29,10 +32,11 @@ pub const MAYBE_ADDRESS: Kind<Option<SocketAddr>> = Kind {
 };
 
 /// What is logged.
-pub const LOG: Kind<Targets> = Kind { read: log, show: |targets| Some(quoted(&targets.to_string())) };
+pub const LOG: Kind<Targets> = Kind { list: false, read: log, show: |targets| Some(quoted(&targets.to_string())) };
 
 /// A time of more than nothing.
 pub const TIME: Kind<Duration> = Kind {
+    list: false,
     read: |text| {
         let time = time(text)?;
         if time.is_zero() { Err(format!("{text:?}: must be more than nothing")) } else { Ok(time) }
@@ -41,17 +45,18 @@ pub const TIME: Kind<Duration> = Kind {
 };
 
 /// A time, or none at all.
-pub const TIME_OR_NONE: Kind<Duration> = Kind { read: time, show: |time| Some(show_time(*time)) };
+pub const TIME_OR_NONE: Kind<Duration> = Kind { list: false, read: time, show: |time| Some(show_time(*time)) };
 
 /// A time that is perhaps not set.
 pub const MAYBE_TIME: Kind<Option<Duration>> =
-    Kind { read: |text| (TIME.read)(text).map(Some), show: |time| time.map(show_time) };
+    Kind { list: false, read: |text| (TIME.read)(text).map(Some), show: |time| time.map(show_time) };
 
 /// A number of bytes.
-pub const SIZE: Kind<usize> = Kind { read: size, show: |size| Some(show_size(*size)) };
+pub const SIZE: Kind<usize> = Kind { list: false, read: size, show: |size| Some(show_size(*size)) };
 
 /// How many.
 pub const COUNT: Kind<usize> = Kind {
+    list: false,
     read: |text| match text.parse() {
         Ok(0) | Err(_) => Err(format!("{text:?}: expected a whole number of 1 or more")),
         Ok(count) => Ok(count),
@@ -61,6 +66,7 @@ pub const COUNT: Kind<usize> = Kind {
 
 /// How often.
 pub const TIMES: Kind<u32> = Kind {
+    list: false,
     read: |text| match text.parse() {
         Ok(0) | Err(_) => Err(format!("{text:?}: expected a whole number from 1 to {}", u32::MAX)),
         Ok(times) => Ok(times),
@@ -70,6 +76,7 @@ pub const TIMES: Kind<u32> = Kind {
 
 /// A part of a whole.
 pub const SHARE: Kind<f64> = Kind {
+    list: false,
     read: |text| match text.parse() {
         Ok(share @ 0.0..=1.0) => Ok(share),
         _ => Err(format!("{text:?}: expected a number from 0 to 1, as in 0.1")),
@@ -79,6 +86,7 @@ pub const SHARE: Kind<f64> = Kind {
 
 /// The code of a denial.
 pub const CODE: Kind<i32> = Kind {
+    list: false,
     read: |text| match text.parse() {
         Ok(code @ 100..) => Ok(code),
         _ => Err(format!("{text:?}: expected a whole number of 100 or more: OpenIM replaces lower ones")),
@@ -88,6 +96,7 @@ pub const CODE: Kind<i32> = Kind {
 
 /// What an API client is told.
 pub const SENTENCE: Kind<String> = Kind {
+    list: false,
     read: |text| {
         if text.trim().is_empty() { Err("must say something".to_owned()) } else { Ok(text.to_owned()) }
     },
@@ -96,18 +105,21 @@ pub const SENTENCE: Kind<String> = Kind {
 
 /// Yes or no.
 pub const SWITCH: Kind<bool> = Kind {
+    list: false,
     read: |text| text.parse().map_err(|_| format!("{text:?}: expected true or false")),
     show: |on| Some(on.to_string()),
 };
 
 /// A file, if any.
 pub const FILE: Kind<Option<PathBuf>> = Kind {
+    list: false,
     read: |text| if text.is_empty() { Err("expected a file".to_owned()) } else { Ok(Some(text.into())) },
     show: |file| file.as_ref().map(|file| quoted(&file.display().to_string())),
 };
 
 /// A name that a certificate can have, if any.
 pub const MAYBE_NAME: Kind<Option<String>> = Kind {
+    list: false,
     read: |text| match ServerName::try_from(text) {
         Ok(_) => Ok(Some(text.to_owned())),
         Err(_) => Err(format!("{text:?}: expected a host name or an IP address")),
@@ -125,6 +137,17 @@ pub fn quoted(text: &str) -> String {
         }
     }
     out
+}
+
+/// The parts of a list in one text. An empty one is a part too, and for whoever reads it to refuse.
+pub fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim)
+}
+
+/// Parts that are YAML as a list of it; nothing where there are none.
+pub fn show_list(parts: impl Iterator<Item = String>) -> Option<String> {
+    let parts: Vec<_> = parts.collect();
+    (!parts.is_empty()).then(|| format!("[{}]", parts.join(", ")))
 }
 
 fn time(text: &str) -> Result<Duration, String> {

@@ -24,14 +24,12 @@ pub(super) fn rows() -> Vec<Setting<Draft>> {
             NETWORKS,
             |d| &mut d.config.access.sources,
             "The addresses and ranges that may call. A Unix socket has none: who may open the file may call",
-        )
-        .list(),
+        ),
         row(
             "access.trusted_proxies",
             NETWORKS,
             |d| &mut d.config.access.trusted_proxies,
             "The proxies before hookgate whose X-Forwarded-For is believed; access.sources holds for whom they name",
-        )
-        .list(),
+        ),
     ]
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Setting, row};
 use crate::config::draft::Draft;
-use crate::config::value::{COUNT, Kind, SIZE, TIME, TIME_OR_NONE, TIMES, quoted, show_time};
+use crate::config::value::{COUNT, Kind, SIZE, TIME, TIME_OR_NONE, TIMES, parts, quoted, show_list, show_time};
 
 /// How After events are delivered.
 #[derive(Debug, Clone, PartialEq)]
@@ -169,12 +169,14 @@ pub(super) fn rows() -> Vec<Setting<Draft>> {
 
 /// A directory, if any.
 const FOLDER: Kind<Option<PathBuf>> = Kind {
+    list: false,
     read: |text| if text.is_empty() { Err("expected a directory".to_owned()) } else { Ok(Some(text.into())) },
     show: |folder| folder.as_ref().map(|folder| quoted(&folder.display().to_string())),
 };
 
 /// When what is written is forced onto the disk.
 const SYNC: Kind<SyncRule> = Kind {
+    list: false,
     read: |text| match text {
         "each" => Ok(SyncRule::Each),
         // As YAML 1.1 has it, off is false.
@@ -195,15 +197,14 @@ const SYNC: Kind<SyncRule> = Kind {
 
 /// A list of pauses.
 const PAUSES: Kind<Vec<Duration>> = Kind {
-    read: |text| text.split(',').map(|pause| (TIME.read)(pause.trim())).collect(),
-    show: |pauses| {
-        let shown: Vec<_> = pauses.iter().map(|pause| show_time(*pause)).collect();
-        (!shown.is_empty()).then(|| quoted(&shown.join(",")))
-    },
+    list: true,
+    read: |text| parts(text).map(TIME.read).collect(),
+    show: |pauses| show_list(pauses.iter().map(|pause| show_time(*pause))),
 };
 
 /// What happens when no more may be kept.
 const WHEN_FULL: Kind<WhenFull> = Kind {
+    list: false,
     read: |text| match text {
         "refuse" => Ok(WhenFull::Refuse),
         "drop_dead" => Ok(WhenFull::DropDead),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{Setting, row};
 use crate::config::draft::Draft;
 use crate::config::report::nearest;
-use crate::config::value::{Kind, SHARE, quoted};
+use crate::config::value::{Kind, SHARE, parts, quoted, show_list};
 use crate::decisions;
 
 /// The decision log: one line a verdict.
@@ -36,6 +36,7 @@ impl Default for Decisions {
 
 /// Where lines go, if anywhere.
 const TO: Kind<Option<DecisionsTo>> = Kind {
+    list: false,
     read: |text| match text {
         "" => Err("expected stdout or a file".to_owned()),
         "stdout" => Ok(Some(DecisionsTo::Stdout)),
@@ -50,8 +51,9 @@ const TO: Kind<Option<DecisionsTo>> = Kind {
 
 /// Fields of requests, by the contract's names.
 const FIELDS: Kind<Vec<String>> = Kind {
-    read: |text| text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(field).collect(),
-    show: |fields| (!fields.is_empty()).then(|| quoted(&fields.join(","))),
+    list: true,
+    read: |text| parts(text).map(field).collect(),
+    show: |fields| show_list(fields.iter().map(|name| quoted(name))),
 };
 
 pub(super) fn rows() -> Vec<Setting<Draft>> {
@@ -73,8 +75,7 @@ pub(super) fn rows() -> Vec<Setting<Draft>> {
             FIELDS,
             |d| &mut d.config.decisions.fields,
             "Fields of requests to write too, beside the IDs of users and groups, by the contract's names as in message.content",
-        )
-        .list(),
+        ),
     ]
 }
 

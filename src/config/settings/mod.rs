@@ -35,7 +35,7 @@ pub struct Setting<D> {
     pub words: String,
     /// Its kind of value for the help, where it is a flag and a variable too.
     pub everyday: Option<&'static str>,
-    /// Whether it is a list, whose parts a comma separates.
+    /// Whether it is a list, in YAML's way or with commas.
     pub list: bool,
     place: Box<dyn Place<D>>,
 }
@@ -88,7 +88,7 @@ fn row<T: 'static>(
         path: path.to_owned(),
         words: words.to_owned(),
         everyday: None,
-        list: false,
+        list: kind.list,
         place: Box::new(At { kind, at }),
     }
 }
@@ -102,7 +102,7 @@ fn own_row<T: 'static>(
         path: path.to_owned(),
         words: String::new(),
         everyday: None,
-        list: false,
+        list: kind.list,
         place: Box::new(At { kind, at }),
     }
 }
@@ -110,11 +110,6 @@ fn own_row<T: 'static>(
 impl<D> Setting<D> {
     fn everyday(mut self, value: &'static str) -> Self {
         self.everyday = Some(value);
-        self
-    }
-
-    fn list(mut self) -> Self {
-        self.list = true;
         self
     }
 

@@ -24,6 +24,7 @@ impl Default for Traces {
 
 /// A collector, if any.
 const COLLECTOR: Kind<Option<Uri>> = Kind {
+    list: false,
     read: |text| {
         let expected = "expected http:// or https://, a host and a port, as in http://127.0.0.1:4317";
         let no_user = "a user and password are not sent to a collector; OTEL_EXPORTER_OTLP_HEADERS are";
