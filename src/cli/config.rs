@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::Error;
 use crate::config::{self, Options};
-use crate::decisions::Decisions;
+use crate::reload::Source;
 
 /// What to do with the configuration.
 #[derive(Debug, clap::Subcommand)]
@@ -18,14 +18,13 @@ pub enum Config {
 impl Config {
     /// Does it.
     pub fn run(self) -> Result<(), Error> {
-        let (Self::Check(options) | Self::Print(options)) = &self;
-        let loaded = config::Config::load(options)?;
+        let loaded = match &self {
+            // As serve does, which looks whether what is to be written can be.
+            Self::Check(options) => Source::load(options)?.1,
+            Self::Print(options) => config::Config::load(options)?,
+        };
         for warning in &loaded.warnings {
             eprintln!("warning: {warning}");
-        }
-        if let Self::Check(_) = self {
-            let written = Decisions::check(&loaded.config.decisions);
-            written.map_err(|error| loaded.wrong("decisions.to", error.to_string()))?;
         }
         let text = match self {
             Self::Check(_) => "ok\n".to_owned(),

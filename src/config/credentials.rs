@@ -40,8 +40,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn origin(&self, setting: &str) -> Origin {
-        // Whoever named a file said so.
-        self.draft.said(setting).cloned().unwrap_or_else(|| Origin::Flag(setting.to_owned()))
+        Origin::of(setting, &self.draft.origins)
     }
 
     fn good<T>(&mut self, setting: &str, read: Result<T, String>) -> Option<T> {

@@ -25,8 +25,7 @@ pub struct Loaded {
 impl Loaded {
     /// A report of one setting that cannot be followed here, although it is well said.
     pub fn wrong(&self, path: &str, what: String) -> Report {
-        let origin = self.origins.get(path).cloned().unwrap_or_else(|| Origin::Flag(path.to_owned()));
-        Report(vec![Finding::new(origin, path, what)])
+        Report(vec![Finding::new(Origin::of(path, &self.origins), path, what)])
     }
 }
 

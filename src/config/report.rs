@@ -1,5 +1,6 @@
 //! What is wrong or odd about a configuration: one line each, all of them at once.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Where something was said.
@@ -27,6 +28,13 @@ pub struct Finding {
 /// Everything that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Report(pub Vec<Finding>);
+
+impl Origin {
+    /// Who said the setting with this path. What nobody said is spoken of by its path.
+    pub fn of(path: &str, said: &BTreeMap<String, Self>) -> Self {
+        said.get(path).cloned().unwrap_or_else(|| Self::Flag(path.to_owned()))
+    }
+}
 
 impl Finding {
     /// A finding about a key of a file.

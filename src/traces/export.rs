@@ -31,7 +31,7 @@ const SAID_EVERY: Duration = Duration::from_secs(60);
 
 /// A collector that spans cannot be sent to.
 #[derive(Debug, thiserror::Error)]
-#[error("traces.endpoint: {0}")]
+#[error("{0}")]
 pub struct Error(#[from] ExporterBuildError);
 
 /// Counts what becomes of the spans.

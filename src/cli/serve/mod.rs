@@ -43,11 +43,12 @@ pub fn run(options: &Options) -> Result<ExitCode, Error> {
     let log = telemetry::init(loaded.config.log.clone())?;
     telemetry::panic_hook();
     let _flushed = FlushedAtEnd(log.clone());
-    for warning in loaded.warnings {
+    for warning in &loaded.warnings {
         warn!("{warning}");
     }
     let runtime = runtime(loaded.config.threads)?;
-    let served = runtime.block_on(serve(loaded.config, source, decisions.clone(), log.clone()));
+    let traces = runtime.block_on(async { traces(&loaded) })?;
+    let served = runtime.block_on(serve(loaded.config, source, decisions.clone(), traces, log.clone()));
     // Without waiting for whoever still looks a name up, or for a disk that does not answer.
     runtime.shutdown_background();
     if !decisions.flush(DECISIONS_DRAIN) {
@@ -69,6 +70,12 @@ fn decisions(loaded: &Loaded) -> Result<Decisions, Error> {
     Ok(opened.map_err(|error| loaded.wrong("decisions.to", error.to_string()))?)
 }
 
+/// Traces, begun, or a finding about them.
+fn traces(loaded: &Loaded) -> Result<Traces, Error> {
+    let started = Traces::start(&loaded.config.traces);
+    Ok(started.map_err(|error| loaded.wrong("traces.endpoint", error.to_string()))?)
+}
+
 /// One thread needs no locks and no wake-ups between cores; several take connections from each other.
 fn runtime(threads: usize) -> io::Result<Runtime> {
     let mut builder = match threads {
@@ -79,7 +86,7 @@ fn runtime(threads: usize) -> io::Result<Runtime> {
     builder.worker_threads(threads).enable_all().build()
 }
 
-async fn serve(config: Config, source: Source, decisions: Decisions, log: Log) -> Result<(), Error> {
+async fn serve(config: Config, source: Source, decisions: Decisions, traces: Traces, log: Log) -> Result<(), Error> {
     // The first of them may come while it starts, and would end it.
     let hangups = signal(SignalKind::hangup())?;
     // Each connection is a file; shells and service managers give a thousand where the system allows far more.
@@ -108,7 +115,6 @@ async fn serve(config: Config, source: Source, decisions: Decisions, log: Log) -
         builtin: builtin.is_some(),
     };
     let longest_pause = config.after.retry_max;
-    let traces = Traces::start(&config.traces).map_err(io::Error::other)?;
     let policy = Policy::over(channel.clone(), config.limits.reply).traced(traces.clone());
     let events = events(&policy, &config, decisions.clone())?;
     let (changes, in_force) = InForce::changing(config);
