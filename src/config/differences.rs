@@ -9,14 +9,8 @@ use crate::callback::Callback;
 
 /// The paths of the settings that differ; of a callback whose handling does, its own.
 pub fn differences(one: &Config, other: &Config) -> Vec<String> {
-    let draft = |config: &Config| {
-        let mut draft = Draft::from(config.clone());
-        draft.rules = config.every.on_failure.into();
-        draft
-    };
-    let (mut left, mut right) = (draft(one), draft(other));
-    let general = settings::general().iter().filter(|setting| !setting.path.starts_with("openim."));
-    let mut paths: Vec<_> = general
+    let (mut left, mut right) = (Draft::of_settled(one), Draft::of_settled(other));
+    let mut paths: Vec<_> = settings::settled()
         .filter(|setting| setting.show(&mut left) != setting.show(&mut right))
         .map(|setting| setting.path.clone())
         .collect();

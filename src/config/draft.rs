@@ -121,6 +121,11 @@ impl From<Config> for Draft {
 }
 
 impl Draft {
+    /// What was settled, as what might have been said; but for the callbacks', whose handling nothing general shows.
+    pub fn of_settled(config: &Config) -> Self {
+        Self { rules: config.every.on_failure.into(), ..Self::from(config.clone()) }
+    }
+
     /// Every path that was named, of a file or a directory.
     pub fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let decisions = match &mut self.config.decisions.to {

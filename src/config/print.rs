@@ -11,15 +11,10 @@ use crate::callback::Callback;
 
 /// Writes a configuration as YAML, with the words of every setting, and with who said it where it is not a default.
 pub fn print(loaded: &Loaded) -> String {
-    let mut draft = Draft::from(loaded.config.clone());
-    draft.rules = loaded.config.every.on_failure.into();
+    let mut draft = Draft::of_settled(&loaded.config);
     let mut out = String::new();
     let mut group = String::new();
-    for setting in settings::general() {
-        // What OpenIM's file said stands in the callbacks by now, and the rules stand in one line.
-        if setting.path.starts_with("openim.") || setting.path.starts_with("on_failure.") {
-            continue;
-        }
+    for setting in settings::settled() {
         let Some(value) = setting.show(&mut draft) else { continue };
         let (groups, key) = setting.path.rsplit_once('.').unwrap_or(("", &setting.path));
         if groups != group {

@@ -60,6 +60,13 @@ pub fn general() -> &'static [Setting<Draft>] {
     &SETTINGS
 }
 
+/// Those that are left when all is settled: what OpenIM's file said stands in the callbacks by then, and the rules of all
+/// classes stand in one line.
+pub fn settled() -> impl Iterator<Item = &'static Setting<Draft>> {
+    let is_left = |path: &str| !path.starts_with("openim.") && !path.starts_with("on_failure.");
+    general().iter().filter(move |setting| is_left(&setting.path))
+}
+
 /// The settings of a single callback.
 pub fn of_callback() -> &'static [Setting<Own>] {
     static SETTINGS: LazyLock<Vec<Setting<Own>>> = LazyLock::new(own);
