@@ -38,7 +38,7 @@ pub struct Rules {
 
 /// A rule, perhaps not set.
 pub const RULE: Kind<Option<Rule>> =
-    Kind { list: false, read: |text| rule(text).map(Some), show: |rule| rule.map(|rule| word(rule).to_owned()) };
+    Kind { list: false, read: |text| rule(text).map(Some), show: |rule| rule.map(|rule| rule.as_str().to_owned()) };
 
 /// All rules at once: `allow`, or a list such as `unavailable=allow,deadline=allow`.
 pub const RULES: Kind<Rules> =
@@ -47,6 +47,16 @@ pub const RULES: Kind<Rules> =
 impl Default for Handling {
     fn default() -> Self {
         Self { budget: Duration::from_millis(4500), on_failure: OnFailure::default() }
+    }
+}
+
+impl Rule {
+    /// As it is configured: `deny` or `allow`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Allow => "allow",
+        }
     }
 }
 
@@ -105,24 +115,17 @@ impl From<OnFailure> for Rules {
 pub fn show(rules: &OnFailure) -> String {
     let exceptions: Vec<_> = Class::ALL.into_iter().filter(|class| rules.rule(*class) != Rule::Deny).collect();
     match exceptions.len() {
-        0 => word(Rule::Deny).to_owned(),
-        all if all == Class::ALL.len() => word(Rule::Allow).to_owned(),
+        0 => Rule::Deny.as_str().to_owned(),
+        all if all == Class::ALL.len() => Rule::Allow.as_str().to_owned(),
         _ => {
-            let exceptions = exceptions.iter().map(|class| format!(", {class}: {}", word(rules.rule(*class))));
-            format!("{{default: {}{}}}", word(Rule::Deny), exceptions.collect::<String>())
+            let exceptions = exceptions.iter().map(|class| format!(", {class}: {}", rules.rule(*class).as_str()));
+            format!("{{default: {}{}}}", Rule::Deny.as_str(), exceptions.collect::<String>())
         }
     }
 }
 
-fn word(rule: Rule) -> &'static str {
-    match rule {
-        Rule::Deny => "deny",
-        Rule::Allow => "allow",
-    }
-}
-
 fn rule(text: &str) -> Result<Rule, String> {
-    let rule = [Rule::Deny, Rule::Allow].into_iter().find(|rule| word(*rule) == text);
+    let rule = [Rule::Deny, Rule::Allow].into_iter().find(|rule| rule.as_str() == text);
     rule.ok_or_else(|| format!("{text:?}: expected deny or allow"))
 }
 

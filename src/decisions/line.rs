@@ -92,8 +92,7 @@ impl Decided<'_> {
             line.0.push(b']');
         }
         if let Some((class, rule)) = self.rule {
-            let rule = if rule == Rule::Allow { "allow" } else { "deny" };
-            line.text("rule", &format!("{class}={rule}"));
+            line.text("rule", &format!("{class}={}", rule.as_str()));
         }
         line.text("cause", self.cause.as_deref().unwrap_or_default());
         if self.attempt > 0 {

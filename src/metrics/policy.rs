@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::writer::{Family, Writer, plain};
 use crate::admin::Admin;
-use crate::policy::channel::{Address, BreakerState};
+use crate::policy::channel::BreakerState;
 
 const CONNECTIONS: Family = plain("policy_connections", "Addresses of the policy service that are connected");
 const RETRIES: Family =
@@ -12,15 +12,12 @@ const RETRIES: Family =
 const BREAKER: Family = plain("policy_breaker", "Whether the policy service is asked: 1 at the state that holds");
 const READY: Family = plain("policy_ready", "Whether the policy service is ready: 1 if it is");
 
-const STATES: [(BreakerState, &str); 3] =
-    [(BreakerState::Closed, "closed"), (BreakerState::Open, "open"), (BreakerState::HalfOpen, "half-open")];
-
 pub(super) fn write(admin: &Admin, out: &mut Writer<'_>) -> fmt::Result {
     let channel = admin.channel.status();
-    let connected = channel.addresses.iter().filter(|address| Address::is_ready(address)).count();
+    let connected = channel.addresses.iter().filter(|address| address.is_ready).count();
     out.gauge(&CONNECTIONS, connected as f64)?;
     out.counter(&RETRIES, admin.policy.retries())?;
     let held = |state| f64::from(u8::from(channel.breaker == state));
-    out.gauges(&BREAKER, STATES.map(|(state, name)| ([("state", name)], held(state))))?;
+    out.gauges(&BREAKER, BreakerState::ALL.map(|state| ([("state", state.as_str())], held(state))))?;
     out.gauge(&READY, f64::from(u8::from(admin.health.borrow().is_ready())))
 }

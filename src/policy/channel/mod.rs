@@ -36,7 +36,7 @@ use tracing::{error, info};
 pub(super) use breaker::Outcome;
 pub use breaker::{Breaker, State as BreakerState};
 pub use call::{Deadline, ResponseBody};
-pub use pool::Address;
+pub use pool::AddressStatus;
 
 use crate::config::{self, PolicyTls, PolicyUrl};
 use route::Route;
@@ -59,7 +59,7 @@ pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<config::Address>
 #[derive(Debug, Clone, Serialize)]
 pub struct Status {
     /// Every address that is called, or tried.
-    pub addresses: Vec<Address>,
+    pub addresses: Vec<AddressStatus>,
     /// Why the name could not be looked up the last time.
     pub name: Option<String>,
     /// Whether the policy is asked.

@@ -22,25 +22,18 @@ pub(super) struct Pool {
     changes: watch::Sender<()>,
 }
 
-/// The state of an address that is connected.
-const READY: &str = "ready";
-
-/// An address of the policy service.
+/// How an address of the policy service stands.
 #[derive(Debug, Clone, Serialize)]
-pub struct Address {
+pub struct AddressStatus {
     /// Where it is.
     pub address: config::Address,
     /// `ready`, `connecting`, or why it is not connected.
     pub state: String,
     /// Calls whose answer has not begun.
     pub in_flight: usize,
-}
-
-impl Address {
     /// Whether it is connected.
-    pub fn is_ready(&self) -> bool {
-        self.state == READY
-    }
+    #[serde(skip)]
+    pub is_ready: bool,
 }
 
 impl Pool {
@@ -183,15 +176,16 @@ impl Pool {
     }
 
     /// Every address, and why the name has no others.
-    pub(super) fn status(&self) -> (Vec<Address>, Option<String>) {
+    pub(super) fn status(&self) -> (Vec<AddressStatus>, Option<String>) {
         let members = self.members();
         let addresses = members.list.iter().map(|member| {
             let (state, in_flight) = match &member.link {
                 Link::First => ("connecting", 0),
-                Link::Ready { load, .. } => (READY, load.in_flight.load(Ordering::Relaxed)),
+                Link::Ready { load, .. } => ("ready", load.in_flight.load(Ordering::Relaxed)),
                 Link::Failed(failed) => (&*failed.why, 0),
             };
-            Address { address: member.address.clone(), state: state.to_owned(), in_flight }
+            let is_ready = matches!(member.link, Link::Ready { .. });
+            AddressStatus { address: member.address.clone(), state: state.to_owned(), in_flight, is_ready }
         });
         (addresses.collect(), members.unresolved.clone())
     }
