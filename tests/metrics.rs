@@ -67,6 +67,17 @@ impl Scrape {
         }
     }
 
+    /// All samples of a family of counters together.
+    fn sum(&self, family: &str) -> f64 {
+        let samples = self.0.families.get(&format!("hookgate_{family}")).into_iter().flat_map(|all| all.iter_samples());
+        samples
+            .map(|sample| match &sample.value {
+                OpenMetricsValue::Counter(counter) => counter.value.as_f64(),
+                other => panic!("{family} is {other:?}"),
+            })
+            .sum()
+    }
+
     /// How many samples a family has.
     fn count(&self, family: &str) -> usize {
         self.0.families.get(&format!("hookgate_{family}")).map_or(0, |family| family.iter_samples().count())

@@ -7,8 +7,10 @@ use prometheus_client::registry::Unit;
 use super::durations::{Histogram, Phase};
 use super::writer::{Family, Label, Writer, in_unit, plain};
 use crate::admin::Admin;
-use crate::callback::Callback;
+use crate::callback::{Callback, Timing};
+use crate::config::Config;
 use crate::drift::Unknown;
+use crate::error::Class;
 use crate::status::Outcome;
 
 const COUNTED: Family = plain("callbacks", "Webhooks by what became of them, as the hookgate-outcome header says it");
@@ -22,23 +24,36 @@ const UNKNOWN_FIELDS: Family = plain("unknown_fields", "Fields of webhooks that 
 
 pub(super) fn write(admin: &Admin, out: &mut Writer<'_>) -> fmt::Result {
     let status = &admin.status;
-    // A callback that never came has no samples; one that came has all of them, or the first failure would be no increase.
-    let seen =
-        || Callback::all().iter().chain([Callback::fallback()]).filter(|callback| status.last_seen(callback) > 0);
-    out.counters(
-        &COUNTED,
-        seen().flat_map(|callback| Outcome::all().map(move |outcome| (callback, outcome))).map(
-            |(callback, outcome)| {
-                let labels = [("rpc", callback.service_and_method()), ("outcome", outcome.as_str())];
-                (labels, status.counted(callback, outcome))
-            },
-        ),
-    )?;
-    out.histograms(&DURATION, seen().flat_map(|callback| Phase::ALL.map(|phase| duration(admin, callback, phase))))?;
+    let config = admin.config.now();
+    let all = || Callback::all().iter().chain([Callback::fallback()]);
+    let seen = |callback: &&Callback| status.last_seen(callback) > 0;
+    let samples = all().flat_map(|callback| {
+        let outcomes = if seen(&callback) { Outcome::all().collect() } else { first_failures(callback, &config) };
+        outcomes.into_iter().map(move |outcome| {
+            let labels = [("rpc", callback.service_and_method()), ("outcome", outcome.as_str())];
+            (labels, status.counted(callback, outcome))
+        })
+    });
+    out.counters(&COUNTED, samples)?;
+    let durations = all().filter(seen).flat_map(|callback| Phase::ALL.map(|phase| duration(admin, callback, phase)));
+    out.histograms(&DURATION, durations)?;
     out.gauge(&IN_FLIGHT, status.in_flight() as f64)?;
     out.gauge(&CONNECTIONS, status.connections() as f64)?;
     out.counters(&REFUSED, status.not_webhooks().map(|(reason, count)| ([("reason", reason)], count)))?;
     unknown(admin, out)
+}
+
+/// What a callback that never came may have become the first time, if not a verdict: each as its rules have it. A count
+/// that begins at 1 is no increase, and no alert would see a gate that opens with the first webhook.
+fn first_failures(callback: &Callback, config: &Config) -> Vec<Outcome> {
+    let enabled = config.openim_enables.as_ref();
+    let comes = callback.timing == Timing::Before && enabled.is_none_or(|names| names.contains(callback.command));
+    // What this build does not know may be of either timing, and enabled or not.
+    if !comes && callback.place != Callback::fallback().place {
+        return Vec::new();
+    }
+    let rules = config.handling(callback).on_failure;
+    Class::ALL.into_iter().map(|class| Outcome::Failed(rules.rule(class), class)).collect()
 }
 
 fn duration(admin: &Admin, callback: &'static Callback, phase: Phase) -> ([Label<'static>; 2], Histogram) {

@@ -43,7 +43,7 @@ async fn callers_that_may_not_call() {
         }
         let scrape = Scrape::of(&program).await;
         assert_eq!(refused(&scrape, reason), 3.0, "{reason}");
-        assert_eq!(scrape.count("callbacks"), 0);
+        assert_eq!(scrape.sum("callbacks"), 0.0);
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hookgate::callback::{Callback, Timing};
+use hookgate::error::Class;
 use http::Method;
 use http_body_util::Full;
 use openmetrics_parser::{HistogramValue, OpenMetricsValue};
@@ -30,7 +32,7 @@ async fn what_became_of_them() {
     })
     .await;
     let program = Running::of(configured(&policy.url(), "metrics-outcomes", "")).await;
-    assert_eq!(Scrape::of(&program).await.count("callbacks"), 0);
+    assert_eq!(Scrape::of(&program).await.sum("callbacks"), 0.0);
     for (what, times) in [("allowed", 4), ("denied", 3), ("failed", 2)] {
         for _ in 0..times {
             let uri = format!("http://{}/{COMMAND}", program.webhooks);
@@ -45,14 +47,40 @@ async fn what_became_of_them() {
     assert_eq!(counted("deny"), Some(3.0));
     assert_eq!(counted("failed-closed:error"), Some(2.0));
     assert_eq!(counted("refused"), Some(1.0));
-    // What has not happened yet is there, so that its first time is an increase; callbacks that never came are not.
+    // What has not happened yet is there, so that its first time is an increase.
     assert_eq!(counted("failed-closed:deadline"), Some(0.0));
-    assert_eq!(scrape.count("callbacks"), 17);
+    assert_eq!(scrape.sum("callbacks"), 10.0);
     // What is refused has no phases to the end.
     for phase in ["decode", "policy", "reply"] {
         assert_eq!(histogram(&scrape, phase).count, Some(9), "{phase}");
     }
     assert_eq!(scrape.count("callback_duration_seconds"), 3);
+}
+
+#[tokio::test]
+async fn the_first_failure_of_a_callback_is_an_increase() {
+    let policy = Policy::allow().await;
+    let rules = "on_failure: {deadline: allow}";
+    let program = Running::of(configured(&policy.url(), "metrics-first", rules)).await;
+    let scrape = Scrape::of(&program).await;
+    let of = |rpc, outcome| scrape.get("callbacks", &[("rpc", rpc), ("outcome", outcome)]);
+    for rpc in [RPC, "FallbackPolicyService/UnknownCallback"] {
+        assert_eq!(of(rpc, "failed-open:deadline"), Some(0.0));
+        assert_eq!(of(rpc, "failed-closed:unavailable"), Some(0.0));
+        // What no rule has come of it is left out, as is what is no failure.
+        for outcome in ["failed-closed:deadline", "failed-open:unavailable", "allow"] {
+            assert_eq!(of(rpc, outcome), None, "{outcome}");
+        }
+    }
+    let before = Callback::all().iter().filter(|callback| callback.timing == Timing::Before).count();
+    assert_eq!(scrape.count("callbacks"), (before + 1) * Class::ALL.len());
+
+    // Where OpenIM's own file says what comes, nothing else is there; what is unknown to it and to us may come.
+    let openim = concat!(env!("CARGO_TARGET_TMPDIR"), "/metrics-first-webhooks.yml");
+    std::fs::write(openim, "beforeSendSingleMsg: {enable: true}\nafterAddFriend: {enable: true}\n").unwrap();
+    let yaml = format!("openim: {{webhooks: {openim}}}");
+    let program = Running::of(configured(&policy.url(), "metrics-first-enabled", &yaml)).await;
+    assert_eq!(Scrape::of(&program).await.count("callbacks"), 2 * Class::ALL.len());
 }
 
 #[tokio::test]
@@ -118,5 +146,5 @@ async fn requests_that_are_none() {
     let scrape = Scrape::of(&program).await;
     assert_eq!(scrape.get("requests_refused", &[("reason", "no_post")]), Some(1.0));
     assert_eq!(scrape.get("requests_refused", &[("reason", "no_callback")]), Some(2.0));
-    assert_eq!(scrape.count("callbacks"), 0);
+    assert_eq!(scrape.sum("callbacks"), 0.0);
 }
