@@ -22,7 +22,8 @@ impl InForce {
         self.0.borrow().clone()
     }
 
-    /// What is in force after the next change; never ends where there will be none.
+    /// What is in force after the next change; of several since the last time the newest alone, at once. Never ends where
+    /// there will be none.
     pub async fn changed(&mut self) -> Arc<Config> {
         match self.0.changed().await {
             Ok(()) => self.0.borrow_and_update().clone(),

@@ -57,9 +57,9 @@ pub(crate) use value::TIME;
 /// Everything that is settled before hookgate starts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Where OpenIM posts its webhooks.
+    /// Where OpenIM posts its webhooks: an address or a Unix socket.
     pub listen: Address,
-    /// Where health and status are asked for.
+    /// Where health and status are asked for: an address or a Unix socket.
     pub admin_listen: Address,
     /// Whom to ask.
     pub policy: PolicyService,

@@ -43,7 +43,7 @@ pub struct Roots {
 }
 
 impl ServerTls {
-    /// TLS 1.2 and 1.3, and HTTP/1.1 under it.
+    /// TLS 1.2 and 1.3, and HTTP/1.1 under it. The error says why there can be none, which no file is to blame for.
     pub(super) fn new(identity: Identity, client_ca: Option<ClientCa>) -> Result<Self, String> {
         let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
         let builder = builder.map_err(|error| error.to_string())?;
@@ -63,7 +63,8 @@ impl ServerTls {
 }
 
 impl Roots {
-    /// Reads them from a file, or says what is wrong with it.
+    /// Reads them from a file. The error is a sentence with the file's name: it cannot be read, holds no certificate in
+    /// PEM, or one that cannot be trusted.
     pub(crate) fn open(file: &Path) -> Result<Self, String> {
         Self::new(Certificates::read(file, &file::text(file)?)?)
     }

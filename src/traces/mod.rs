@@ -61,7 +61,8 @@ impl fmt::Debug for Traces {
 }
 
 impl Traces {
-    /// Begins to send spans, where there is a collector to send them to. Must be used within a Tokio runtime.
+    /// Begins to send spans, where there is a collector to send them to. Must be used within a Tokio runtime. Does not
+    /// connect yet: the error is of a collector that never could be, as of certificates that the system does not have.
     pub fn start(settings: &config::Traces) -> Result<Self, Error> {
         let Some(endpoint) = &settings.endpoint else { return Ok(Self::default()) };
         let tally = Arc::new(Tally::default());

@@ -69,7 +69,7 @@ pub(super) fn rows() -> Vec<Setting<Draft>> {
             "channel.breaker_failures",
             TIMES,
             |d| &mut d.config.channel.breaker_failures,
-            "How often in a row the policy must fail to be reached or to answer before it is left alone: not asked for a while, or only as soon as a connection can be made again",
+            "How often in a row the policy must fail to be reached or to answer before it is left alone. One that did not answer is not asked for a while; one that was not reached is asked again as soon as a connection can be made",
         ),
         row(
             "channel.breaker_open",

@@ -27,7 +27,17 @@ pub(super) fn rows() -> Vec<Setting<Draft>> {
     vec![
         row("limits.body", SIZE, |d| &mut d.config.limits.body, "The largest body of a webhook"),
         row("limits.reply", SIZE, |d| &mut d.config.limits.reply, "The largest response of a policy"),
-        row("limits.calls", COUNT, |d| &mut d.config.limits.calls, "Calls to the policy in flight"),
-        row("limits.connections", COUNT, |d| &mut d.config.limits.connections, "Connections of webhook clients"),
+        row(
+            "limits.calls",
+            COUNT,
+            |d| &mut d.config.limits.calls,
+            "Calls to the policy in flight; more are answered by the rule for overloaded",
+        ),
+        row(
+            "limits.connections",
+            COUNT,
+            |d| &mut d.config.limits.connections,
+            "Connections of webhook clients; webhooks on more are answered by the rule for overloaded",
+        ),
     ]
 }

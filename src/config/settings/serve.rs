@@ -17,7 +17,7 @@ pub(super) fn rows() -> Vec<Setting<Draft>> {
             "Where OpenIM posts its webhooks: an address, of which port 0 takes a free one, or a Unix socket as in unix:///run/hookgate.sock",
         )
         .everyday("ADDRESS"),
-        row("admin_listen", LISTEN, |d| &mut d.config.admin_listen, "Where health and status are asked for")
+        row("admin_listen", LISTEN, |d| &mut d.config.admin_listen, "Where health and status are asked for: an address or a Unix socket, as for listen")
             .everyday("ADDRESS"),
         row(
             "policy",

@@ -12,7 +12,7 @@ use crate::config::value::{Kind, SHARE, quoted};
 pub struct Traces {
     /// The collector; without one there are no traces.
     pub endpoint: Option<Uri>,
-    /// The share of webhooks that are traced, of those that come without a `traceparent`.
+    /// The share of webhooks that are traced, from 0 to 1, of those that come without a `traceparent`.
     pub sample: f64,
 }
 
@@ -45,7 +45,7 @@ pub(super) fn rows() -> Vec<Setting<Draft>> {
             "traces.sample",
             SHARE,
             |d| &mut d.config.traces.sample,
-            "The share of webhooks that are traced, 0 to 1, of those that come without a traceparent; a caller's says itself",
+            "The share of webhooks that are traced, 0 to 1, of those that come without a traceparent; a caller's traceparent decides for itself",
         ),
     ]
 }
