@@ -7,8 +7,7 @@ use super::openim::{HONOUR, MARGIN, WEBHOOKS};
 use super::policy_url::PolicyUrl;
 use super::report::Finding;
 use super::value::show_time;
-use super::webhooks_yml::LONGEST_TIMEOUT;
-use super::{Address, After};
+use super::{Address, After, LONGEST_TIMEOUT};
 
 /// More threads than any machine has cores for would only take its memory.
 const MOST_THREADS: usize = 1024;

@@ -53,6 +53,7 @@ use tracing_subscriber::filter::Targets;
 
 use crate::callback::Callback;
 pub(crate) use value::TIME;
+pub(crate) use webhooks_yml::LONGEST_TIMEOUT;
 
 /// Everything that is settled before hookgate starts.
 #[derive(Debug, Clone, PartialEq)]
