@@ -12,13 +12,14 @@
 //! - [`trigger`]: the other end too: plays OpenIM, for those who try things out.
 //! - [`verify`]: a policy service on trial: asked and judged by all of the above.
 //!
-//! And around it: [`admin`], [`cli`], [`config`], [`decisions`], [`drift`], [`error`], [`lines`], [`listener`],
+//! And around it: [`admin`], [`cli`], [`client`], [`config`], [`decisions`], [`drift`], [`error`], [`lines`], [`listener`],
 //! [`metrics`], [`proto`] (generated from `proto/`), [`reload`], [`status`], [`telemetry`], [`traces`],
 //! [`turned_away`].
 
 pub mod admin;
 pub mod callback;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod decisions;
 pub mod drift;

@@ -106,6 +106,20 @@ async fn the_commands_that_came_tell_the_release() {
 }
 
 #[tokio::test]
+async fn an_admin_listener_that_is_a_socket_is_asked_too() {
+    let admin = format!("unix://{}/drift-admin.sock", env!("CARGO_TARGET_TMPDIR"));
+    let places = ["--listen", "127.0.0.1:0", "--builtin-listen", "127.0.0.1:0", "--admin-listen", &admin];
+    let _hookgate = Running::start(&places).await;
+    let output = hookgate(&["drift", "--admin", &admin]).output().await.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(String::from_utf8(output.stdout).unwrap().contains("no drift"));
+    // Without data, it has no outbox, and says so through the socket.
+    let output = hookgate(&["outbox", "list", "--admin", &admin]).output().await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("--data DIR"));
+}
+
+#[tokio::test]
 async fn whoever_is_no_hookgate_is_said_to_be_none() {
     let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let (code, _, said) = drift(nobody, &[]).await;
@@ -115,5 +129,5 @@ async fn whoever_is_no_hookgate_is_said_to_be_none() {
     // The webhooks' own listener answers, and not with a status.
     let (code, _, said) = drift(hookgate.webhooks, &[]).await;
     assert_eq!(code, Some(1));
-    assert!(said.contains("is not a hookgate's status"), "{said}");
+    assert!(said.contains("is not a hookgate's admin listener"), "{said}");
 }

@@ -3,17 +3,17 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use http::Uri;
+use serde::Deserialize;
 
-use super::{Error, http_url};
-use crate::drift;
+use super::Error;
+use super::admin::Admin;
+use crate::drift::{self, Report};
 
 /// Options of `hookgate drift`.
 #[derive(Debug, clap::Args)]
 pub struct Drift {
-    /// The running hookgate's admin listener
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:10007", value_parser = http_url)]
-    admin: Uri,
+    #[command(flatten)]
+    admin: Admin,
 
     /// Print one JSON object, for programs
     #[arg(long)]
@@ -24,11 +24,17 @@ pub struct Drift {
     exit_code: bool,
 }
 
+/// The part of `/status` that is wanted.
+#[derive(Deserialize)]
+struct Status {
+    drift: Report,
+}
+
 impl Drift {
     /// Asks, and prints.
     pub fn run(self) -> Result<ExitCode, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let report = runtime.block_on(drift::ask(&self.admin)).map_err(io::Error::other)?;
+        let Status { drift: report } = runtime.block_on(self.admin.open().get("/status"))?;
         let mut out = io::stdout().lock();
         if self.json {
             serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from)?;

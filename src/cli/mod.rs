@@ -1,5 +1,6 @@
 //! The commands: one file each.
 
+mod admin;
 mod callbacks;
 mod config;
 mod drift;
@@ -13,7 +14,6 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use http::Uri;
 
 use crate::config::{Options, Report};
 use crate::events::OpenError;
@@ -110,14 +110,5 @@ impl Cli {
             Some(Command::Verify(options)) => return options.run(),
         }
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-/// A URL that the commands for people speak to.
-fn http_url(text: &str) -> Result<Uri, String> {
-    let url: Uri = text.parse().map_err(|error| format!("{error}"))?;
-    match (url.scheme_str(), url.host()) {
-        (Some("http"), Some(_)) => Ok(url),
-        _ => Err("a URL as in http://127.0.0.1:10006 is needed".to_owned()),
     }
 }

@@ -14,8 +14,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::Error;
 use super::callbacks::callback_named;
 use crate::callback::Callback;
+use crate::client::{NoReply, Place};
 use crate::config::Roots;
-use crate::trigger::{self, NoReply, Outlook, Place, Poster, Reply, Set, Tally, Verdict, Webhook};
+use crate::trigger::{self, Outlook, Poster, Reply, Set, Tally, Verdict, Webhook};
 
 /// Options of `hookgate trigger`.
 #[derive(Debug, clap::Args)]

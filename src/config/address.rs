@@ -36,7 +36,7 @@ impl Address {
     }
 
     /// The path after `unix://`; nothing where the text is of another kind.
-    pub(super) fn unix(text: &str) -> Option<Result<Self, String>> {
+    pub(crate) fn unix(text: &str) -> Option<Result<Arc<Path>, String>> {
         text.strip_prefix(UNIX).map(|path| {
             if !path.starts_with('/') || path.ends_with('/') {
                 return Err(format!(
@@ -45,7 +45,7 @@ impl Address {
             }
             // The system knows how much fits in an address.
             match std::os::unix::net::SocketAddr::from_pathname(path) {
-                Ok(_) => Ok(Self::Unix(Path::new(path).into())),
+                Ok(_) => Ok(Path::new(path).into()),
                 Err(_) => Err(format!("{text:?}: a socket's path has 107 bytes at most, and no zero byte")),
             }
         })
@@ -66,7 +66,7 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(unix) = Self::unix(text) {
-            return unix;
+            return unix.map(Self::Unix);
         }
         text.parse().map(Self::Tcp).map_err(|_| {
             format!(

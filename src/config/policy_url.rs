@@ -53,7 +53,7 @@ impl FromStr for PolicyUrl {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(unix) = Address::unix(text) {
-            return unix.map(Self::Unix);
+            return unix.map(|path| Self::Unix(Address::Unix(path)));
         }
         let expected = "expected http:// or https://, a host and a port, as in http://policy:50051, or a socket's path, \
                         as in unix:///run/policy.sock";

@@ -4,16 +4,13 @@
 //! - `unknowns`: commands and fields that no row has.
 //! - `names`: the commands as they are posted, and fields with an older name.
 //! - `report`: what all of that says.
-//! - `ask`: a running hookgate's report, over HTTP.
 //! - `print`: a report for people.
 
-mod ask;
 mod names;
 mod print;
 mod report;
 mod unknowns;
 
-pub use ask::{NoReport, ask};
 pub use names::Names;
 pub use print::print;
 pub use report::{Field, Key, LooksLike, Name, Report};

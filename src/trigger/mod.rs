@@ -1,7 +1,6 @@
 //! Plays OpenIM: posts webhooks to a hookgate, and says what OpenIM would make of the replies.
 //!
 //! - `body`: what is posted: a lifelike body, changed field by field.
-//! - `place`, `dial`: where it is posted to, and how that is reached.
 //! - `post`: one webhook and its reply.
 //! - `outlook`: what the releases of OpenIM make of a reply, in words.
 //! - `report`: a webhook and its reply, shown.
@@ -9,10 +8,8 @@
 //! - `last`: the webhook that was posted last, to be posted again.
 
 mod body;
-mod dial;
 mod last;
 mod outlook;
-mod place;
 mod post;
 mod report;
 mod tally;
@@ -20,8 +17,7 @@ mod tally;
 pub use body::{Set, Unfit};
 pub use last::{recall, remember};
 pub use outlook::{Outlook, Verdict, outlook};
-pub use place::Place;
-pub use post::{NoReply, Poster, Reply};
+pub use post::{Poster, Reply};
 pub use report::{print, report};
 pub use tally::Tally;
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{NoReply, Reply, Verdict};
+use super::{Reply, Verdict};
+use crate::client::NoReply;
 
 /// Counts, and times.
 #[derive(Debug, Default)]

@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
-use http::Uri;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::Error;
+use super::admin::Admin;
 use super::callbacks::callback_named;
 use crate::events::{Filter, State};
 use place::Place;
@@ -27,9 +27,8 @@ pub struct Outbox {
     #[arg(id = "outbox_data", long = "data", value_name = "DIR", global = true, conflicts_with = "admin")]
     data: Option<PathBuf>,
 
-    /// The admin listener of the hookgate that serves
-    #[arg(long, value_name = "URL", global = true, default_value = "http://127.0.0.1:10007")]
-    admin: Uri,
+    #[command(flatten)]
+    admin: Admin,
 
     /// Print JSON, for programs
     #[arg(long, global = true)]

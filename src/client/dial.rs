@@ -1,7 +1,9 @@
-//! Connections to where webhooks are posted: TCP, TLS, a Unix socket.
+//! Connections: TCP, TLS, a Unix socket.
 
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::Uri;
@@ -14,13 +16,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tower::Service;
 
-use crate::config::Address;
-
 /// Makes connections for hyper's client.
 #[derive(Clone)]
 pub(super) struct Dial {
     /// Where, whatever a URL says.
-    pub(super) socket: Option<Address>,
+    pub(super) socket: Option<Arc<Path>>,
     pub(super) tls: Option<TlsConnector>,
 }
 
@@ -33,7 +33,7 @@ impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
 
 impl Dial {
     async fn connect(self, to: Uri) -> io::Result<Line> {
-        if let Some(Address::Unix(path)) = &self.socket {
+        if let Some(path) = &self.socket {
             return Ok(Line::of(UnixStream::connect(path).await?));
         }
         let host = to.host().unwrap_or_default().trim_matches(['[', ']']);

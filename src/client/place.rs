@@ -1,7 +1,9 @@
-//! Where webhooks are posted to: what stands as `url` in OpenIM's `webhooks.yml`, or a Unix socket.
+//! Where requests go: what stands as `url` in OpenIM's `webhooks.yml`, the URL of an admin listener, or a Unix socket.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,21 +12,29 @@ use percent_encoding::percent_decode_str;
 
 use crate::config::Address;
 
-/// Where webhooks are posted to.
+/// Where requests go.
 #[derive(Debug, Clone)]
 pub struct Place {
     /// Without a user and password.
     pub(super) url: Uri,
-    /// What a socket's file is, where it is one.
-    pub(super) socket: Option<Address>,
+    /// The path of the socket, where it is one.
+    pub(super) socket: Option<Arc<Path>>,
     /// The user and password, as Go's net/http sends those of a URL.
     pub(super) authorization: Option<HeaderValue>,
 }
 
 impl Place {
-    /// Where a command is posted to: OpenIM glues it to the end, whatever stands there.
-    pub(super) fn url_of(&self, command: &str) -> String {
-        format!("{}/{command}", self.url.to_string().trim_end_matches('/'))
+    /// The URL of a path, which is glued to the end, whatever stands there, as OpenIM does it.
+    pub(super) fn url_of(&self, path: &str) -> String {
+        format!("{}{path}", self.url.to_string().trim_end_matches('/'))
+    }
+
+    /// A path here as people are shown it, without the password that goes with it.
+    pub fn shown(&self, path: &str) -> String {
+        match &self.socket {
+            Some(_) => format!("{self} {path}"),
+            None => self.url_of(path),
+        }
     }
 }
 
@@ -33,13 +43,12 @@ impl FromStr for Place {
 
     /// What is wrong is said without the text, which may hold a password.
     fn from_str(text: &str) -> Result<Self, String> {
-        if text.starts_with("unix:") {
-            let socket = Some(text.parse()?);
-            return Ok(Self { url: Uri::from_static("http://localhost"), socket, authorization: None });
+        if let Some(socket) = Address::unix(text) {
+            return Ok(Self { url: Uri::from_static("http://localhost"), socket: Some(socket?), authorization: None });
         }
         let url: Uri = text.parse().map_err(|error| format!("{error}"))?;
         let (Some("http" | "https"), Some(authority)) = (url.scheme_str(), url.authority()) else {
-            return Err("a URL as in http://127.0.0.1:10006 is needed, or unix:// and a socket's path".to_owned());
+            return Err("http:// or https:// and a host are needed, or unix:// and a socket's path".to_owned());
         };
         let Some((user, host)) = authority.as_str().rsplit_once('@') else {
             return Ok(Self { url, socket: None, authorization: None });
@@ -60,7 +69,7 @@ impl FromStr for Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.socket {
-            Some(socket) => socket.fmt(f),
+            Some(socket) => Address::Unix(socket.clone()).fmt(f),
             None => self.url.fmt(f),
         }
     }
