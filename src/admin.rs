@@ -61,24 +61,20 @@ pub struct Admin {
 
 /// Answers on `listener` until told to stop.
 pub async fn run(listener: impl Into<Listener>, admin: Admin, until: impl Future<Output = ()>) {
-    let router = Router::new()
-        .route("/livez", get(async || "ok\n"))
-        .route("/readyz", get(readyz))
-        .route("/status", get(status))
-        .route("/metrics", get(metrics))
-        .nest("/outbox", outbox::router(admin.events.clone()))
-        .with_state(admin);
+    let near = router(outbox::router(admin.events.clone()), admin.clone());
+    let far = router(outbox::refusing(), admin);
     let listener = listener.into();
     // Dropped at the end, and every connection with it.
     let mut connections = JoinSet::new();
     let accepting = async {
         loop {
             while connections.try_join_next().is_some() {}
-            let Ok((stream, _)) = listener.accept().await else {
+            let Ok((stream, peer)) = listener.accept().await else {
                 // The process is out of something; whoever asks comes again.
                 tokio::time::sleep(OUT_OF_RESOURCES).await;
                 continue;
             };
+            let router = if outbox::may_be_asked_by(peer) { &near } else { &far };
             let service = TowerToHyperService::new(router.clone());
             connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
@@ -87,6 +83,16 @@ pub async fn run(listener: impl Into<Listener>, admin: Admin, until: impl Future
         () = accepting => {}
         () = until => {}
     }
+}
+
+fn router(outbox: Router<Admin>, admin: Admin) -> Router {
+    Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/status", get(status))
+        .route("/metrics", get(metrics))
+        .nest("/outbox", outbox)
+        .with_state(admin)
 }
 
 /// 200 when webhooks should come here; else 503, and why not.

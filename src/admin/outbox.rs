@@ -1,4 +1,9 @@
 //! `/outbox` of the admin listener: what `hookgate outbox` asks while hookgate serves. JSON both ways.
+//!
+//! It shows content and throws events away, and the admin listener asks nobody for a password: only who is on this machine
+//! may ask. Health and metrics are for others too.
+
+use std::net::IpAddr;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -8,6 +13,18 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::events::{Count, Events, Filter, Item, OperateError};
+
+/// Whether whoever is at the other end may ask: the address is a loopback one, or there is none, as with a Unix socket.
+pub(super) fn may_be_asked_by(peer: Option<IpAddr>) -> bool {
+    peer.is_none_or(|peer| peer.is_loopback())
+}
+
+/// What all the others get.
+pub(super) fn refusing<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    let why = "the outbox is shown on the machine that hookgate runs on alone: run hookgate outbox there (in Kubernetes with \
+               kubectl exec), or give admin_listen a Unix socket";
+    Router::new().fallback(async move || (StatusCode::FORBIDDEN, Json(json!({ "error": why }))))
+}
 
 /// What is asked, below `/outbox`.
 pub(super) fn router<S: Clone + Send + Sync + 'static>(events: Events) -> Router<S> {
@@ -67,4 +84,40 @@ async fn replay(State(events): State<Events>, Json(filter): Json<Filter>) -> Tol
 
 async fn discard(State(events): State<Events>, Json(filter): Json<Filter>) -> Told<usize> {
     told(events.discard(filter).await)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use tower::Service;
+
+    use super::*;
+
+    #[test]
+    fn loopback_and_sockets_may_ask() {
+        for near in ["127.0.0.1", "127.8.9.10", "::1"] {
+            assert!(may_be_asked_by(Some(near.parse().unwrap())), "{near}");
+        }
+        assert!(may_be_asked_by(None));
+        for far in ["10.0.0.1", "192.0.2.1", "0.0.0.0", "fe80::1", "2001:db8::1"] {
+            assert!(!may_be_asked_by(Some(far.parse().unwrap())), "{far}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_others_are_told_why_not_whatever_they_ask() {
+        let mut router: Router = Router::new().nest("/outbox", refusing());
+        for (method, path) in
+            [("GET", "/outbox"), ("POST", "/outbox/show"), ("POST", "/outbox/drop"), ("PUT", "/outbox/x")]
+        {
+            let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+            let response = router.call(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::FORBIDDEN, "{method} {path}");
+            let body: Value = serde_json::from_slice(&to_bytes(response.into_body(), 1000).await.unwrap()).unwrap();
+            assert!(body["error"].as_str().unwrap().contains("kubectl exec"), "{body}");
+        }
+    }
 }
