@@ -5,15 +5,21 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hookgate::callback::Callback;
 use hookgate::wire::{Field, Id, Kind, Message};
 use http_body_util::Full;
 use serde_json::{Value, json};
+use support::collector::Collector;
 use support::program::{EVERYTHING_FREE, Running, configured, hookgate};
-use support::{Policy, Reply, send};
+use support::{Policy, Reply, denial, file, send};
 use tokio::io::AsyncReadExt;
 use tokio::task::JoinSet;
 use tonic::Status;
@@ -30,21 +36,30 @@ const CONTENT: &str = "markedContent";
 /// In what the policy says to API clients.
 const WORDS: &str = "markedWords";
 
-/// Every secret that OpenIM shows hookgate, and where: each is planted with every webhook.
-const SECRETS: [(&str, Place); 4] = [
-    ("markedSecretPath", Place::Path),
-    // user:password, as OpenIM's client sends what stands in its url.
-    ("bWFya2VkU2VjcmV0OnBhc3N3b3Jk", Place::BasicAuth),
-    ("markedSecretQuery", Place::Query),
-    ("markedSecretKey", Place::ReplyKey),
+/// In every secret: those that are right, and those of callers that may not call.
+const SECRET: &str = "markedSecret";
+
+/// The same at the start of a user and password, as OpenIM's client sends what stands in its url.
+const SECRET_IN_BASE64: &str = "bWFya2VkU2VjcmV0";
+
+/// Who calls: the path before the command, and the user and password.
+type Caller = (&'static str, &'static str);
+
+/// Knows all that the rules ask for.
+const GOOD: Caller = ("markedSecretPath", "markedSecret:password");
+
+/// Know the half of it, or what was true once.
+const BAD: [Caller; 3] = [
+    ("markedSecretPath", "markedSecret:other"),
+    ("markedSecretOldPath", "markedSecret:password"),
+    ("markedSecretPathAndMore", "markedSecretUser"),
 ];
 
-#[derive(Clone, Copy, PartialEq)]
-enum Place {
-    Path,
-    BasicAuth,
-    Query,
-    ReplyKey,
+/// The rules, with a second line each, which nobody knows.
+fn access(name: &str) -> String {
+    let passwords = file(&format!("{name}-passwords"), "markedSecret:password\nmarkedSecret:next");
+    let paths = file(&format!("{name}-paths"), "markedSecretPath\nmarkedSecretNextPath");
+    format!("access: {{passwords: {passwords}, paths: {paths}}}")
 }
 
 /// What the policy does.
@@ -59,7 +74,7 @@ async fn policy() -> (Policy, Arc<AtomicUsize>) {
             match mode {
                 _ if call.rpc.ends_with("Health/Check") => Err(Status::unimplemented("no health")),
                 "allow" => Ok(Vec::new()),
-                "deny" => Ok(denial()),
+                "deny" => Ok(denial(5001, WORDS)),
                 "refuse" => Err(Status::permission_denied(WORDS)),
                 "fail" => Err(Status::internal("out of order")),
                 "unavailable" => Err(Status::unavailable("elsewhere")),
@@ -71,16 +86,6 @@ async fn policy() -> (Policy, Arc<AtomicUsize>) {
     })
     .await;
     (policy, mode)
-}
-
-fn denial() -> Vec<u8> {
-    let mut inner = Vec::new();
-    prost::encoding::uint64::encode(1, &5001, &mut inner);
-    prost::encoding::string::encode(2, &WORDS.to_owned(), &mut inner);
-    prost::encoding::string::encode(3, &WORDS.to_owned(), &mut inner);
-    let mut response = Vec::new();
-    prost::encoding::bytes::encode(1, &inner, &mut response);
-    response
 }
 
 fn marker(field: &Field) -> &'static str {
@@ -137,13 +142,12 @@ fn bodies(callback: &Callback) -> Vec<String> {
     wrong
 }
 
-/// Posts a body with every secret.
-async fn post(address: std::net::SocketAddr, command: &str, body: String) -> Reply {
-    let secret = |place| SECRETS.iter().find(|(_, other)| *other == place).unwrap().0;
-    let (path, query, key) = (secret(Place::Path), secret(Place::Query), secret(Place::ReplyKey));
-    let request = http::Request::post(format!("http://{address}/{path}/{command}?token={query}&key={key}"))
+/// Posts a body with every secret: the caller's, and those that OpenIM's url may have besides.
+async fn post(address: std::net::SocketAddr, (path, password): Caller, command: &str, body: String) -> Reply {
+    let url = format!("http://{address}/{path}/{command}?token=markedSecretQuery&key=markedSecretKey");
+    let request = http::Request::post(url)
         .header("operationID", "op-7")
-        .header("authorization", format!("Basic {}", secret(Place::BasicAuth)))
+        .header("authorization", format!("Basic {}", STANDARD.encode(password)))
         .body(Full::from(body));
     send(request.unwrap()).await
 }
@@ -160,7 +164,7 @@ async fn post_all(hookgate: &Running) -> Vec<Reply> {
     let others = ["callbackBeforeTomorrowCommand", "callbackAfterTomorrowCommand", "nowhere"];
     let all: Vec<_> = callbacks.chain(others.map(|command| (command, unknown.clone()))).collect();
     for (command, body) in all {
-        posts.spawn(post(hookgate.webhooks, command, body));
+        posts.spawn(post(hookgate.webhooks, GOOD, command, body));
         if posts.len() >= 50 {
             replies.extend(posts.join_next().await.map(Result::unwrap));
         }
@@ -180,38 +184,56 @@ fn lacks(what: &str, text: &str, markers: &[&str]) {
     }
 }
 
-fn secrets() -> Vec<&'static str> {
-    SECRETS.iter().map(|(secret, _)| *secret).collect()
+/// What is in secrets, and these.
+fn secrets_and(others: &[&'static str]) -> Vec<&'static str> {
+    [&[SECRET, SECRET_IN_BASE64], others].concat()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_of_a_webhook_is_in_anything_that_hookgate_says() {
     let (policy, mode) = policy().await;
+    let collector = Collector::start().await;
     let yaml = "log: trace\nbudget: 1s\ndecisions: {to: stdout}\nchannel: {breaker_failures: 1000000}\n\
                 after: {answer_within: 0s, attempts: 2, retry_max: 100ms}\ndrain: {time: 3s}";
-    let mut hookgate = Running::of(configured(&policy.url(), "secrecy", yaml)).await;
+    let yaml = format!("{yaml}\n{}\ntraces: {{endpoint: '{}'}}", access("secrecy"), collector.url());
+    let mut hookgate = Running::of(configured(&policy.url(), "secrecy", &yaml)).await;
     let mut stdout = hookgate.child.stdout.take().unwrap();
     let decisions = tokio::spawn(async move {
         let mut text = String::new();
         stdout.read_to_string(&mut text).await.unwrap();
         text
     });
-    let of_webhooks = [secrets(), vec![ID, TEXT, CONTENT]].concat();
+    let of_webhooks = secrets_and(&[ID, TEXT, CONTENT]);
+    let of_everybody = secrets_and(&[ID, TEXT, CONTENT, WORDS]);
+    let mut spans = 0;
     for (place, name) in MODES.iter().enumerate() {
         mode.store(place, SeqCst);
         for reply in post_all(&hookgate).await {
             let text = String::from_utf8_lossy(&reply.body);
             let head = format!("{:?}", reply.headers);
-            lacks("a head", &head, &[&of_webhooks[..], &[WORDS]].concat());
-            lacks("a reply", &text, &secrets());
+            lacks("a head", &head, &of_everybody);
+            lacks("a reply", &text, &secrets_and(&[]));
             // An allow hands back the webhook's own values where OpenIM would lose them.
             if reply.json()["nextCode"] == 1 {
                 lacks(&format!("a denial ({name})"), &text, &of_webhooks);
             }
         }
-        for path in ["/status", "/metrics", "/readyz"] {
+        for caller in BAD {
+            for callback in Callback::all().iter().step_by(10) {
+                let right = bodies(callback).swap_remove(0);
+                let reply = post(hookgate.webhooks, caller, callback.command, right).await;
+                assert_eq!(reply.status, 401);
+                let text = format!("{:?} {}", reply.headers, String::from_utf8_lossy(&reply.body));
+                lacks("a reply to a stranger", &text, &of_everybody);
+            }
+        }
+        for span in collector.take() {
+            lacks("a span", &span.whole, &of_everybody);
+            spans += 1;
+        }
+        for path in ["/status", "/metrics", "/readyz", "/outbox"] {
             let told = hookgate.ask(path).await;
-            lacks(path, &String::from_utf8_lossy(&told.body), &[&of_webhooks[..], &[WORDS]].concat());
+            lacks(path, &String::from_utf8_lossy(&told.body), &of_everybody);
         }
     }
     let status = hookgate.status().await;
@@ -219,10 +241,24 @@ async fn nothing_of_a_webhook_is_in_anything_that_hookgate_says() {
     let (code, said) = hookgate.end().await;
     assert_eq!(code, Some(0));
     let decisions = decisions.await.unwrap();
+    for span in collector.take() {
+        lacks("a span", &span.whole, &of_everybody);
+        spans += 1;
+    }
+    assert!(spans > Callback::all().len(), "{spans} spans");
     // What is looked through is all there, and of every kind.
     assert!(!said.contains("are left out"), "the proof needs all of it");
-    for part in ["TRACE", "DEBUG", "INFO", "WARN", "deny", "failed, so denied", "refused", "an event ends undelivered"]
-    {
+    for part in [
+        "TRACE",
+        "DEBUG",
+        "INFO",
+        "WARN",
+        "deny",
+        "failed, so denied",
+        "refused",
+        "an event ends undelivered",
+        "a caller was turned away",
+    ] {
         assert!(said.contains(part), "the log has no {part}");
     }
     let outcomes = ["allow", "deny", "accepted", "undelivered", "refused", "failed-closed:error"];
@@ -231,9 +267,12 @@ async fn nothing_of_a_webhook_is_in_anything_that_hookgate_says() {
         assert!(decisions.contains(&format!("\"outcome\":\"{outcome}\"")), "no decision was {outcome}");
     }
     assert!(decisions.contains(ID));
+    for reason in ["password", "path"] {
+        assert!(status["callers_refused"][reason].as_u64() > Some(0), "{}", status["callers_refused"]);
+    }
     assert_eq!(status["callbacks"].as_object().unwrap().len(), Callback::all().len() + 1);
-    lacks("the log", &said, &[&of_webhooks[..], &[WORDS]].concat());
-    lacks("the decision log", &decisions, &[&secrets()[..], &[TEXT, CONTENT, WORDS]].concat());
+    lacks("the log", &said, &of_everybody);
+    lacks("the decision log", &decisions, &secrets_and(&[TEXT, CONTENT, WORDS]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -244,5 +283,58 @@ async fn the_built_in_policy_shows_calls_without_their_content() {
     let (code, said) = hookgate.end().await;
     assert_eq!(code, Some(0));
     assert!(said.contains(ID) && said.contains(TEXT), "it shows calls");
-    lacks("the log", &said, &[&secrets()[..], &[CONTENT]].concat());
+    lacks("the log", &said, &secrets_and(&[CONTENT]));
+}
+
+/// What `hookgate outbox` prints.
+async fn outbox(args: &[&str]) -> String {
+    let output = hookgate(&[&["outbox"], args].concat()).output().await.unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What it prints of everything, except content that is asked for: how many, all of them, and one of each rpc.
+async fn outbox_of(place: [&str; 2]) -> Vec<String> {
+    let all = ["list", "--limit", "100000"];
+    let list = outbox(&[&all[..], &place, &["--json"]].concat()).await;
+    let items: Vec<Value> = serde_json::from_str(&list).unwrap();
+    let mut rpcs: BTreeMap<_, _> = items.iter().map(|item| (item["rpc"].to_string(), item["id"].as_str())).collect();
+    assert!(rpcs.len() > 20, "{rpcs:?}");
+    let mut printed = vec![outbox(&place).await, outbox(&[&all[..], &place].concat()).await, list];
+    while let Some((_, id)) = rpcs.pop_first() {
+        printed.push(outbox(&[&["show", id.unwrap()], &place[..]].concat()).await);
+    }
+    assert!(printed.iter().any(|text| text.contains(TEXT)), "an event is shown with its message");
+    printed
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_outbox_shows_content_to_nobody_who_does_not_ask_for_it() {
+    let (policy, mode) = policy().await;
+    mode.store(MODES.iter().position(|mode| *mode == "fail").unwrap(), SeqCst);
+    let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join("secrecy-data");
+    let _ = std::fs::remove_dir_all(&data);
+    let data = data.to_str().unwrap();
+    let yaml = format!(
+        "log: trace\ndata: {data}\nafter: {{answer_within: 0s, attempts: 1, pause_max: 5ms}}\ndrain: {{time: 3s}}\n{}",
+        access("secrecy-outbox")
+    );
+    let hookgate = Running::of(configured(&policy.url(), "secrecy-outbox", &yaml)).await;
+    post_all(&hookgate).await;
+    while hookgate.status().await["after_events"]["backlog"]["events"] != 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let shown = secrets_and(&[CONTENT, WORDS]);
+    let admin = format!("http://{}", hookgate.admin);
+    for text in outbox_of(["--admin", &admin]).await {
+        lacks("hookgate outbox", &text, &shown);
+    }
+    lacks("/outbox", &String::from_utf8_lossy(&hookgate.ask("/outbox").await.body), &shown);
+    hookgate.signal("-INT").await;
+    let (code, said) = hookgate.end().await;
+    assert_eq!(code, Some(0));
+    lacks("the log", &said, &secrets_and(&[ID, TEXT, CONTENT, WORDS]));
+    for text in outbox_of(["--data", data]).await {
+        lacks("hookgate outbox", &text, &shown);
+    }
 }

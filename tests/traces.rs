@@ -2,14 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
-#[path = "traces/collector.rs"]
-mod collector;
 mod support;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use collector::{CLIENT, Collector, SERVER, Seen};
 use h2::Reason;
 use hookgate::config::Config;
 use hookgate::policy::{self, Channel};
@@ -17,6 +14,7 @@ use hookgate::traces::Traces;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use support::collector::{CLIENT, Collector, SERVER, Seen};
 use support::program::{Running, configured};
 use support::refusing::{Act, Refusing};
 use support::{Gate, Policy, Reply, config};

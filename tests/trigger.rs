@@ -325,6 +325,8 @@ async fn it_knows_its_password_and_whom_to_trust_and_shows_the_password_to_nobod
 #[tokio::test]
 async fn it_posts_through_a_unix_socket() {
     let (socket, policy) = (Path::new(env!("CARGO_TARGET_TMPDIR")).join("trigger.sock"), Policy::allow().await);
+    // One that a run before has left.
+    let _ = std::fs::remove_file(&socket);
     let to = format!("unix://{}", socket.display());
     let (code, said) = failed(&["beforeAddBlack", "--to", &to]).await;
     assert_eq!(

@@ -32,6 +32,8 @@ pub struct Seen {
     /// Who sent it.
     pub service: String,
     attributes: BTreeMap<String, String>,
+    /// All of it, whatever else there is.
+    pub whole: String,
 }
 
 impl Seen {
@@ -51,8 +53,8 @@ struct Kept(Arc<(Mutex<Vec<Seen>>, Notify)>);
 
 impl Collector {
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
         let kept = Kept::default();
         let service = TraceServiceServer::new(kept.clone());
         let server = tonic::transport::Server::builder().add_service(service);
@@ -66,7 +68,7 @@ impl Collector {
 
     /// The spans so far, taken out, in the order of their ends.
     pub fn take(&self) -> Vec<Seen> {
-        let mut spans = std::mem::take(&mut *self.kept.0.0.lock().unwrap());
+        let mut spans = std::mem::take(&mut *self.kept.0.0.lock().expect("no panic while held"));
         spans.sort_by_key(|span| span.ended);
         spans
     }
@@ -76,7 +78,7 @@ impl Collector {
         let (spans, came) = &*self.kept.0;
         loop {
             let comes = came.notified();
-            if spans.lock().unwrap().len() >= many {
+            if spans.lock().expect("no panic while held").len() >= many {
                 return self.take();
             }
             comes.await;
@@ -92,9 +94,11 @@ impl TraceService for Kept {
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         let (spans, came) = &*self.0;
         for of_resource in request.into_inner().resource_spans {
-            let resource = attributes(of_resource.resource.unwrap().attributes);
+            let resource = attributes(of_resource.resource.expect("who sent it").attributes);
             for span in of_resource.scope_spans.into_iter().flat_map(|of_scope| of_scope.spans) {
-                spans.lock().unwrap().push(Seen {
+                let whole = format!("{resource:?} {span:?}");
+                spans.lock().expect("no panic while held").push(Seen {
+                    whole,
                     name: span.name,
                     kind: span.kind,
                     trace: hex(&span.trace_id),

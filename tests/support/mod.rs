@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary takes what it needs")]
 
 pub mod caller;
+pub mod collector;
 pub mod pki;
 pub mod program;
 pub mod refusing;
@@ -11,6 +12,7 @@ pub mod tls_policy;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
@@ -33,6 +35,37 @@ use tokio::task::JoinHandle;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
 use tonic::{Response, Status};
+
+/// A Before webhook that any policy allows.
+pub const COMMAND: &str = "callbackBeforeAddBlackCommand";
+
+/// What OpenIM reads as: go on.
+pub const ALLOWED: &str = r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#;
+
+/// A webhook to a path with these headers, on whatever connection.
+pub fn webhook(path: &str, headers: &[(&str, &str)]) -> http::Request<Full<Bytes>> {
+    let request =
+        headers.iter().fold(http::Request::post(path), |request, (name, value)| request.header(*name, *value));
+    request.body(Full::from("{}")).expect("a request")
+}
+
+/// A file among the build's own with this text; gives its path. No two tests share a name.
+pub fn file(name: &str, text: &str) -> String {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).expect("a file among the build's own");
+    path.into_os_string().into_string().expect("UTF-8")
+}
+
+/// A response that denies with this code, and with these words as message and detail, encoded.
+pub fn denial(code: u64, words: &str) -> Vec<u8> {
+    let mut inner = Vec::new();
+    prost::encoding::uint64::encode(1, &code, &mut inner);
+    prost::encoding::string::encode(2, &words.to_owned(), &mut inner);
+    prost::encoding::string::encode(3, &words.to_owned(), &mut inner);
+    let mut response = Vec::new();
+    prost::encoding::bytes::encode(1, &inner, &mut response);
+    response
+}
 
 /// The contract as another implementation reads it: prost-reflect over the embedded descriptors.
 pub static CONTRACT: LazyLock<DescriptorPool> =
