@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Args)]
 pub(super) struct Admin {
     /// The admin listener of the running hookgate; or its socket as in unix:///run/hookgate/admin.sock
-    #[arg(long, value_name = "URL", global = true, default_value = "http://127.0.0.1:10007")]
+    #[arg(long, value_name = "URL", global = true, display_order = 101, default_value = "http://127.0.0.1:10007")]
     admin: Place,
 }
 

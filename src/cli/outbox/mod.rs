@@ -17,6 +17,10 @@ use super::callbacks::callback_named;
 use crate::events::{Filter, State};
 use place::Place;
 
+/// Why events end and are kept, as their reasons are stored. What ends for another reason never got to the disk, or waits
+/// there for the next start.
+const REASONS: [&str; 5] = ["unimplemented", "invalid_reply", "attempts", "age", "unreadable"];
+
 /// Options of `hookgate outbox`.
 #[derive(Debug, Args)]
 pub struct Outbox {
@@ -24,14 +28,21 @@ pub struct Outbox {
     command: Option<Command>,
 
     /// The directory, while no hookgate serves from it
-    #[arg(id = "outbox_data", long = "data", value_name = "DIR", global = true, conflicts_with = "admin")]
+    #[arg(
+        id = "outbox_data",
+        long = "data",
+        value_name = "DIR",
+        global = true,
+        conflicts_with = "admin",
+        display_order = 100
+    )]
     data: Option<PathBuf>,
 
     #[command(flatten)]
     admin: Admin,
 
     /// Print JSON, for programs
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 102)]
     json: bool,
 }
 
@@ -51,7 +62,7 @@ enum Command {
         #[arg(long, value_name = "N", default_value = "100")]
         limit: usize,
     },
-    /// Show an event
+    /// Show an event, as JSON
     Show {
         /// Its hookgate-event-id
         id: String,
@@ -59,7 +70,7 @@ enum Command {
         #[arg(long)]
         reveal: bool,
     },
-    /// Send events again that ended undelivered, the way of those that arrive; one that waits is due at once
+    /// Send events again that ended undelivered, as if they had just arrived; by its ID also try one at once that waits
     Replay {
         #[command(flatten)]
         which: Which,
@@ -67,7 +78,7 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
-    /// Forget events that ended undelivered; by its ID also one that waits
+    /// Throw away events that ended undelivered; by its ID also one that waits
     Drop {
         #[command(flatten)]
         which: Which,
@@ -87,8 +98,8 @@ struct Which {
     #[arg(long, value_name = "CALLBACK")]
     rpc: Option<String>,
 
-    /// Those that ended for this reason: unimplemented, invalid_reply, attempts, age or unreadable
-    #[arg(long)]
+    /// Those that ended for this reason
+    #[arg(long, value_parser = REASONS)]
     reason: Option<String>,
 
     /// Those that ended (or arrived, where they have not ended) since: a time ago as in 2h, or as in 2026-01-31T12:00:00Z

@@ -20,6 +20,9 @@ pub(super) fn counts(counts: &[Count], out: &mut impl Write) -> io::Result<()> {
         let bytes = ByteSize::b(u64::try_from(count.bytes).unwrap_or_default()).to_string();
         [short(&count.rpc).to_owned(), state, count.events.to_string(), bytes, age(count.oldest)]
     });
+    if counts.is_empty() {
+        return writeln!(out, "no events");
+    }
     table(["RPC", "STATE", "EVENTS", "BYTES", "OLDEST"], rows.collect(), out)
 }
 
@@ -30,6 +33,9 @@ pub(super) fn items(items: &[Item], out: &mut impl Write) -> io::Result<()> {
         let key = item.key.as_deref().map_or_else(|| "-".to_owned(), |key| key.escape_debug().to_string());
         [item.id.clone(), state, age(item.arrived), item.attempts.to_string(), short(&item.rpc).to_owned(), key]
     });
+    if items.is_empty() {
+        return writeln!(out, "no such events");
+    }
     table(["ID", "STATE", "AGE", "ATTEMPTS", "RPC", "BELONGS TO"], rows.collect(), out)
 }
 
