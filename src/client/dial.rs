@@ -16,6 +16,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tower::Service;
 
+use crate::config;
+
 /// Makes connections for hyper's client.
 #[derive(Clone)]
 pub(super) struct Dial {
@@ -36,8 +38,7 @@ impl Dial {
         if let Some(path) = &self.socket {
             return Ok(Line::of(UnixStream::connect(path).await?));
         }
-        let host = to.host().unwrap_or_default().trim_matches(['[', ']']);
-        let port = to.port_u16().unwrap_or(if self.tls.is_some() { 443 } else { 80 });
+        let (host, port) = config::host_and_port(&to);
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
         let Some(tls) = self.tls else { return Ok(Line::of(stream)) };

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use http::Uri;
 use serde::{Serialize, Serializer};
 
 use super::value::{Kind, quoted};
@@ -26,6 +27,12 @@ pub enum Address {
 pub const LISTEN: Kind<Address> =
     Kind { list: false, read: str::parse, show: |address| Some(quoted(&address.to_string())) };
 
+/// The host of a URL, of an IPv6 address without its brackets, and its port, or else its scheme's.
+pub(crate) fn host_and_port(url: &Uri) -> (&str, u16) {
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+    (host, url.port_u16().unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 }))
+}
+
 impl Address {
     /// The IP address and port, where there are any.
     pub fn tcp(&self) -> Option<SocketAddr> {
@@ -35,7 +42,7 @@ impl Address {
         }
     }
 
-    /// The path after `unix://`; nothing where the text is of another kind.
+    /// The path of a Unix socket, which stands after `unix://`; nothing where the text is of another kind.
     pub(crate) fn unix(text: &str) -> Option<Result<Arc<Path>, String>> {
         text.strip_prefix(UNIX).map(|path| {
             if !path.starts_with('/') || path.ends_with('/') {

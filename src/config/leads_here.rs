@@ -7,6 +7,7 @@ use http::Uri;
 use percent_encoding::percent_decode_str;
 
 use super::Config;
+use super::address::host_and_port;
 
 /// What is odd about a URL. Its path and user are not repeated: an operator may keep a secret there.
 pub fn oddities(url: &str, config: &Config) -> Vec<String> {
@@ -42,8 +43,7 @@ pub fn oddities(url: &str, config: &Config) -> Vec<String> {
 }
 
 fn leads_elsewhere(uri: &Uri, listen: SocketAddr) -> Option<String> {
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+    let (host, port) = host_and_port(uri);
     if listen.port() != 0 && port != listen.port() {
         Some(format!("leads to port {port}, but hookgate listens on {listen}"))
     } else if !host_leads_to(host, listen.ip()) {

@@ -33,6 +33,7 @@ use std::path::PathBuf;
 
 pub use access::{Access, Passwords, Paths};
 pub use address::Address;
+pub(crate) use address::host_and_port;
 pub use certificates::{Certificates, days_until};
 pub use client_ca::ClientCa;
 pub(crate) use differences::differences;

@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use http::Uri;
+use http::uri::Authority;
 
-use super::address::Address;
+use super::address::{Address, host_and_port};
 use super::host_url::host_url;
 use super::value::{Kind, quoted};
 
@@ -25,7 +28,7 @@ pub enum PolicyUrl {
     /// At a host and a port: `http://` or `https://`, and no path.
     Host(Uri),
     /// Behind a Unix socket.
-    Unix(Address),
+    Unix(Arc<Path>),
 }
 
 /// A policy service, if any.
@@ -46,6 +49,24 @@ impl PolicyUrl {
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Host(url) if url.scheme_str() == Some("https"))
     }
+
+    /// The host, of an IPv6 address without its brackets, and the port; behind a Unix socket there is neither.
+    pub fn host(&self) -> Option<(&str, u16)> {
+        match self {
+            Self::Host(url) => Some(host_and_port(url)),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// What calls name as the one that they are for. A socket has no name; what gRPC's own clients send there is
+    /// `localhost`.
+    pub fn authority(&self) -> Authority {
+        let authority = match self {
+            Self::Host(url) => url.authority().cloned(),
+            Self::Unix(_) => None,
+        };
+        authority.unwrap_or_else(|| Authority::from_static("localhost"))
+    }
 }
 
 impl FromStr for PolicyUrl {
@@ -53,7 +74,7 @@ impl FromStr for PolicyUrl {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(unix) = Address::unix(text) {
-            return unix.map(|path| Self::Unix(Address::Unix(path)));
+            return unix.map(Self::Unix);
         }
         let expected = "expected http:// or https://, a host and a port, as in http://policy:50051, or a socket's path, \
                         as in unix:///run/policy.sock";
@@ -65,7 +86,7 @@ impl fmt::Display for PolicyUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host(url) => f.write_str(url.to_string().trim_end_matches('/')),
-            Self::Unix(address) => address.fmt(f),
+            Self::Unix(path) => Address::Unix(path.clone()).fmt(f),
         }
     }
 }

@@ -236,8 +236,8 @@ fn own_tls(url: &PolicyUrl, settings: &PolicyTls) -> Option<Tls> {
 
 fn system_resolver(url: &PolicyUrl) -> Resolve {
     match url {
-        PolicyUrl::Unix(address) => {
-            let address = address.clone();
+        PolicyUrl::Unix(path) => {
+            let address = config::Address::Unix(path.clone());
             Arc::new(move || Box::pin(std::future::ready(Ok(vec![address.clone()]))))
         }
         PolicyUrl::Host(uri) => {

@@ -43,12 +43,7 @@ impl Route {
     pub(super) fn begin(url: &PolicyUrl, settings: &config::Channel, resolve: Resolve, tls: Option<Tls>) -> Arc<Self> {
         let scheme = if url.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };
         let dial = Dial::new(settings.clone(), tls);
-        let authority = match url {
-            PolicyUrl::Host(url) => url.authority().cloned(),
-            PolicyUrl::Unix(_) => None,
-        };
-        // A socket has no name; what gRPC's own clients send there is this.
-        let authority = authority.unwrap_or_else(|| Authority::from_static("localhost"));
+        let authority = url.authority();
         let pool = Arc::new(Pool::new());
         let breaker = Arc::new(Breaker::new(settings.breaker_failures, settings.breaker_open));
         let (settings, dial) = (settings.clone(), Arc::new(dial));
