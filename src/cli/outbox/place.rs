@@ -12,7 +12,7 @@ use crate::cli::admin::{Admin, Asked, NoAnswer};
 use crate::events::{Count, Filter, Item, Offline, OperateError};
 
 pub(super) enum Place {
-    Serving(Asked),
+    Serving(Box<Asked>),
     Directory(Offline),
 }
 
@@ -30,7 +30,7 @@ impl Place {
                 Err(Error::Usage(format!("--data {}: there is no such directory", directory.display())))
             }
             Some(directory) => Ok(Self::Directory(Offline::open(&directory)?)),
-            None => Ok(Self::Serving(admin.open())),
+            None => Ok(Self::Serving(Box::new(admin.open()))),
         }
     }
 
