@@ -14,16 +14,8 @@ mod proxies;
 mod secrets;
 mod support;
 
-use bytes::Bytes;
 use hookgate::turned_away::Reason;
-use http_body_util::Full;
 use support::{Gate, Reply};
-
-/// A Before webhook that any policy allows.
-pub const COMMAND: &str = "callbackBeforeAddBlackCommand";
-
-/// What OpenIM reads as: go on.
-pub const ALLOWED: &str = r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#;
 
 /// What everybody is told who may not call.
 pub const DENIED: &str =
@@ -33,15 +25,6 @@ pub const DENIED: &str =
 pub fn basic(credentials: &str) -> String {
     use base64::Engine;
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
-}
-
-/// A webhook with these headers.
-pub fn webhook(path: &str, headers: &[(&str, &str)]) -> http::Request<Full<Bytes>> {
-    let mut request = http::Request::post(path);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    request.body(Full::from("{}")).unwrap()
 }
 
 /// How many were turned away for each reason that there was.

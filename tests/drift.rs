@@ -4,12 +4,11 @@
 
 mod support;
 
-use std::path::Path;
 use std::process::Output;
 
 use serde_json::{Value, json};
-use support::Policy;
 use support::program::{Running, configured, hookgate};
+use support::{Policy, file};
 
 async fn drift(hookgate_at: std::net::SocketAddr, more: &[&str]) -> (Option<i32>, String, String) {
     let admin = format!("http://{hookgate_at}");
@@ -22,9 +21,8 @@ async fn running(name: &str, webhooks: Option<&str>) -> (Policy, Running) {
     let policy = Policy::allow().await;
     let mut yaml = "log: warn\n".to_owned();
     if let Some(webhooks) = webhooks {
-        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("drift-{name}-webhooks.yml"));
-        std::fs::write(&file, webhooks).unwrap();
-        yaml += &format!("openim: {{webhooks: {}}}\n", file.display());
+        let file = file(&format!("drift-{name}-webhooks.yml"), webhooks);
+        yaml += &format!("openim: {{webhooks: {file}}}\n");
     }
     let hookgate = Running::of(configured(&policy.url(), &format!("drift-{name}"), &yaml)).await;
     (policy, hookgate)

@@ -232,6 +232,8 @@ async fn wrong_usage_is_exit_code_2() {
         &["--no-such-option"],
         &["no-such-command"],
         &["callbacks", "--listen", "127.0.0.1:0"],
+        &["outbox", "drop", "--reason", "atempts"],
+        &["outbox", "--admin", "127.0.0.1:10007"],
     ] {
         let output = output(&mut hookgate(args)).await;
         assert_eq!(output.status.code(), Some(2), "{args:?}");

@@ -5,13 +5,12 @@ mod certificates;
 mod support;
 
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
-use support::Policy;
 use support::program::{Running, hookgate};
+use support::{Policy, file};
 
 const COMMAND: &str = "callbackBeforeSetFriendRemarkCommand";
 const BODY: &str = r#"{"callbackCommand":"callbackBeforeSetFriendRemarkCommand","remark":"Bob"}"#;
@@ -19,15 +18,13 @@ const BODY: &str = r#"{"callbackCommand":"callbackBeforeSetFriendRemarkCommand",
 /// A hookgate that is told by a file, and the file.
 struct Told {
     running: Running,
-    file: PathBuf,
+    file: String,
 }
 
 impl Told {
     async fn start(name: &str, yaml: &str) -> Self {
-        let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("reload-{name}.yaml"));
-        fs::write(&file, yaml).expect("a file among the build's own");
-        let path = file.to_str().expect("UTF-8");
-        let args = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--config", path];
+        let file = file(&format!("reload-{name}.yaml"), yaml);
+        let args = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--config", &file];
         Self { running: Running::of(hookgate(&args)).await, file }
     }
 
@@ -73,10 +70,9 @@ async fn a_changed_file_is_read_anew() {
 
 #[tokio::test]
 async fn a_file_that_another_one_names_is_looked_at_too() {
-    let openim = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("reload-webhooks.yml");
     let key = "beforeSetFriendRemark";
     let webhooks = |timeout| format!("url: http://127.0.0.1:10006\n{key}: {{enable: true, timeout: {timeout}}}\n");
-    fs::write(&openim, webhooks(5)).expect("a file");
+    let openim = file("reload-webhooks.yml", webhooks(5));
     let mut told =
         Told::start("openim", &format!("policy: {}\nopenim: {{webhooks: reload-webhooks.yml}}\n", nowhere().await))
             .await;

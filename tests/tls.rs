@@ -19,20 +19,14 @@ use hookgate::config::Address;
 use hookgate::turned_away::Reason;
 use http_body_util::Full;
 use support::pki::{Ca, Files};
-use support::{Gate, Policy};
-
-/// A Before webhook that any policy allows.
-pub const COMMAND: &str = "callbackBeforeAddBlackCommand";
-
-/// What OpenIM reads as: go on.
-pub const ALLOWED: &str = r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#;
+use support::{COMMAND, Gate, Policy};
 
 /// The settings of TLS.
 pub const TLS: &str = "tls: {certificate: server.pem, key: server.key}";
 
 /// A webhook, on whatever connection.
 pub fn webhook() -> http::Request<Full<Bytes>> {
-    http::Request::post(format!("/{COMMAND}")).body(Full::from("{}")).unwrap()
+    support::webhook(&format!("/{COMMAND}"), &[])
 }
 
 /// Any port of this machine.

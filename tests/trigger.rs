@@ -11,9 +11,9 @@ use hookgate::callback::{Callback, Timing};
 use hookgate::proto;
 use prost::Message as _;
 use serde_json::{Value, json};
-use support::Policy;
 use support::pki::Ca;
 use support::program::{EVERYTHING_FREE, Running, configured, hookgate};
+use support::{Policy, file};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tonic::Status;
@@ -137,10 +137,9 @@ async fn fields_are_set_by_the_contracts_names_and_by_openims() {
 async fn what_is_not_set_stays_byte_for_byte() {
     let gate = Running::start(&EVERYTHING_FREE).await;
     let to = format!("http://{}", gate.webhooks);
-    let body = Path::new(env!("CARGO_TARGET_TMPDIR")).join("trigger-body.json");
     let digits = "{\"new\" : 123456789012345678901234567890.10, \"ownerUserID\":\"\\u0041\", \"blackUserID\":\"x\"}";
-    std::fs::write(&body, digits).unwrap();
-    let args = ["afterRemoveBlack", "--to", &to, "--body", body.to_str().unwrap()];
+    let body = file("trigger-body.json", digits);
+    let args = ["afterRemoveBlack", "--to", &to, "--body", &body];
     trigger("bytes", &[&args[..], &["--set", "black_user_id=u2"]].concat()).await;
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("trigger/bytes");
     let kept = [kept.join("hookgate/last-webhook"), kept.join("Library/Caches/hookgate/last-webhook")]
@@ -297,7 +296,7 @@ async fn it_knows_its_password_and_whom_to_trust_and_shows_the_password_to_nobod
         ("trigger-passwords", &"openim:MARKER:é".to_owned()),
         ("trigger-paths", &"a/path".to_owned()),
     ] {
-        std::fs::write(folder.join(name), text).unwrap();
+        file(name, text);
     }
     let yaml = "tls: {certificate: trigger.pem, key: trigger.key}\n\
                 access: {passwords: trigger-passwords, paths: trigger-paths}";

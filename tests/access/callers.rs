@@ -9,8 +9,8 @@ use tokio_rustls::rustls::ClientConfig;
 
 use crate::support::caller::Way;
 use crate::support::pki::{Ca, Files, Pair};
-use crate::support::{Gate, Policy};
-use crate::{ALLOWED, COMMAND, assert_denied, basic, turned_away, webhook};
+use crate::support::{ALLOWED, COMMAND, Gate, Policy, webhook};
+use crate::{assert_denied, basic, turned_away};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {

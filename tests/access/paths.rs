@@ -1,9 +1,9 @@
 //! A secret path, in every form in which OpenIM posts to it.
 
+use crate::assert_denied;
 use crate::support::caller::Way;
 use crate::support::pki::Files;
-use crate::support::{Gate, Policy};
-use crate::{ALLOWED, COMMAND, assert_denied, webhook};
+use crate::support::{ALLOWED, COMMAND, Gate, Policy, webhook};
 
 #[tokio::test]
 async fn a_command_is_found_behind_a_secret_path_in_every_form_of_openim_s_url() {

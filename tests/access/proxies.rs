@@ -6,8 +6,8 @@ use hyper::header::HeaderValue;
 
 use crate::support::caller::Way;
 use crate::support::pki::Files;
-use crate::support::{Gate, Policy};
-use crate::{ALLOWED, COMMAND, assert_denied, turned_away, webhook};
+use crate::support::{ALLOWED, COMMAND, Gate, Policy, webhook};
+use crate::{assert_denied, turned_away};
 
 #[tokio::test]
 async fn the_nearest_address_that_is_no_trusted_proxy_counts_in_whatever_form_it_is_written() {

@@ -1,20 +1,11 @@
 //! What callers know is nowhere to be read, and crowds of those who know nothing cost next to nothing.
 
-use std::path::Path;
-
 use http_body_util::Full;
 use tokio::task::JoinSet;
 
-use crate::support::Policy;
 use crate::support::program::{Running, configured};
-use crate::support::send;
-use crate::{COMMAND, assert_denied, basic};
-
-fn file(name: &str, text: &str) -> String {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, text).unwrap();
-    path.display().to_string()
-}
+use crate::support::{COMMAND, Policy, file, send};
+use crate::{assert_denied, basic};
 
 #[tokio::test]
 async fn no_secret_is_in_a_log_a_status_or_a_reply_whether_it_is_right_or_was_or_nearly_is() {

@@ -5,22 +5,13 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use super::{message, stopped};
-use crate::support::Policy;
 use crate::support::program::{Running, configured};
+use crate::support::{Policy, denial};
 
 const ADD_FRIEND: &str =
     r#"{"callbackCommand":"callbackBeforeAddFriendCommand","fromUserID":"u1","toUserID":"u2","reqMsg":"secret"}"#;
 const REMARK: &str = r#"{"callbackCommand":"callbackBeforeSetFriendRemarkCommand","ownerUserID":"u1","friendUserID":"u2","remark":"Bob"}"#;
 const REMOVED: &str = r#"{"callbackCommand":"callbackAfterRemoveBlackCommand","ownerUserID":"u1","blackUserID":"u2"}"#;
-
-/// A `Denial` with this code, encoded as field 1 of a response.
-fn denial(code: u64) -> Vec<u8> {
-    let mut inner = Vec::new();
-    prost::encoding::uint64::encode(1, &code, &mut inner);
-    let mut response = Vec::new();
-    prost::encoding::bytes::encode(1, &inner, &mut response);
-    response
-}
 
 fn remark(text: &str) -> Vec<u8> {
     let field = hookgate::callback::Callback::by_name("beforeSetFriendRemark").unwrap().response.fields;
@@ -35,7 +26,7 @@ async fn each_verdict_is_a_line_with_what_became_of_it_and_why() {
     let policy = Policy::start(|call| match call.rpc.rsplit('/').next().unwrap() {
         "BeforeSendSingleMsg" => Ok(Vec::new()),
         "BeforeSetFriendRemark" => Ok(remark("Robert")),
-        "BeforeAddFriend" => Ok(denial(5001)),
+        "BeforeAddFriend" => Ok(denial(5001, "")),
         "BeforeAddBlack" => Err(Status::internal("out of order")),
         "BeforeUserRegister" => Err(Status::unimplemented("not here")),
         _ => Ok(Vec::new()),
@@ -120,7 +111,7 @@ async fn what_comes_after_the_reply_to_an_event_is_a_line_of_its_own() {
         Box::pin(async move {
             released.wait_for(|released| *released).await.unwrap();
             match call.rpc.ends_with("AfterRemoveBlack") {
-                true => Ok(denial(5002)),
+                true => Ok(denial(5002, "")),
                 false => Err(Status::unimplemented("not here")),
             }
         })
@@ -169,7 +160,8 @@ async fn fields_are_there_when_asked_for_and_cut_when_long() {
 #[tokio::test]
 async fn a_share_of_plain_allows_is_enough_and_everything_else_is_written() {
     let policy =
-        Policy::start(|call| Ok(if call.rpc.ends_with("BeforeAddFriend") { denial(5001) } else { Vec::new() })).await;
+        Policy::start(|call| Ok(if call.rpc.ends_with("BeforeAddFriend") { denial(5001, "") } else { Vec::new() }))
+            .await;
     for (share, allows) in [("0", 0..=0), ("0.5", 1..=59), ("1", 60..=60)] {
         let yaml = format!("decisions: {{to: stdout, allows: {share}}}");
         let hookgate = Running::of(configured(&policy.url(), &format!("decisions-share-{share}"), &yaml)).await;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{file, message, parsed};
@@ -125,14 +125,8 @@ async fn it_ends_although_nobody_reads_its_pipe() {
 #[tokio::test]
 async fn a_log_that_nobody_reads_costs_lines_and_no_verdict() {
     let policy = Policy::start(|_| Err(tonic::Status::permission_denied("no"))).await;
-    let mut child = configured(&policy.url(), "decisions-log-unread", "log: trace").spawn().unwrap();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.starts_with("hookgate ready: webhooks http://") {
-        line.clear();
-        assert!(stderr.read_line(&mut line).await.unwrap() > 0, "it ends");
-    }
-    let webhooks = line.split(' ').nth(3).unwrap().to_owned();
+    let command = configured(&policy.url(), "decisions-log-unread", "log: trace");
+    let (mut child, mut stderr, webhooks) = Running::unread(command).await;
     // Nothing is read from here on. At this level a webhook makes kilobytes of log.
     let denials = async {
         for _ in 0..1_500 {
@@ -142,7 +136,7 @@ async fn a_log_that_nobody_reads_costs_lines_and_no_verdict() {
         }
     };
     timeout(PATIENCE, denials).await.expect("nobody waits for the log");
-    let mut said = String::new();
+    let (mut said, mut line) = (String::new(), String::new());
     loop {
         line.clear();
         let read = timeout(PATIENCE, stderr.read_line(&mut line)).await;
@@ -158,14 +152,8 @@ async fn a_log_that_nobody_reads_costs_lines_and_no_verdict() {
 #[tokio::test]
 async fn it_ends_although_nobody_reads_its_log() {
     let policy = Policy::allow().await;
-    let mut child = configured(&policy.url(), "decisions-log-stuck", "log: trace").spawn().unwrap();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.starts_with("hookgate ready: webhooks http://") {
-        line.clear();
-        assert!(stderr.read_line(&mut line).await.unwrap() > 0, "it ends");
-    }
-    let webhooks = line.split(' ').nth(3).unwrap().to_owned();
+    let command = configured(&policy.url(), "decisions-log-stuck", "log: trace");
+    let (mut child, _stderr, webhooks) = Running::unread(command).await;
     for _ in 0..300 {
         let body = http_body_util::Full::from(message("hello"));
         send(http::Request::post(format!("{webhooks}/{COMMAND}")).body(body).unwrap()).await;

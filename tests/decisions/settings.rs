@@ -1,15 +1,13 @@
 //! What can be wrong about its settings.
 
-use std::path::Path;
 use std::process::Output;
 
 use super::file;
-use crate::support::program::hookgate;
+use crate::support::{self, program::hookgate};
 
 async fn check(command: &[&str], name: &str, yaml: &str) -> (Option<i32>, String) {
-    let settings = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("decisions-settings-{name}.yaml"));
-    std::fs::write(&settings, yaml).unwrap();
-    let arguments = [command, &["--config", settings.to_str().unwrap()]].concat();
+    let settings = support::file(&format!("decisions-settings-{name}.yaml"), yaml);
+    let arguments = [command, &["--config", &settings]].concat();
     let Output { status, stderr, .. } = hookgate(&arguments).output().await.unwrap();
     (status.code(), String::from_utf8(stderr).unwrap())
 }

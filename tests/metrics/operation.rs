@@ -1,25 +1,17 @@
 //! Who may not call, what the program runs with, and what became of changes to that.
 
-use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hookgate::config::Address;
 use http_body_util::Full;
 
 use super::Scrape;
-use super::support::Policy;
 use super::support::caller::Way;
 use super::support::pki::Ca;
 use super::support::program::{Running, configured};
+use super::support::{Policy, file};
 
 const COMMAND: &str = "callbackBeforeSendSingleMsgCommand";
-
-/// A file among the build's own; gives its path.
-fn file(name: &str, text: &str) -> String {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("metrics-{name}"));
-    std::fs::write(&path, text).unwrap();
-    path.display().to_string()
-}
 
 fn refused(scrape: &Scrape, reason: &str) -> f64 {
     scrape.get("callers_refused", &[("reason", reason)]).unwrap()
@@ -28,8 +20,8 @@ fn refused(scrape: &Scrape, reason: &str) -> f64 {
 #[tokio::test]
 async fn callers_that_may_not_call() {
     let policy = Policy::allow().await;
-    let passwords = file("passwords", "openim:right");
-    let paths = file("paths", "right");
+    let passwords = file("metrics-passwords", "openim:right");
+    let paths = file("metrics-paths", "right");
     for (reason, access) in [
         ("password", format!("passwords: {passwords}")),
         ("path", format!("paths: {paths}")),
@@ -51,8 +43,8 @@ async fn callers_that_may_not_call() {
 async fn certificates_and_callers_without_one() {
     let (ca, policy) = (Ca::new("metrics"), Policy::allow().await);
     let pair = ca.issue("hookgate.test", 30);
-    let (certificate, key) = (file("server.pem", &pair.certificate), file("server.key", &pair.key));
-    let client_ca = file("ca.pem", &ca.pem);
+    let (certificate, key) = (file("metrics-server.pem", &pair.certificate), file("metrics-server.key", &pair.key));
+    let client_ca = file("metrics-ca.pem", &ca.pem);
     let yaml = format!("tls: {{certificate: {certificate}, key: {key}, client_ca: {client_ca}}}");
     let program = Running::of(configured(&policy.url(), "metrics-tls", &yaml)).await;
     let scrape = Scrape::of(&program).await;
@@ -82,10 +74,10 @@ async fn configurations_that_are_read_anew() {
     let scrape = Scrape::until(&program, |scrape| reloads(scrape, "ok") == 1.0).await;
     assert_eq!((reloads(&scrape, "refused"), successful(&scrape)), (0.0, true));
     // A file that has changed may be noticed without the signal, too. This is where `configured` has put it.
-    file("reloads.yaml", "budget: soon");
+    file("metrics-reloads.yaml", "budget: soon");
     program.signal("-HUP").await;
     Scrape::until(&program, |scrape| reloads(scrape, "refused") >= 1.0 && !successful(scrape)).await;
-    file("reloads.yaml", "budget: 2s");
+    file("metrics-reloads.yaml", "budget: 2s");
     program.signal("-HUP").await;
     Scrape::until(&program, |scrape| reloads(scrape, "ok") >= 2.0 && successful(scrape)).await;
 }

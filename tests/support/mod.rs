@@ -50,7 +50,7 @@ pub fn webhook(path: &str, headers: &[(&str, &str)]) -> http::Request<Full<Bytes
 }
 
 /// A file among the build's own with this text; gives its path. No two tests share a name.
-pub fn file(name: &str, text: &str) -> String {
+pub fn file(name: &str, text: impl AsRef<[u8]>) -> String {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, text).expect("a file among the build's own");
     path.into_os_string().into_string().expect("UTF-8")

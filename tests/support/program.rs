@@ -1,17 +1,16 @@
 //! The program as people start it, and what can be asked of it from outside.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use http_body_util::Full;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
-use super::{Reply, send};
+use super::{Reply, file, send};
 
 /// Every listener on a free port, the built-in policy's too.
 pub const EVERYTHING_FREE: [&str; 6] =
@@ -31,16 +30,9 @@ pub fn hookgate(args: &[&str]) -> Command {
 /// hookgate before the policy at `url`, its listeners on free ports, with this YAML for the rest. `name` is for the file:
 /// no two tests share one.
 pub fn configured(url: &str, name: &str, yaml: &str) -> Command {
-    let file = settings(name, yaml);
-    let file = file.to_str().expect("a path of UTF-8");
+    let file = file(&format!("{name}.yaml"), yaml);
     let places = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-    hookgate(&[&places[..], &["--policy", url, "--config", file]].concat())
-}
-
-fn settings(name: &str, yaml: &str) -> PathBuf {
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.yaml"));
-    std::fs::write(&file, yaml).expect("a file among the build's own");
-    file
+    hookgate(&[&places[..], &["--policy", url, "--config", &file]].concat())
 }
 
 /// A hookgate that has said it is ready.
@@ -82,6 +74,20 @@ impl Running {
                 };
                 let (webhooks, admin) = (address(words[1]), address(words[5]));
                 return Self { child, lines, said, webhooks, policy: words[3].to_owned(), admin };
+            }
+        }
+    }
+
+    /// Starts one whose standard error nobody reads after it has said that it is ready: that, and where webhooks go.
+    pub async fn unread(mut command: Command) -> (Child, BufReader<ChildStderr>, String) {
+        let mut child = command.spawn().expect("the program");
+        let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        loop {
+            let mut line = String::new();
+            assert!(stderr.read_line(&mut line).await.expect("UTF-8") > 0, "it ends");
+            if let Some(rest) = line.strip_prefix("hookgate ready: webhooks ") {
+                let webhooks = rest.split(' ').next().unwrap_or_default().to_owned();
+                return (child, stderr, webhooks);
             }
         }
     }

@@ -188,7 +188,7 @@ async fn the_program_serves_over_tls_and_says_until_when() {
     let yaml = "tls: {certificate: program.pem, key: program.key}";
     let running = Running::of(configured(&policy.url(), "program-tls", yaml)).await;
     let way = crate::support::caller::Way::to(&running.webhooks.into()).tls(&ca.client(None));
-    assert_eq!(way.send(crate::webhook()).await.unwrap().body, crate::ALLOWED);
+    assert_eq!(way.send(crate::webhook()).await.unwrap().body, crate::support::ALLOWED);
     let status = running.status().await;
     let certificate = &status["certificates"]["webhooks"];
     assert!(certificate["days"] == 9 && certificate["expires"].as_str().unwrap().ends_with('Z'), "{status}");

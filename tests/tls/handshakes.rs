@@ -11,8 +11,8 @@ use tokio_rustls::rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
 
 use crate::support::caller::{Way, shake_hands, tcp};
 use crate::support::pki::Ca;
-use crate::support::{Gate, Policy, send};
-use crate::{ALLOWED, COMMAND, anywhere, behind_tls, files_of, until_turned_away, webhook};
+use crate::support::{ALLOWED, COMMAND, Gate, Policy, send};
+use crate::{anywhere, behind_tls, files_of, until_turned_away, webhook};
 
 #[tokio::test]
 async fn tls_1_2_and_1_3_are_spoken_with_http_1_1_under_it() {

@@ -15,7 +15,7 @@ use crate::support::tls_policy::{deny, tls_policy};
 /// What becomes of a call to the policy: the refusal that it answers with, or the cause of a failure.
 async fn ask(url: &str, tls: &PolicyTls) -> Result<(), String> {
     let channel = Channel::connect(url.parse().unwrap(), &Config::default().channel, tls);
-    let callback = hookgate::callback::Callback::by_command(crate::COMMAND).unwrap();
+    let callback = hookgate::callback::Callback::by_command(crate::support::COMMAND).unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     let question = Question { callback, message: "".into(), metadata: Metadata::new(), attempt: 1, deadline };
     match hookgate::policy::Policy::over(channel, 1 << 20).ask(question).await {

@@ -5,8 +5,8 @@ use hookgate::turned_away::Reason;
 
 use crate::support::caller::{Way, shake_hands, tcp};
 use crate::support::pki::{Ca, Files};
-use crate::support::{Gate, Policy};
-use crate::{ALLOWED, TLS, anywhere, files_of, webhook};
+use crate::support::{ALLOWED, Gate, Policy};
+use crate::{TLS, anywhere, files_of, webhook};
 
 const MUTUAL: &str = "tls: {certificate: server.pem, key: server.key, client_ca: ca.pem}";
 

@@ -8,8 +8,8 @@ use tokio::net::UnixListener;
 
 use crate::support::caller::Way;
 use crate::support::program::{Running, hookgate};
-use crate::support::{Policy, pki::Files};
-use crate::{ALLOWED, COMMAND, webhook};
+use crate::support::{ALLOWED, COMMAND, Policy, pki::Files};
+use crate::webhook;
 
 /// A path that is free.
 fn free(name: &str) -> PathBuf {
