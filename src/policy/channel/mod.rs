@@ -86,9 +86,6 @@ pub enum Error {
     NoMessage(#[source] GrpcStatus),
 }
 
-/// How long a call can go on: the longest that OpenIM waits for its reply.
-const LONGEST_CALL: Duration = Duration::from_secs(15);
-
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("hookgate/", env!("CARGO_PKG_VERSION")));
 
 impl Channel {
@@ -99,7 +96,7 @@ impl Channel {
 
     /// Like [`connect`](Self::connect), with other means to find addresses, and other roots to trust.
     pub fn connect_with(url: PolicyUrl, settings: &config::Channel, resolve: Resolve, roots: RootCertStore) -> Self {
-        let tls = url.is_tls().then(|| Tls::trusting(host(&url), roots));
+        let tls = url.is_tls().then(|| Tls::trusting(name(&url), roots));
         Self::over(Route::begin(&url, settings, resolve, tls))
     }
 
@@ -128,7 +125,7 @@ impl Channel {
         let before = self.current.send_replace(next);
         // An answer that has begun needs its connection to its end.
         tokio::spawn(async move {
-            sleep(LONGEST_CALL).await;
+            sleep(config::LONGEST_TIMEOUT).await;
             drop(before);
         });
     }
@@ -221,35 +218,26 @@ impl fmt::Debug for Channel {
     }
 }
 
-/// A URL's host; of an IPv6 address without its brackets.
-fn host(url: &PolicyUrl) -> &str {
-    match url {
-        PolicyUrl::Host(url) => url.host().unwrap_or_default().trim_matches(['[', ']']),
-        PolicyUrl::Unix(_) => "",
-    }
+/// Whom a certificate must be for; behind a socket, where there is none, nobody.
+fn name(url: &PolicyUrl) -> &str {
+    url.host().map_or("", |(host, _)| host)
 }
 
 /// How TLS is spoken to a policy service whose URL has it.
 fn own_tls(url: &PolicyUrl, settings: &PolicyTls) -> Option<Tls> {
-    url.is_tls().then(|| Tls::new(host(url), settings))
+    url.is_tls().then(|| Tls::new(name(url), settings))
 }
 
 fn system_resolver(url: &PolicyUrl) -> Resolve {
-    match url {
-        PolicyUrl::Unix(path) => {
-            let address = config::Address::Unix(path.clone());
-            Arc::new(move || Box::pin(std::future::ready(Ok(vec![address.clone()]))))
-        }
-        PolicyUrl::Host(uri) => {
-            let host = host(url).to_owned();
-            let port = uri.port_u16().unwrap_or(if url.is_tls() { 443 } else { 80 });
-            Arc::new(move || {
-                let host = host.clone();
-                Box::pin(async move {
-                    let found = tokio::net::lookup_host((host, port)).await?;
-                    Ok(found.map(config::Address::Tcp).collect())
-                })
-            })
-        }
-    }
+    let url = url.clone();
+    Arc::new(move || {
+        let url = url.clone();
+        Box::pin(async move {
+            match (&url, url.host()) {
+                (PolicyUrl::Unix(path), _) => Ok(vec![config::Address::Unix(path.clone())]),
+                (_, Some(name)) => Ok(tokio::net::lookup_host(name).await?.map(config::Address::Tcp).collect()),
+                (_, None) => Ok(Vec::new()),
+            }
+        })
+    })
 }
