@@ -31,6 +31,22 @@ pub fn read(draft: &mut Draft, text_of: TextOf<'_>, mistakes: &mut Vec<Finding>,
     (config.policy_tls.ca, config.policy_tls.identity) = (ca, identity);
 }
 
+/// The settings that somebody could take for the place of the secret itself.
+const OF_SECRETS: [&str; 4] = ["access.passwords", "access.paths", "tls.key", "policy_tls.key"];
+
+/// Why a file cannot be read, without its name where that may be the secret that should stand in it: always for secrets;
+/// for certificates, which may have their key with them, where it is no name that anybody would give a file.
+fn without_secret(what: String, setting: &str, file: &Path) -> String {
+    let name = file.display().to_string();
+    let is_plain = !name.contains(char::is_whitespace) && !name.contains("-----");
+    if is_plain && !OF_SECRETS.contains(&setting) {
+        return what;
+    }
+    // As little as is safe, should the sentence be another one some day.
+    let why = what.strip_prefix(&format!("cannot read {name}: ")).unwrap_or("nothing can be read there");
+    format!("cannot read the file that {setting} names: {why}")
+}
+
 struct Reader<'a> {
     draft: &'a Draft,
     text_of: TextOf<'a>,
@@ -54,8 +70,8 @@ impl Reader<'_> {
         read: impl FnOnce(&Path, &str) -> Result<T, String>,
     ) -> Option<T> {
         let file = file?;
-        let read = (self.text_of)(file).and_then(|text| read(file, &text));
-        self.good(setting, read)
+        let text = (self.text_of)(file).map_err(|what| without_secret(what, setting, file));
+        self.good(setting, text.and_then(|text| read(file, &text)))
     }
 
     fn certificates(&mut self, setting: &str, file: Option<&Path>) -> Option<Certificates> {

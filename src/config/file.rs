@@ -17,6 +17,9 @@ const LARGEST: u64 = 1 << 20;
 
 const CALLBACKS: &str = "callbacks";
 
+/// The groups that say who calls and who answers. A key of theirs whose value has gone missing would be a rule that has.
+const GUARDS: [&str; 3] = ["access", "tls", "policy_tls"];
+
 /// Reads a file of a size that such files have.
 pub fn text(path: &Path) -> Result<String, String> {
     let why = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
@@ -124,6 +127,9 @@ impl Reader<'_> {
                 continue;
             }
             match (&entry.value.value, setting) {
+                (Value::Null, _) if GUARDS.contains(&full.split('.').next().unwrap_or_default()) => {
+                    self.wrong(entry.line, &full, "has no value");
+                }
                 (Value::Null, _) => continue,
                 (Value::Scalar(text), Some(setting)) => {
                     if let Err(what) = setting.set(of, text) {

@@ -22,7 +22,25 @@ fn files() -> Files {
 fn each_mistake_is_one_line_that_names_the_key_and_no_secret() {
     let path = "expected a path such as s3cret or a/b, of letters, digits and - . _ ~ alone";
     let table = [
-        ("access: {passwords: missing}", "access.passwords: cannot read missing: not there".to_owned()),
+        (
+            "access: {passwords: missing}",
+            "access.passwords: cannot read the file that access.passwords names: not there".to_owned(),
+        ),
+        (
+            "access: {passwords: 'openim:MARKER'}",
+            "access.passwords: cannot read the file that access.passwords names: not there".to_owned(),
+        ),
+        ("access: {paths: MARKER}", "access.paths: cannot read the file that access.paths names: not there".to_owned()),
+        (
+            "policy_tls: {ca: \"-----BEGIN CERTIFICATE-----\\nMARKER\"}\npolicy: https://h",
+            "policy_tls.ca: cannot read the file that policy_tls.ca names: not there".to_owned(),
+        ),
+        ("access: {passwords: }", "access.passwords: has no value".to_owned()),
+        ("access: {paths: ~}", "access.paths: has no value".to_owned()),
+        ("access: {sources: }", "access.sources: has no value".to_owned()),
+        ("access:", "access: has no value".to_owned()),
+        ("tls: {client_ca: null}", "tls.client_ca: has no value".to_owned()),
+        ("policy_tls: {server_name: }", "policy_tls.server_name: has no value".to_owned()),
         ("access: {passwords: empty}", "access.passwords: empty: holds no line".to_owned()),
         (
             "access: {passwords: odd-password}",

@@ -39,7 +39,10 @@ fn each_mistake_is_one_line_that_names_the_key_and_the_file() {
             tls("certificate: missing.pem, key: server.key"),
             "tls.certificate: cannot read missing.pem: not there".to_owned(),
         ),
-        (tls("certificate: server.pem, key: missing.key"), "tls.key: cannot read missing.key: not there".to_owned()),
+        (
+            tls("certificate: server.pem, key: missing.key"),
+            "tls.key: cannot read the file that tls.key names: not there".to_owned(),
+        ),
         (tls("certificate: text.pem, key: server.key"), format!("tls.certificate: text.pem: {no_certificate}")),
         (tls("certificate: server.key, key: server.key"), format!("tls.certificate: server.key: {no_certificate}")),
         (
