@@ -33,6 +33,9 @@ pub(crate) use spans::WebhookSpan;
 /// The least time that the last spans are given, when all the drain time has gone into calls and events.
 const LAST_SPANS: Duration = Duration::from_millis(500);
 
+/// The most: a collector that takes nothing must not use up the whole drain time.
+const LAST_SPANS_AT_MOST: Duration = Duration::from_secs(2);
+
 /// Where spans go. Its clones are one; the default one is off and costs nothing.
 #[derive(Clone, Default)]
 pub struct Traces(Option<Arc<On>>);
@@ -80,10 +83,10 @@ impl Traces {
         self.0.as_ref().map(|on| on.tally.counts())
     }
 
-    /// Sends what is left, until then or a moment longer. Spans that end later are lost.
+    /// Sends what is left, until then or a moment longer, but for two seconds at most. Spans that end later are lost.
     pub async fn shut_down(&self, until: Instant) {
         let Some(on) = &self.0 else { return };
-        let left = until.saturating_duration_since(Instant::now()).max(LAST_SPANS);
+        let left = until.saturating_duration_since(Instant::now()).clamp(LAST_SPANS, LAST_SPANS_AT_MOST);
         let provider = on.provider.clone();
         // It waits for the exporter's thread, which needs this one.
         let ended = spawn_blocking(move || provider.shutdown_with_timeout(left)).await;
