@@ -187,3 +187,17 @@ async fn the_policy_is_another_one_and_no_call_fails() {
     }
     assert_eq!(told.running.status().await["policy"]["url"], new.url());
 }
+
+#[tokio::test]
+async fn a_rule_of_who_may_call_does_not_go_missing_unsaid() {
+    let policy = nowhere().await;
+    let mut told = Told::start("callers", &format!("policy: {policy}\naccess: {{sources: 127.0.0.1}}\n")).await;
+    told.write(&format!("policy: {policy}\naccess:\n  sources:\n  # - 127.0.0.1\n"));
+    told.running.signal("-HUP").await;
+    told.running.says("access.sources: has no value").await;
+    told.running.says("the old one stays in force").await;
+    told.write(&format!("policy: {policy}\n"));
+    told.running.signal("-HUP").await;
+    told.running.says("ANYBODY may call from now on").await;
+    told.running.says("a new configuration is in force").await;
+}

@@ -60,15 +60,19 @@ impl Source {
     /// Reads the configuration for the first time.
     pub fn load(options: &Options) -> Result<(Self, Loaded), Report> {
         let mut source = Self { options: options.clone(), files: Files::default() };
-        let loaded = source.read()?;
+        let loaded = source.read(None)?;
         Ok((source, loaded))
     }
 
-    fn read(&mut self) -> Result<Loaded, Report> {
+    fn read(&mut self, in_force: Option<&Config>) -> Result<Loaded, Report> {
         let (loaded, files) = Files::of(|text_of| Config::load_from(&self.options, text_of));
         // A file that is not named any more is no longer looked at; one that could not be read is.
         self.files = files;
         let loaded = loaded?;
+        // What is open is left alone: the check could take away a file that the decision log has just made.
+        if in_force.is_some_and(|before| before.decisions.to == loaded.config.decisions.to) {
+            return Ok(loaded);
+        }
         match Decisions::check(&loaded.config.decisions) {
             Ok(()) => Ok(loaded),
             Err(error) => Err(loaded.wrong("decisions.to", error.to_string())),
@@ -82,8 +86,9 @@ impl Source {
                 Ok(source) => source,
                 Err(error) => return error!(%error, "the configuration is not looked at any more"),
             };
+            let before = in_force.borrow().clone();
             let read = spawn_blocking(move || {
-                let loaded = self.read();
+                let loaded = self.read(Some(&before));
                 (self, loaded)
             });
             let loaded;
@@ -133,6 +138,9 @@ fn take(
     let put_back = changes::put_back(&before, &mut config);
     for warning in warnings {
         warn!("{warning}");
+    }
+    if before.asks_who_calls() && !config.asks_who_calls() {
+        warn!("ANYBODY may call from now on: the new configuration has no rule any more of who may");
     }
     let changed = differences(&before, &config);
     in_force.send_replace(Arc::new(config));
