@@ -128,7 +128,6 @@ fn a_line_that_breaks_off_is_taken_back_or_ended() {
         case.script.send(Do::Take(6)).unwrap();
         case.script.send(Do::Fail(ErrorKind::StorageFull)).unwrap();
         case.lines.push(b"one\ntwo\n");
-        assert_eq!(case.counts.left_out(), 0);
         // Written or not, it is done with.
         assert!(case.lines.flush(PATIENCE));
         case.lines.push(b"three\n");

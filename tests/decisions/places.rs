@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::{file, message, parsed};
 use crate::support::program::{Running, configured};
@@ -37,7 +37,6 @@ async fn a_file_that_is_moved_away_is_made_anew_and_no_line_is_lost() {
         assert!(Instant::now() < patience, "it is not made anew");
         post(&hookgate, 1, "hello").await;
         posted += 1;
-        sleep(Duration::from_millis(50)).await;
     }
     hookgate.signal("-INT").await;
     assert_eq!(hookgate.end().await.0, Some(0));
@@ -68,7 +67,6 @@ async fn a_full_disk_costs_lines_and_no_verdict() {
     let patience = Instant::now() + PATIENCE;
     while hookgate.status().await["decisions"]["left_out"] != 20 {
         assert!(Instant::now() < patience, "{}", hookgate.status().await["decisions"]);
-        sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(hookgate.status().await["decisions"]["written"], 0);
     let metrics = hookgate.ask("/metrics").await.body;
