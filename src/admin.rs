@@ -31,9 +31,6 @@ use crate::server::Stopping;
 use crate::status::Status;
 use crate::traces::Traces;
 
-/// How long accepting pauses when the process is out of something, file descriptors mostly.
-const OUT_OF_RESOURCES: Duration = Duration::from_millis(50);
-
 /// What the admin listener tells of.
 #[derive(Debug, Clone)]
 pub struct Admin {
@@ -69,11 +66,7 @@ pub async fn run(listener: impl Into<Listener>, admin: Admin, until: impl Future
     let accepting = async {
         loop {
             while connections.try_join_next().is_some() {}
-            let Ok((stream, peer)) = listener.accept().await else {
-                // The process is out of something; whoever asks comes again.
-                tokio::time::sleep(OUT_OF_RESOURCES).await;
-                continue;
-            };
+            let (stream, peer) = listener.accept().await;
             let router = if outbox::may_be_asked_by(peer) { &near } else { &far };
             let service = TowerToHyperService::new(router.clone());
             connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));

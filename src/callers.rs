@@ -1,4 +1,4 @@
-//! Callers that were turned away: counted by reason, and told of no more often than somebody can read.
+//! Callers that were refused: counted by reason, and told of no more often than somebody can read.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde_json::{Map, Value};
 use tracing::{debug, warn};
 
-/// Why a caller was turned away.
+/// Why a caller was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     /// It sent no password that is good.
@@ -54,11 +54,19 @@ impl Reason {
             Self::HandshakeTimeout => "handshake_timeout",
         }
     }
+
+    /// What the caller is told. Which access rule it was is for the log alone.
+    pub(crate) fn told(self) -> &'static str {
+        match self {
+            Self::PlainHttp => "https is spoken here, not http",
+            _ => "not allowed to call",
+        }
+    }
 }
 
-/// How many were turned away.
+/// How many were refused.
 #[derive(Debug)]
-pub struct TurnedAway {
+pub struct CallersRefused {
     began: Instant,
     counters: [Counter; Reason::ALL.len()],
 }
@@ -72,8 +80,8 @@ struct Counter {
     untold: AtomicU64,
 }
 
-impl TurnedAway {
-    /// How many were turned away for a reason.
+impl CallersRefused {
+    /// How many were refused for a reason.
     pub fn counted(&self, reason: Reason) -> u64 {
         self.counters[reason as usize].count.load(Relaxed)
     }
@@ -84,7 +92,7 @@ impl TurnedAway {
         if let Some(untold) = self.count(reason) {
             let (reason, peer) = (reason.as_str(), shown(peer));
             let forwarded_for = forwarded_for.map(tracing::field::display);
-            warn!(reason, peer, forwarded_for, untold, "a caller was turned away");
+            warn!(reason, peer, forwarded_for, untold, "a caller was refused");
         }
     }
 
@@ -114,7 +122,7 @@ impl TurnedAway {
     }
 }
 
-impl Default for TurnedAway {
+impl Default for CallersRefused {
     fn default() -> Self {
         Self { began: Instant::now(), counters: Default::default() }
     }

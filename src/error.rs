@@ -1,19 +1,19 @@
 //! The ways a callback can fail, and the two strings of each: what the client is told, and what the log is told.
 
+use std::borrow::Cow;
+
 use tonic::Code;
 
+use crate::callers::Reason;
 use crate::verdict::InvalidReply;
 use crate::wire::Malformed;
 
 /// A request that OpenIM would not send. The text is for both: it names what was wrong and repeats no content.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// The caller may not call; which rule says so is for the log alone.
-    #[error("not allowed to call")]
-    NotAllowed,
-    /// Plain HTTP where TLS is spoken.
-    #[error("https is spoken here, not http")]
-    PlainHttp,
+    /// The caller may not call.
+    #[error("{}", .0.told())]
+    Caller(Reason),
     /// The path and query name no callback.
     #[error("no callback has this path: the last part must be a callback command")]
     NotFound,
@@ -42,6 +42,8 @@ pub struct Failure {
     pub class: Class,
     /// The status that the policy itself gave, if it gave one.
     pub status: Option<Code>,
+    /// Whether the policy was asked, or was to be.
+    pub asked: bool,
     cause: String,
 }
 
@@ -75,12 +77,12 @@ impl Failure {
             }
             source = error.source();
         }
-        Self { class, status: None, cause }
+        Self { class, status: None, asked: true, cause }
     }
 
     /// A failure that no error value tells.
     pub fn because(class: Class, cause: impl Into<String>) -> Self {
-        Self { class, status: None, cause: cause.into() }
+        Self { class, status: None, asked: true, cause: cause.into() }
     }
 
     /// The same, with the status that the policy itself gave.
@@ -88,9 +90,23 @@ impl Failure {
         Self { status, ..self }
     }
 
+    /// The same, of a call that was not made: it was ours not to make it.
+    pub fn unasked(self) -> Self {
+        Self { asked: false, ..self }
+    }
+
     /// What led to it.
     pub fn cause(&self) -> &str {
         &self.cause
+    }
+
+    /// What led to it without the policy's own words, which may quote what it was asked: of a status that it gave the
+    /// code alone.
+    pub fn cause_in_our_words(&self) -> Cow<'_, str> {
+        match self.status {
+            Some(code) if code != Code::Ok => format!("{code:?}").into(),
+            _ => self.cause.as_str().into(),
+        }
     }
 }
 

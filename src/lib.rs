@@ -12,12 +12,12 @@
 //! - [`trigger`]: the other end too: plays OpenIM, for those who try things out.
 //! - [`verify`]: a policy service on trial: asked and judged by all of the above.
 //!
-//! And around it: [`admin`], [`cli`], [`client`], [`config`], [`decisions`], [`drift`], [`error`], [`lines`], [`listener`],
-//! [`metrics`], [`proto`] (generated from `proto/`), [`reload`], [`status`], [`telemetry`], [`traces`],
-//! [`turned_away`].
+//! And around it: [`admin`], [`callers`], [`cli`], [`client`], [`config`], [`decisions`], [`drift`], [`error`], [`lines`],
+//! [`listener`], [`metrics`], [`proto`] (generated from `proto/`), [`reload`], [`status`], [`telemetry`], [`traces`].
 
 pub mod admin;
 pub mod callback;
+pub mod callers;
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -37,7 +37,6 @@ pub mod status;
 pub mod telemetry;
 pub mod traces;
 pub mod trigger;
-pub mod turned_away;
 pub mod verdict;
 pub mod verify;
 pub mod wire;

@@ -6,12 +6,17 @@ use std::net::IpAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::time::sleep;
 use tokio_util::either::Either;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::config::Address;
+
+/// How long accepting pauses when the process is out of something, file descriptors mostly.
+const OUT_OF_RESOURCES: Duration = Duration::from_millis(50);
 
 /// Accepts connections.
 #[derive(Debug)]
@@ -51,7 +56,20 @@ impl Listener {
     }
 
     /// The next connection, and the address at its other end; through a Unix socket there is none.
-    pub async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+    /// Waits for as long as none can be accepted, and says so in the log.
+    pub async fn accept(&self) -> (Stream, Option<IpAddr>) {
+        loop {
+            match self.try_accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) => {
+                    warn!(%error, "cannot accept a connection");
+                    sleep(OUT_OF_RESOURCES).await;
+                }
+            }
+        }
+    }
+
+    async fn try_accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         match &self.0 {
             Kind::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;

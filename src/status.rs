@@ -7,11 +7,11 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 
 use crate::callback::Callback;
+use crate::callers::CallersRefused;
 use crate::config::Rule;
 use crate::drift::{Names, Unknowns};
 use crate::error::{Class, Refusal};
 use crate::metrics::Durations;
-use crate::turned_away::TurnedAway;
 
 /// What became of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,8 +93,8 @@ pub struct Status {
     unknowns: Unknowns,
     names: Names,
     durations: Durations,
-    /// Callers that were turned away.
-    pub turned_away: TurnedAway,
+    /// Callers that were refused.
+    pub callers_refused: CallersRefused,
 }
 
 #[derive(Debug, Default)]
@@ -137,7 +137,7 @@ impl Default for Status {
             unknowns: Unknowns::default(),
             names: Names::default(),
             durations: Durations::default(),
-            turned_away: TurnedAway::default(),
+            callers_refused: CallersRefused::default(),
         }
     }
 }
@@ -236,7 +236,7 @@ impl Status {
             "in_flight": self.in_flight(),
             "connections": self.connections(),
             "not_webhooks": self.not_webhooks().iter().map(|(_, count)| count).sum::<u64>(),
-            "callers_refused": self.turned_away.report(),
+            "callers_refused": self.callers_refused.report(),
             "callbacks": callbacks.collect::<Map<_, _>>(),
         })
     }

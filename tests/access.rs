@@ -14,7 +14,7 @@ mod proxies;
 mod secrets;
 mod support;
 
-use hookgate::turned_away::Reason;
+use hookgate::callers::Reason;
 use support::{Gate, Reply};
 
 /// What everybody is told who may not call.
@@ -27,9 +27,9 @@ pub fn basic(credentials: &str) -> String {
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
 }
 
-/// How many were turned away for each reason that there was.
-pub fn turned_away(gate: &Gate) -> Vec<(Reason, u64)> {
-    let counts = Reason::ALL.map(|reason| (reason, gate.status.turned_away.counted(reason)));
+/// How many were refused for each reason that there was.
+pub fn refused_callers(gate: &Gate) -> Vec<(Reason, u64)> {
+    let counts = Reason::ALL.map(|reason| (reason, gate.status.callers_refused.counted(reason)));
     counts.into_iter().filter(|(_, count)| *count > 0).collect()
 }
 

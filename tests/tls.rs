@@ -15,8 +15,8 @@ mod sockets;
 mod support;
 
 use bytes::Bytes;
+use hookgate::callers::Reason;
 use hookgate::config::Address;
-use hookgate::turned_away::Reason;
 use http_body_util::Full;
 use support::pki::{Ca, Files};
 use support::{COMMAND, Gate, Policy};
@@ -46,9 +46,9 @@ pub fn files_of(ca: &Ca) -> Files {
     Files::default().with_pair("server", &ca.issue("hookgate.test", 30)).with("ca.pem", &*ca.pem)
 }
 
-/// Waits until so many were turned away for a reason.
-pub async fn until_turned_away(gate: &Gate, reason: Reason, count: u64) {
-    while gate.status.turned_away.counted(reason) < count {
+/// Waits until so many were refused for a reason.
+pub async fn until_refused(gate: &Gate, reason: Reason, count: u64) {
+    while gate.status.callers_refused.counted(reason) < count {
         tokio::task::yield_now().await;
     }
 }

@@ -116,6 +116,19 @@ async fn metadata_stays_small_whatever_is_sent() {
 }
 
 #[tokio::test]
+async fn a_head_that_does_not_end_is_not_kept_for_ever() {
+    let (policy, gate) = gate().await;
+    let mut stream = TcpStream::connect(gate.address).await.unwrap();
+    let mut head = format!("POST {REMOVE_BLACK} HTTP/1.1\r\noperationid: ").into_bytes();
+    head.resize(128 << 10, b'o');
+    stream.write_all(&head).await.unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).await.unwrap();
+    assert!(reply.starts_with("HTTP/1.1 431 "), "{reply}");
+    assert_eq!(policy.take_calls().len(), 0);
+}
+
+#[tokio::test]
 async fn an_operation_id_that_grpc_cannot_carry_arrives_percent_encoded() {
     let (policy, gate) = gate().await;
     let uri = format!("http://{}{REMOVE_BLACK}", gate.address);

@@ -1,15 +1,15 @@
-//! Callers and connections that were turned away.
+//! Callers and connections that were refused.
 
 use std::fmt;
 
 use super::writer::{Family, Writer, plain};
 use crate::admin::Admin;
-use crate::turned_away::Reason;
+use crate::callers::Reason;
 
 const REFUSED: Family =
     plain("callers_refused", "Callers that may not call, and connections that came to nothing, by why");
 
 pub(super) fn write(admin: &Admin, out: &mut Writer<'_>) -> fmt::Result {
-    let turned_away = &admin.status.turned_away;
-    out.counters(&REFUSED, Reason::ALL.map(|reason| ([("reason", reason.as_str())], turned_away.counted(reason))))
+    let refused = &admin.status.callers_refused;
+    out.counters(&REFUSED, Reason::ALL.map(|reason| ([("reason", reason.as_str())], refused.counted(reason))))
 }

@@ -9,16 +9,17 @@ use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
 
 use super::caller::Caller;
+use crate::callers::Reason;
 use crate::config::{Access, Config};
-use crate::turned_away::Reason;
+use crate::error::Refusal;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Lets a request in, without the secret that its path began with; or says which rule does not hold. All are looked at,
 /// whichever fails.
-pub(super) fn check(config: &Config, caller: &Caller, head: &mut Parts) -> Result<(), Reason> {
+pub(super) fn check(config: &Config, caller: &Caller, head: &mut Parts) -> Result<(), Refusal> {
     if caller.in_the_clear {
-        return Err(Reason::PlainHttp);
+        return Err(Refusal::Caller(Reason::PlainHttp));
     }
     if !config.asks_who_calls() {
         return Ok(());
@@ -32,17 +33,17 @@ pub(super) fn check(config: &Config, caller: &Caller, head: &mut Parts) -> Resul
         passwords.contain(&basic(&head.headers).unwrap_or_default())
     });
     if !source {
-        return Err(Reason::Source);
+        return Err(Refusal::Caller(Reason::Source));
     }
     if !certificate {
-        return Err(Reason::Certificate);
+        return Err(Refusal::Caller(Reason::Certificate));
     }
     match inside {
-        Some(None) => return Err(Reason::Path),
+        Some(None) => return Err(Refusal::Caller(Reason::Path)),
         Some(Some(rest)) => head.uri = without_secret(rest, head.uri.query()),
         None => {}
     }
-    if password { Ok(()) } else { Err(Reason::Password) }
+    if password { Ok(()) } else { Err(Refusal::Caller(Reason::Password)) }
 }
 
 /// Whether all that comes over a connection will be refused, whatever it says. One that is good for nothing is not held

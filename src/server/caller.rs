@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
-use crate::config::ClientCa;
+use crate::config::{ClientCa, Config};
 
 /// Who is at the other end of a connection, as far as the connection tells.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub(super) struct Caller {
     pub(super) address: Option<IpAddr>,
     /// The certificate that it has shown, and proved to be its own.
     pub(super) certificate: Option<Arc<Shown>>,
+    /// Whether the connection is under TLS.
+    pub(super) encrypted: bool,
     /// Whether it sends plain HTTP where TLS is spoken.
     pub(super) in_the_clear: bool,
 }
@@ -30,7 +32,12 @@ pub(super) struct Shown {
 impl Caller {
     /// One that has shown nothing.
     pub(super) fn at(address: Option<IpAddr>) -> Self {
-        Self { address, certificate: None, in_the_clear: false }
+        Self { address, certificate: None, encrypted: false, in_the_clear: false }
+    }
+
+    /// Whether its connection is from the time before TLS was configured, and could go on in the clear.
+    pub(super) fn is_behind(&self, config: &Config) -> bool {
+        !self.encrypted && self.address.is_some() && config.tls.is_some()
     }
 }
 

@@ -15,6 +15,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::pin;
 use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tonic::codegen::StdError;
 use tower::Service;
 use tracing::{debug, info, warn};
@@ -23,16 +24,16 @@ use super::access;
 use super::caller::Caller;
 use super::handshake::{self, Line};
 use super::stop::{Stop, Stopping};
+use crate::callers::Reason;
 use crate::config::InForce;
 use crate::listener::Listener;
 use crate::status::Status;
-use crate::turned_away::Reason;
-
-/// How long accepting pauses when the process is out of something, file descriptors mostly.
-const OUT_OF_RESOURCES: Duration = Duration::from_millis(50);
 
 /// How long a connection for one request may take to send its head.
 const BRIEF_HEAD: Duration = Duration::from_secs(5);
+
+/// How many bytes of a request's head are kept while it is not whole. OpenIM's heads are a few hundred.
+const BUFFER: usize = 128 << 10;
 
 /// Whether a connection is over the limit. Its one request is answered by the rule for `overloaded`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,9 +70,9 @@ pub(super) async fn serve<S: Front>(
     stopping: &Stopping,
     until: impl Future<Output = Stop>,
 ) -> Instant {
-    let graceful = GracefulShutdown::new();
+    let (graceful, over) = (GracefulShutdown::new(), CancellationToken::new());
     {
-        let accepting = accept(&listener, &graceful, front, config, status);
+        let accepting = accept(&listener, &graceful, front, config, status, &over);
         pin!(accepting);
         let stop = tokio::select! {
             stop = until => stop,
@@ -88,6 +89,7 @@ pub(super) async fn serve<S: Front>(
         }
     }
     drop(listener);
+    over.cancel();
     let give_up = Instant::now() + config.now().drain.time;
     if timeout_at(give_up, graceful.shutdown()).await.is_err() {
         warn!("some calls did not end in time");
@@ -101,22 +103,20 @@ async fn accept<S: Front>(
     front: impl Fn(Crowded, Caller) -> S + Clone + Send + 'static,
     config: &InForce,
     status: &Arc<Status>,
+    over: &CancellationToken,
 ) {
     loop {
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                warn!(%error, "cannot accept a connection");
-                sleep(OUT_OF_RESOURCES).await;
-                continue;
-            }
-        };
+        let (stream, peer) = listener.accept().await;
         let connected = status.connected();
         let now = config.now();
         let crowded = if status.connections() > now.limits.connections { Crowded::Yes } else { Crowded::No };
-        let (front, status, watcher) = (front.clone(), status.clone(), graceful.watcher());
+        let (front, status, watcher, over) = (front.clone(), status.clone(), graceful.watcher(), over.clone());
         tokio::spawn(async move {
-            let met = handshake::meet(stream, peer, now.tls.as_ref(), now.every.budget).await;
+            let met = tokio::select! {
+                met = handshake::meet(stream, peer, now.tls.as_ref(), now.every.budget) => met,
+                // Nobody waits for who has not even said hello.
+                () = over.cancelled() => return,
+            };
             let hopeless = met.as_ref().is_ok_and(|(_, caller)| access::is_hopeless(&now, caller));
             // The configuration goes on without this connection.
             drop(now);
@@ -126,13 +126,13 @@ async fn accept<S: Front>(
                     let connection = connection(line, front(crowded, caller), brief);
                     match watcher.watch(connection).await {
                         Err(error) if error.is_parse() => {
-                            status.turned_away.connection(Reason::NotHttp, peer, &error.to_string());
+                            status.callers_refused.connection(Reason::NotHttp, peer, &error.to_string());
                         }
                         Err(error) => debug!(%error, "a connection ended badly"),
                         Ok(()) => {}
                     }
                 }
-                Err((reason, why)) => status.turned_away.connection(reason, peer, &why),
+                Err((reason, why)) => status.callers_refused.connection(reason, peer, &why),
             }
             drop(connected);
         });
@@ -148,5 +148,5 @@ fn connection<S: Front>(line: Line, front: S, brief: bool) -> http1::Connection<
         false => http.header_read_timeout(None),
         true => http.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(BRIEF_HEAD),
     };
-    http.half_close(true).serve_connection(TokioIo::new(line), TowerToHyperService::new(front))
+    http.half_close(true).max_buf_size(BUFFER).serve_connection(TokioIo::new(line), TowerToHyperService::new(front))
 }

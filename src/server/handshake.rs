@@ -11,9 +11,9 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
 use super::caller::{Caller, Shown};
+use crate::callers::Reason;
 use crate::config::ServerTls;
 use crate::listener::Stream;
-use crate::turned_away::Reason;
 
 /// What HTTP is spoken on. TLS is boxed: it is large, and most connections have none.
 pub(super) type Line = Either<Stream, Box<TlsStream<TcpStream>>>;
@@ -51,5 +51,5 @@ async fn encrypted(stream: TcpStream, tls: &ServerTls, caller: Caller) -> io::Re
     let stream = tls.acceptor().accept(stream).await?;
     let shown = stream.get_ref().1.peer_certificates();
     let certificate = shown.zip(tls.client_ca.as_ref()).map(|(chain, ca)| Arc::new(Shown::judged(chain, ca)));
-    Ok((Either::Right(Box::new(stream)), Caller { certificate, ..caller }))
+    Ok((Either::Right(Box::new(stream)), Caller { certificate, encrypted: true, ..caller }))
 }

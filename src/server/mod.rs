@@ -33,7 +33,6 @@ use crate::events::{Delivery, Event, Events};
 use crate::listener::Listener;
 use crate::policy::{Answer, Policy, Question};
 use crate::status::Status;
-use crate::turned_away::Reason;
 use caller::Caller;
 pub use connections::Crowded;
 use reply::Decision;
@@ -151,7 +150,7 @@ impl<T: Transport> Gate<T> {
     async fn ask(&self, question: Question, limit: usize, crowded: Crowded) -> Result<Answer, Failure> {
         let _calling = self.status.calling();
         if crowded == Crowded::Yes || self.status.calls() > limit {
-            return Err(Failure::because(Class::Overloaded, "more calls or connections than the limit"));
+            return Err(Failure::because(Class::Overloaded, "more calls or connections than the limit").unasked());
         }
         self.policy.ask(question).await
     }
@@ -167,20 +166,25 @@ impl<T: Transport> Gate<T> {
         }
     }
 
-    /// Refuses a caller that may not call.
-    async fn turn_away(
+    /// Refuses a request by its head: counts it, leaves its body unread as far as that can be, and replies.
+    async fn refuse(
         &self,
         config: &Config,
         (caller, head): (&Caller, &Parts),
-        reason: Reason,
+        refusal: Refusal,
         body: axum::body::Body,
         arrived: Instant,
     ) -> Response {
-        let source = caller.address.and_then(|peer| access::source(&config.access, peer, &head.headers));
-        self.status.turned_away.caller(reason, caller.address, source.filter(|source| caller.address != Some(*source)));
-        // What is left of the body would be taken for the next request.
-        let read = body::read(body, config.limits.body, arrived + config.every.budget).await;
-        reply::turned_away(reason, config, read.is_err())
+        if let Refusal::Caller(reason) = refusal {
+            let source = caller.address.and_then(|peer| access::source(&config.access, peer, &head.headers));
+            let forwarded_for = source.filter(|source| caller.address != Some(*source));
+            self.status.callers_refused.caller(reason, caller.address, forwarded_for);
+        } else {
+            self.status.count_nowhere(&refusal);
+            reply::log_nowhere(&refusal, head);
+        }
+        let whole = body::skip(body, config.limits.body, arrived + config.every.budget).await;
+        reply::refused_by_head(&refusal, config, whole)
     }
 
     /// Delivers an After event; its reply is the policy's verdict only if that comes at once.
@@ -207,10 +211,13 @@ pub async fn run<T: Transport>(listener: impl Into<Listener>, gate: Arc<Gate<T>>
 /// The whole front of a connection as one value. Any path leads to it: what OpenIM is told as its url is the operator's
 /// choice.
 fn front<T: Transport>(gate: Arc<Gate<T>>, crowded: Crowded, caller: Caller) -> impl connections::Front {
-    let stopping = gate.stopping.clone();
+    let (of, who) = (gate.clone(), caller.clone());
     ServiceBuilder::new()
-        // On the way out every reply asks for the connection to be closed.
-        .map_response(move |response| stop::close(&stopping, response))
+        // On the way out every reply asks for the connection to be closed, and so does the first one after TLS came.
+        .map_response(move |response| match of.stopping.is_stopping() || who.is_behind(&of.config.now()) {
+            true => stop::close(response),
+            false => response,
+        })
         // A panic is a denial like any other; without this the connection would just end.
         .layer(CatchPanicLayer::custom(reply::panicked))
         .service(answer.with_state((gate, crowded, caller)))
@@ -223,20 +230,12 @@ async fn answer<T: Transport>(
 ) -> Response {
     let mut times = Times::begin();
     let config = gate.config.now();
-    let _answering = gate.status.answering();
     let (mut head, body) = request.into_parts();
-    if let Err(reason) = access::check(&config, &caller, &mut head) {
-        return gate.turn_away(&config, (&caller, &head), reason, body, times.arrived).await;
-    }
-    let mut webhook = match Webhook::route(&head) {
+    let mut webhook = match access::check(&config, &caller, &mut head).and_then(|()| Webhook::route(&head)) {
         Ok(webhook) => webhook,
-        Err(refusal) => {
-            gate.status.count_nowhere(&refusal);
-            // What is left of the body would be taken for the next request.
-            let read = body::read(body, config.limits.body, times.arrived + config.every.budget).await;
-            return reply::nowhere(&refusal, &head, read.is_err(), config.denial.code);
-        }
+        Err(refusal) => return gate.refuse(&config, (&caller, &head), refusal, body, times.arrived).await,
     };
+    let _answering = gate.status.answering();
     webhook.begin_span(gate.policy.traces());
     let decided = gate.decide(&config, &mut webhook, body, &mut times, crowded).await;
     let decision = decided.unwrap_or_else(Decision::refused);

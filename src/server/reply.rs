@@ -9,13 +9,14 @@ use axum::response::Response;
 use bytes::Bytes;
 use tracing::{debug, error, info, warn};
 
+use super::stop;
 use super::webhook::{self, Oddities, Webhook};
 use crate::callback::Callback;
+use crate::callers::Reason;
 use crate::config::{self, Config, Rule};
 use crate::decisions::Decided;
 use crate::error::{Class, Failure, Refusal};
 use crate::status::Outcome;
-use crate::turned_away::Reason;
 use crate::verdict::{Denial, Reply};
 
 /// The response header that says what became of a webhook.
@@ -55,13 +56,14 @@ impl Decision {
 
     /// An After event is lost. OpenIM is told to go on all the same: what it tells of has happened.
     pub(super) fn dropped(callback: &Callback) -> Self {
-        let failure = Failure::because(Class::Overloaded, "the queue of After events is full");
+        let failure = Failure::because(Class::Overloaded, "the queue of After events is full").unasked();
         Self { reply: callback.unchanged(NOTHING_TO_ECHO), why: Why::Failed(Rule::Allow, failure) }
     }
 
     /// An After event is in memory alone, though it should be on disk. It is delivered all the same, but for a crash.
     pub(super) fn unwritten(callback: &Callback) -> Self {
-        let failure = Failure::because(Class::Overloaded, "the disk does not take the event; it is in memory alone");
+        let failure =
+            Failure::because(Class::Overloaded, "the disk does not take the event; it is in memory alone").unasked();
         Self { reply: callback.unchanged(NOTHING_TO_ECHO), why: Why::Failed(Rule::Allow, failure) }
     }
 
@@ -127,6 +129,16 @@ impl Decision {
         }
     }
 
+    /// Whether the policy was asked before the reply, as far as that is known.
+    fn was_asked(&self) -> bool {
+        match &self.why {
+            Why::Verdict => true,
+            Why::Failed(_, failure) => failure.asked,
+            // An event that is accepted may stand behind others; its verdict has a line of its own.
+            Why::Accepted | Why::Refused(_) => false,
+        }
+    }
+
     /// What the decision log has of it.
     pub(super) fn decided<'a>(
         &'a self,
@@ -135,7 +147,7 @@ impl Decision {
         default_code: i32,
     ) -> Decided<'a> {
         let (rule, cause) = match &self.why {
-            Why::Failed(rule, failure) => (Some((failure.class, *rule)), Some(failure.cause().into())),
+            Why::Failed(rule, failure) => (Some((failure.class, *rule)), Some(failure.cause_in_our_words())),
             Why::Refused(refusal) => (None, Some(refusal.to_string().into())),
             Why::Verdict | Why::Accepted => (None, None),
         };
@@ -156,8 +168,7 @@ impl Decision {
             rule,
             cause,
             late: None,
-            // A refused one never got so far.
-            attempt: kept.map_or(0, |_| 1),
+            attempt: self.was_asked().into(),
             took,
         }
     }
@@ -173,31 +184,25 @@ impl Decision {
     }
 }
 
-/// The reply to a request that names no callback; `close` where its body could not be read to the end.
-pub(super) fn nowhere(refusal: &Refusal, head: &Parts, close: bool, default_code: i32) -> Response {
+/// One line about a request that names no callback.
+pub(super) fn log_nowhere(refusal: &Refusal, head: &Parts) {
     // The rest of the path may be the operator's secret, and as long as it likes.
     let segment = head.uri.path().rsplit('/').next().unwrap_or_default();
     let segment: String = segment.chars().take(64).collect();
     let operation_id = webhook::operation_id(&head.headers);
     warn!(method = %head.method, segment, operation_id, reason = %refusal, "refused");
-    let mut response = refuse(refusal, Denial::because(&refusal.to_string()).body(default_code));
-    if close {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
 }
 
-/// The reply to a caller that may not call, which does not say why; `close` where its body could not be read to the end.
-pub(super) fn turned_away(reason: Reason, config: &Config, close: bool) -> Response {
-    let refusal = if reason == Reason::PlainHttp { Refusal::PlainHttp } else { Refusal::NotAllowed };
-    let mut response = refuse(&refusal, Denial::because(&refusal.to_string()).body(config.denial.code));
-    let headers = response.headers_mut();
-    if config.access.passwords.is_some() && matches!(refusal, Refusal::NotAllowed) {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"hookgate\""));
+/// The reply to a request that is refused by its head; `whole` where its body was read to the end.
+pub(super) fn refused_by_head(refusal: &Refusal, config: &Config, whole: bool) -> Response {
+    let mut response = refuse(refusal, Denial::because(&refusal.to_string()).body(config.denial.code));
+    if response.status() == StatusCode::UNAUTHORIZED && config.access.passwords.is_some() {
+        let asks = HeaderValue::from_static("Basic realm=\"hookgate\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, asks);
     }
     // A certificate is shown when a connection is made: the next one may have another.
-    if close || reason == Reason::Certificate {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if !whole || matches!(refusal, Refusal::Caller(Reason::Certificate)) {
+        response = stop::close(response);
     }
     response
 }
@@ -216,8 +221,8 @@ fn refuse(refusal: &Refusal, body: Bytes) -> Response {
         Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
         Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         Refusal::Late => StatusCode::REQUEST_TIMEOUT,
-        Refusal::NotAllowed => StatusCode::UNAUTHORIZED,
-        Refusal::CutShort | Refusal::Malformed(_) | Refusal::PlainHttp => StatusCode::BAD_REQUEST,
+        Refusal::CutShort | Refusal::Malformed(_) | Refusal::Caller(Reason::PlainHttp) => StatusCode::BAD_REQUEST,
+        Refusal::Caller(_) => StatusCode::UNAUTHORIZED,
     };
     let mut response = respond(status, body, Outcome::Refused);
     let headers = response.headers_mut();
@@ -226,7 +231,7 @@ fn refuse(refusal: &Refusal, body: Bytes) -> Response {
     }
     if let Refusal::TooLarge(_) | Refusal::Late | Refusal::CutShort = refusal {
         // What is left of the body would be taken for the next request.
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        return stop::close(response);
     }
     response
 }

@@ -31,9 +31,7 @@ impl Stopping {
 }
 
 /// Asks the client to close the connection with this reply: one that it closes itself is never closed under a request.
-pub(super) fn close<B>(stopping: &Stopping, mut response: Response<B>) -> Response<B> {
-    if stopping.is_stopping() {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
+pub(super) fn close<B>(mut response: Response<B>) -> Response<B> {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }

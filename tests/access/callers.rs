@@ -3,14 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use hookgate::callers::Reason;
 use hookgate::config::Address;
-use hookgate::turned_away::Reason;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio_rustls::rustls::ClientConfig;
 
 use crate::support::caller::Way;
 use crate::support::pki::{Ca, Files, Pair};
 use crate::support::{ALLOWED, COMMAND, Gate, Policy, webhook};
-use crate::{assert_denied, basic, turned_away};
+use crate::{assert_denied, basic, refused_callers};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -113,12 +115,12 @@ async fn each_caller_at_each_listener_gets_its_verdict_or_a_denial_and_the_polic
                 Some(reason) => {
                     assert_denied(&reply, &of);
                     assert_eq!(reply.headers["www-authenticate"], "Basic realm=\"hookgate\"", "{of}");
-                    assert_eq!(turned_away(&gate), [(reason, 1)], "{of}");
+                    assert_eq!(refused_callers(&gate), [(reason, 1)], "{of}");
                     assert_eq!(policy.take_calls().len(), 0, "{of}");
                 }
                 None => {
                     assert_eq!((reply.status.as_u16(), &*reply.body), (200, ALLOWED.as_bytes()), "{of}");
-                    assert_eq!(turned_away(&gate), [], "{of}");
+                    assert_eq!(refused_callers(&gate), [], "{of}");
                     assert_eq!(policy.take_calls().len(), 1, "{of}");
                 }
             }
@@ -165,6 +167,21 @@ async fn the_body_of_a_refused_webhook_is_read_within_the_limit_and_its_connecti
     assert_denied(&reply, "over the limit");
     assert_eq!(reply.headers["connection"], "close");
     assert_eq!(policy.take_calls().len(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_webhook_is_none_that_waits_for_a_reply() {
+    let policy = Policy::allow().await;
+    let config = Files::default().with("passwords", "openim:good").config("access: {passwords: passwords}");
+    let gate = Gate::configured(&policy.url(), config).await;
+    let mut stream = TcpStream::connect(gate.address).await.unwrap();
+    // Its body does not come.
+    let head = format!("POST /{COMMAND} HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    while refused_callers(&gate) != [(Reason::Password, 1)] {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(gate.status.in_flight(), 0);
 }
 
 #[tokio::test]

@@ -1,13 +1,13 @@
 //! Whose word counts for where a caller is.
 
+use hookgate::callers::Reason;
 use hookgate::config::Address;
-use hookgate::turned_away::Reason;
 use hyper::header::HeaderValue;
 
 use crate::support::caller::Way;
 use crate::support::pki::Files;
 use crate::support::{ALLOWED, COMMAND, Gate, Policy, webhook};
-use crate::{assert_denied, turned_away};
+use crate::{assert_denied, refused_callers};
 
 #[tokio::test]
 async fn the_nearest_address_that_is_no_trusted_proxy_counts_in_whatever_form_it_is_written() {
@@ -54,6 +54,6 @@ async fn the_nearest_address_that_is_no_trusted_proxy_counts_in_whatever_form_it
     let mut request = webhook(&format!("/{COMMAND}"), &[]);
     request.headers_mut().append("x-forwarded-for", HeaderValue::from_bytes(b"10.1.2.3, \xff").unwrap());
     assert_denied(&Way::to(&gate.place).send(request).await.unwrap(), "not text");
-    assert_eq!(turned_away(&gate), [(Reason::Source, 11)]);
+    assert_eq!(refused_callers(&gate), [(Reason::Source, 11)]);
     assert_eq!(policy.take_calls().len(), 9);
 }

@@ -1,10 +1,12 @@
 //! Handshakes that go well, and all the ways in which they do not.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use hookgate::turned_away::Reason;
+use hookgate::callers::Reason;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
@@ -12,7 +14,7 @@ use tokio_rustls::rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
 use crate::support::caller::{Way, shake_hands, tcp};
 use crate::support::pki::Ca;
 use crate::support::{ALLOWED, COMMAND, Gate, Policy, send};
-use crate::{anywhere, behind_tls, files_of, until_turned_away, webhook};
+use crate::{TLS, anywhere, behind_tls, files_of, until_refused, webhook};
 
 #[tokio::test]
 async fn tls_1_2_and_1_3_are_spoken_with_http_1_1_under_it() {
@@ -48,7 +50,7 @@ async fn older_versions_are_refused() {
     let answer = exchange(&gate, &hello).await;
     // An alert (21), fatal (2): protocol_version (70) or handshake_failure (40).
     assert!(matches!(answer[..], [21, _, _, _, _, 2, 70 | 40, ..]), "{answer:?}");
-    until_turned_away(&gate, Reason::Handshake, 1).await;
+    until_refused(&gate, Reason::Handshake, 1).await;
     assert_eq!(policy.take_calls().len(), 0);
 }
 
@@ -62,7 +64,7 @@ async fn plain_http_to_the_tls_port_is_a_denial_that_says_so() {
     let denial = format!(r#"{{"actionCode":0,"errCode":5000,"errMsg":"{told}","errDlt":"{told}","nextCode":1}}"#);
     assert_eq!(reply.body, denial);
     assert_eq!(reply.headers["connection"], "close");
-    assert_eq!(gate.status.turned_away.counted(Reason::PlainHttp), 1);
+    assert_eq!(gate.status.callers_refused.counted(Reason::PlainHttp), 1);
     assert_eq!(policy.take_calls().len(), 0);
 }
 
@@ -72,14 +74,14 @@ async fn tls_to_the_plain_port_ends_soon_and_is_counted() {
     let gate = Gate::start(&policy.url()).await;
     let failed = Way::to(&gate.place).tls(&Ca::new("any").client(None)).connect().await;
     assert!(failed.is_err());
-    until_turned_away(&gate, Reason::NotHttp, 1).await;
+    until_refused(&gate, Reason::NotHttp, 1).await;
     assert_eq!(policy.take_calls().len(), 0);
 }
 
 #[tokio::test]
 async fn a_handshake_that_is_not_finished_in_time_is_given_up_wherever_it_stops() {
     let ca = Ca::new("ours");
-    let (gate, _policy) = behind_tls(&ca, "budget: 200ms").await;
+    let (gate, _policy) = behind_tls(&ca, "budget: 2s").await;
     let mut waiting = Vec::new();
     for begun in [&[][..], &[0x16], &[0x16, 3, 1, 2, 0, 1, 0]] {
         let mut stream = TcpStream::connect(gate.address).await.unwrap();
@@ -92,8 +94,21 @@ async fn a_handshake_that_is_not_finished_in_time_is_given_up_wherever_it_stops(
         // Closed, whatever was said before.
         let _ = stream.read_to_end(&mut Vec::new()).await;
     }
-    until_turned_away(&gate, Reason::HandshakeTimeout, 3).await;
+    until_refused(&gate, Reason::HandshakeTimeout, 3).await;
     until_no_connection(&gate).await;
+}
+
+#[tokio::test]
+async fn a_handshake_that_goes_nowhere_does_not_hold_up_the_end() {
+    let (policy, mut config) = (Policy::allow().await, files_of(&Ca::new("ours")).config(TLS));
+    let hour = Duration::from_secs(3600);
+    (config.every.budget, config.drain.time) = (hour, hour);
+    let gate = Gate::at(&anywhere(), &policy.url(), config).await;
+    let _silent = TcpStream::connect(gate.address).await.unwrap();
+    while gate.status.connections() == 0 {
+        tokio::task::yield_now().await;
+    }
+    timeout(Duration::from_secs(60), gate.stop()).await.unwrap();
 }
 
 #[tokio::test]
@@ -104,7 +119,7 @@ async fn a_handshake_that_goes_wrong_is_counted_and_ends_the_connection_alone() 
     exchange(&gate, &[0x16, 0xff, 0xff, 0xff, 0xff, 1, 2, 3]).await;
     // It trusts another authority, and says so.
     assert!(Way::to(&gate.place).tls(&Ca::new("other").client(None)).send(webhook()).await.is_err());
-    until_turned_away(&gate, Reason::Handshake, 3).await;
+    until_refused(&gate, Reason::Handshake, 3).await;
     assert_eq!(policy.take_calls().len(), 0);
     assert_eq!(Way::to(&gate.place).tls(&ca.client(None)).send(webhook()).await.unwrap().body, ALLOWED);
     until_no_connection(&gate).await;

@@ -1,7 +1,7 @@
 //! A new configuration is in force from the next connection on, and no connection is lost.
 
+use hookgate::callers::Reason;
 use hookgate::config::InForce;
-use hookgate::turned_away::Reason;
 
 use crate::support::caller::{Way, shake_hands, tcp};
 use crate::support::pki::{Ca, Files};
@@ -55,7 +55,7 @@ async fn an_authority_that_is_trusted_no_more_counts_no_more_on_connections_that
     let refused = before.send(webhook()).await.unwrap();
     assert_eq!((refused.status.as_u16(), &refused.headers["connection"]), (401, &"close".parse().unwrap()));
     assert_eq!(with(&new).send(webhook()).await.unwrap().body, ALLOWED);
-    assert_eq!(gate.status.turned_away.counted(Reason::Certificate), 2);
+    assert_eq!(gate.status.callers_refused.counted(Reason::Certificate), 2);
 }
 
 #[tokio::test]
@@ -79,4 +79,21 @@ async fn a_password_that_is_good_no_more_is_refused_with_the_next_webhook() {
     assert_eq!(post().await, 401);
     change.send_replace(config("new\nopenim:old").into());
     assert_eq!(post().await, 200);
+}
+
+#[tokio::test]
+async fn a_connection_in_the_clear_is_for_one_reply_more_when_tls_comes() {
+    let ca = Ca::new("ours");
+    let (change, in_force) = InForce::changing(crate::support::config());
+    let policy = Policy::allow().await;
+    let gate = Gate::at(&anywhere(), &policy.url(), in_force).await;
+    let mut before = Way::to(&gate.place).connect().await.unwrap();
+    assert!(!before.send(webhook()).await.unwrap().headers.contains_key("connection"));
+
+    change.send_replace(files_of(&ca).config(TLS).into());
+    let last = before.send(webhook()).await.unwrap();
+    assert_eq!((&*last.body, &last.headers["connection"]), (ALLOWED.as_bytes(), &"close".parse().unwrap()));
+    let mut encrypted = Way::to(&gate.place).tls(&ca.client(None)).connect().await.unwrap();
+    assert!(!encrypted.send(webhook()).await.unwrap().headers.contains_key("connection"));
+    assert_eq!(Way::to(&gate.place).send(webhook()).await.unwrap().status, 400);
 }
