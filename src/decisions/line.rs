@@ -29,11 +29,11 @@ pub(crate) struct Decided<'a> {
     pub(crate) changes: &'a [&'static str],
     /// The rule that decided, and for which class of failure.
     pub(crate) rule: Option<(Class, Rule)>,
-    /// Why there was no verdict.
+    /// Why there was no verdict, without a word of the policy's.
     pub(crate) cause: Option<Cow<'a, str>>,
     /// What follows the reply of an After event.
     pub(crate) late: Option<Late>,
-    /// How often the policy was asked, as far as it was.
+    /// How often the policy was asked by then; none where it was not, or that is not known yet.
     pub(crate) attempt: u32,
     /// The parts of its way, and how long each took.
     pub(crate) took: Vec<(&'static str, Duration)>,

@@ -24,7 +24,7 @@ impl Entry {
 
     /// That there will be none.
     pub(super) fn undelivered<'a>(&'a self, reason: Reason, failure: Option<&'a Failure>) -> Decided<'a> {
-        let cause = failure.map(|failure| failure.to_string().into());
+        let cause = failure.map(|failure| format!("{}: {}", failure.class, failure.cause_in_our_words()).into());
         Decided { outcome: "undelivered", cause, ..self.decided(Late::Undelivered(reason.as_str())) }
     }
 

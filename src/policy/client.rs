@@ -1,5 +1,6 @@
 //! The policy service as seen from here: a path and bytes in, an answer or a failure out.
 
+use std::borrow::Cow;
 use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -64,6 +65,9 @@ pub struct Question {
 /// How long a call that is sent and late may go on, for nobody: until the policy sees the deadline too.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// How many bytes of a status's message go to the log.
+const LONGEST_MESSAGE: usize = 256;
+
 /// What the policy said.
 #[derive(Debug)]
 pub enum Answer {
@@ -127,7 +131,9 @@ impl<T: Transport> Policy<T> {
     /// which the policy is told as `grpc-timeout`.
     pub async fn ask(&self, question: Question) -> Result<Answer, Failure> {
         let pass = match &self.channel {
-            Some(channel) => Some(channel.breaker().enter().map_err(|open| Failure::new(Class::Unavailable, &open))?),
+            Some(channel) => {
+                Some(channel.breaker().enter().map_err(|open| Failure::new(Class::Unavailable, &open).unasked())?)
+            }
             None => None,
         };
         let deadline = question.deadline;
@@ -219,10 +225,19 @@ impl Unanswered {
         };
         let failure = match status.source() {
             Some(cause) => Failure::new(class, cause),
-            None => Failure::because(class, format!("{:?}: {}", status.code(), status.message())),
+            None => Failure::because(class, format!("{:?}: {}", status.code(), cut(status.message()))),
         };
         Err(failure.with_status(seen.status()))
     }
+}
+
+/// The beginning of what a status says: it is as long as the policy likes, and may quote what it was asked.
+fn cut(message: &str) -> Cow<'_, str> {
+    if message.len() <= LONGEST_MESSAGE {
+        return message.into();
+    }
+    let end = (0..=LONGEST_MESSAGE).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}…", &message[..end]).into()
 }
 
 /// Whether the policy cannot have seen the call.
@@ -240,4 +255,16 @@ fn cause<E: std::error::Error + 'static>(status: &Status) -> Option<&E> {
         cause = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn what_a_status_says_is_cut_between_letters() {
+        let letters = "ä".repeat(128);
+        assert_eq!(cut(&letters), letters);
+        assert_eq!(cut(&format!("x{letters}")), format!("x{}…", "ä".repeat(127)));
+    }
 }
