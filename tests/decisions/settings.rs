@@ -17,7 +17,7 @@ async fn what_cannot_be_meant_is_said_with_what_may_be() {
     for (name, settings, part) in [
         ("field", "{to: stdout, fields: message.contents}", "did you mean message.content?"),
         ("within", "{to: stdout, fields: content}", "did you mean "),
-        ("share", "{to: stdout, allows: 2}", "expected a share from 0 to 1"),
+        ("share", "{to: stdout, allows: 2}", "expected a number from 0 to 1"),
         ("nowhere", "{fields: message.content}", "has no effect without decisions.to"),
         ("key", "{too: stdout}", "did you mean to?"),
     ] {
