@@ -21,8 +21,8 @@ pub(super) fn may_be_asked_by(peer: Option<IpAddr>) -> bool {
 
 /// What all the others get.
 pub(super) fn refusing<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    let why = "the outbox is shown on the machine that hookgate runs on alone: run hookgate outbox there (in Kubernetes with \
-               kubectl exec), or give admin_listen a Unix socket";
+    let why = "the outbox is for callers from a loopback address alone: run hookgate outbox beside hookgate (in Kubernetes by \
+               kubectl exec), and have admin_listen on 127.0.0.1, on 0.0.0.0 or on a Unix socket";
     Router::new().fallback(async move || (StatusCode::FORBIDDEN, Json(json!({ "error": why }))))
 }
 
