@@ -12,8 +12,18 @@
 //! - [`trigger`]: the other end too: plays OpenIM, for those who try things out.
 //! - [`verify`]: a policy service on trial: asked and judged by all of the above.
 //!
-//! And around it: [`admin`], [`callers`], [`cli`], [`client`], [`config`], [`decisions`], [`drift`], [`error`], [`lines`],
-//! [`listener`], [`metrics`], [`proto`] (generated from `proto/`), [`reload`], [`status`], [`telemetry`], [`traces`].
+//! How it is run, and by whom it is called:
+//!
+//! - [`cli`]: the commands. [`config`]: the settings, read and judged. [`reload`]: the settings, changed while it runs.
+//! - [`listener`]: TCP and Unix sockets. [`callers`]: who was refused. [`client`]: the commands' own HTTP client.
+//!
+//! How it is watched:
+//!
+//! - [`admin`]: the listener for all of the following. [`status`]: what is counted. [`metrics`]: the same for Prometheus.
+//! - [`telemetry`]: the log. [`decisions`]: a line a verdict. [`lines`]: how both are written without anybody waiting.
+//! - [`traces`]: spans. [`drift`]: what OpenIM sends that this build does not know.
+//!
+//! And under it all: [`proto`], generated from `proto/`, and [`error`].
 
 pub mod admin;
 pub mod callback;
