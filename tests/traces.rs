@@ -220,6 +220,7 @@ async fn an_answer_that_comes_too_late() {
     config.every.budget = Duration::from_millis(500);
     let (gate, _) = traced(&policy.url(), config).await;
     let reply = post(&gate, BEFORE, &[]).await;
+    // Whoever is the first to end the call: the policy's server knows the deadline too.
     assert_eq!(reply.headers["hookgate-outcome"], "failed-closed:deadline");
     // The policy sees the deadline and ends the call; its span ends then.
     let spans = collector.until(2).await;

@@ -129,6 +129,7 @@ impl Reader<'_> {
             match (&entry.value.value, setting) {
                 (Value::Null, _) if GUARDS.contains(&full.split('.').next().unwrap_or_default()) => {
                     self.wrong(entry.line, &full, "has no value");
+                    continue;
                 }
                 (Value::Null, _) => continue,
                 (Value::Scalar(text), Some(setting)) => {

@@ -62,6 +62,10 @@ pub struct Question {
     pub deadline: Instant,
 }
 
+/// So much before the deadline a policy's server may end a call for it, as tonic's does, which says `CANCELLED` then: it
+/// was told whole milliseconds, and its clock is its own.
+const A_LITTLE: Duration = Duration::from_millis(5);
+
 /// How long a call that is sent and late may go on, for nobody: until the policy sees the deadline too.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -138,14 +142,16 @@ impl<T: Transport> Policy<T> {
         };
         let deadline = question.deadline;
         let mut called = Box::pin(called(self.transport.clone(), self.shared.clone(), question));
+        let late = || (Some(Outcome::Unanswered), Err(Failure::because(Class::Deadline, "the budget is spent")));
         let (outcome, result) = match timeout_at(deadline, &mut called).await {
             Ok(Ok(response)) => (Some(Outcome::Answered), Ok(Answer::Response(response))),
+            Ok(Err(unanswered)) if unanswered.is_cancelled() && Instant::now() + A_LITTLE >= deadline => late(),
             Ok(Err(unanswered)) => (unanswered.outcome(), unanswered.into_answer()),
             Err(_) => {
                 // The policy knows the deadline and ends the call. Were it reset instead, a policy that has stalled would
                 // find many calls reset at once, take that for an attack, and cut off the calls that are not late.
                 tokio::spawn(timeout(LINGER, called));
-                (Some(Outcome::Unanswered), Err(Failure::because(Class::Deadline, "the budget is spent")))
+                late()
             }
         };
         if let Some((pass, outcome)) = pass.zip(outcome) {
@@ -203,6 +209,11 @@ impl Unanswered {
             Some(_) if cause::<h2::Error>(&self.status).is_none_or(|error| !error.is_reset()) => None,
             _ => Some(Outcome::Unanswered),
         }
+    }
+
+    /// Whether the policy itself has cancelled the call.
+    fn is_cancelled(&self) -> bool {
+        self.seen.status() == Some(Code::Cancelled)
     }
 
     /// Tells a status that the policy gave from one that tonic made of what happened here.
