@@ -31,10 +31,12 @@ impl Queue {
             let reason = if closed { Reason::Shutdown } else { Reason::Disk };
             return Err((reason, Entry::new(event, 0, now)));
         }
-        let dead = store.dead_bytes();
+        // What is dead has a bound of its own; here it counts where it makes room.
+        let dead = if self.settings.when_full == WhenFull::DropDead { store.dead_bytes() } else { 0 };
         match state.outbox.keep(event, now, dead) {
-            Err((entry, lacks)) if self.settings.when_full == WhenFull::DropDead && lacks <= dead => {
-                store.send(Op::MakeRoom(lacks));
+            Err((entry, lacks)) if dead > 0 && lacks <= dead => {
+                // What came before it, and is not seen yet to have made room, has asked for its own.
+                store.send(Op::MakeRoom(lacks.min(entry.size())));
                 state.outbox.count(&entry);
                 Ok(entry)
             }

@@ -18,6 +18,9 @@ const WINDOW: usize = 256;
 /// … how many bytes of all rpcs, about …
 const WINDOW_BYTES: usize = 8 << 20;
 
+/// … of which each rpc has so many in any case, so that one that is stuck holds up no other …
+const RESERVE: usize = 256 << 10;
+
 /// … how many of an rpc that have failed and wait for their time …
 const FAILED: usize = 64;
 
@@ -64,6 +67,8 @@ pub(super) struct Tail {
     kept: usize,
     /// The numbers of those in memory, on their way or waiting.
     loaded: HashSet<u64>,
+    /// Their bytes.
+    memory: usize,
     /// Whether it is being read.
     asked: bool,
 
@@ -76,12 +81,17 @@ pub(super) struct Tail {
 impl Tail {
     /// How many are on the disk alone.
     pub(super) fn len(&self) -> usize {
-        self.kept - self.loaded.len()
+        self.kept.saturating_sub(self.loaded.len())
     }
 
     /// One is due by then.
     pub(super) fn is_due(&mut self, at: Instant) {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
+    /// Whether so many bytes more are within what the rpc has in any case, or the first at all.
+    fn has_reserve(&self, bytes: usize) -> bool {
+        self.loaded.is_empty() || self.memory + bytes <= RESERVE
     }
 
     pub(super) fn has(&self, number: u64) -> bool {
@@ -153,6 +163,7 @@ impl Outbox {
         }
         let room = self.memory + entry.size() <= WINDOW_BYTES;
         let shelf = self.of(entry.callback.rpc);
+        let room = room || shelf.tail.has_reserve(entry.size());
         // It is counted already.
         room && shelf.tail.len() == 1 && shelf.tail.loaded.len() < WINDOW
     }
@@ -161,6 +172,7 @@ impl Outbox {
     pub(super) fn has_room_for_live(&mut self, entry: &Entry) -> bool {
         let room = self.memory + entry.size() <= WINDOW_BYTES;
         let shelf = self.of(entry.callback.rpc);
+        let room = room || shelf.tail.has_reserve(entry.size());
         room && shelf.waiting.fresh() < LIVE && !shelf.tail.has(entry.number)
     }
 
@@ -171,23 +183,32 @@ impl Outbox {
 
     /// An event is in memory.
     pub(super) fn load(&mut self, entry: &Entry) {
-        self.memory += entry.size();
-        self.of(entry.callback.rpc).tail.loaded.insert(entry.number);
+        let tail = &mut self.of(entry.callback.rpc).tail;
+        if tail.loaded.insert(entry.number) {
+            tail.memory += entry.size();
+            self.memory += entry.size();
+        }
     }
 
     /// An event is on the disk alone.
     pub(super) fn unload(&mut self, entry: &Entry) {
-        if self.of(entry.callback.rpc).tail.loaded.remove(&entry.number) {
-            self.memory -= entry.size();
+        let tail = &mut self.of(entry.callback.rpc).tail;
+        if tail.loaded.remove(&entry.number) {
+            tail.memory = tail.memory.saturating_sub(entry.size());
+            self.memory = self.memory.saturating_sub(entry.size());
         }
     }
 
     /// Whether more of an rpc is to be read now; if so, the numbers of those that are in memory already.
     pub(super) fn reads(&mut self, rpc: &'static str, now: Instant) -> Option<HashSet<u64>> {
-        if !self.on_disk || self.memory >= WINDOW_BYTES / 2 {
+        if !self.on_disk {
             return None;
         }
+        let room = self.memory < WINDOW_BYTES / 2;
         let Shelf { waiting, tail } = self.of(rpc);
+        if !room && !tail.has_reserve(0) {
+            return None;
+        }
         let due = tail.due.is_some_and(|due| due <= now);
         if tail.asked || tail.len() == 0 || waiting.backlog() >= LOW || !due {
             return None;
