@@ -136,6 +136,7 @@ async fn status(State(admin): State<Admin>) -> Json<Value> {
             "dead_bytes": disk.dead_bytes,
             "file_bytes": disk.file_bytes,
             "unwritten_bytes": disk.unwritten_bytes,
+            "stopped": disk.stopped,
             "unreadable": disk.unreadable,
             "commits": disk.commits.iter().sum::<u64>(),
             "commit_ms": milliseconds(disk.commit_time),

@@ -56,7 +56,7 @@ fn told<T>(result: Result<T, OperateError>) -> Told<T> {
             OperateError::OnItsWay(_) => StatusCode::CONFLICT,
             OperateError::Which => StatusCode::BAD_REQUEST,
             OperateError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            OperateError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            OperateError::Undone | OperateError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         };
         (status, Json(json!({ "error": error.to_string() })))
     })

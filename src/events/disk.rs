@@ -145,6 +145,15 @@ impl Queue {
                 state.outbox.of(rpc).tail.is_due(now);
                 self.go_on(state, rpc, now);
             }
+            News::Replayed { rpc, events, bytes, behind } => {
+                state.outbox.found(rpc, events, bytes, None);
+                // What was before one of them may have ended since, when nothing was known to be behind it. Whatever ends
+                // from here on sees to what is behind it.
+                if let (Some(store), false) = (&self.store, behind.is_empty()) {
+                    store.send(Op::Promote(behind.into_iter().map(|key| Next { rpc, key }).collect()));
+                }
+                self.go_on(state, rpc, now);
+            }
             News::Gone { rpc, events, bytes } => {
                 state.outbox.gone(rpc, events, bytes);
                 self.go_on(state, rpc, now);

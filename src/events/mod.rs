@@ -152,12 +152,11 @@ impl Events {
 
     /// Delivers what is left, without waiting for its time or counting its attempts, until it is all delivered or `until`
     /// has come. What is left then is given up; says how many that are. With a disk it stays there, and only what is on
-    /// its way is waited for.
+    /// its way is waited for; what the disk did not take is given up.
     pub async fn flush(&self, until: Instant) -> usize {
         self.0.hurry();
         if let Some(store) = &self.0.store {
-            self.0.leave(store, until).await;
-            return 0;
+            return self.0.leave(store, until).await;
         }
         match timeout_at(until, self.idle()).await {
             Ok(()) => 0,

@@ -9,9 +9,9 @@ use tokio::task::spawn_blocking;
 
 use super::Events;
 use super::queue::{Phase, Queue};
-use super::store::act;
+use super::store::act::{self, Replayed};
 use super::store::look::{self, Count, Filter, Item};
-use super::store::{Clock, News, Next, Op, OpenError, Opened, Standing, Store, open};
+use super::store::{Acted, Clock, News, Next, Op, OpenError, Opened, Standing, Store, open};
 use crate::callback::Callback;
 
 /// Why something could not be done.
@@ -32,6 +32,9 @@ pub enum OperateError {
     /// The disk does not do it.
     #[error("the outbox cannot be read or written: {0}")]
     Store(#[from] rusqlite::Error),
+    /// It has not been done.
+    #[error("it was not done: the outbox cannot be written, as its log says, or hookgate is stopping")]
+    Undone,
     /// hookgate is stopping.
     #[error("hookgate is stopping")]
     Stopping,
@@ -75,16 +78,17 @@ impl Events {
         if let Some((number, rpc, _)) = self.waiting(&filter).await? {
             let (queue, id) = (&self.0, filter.id.unwrap_or_default());
             let store = queue.store.as_ref().ok_or(OperateError::NoDisk)?;
-            return queue.replay_waiting(store, number, rpc).then_some(1).ok_or(OperateError::OnItsWay(id));
+            queue.replay_waiting(store, number, rpc).ok_or(OperateError::OnItsWay(id))?.done().await?;
+            return Ok(1);
         }
         let first = self.0.lock().outbox.numbers(act::AT_A_TIME as u64);
         let id = filter.id.clone();
         let replayed = self
             .act(move |connection, clock| {
                 let replayed = act::replay(connection, &filter, first, clock.now())?;
-                let events = replayed.iter().map(|(_, events, _)| events).sum();
-                let news = replayed.into_iter().filter_map(|(rpc, events, bytes)| {
-                    Callback::by_rpc(&rpc).map(|callback| News::Added { rpc: callback.rpc, events, bytes })
+                let events = replayed.iter().map(|of| of.events).sum();
+                let news = replayed.into_iter().filter_map(|Replayed { rpc, events, bytes, behind }| {
+                    Callback::by_rpc(&rpc).map(|callback| News::Replayed { rpc: callback.rpc, events, bytes, behind })
                 });
                 Ok((events, news.collect()))
             })
@@ -102,7 +106,9 @@ impl Events {
         if let Some((number, rpc, bytes)) = self.waiting(&filter).await? {
             let (queue, id) = (&self.0, filter.id.unwrap_or_default());
             let store = queue.store.as_ref().ok_or(OperateError::NoDisk)?;
-            return queue.drop_waiting(store, number, rpc, bytes).then_some(1).ok_or(OperateError::OnItsWay(id));
+            let asked = queue.drop_waiting(store, number, rpc, bytes);
+            let dropped = asked.ok_or_else(|| OperateError::OnItsWay(id.clone()))?.done().await?;
+            return dropped.then_some(1).ok_or(OperateError::Unknown(id));
         }
         let id = filter.id.clone();
         let dropped = self.act(move |connection, _| Ok((act::drop_dead(connection, &filter)?, Vec::new()))).await?;
@@ -139,14 +145,34 @@ impl Events {
         act: impl FnOnce(&Connection, &Clock) -> rusqlite::Result<(T, Vec<News>)> + Send + 'static,
     ) -> Result<T, OperateError> {
         let store = self.0.store.as_ref().ok_or(OperateError::NoDisk)?;
-        let (tell, told) = oneshot::channel();
-        store.send(Op::Act(Box::new(move |connection, clock| {
-            let (done, news) = act(connection, clock)?;
-            let _ = tell.send(done);
-            Ok(news)
-        })));
-        told.await.map_err(|_| OperateError::Stopping)
+        asked(store, act).done().await
     }
+}
+
+/// What a change came to, once it is committed.
+struct Asked<T>(oneshot::Receiver<T>);
+
+impl<T> Asked<T> {
+    async fn done(self) -> Result<T, OperateError> {
+        self.0.await.map_err(|_| OperateError::Undone)
+    }
+}
+
+/// Asks for a change, which is done in the order of all others.
+fn asked<T: Send + 'static>(
+    store: &Store,
+    act: impl FnOnce(&Connection, &Clock) -> rusqlite::Result<(T, Vec<News>)> + Send + 'static,
+) -> Asked<T> {
+    let (tell, told) = oneshot::channel();
+    store.send(Op::Act(Box::new(move |connection, clock| {
+        let (done, news) = act(connection, clock)?;
+        let tell = Box::new(move || {
+            // Whoever asked may have given up.
+            let _ = tell.send(done);
+        });
+        Ok(Acted { news, tell })
+    })));
+    Asked(told)
 }
 
 impl Queue {
@@ -162,32 +188,36 @@ impl Queue {
         }
     }
 
-    fn replay_waiting(self: &Arc<Self>, store: &Store, number: u64, rpc: &'static str) -> bool {
+    fn replay_waiting(self: &Arc<Self>, store: &Store, number: u64, rpc: &'static str) -> Option<Asked<()>> {
         let state = &mut *self.lock();
         if state.phase != Phase::Running || !state.outbox.of(rpc).tail.is_quiet(number) {
-            return false;
+            return None;
         }
-        store.send(Op::Act(Box::new(move |connection, clock| {
+        Some(asked(store, move |connection, clock| {
             act::make_due(connection, number, clock.now())?;
-            Ok(vec![News::Added { rpc, events: 0, bytes: 0 }])
-        })));
-        true
+            Ok(((), vec![News::Added { rpc, events: 0, bytes: 0 }]))
+        }))
     }
 
-    fn drop_waiting(self: &Arc<Self>, store: &Store, number: u64, rpc: &'static str, bytes: usize) -> bool {
+    /// The queue hears of it when it is done: until then nothing reads the event, as all is done in order.
+    fn drop_waiting(
+        self: &Arc<Self>,
+        store: &Store,
+        number: u64,
+        rpc: &'static str,
+        bytes: usize,
+    ) -> Option<Asked<bool>> {
         let state = &mut *self.lock();
         if state.phase != Phase::Running || !state.outbox.of(rpc).tail.is_quiet(number) {
-            return false;
+            return None;
         }
-        state.outbox.gone(rpc, 1, bytes);
-        store.send(Op::Act(Box::new(move |connection, _| {
-            let key = act::discard(connection, number)?;
+        Some(asked(store, move |connection, _| {
+            let Some(key) = act::discard(connection, number)? else { return Ok((false, Vec::new())) };
             if let Some(key) = key {
                 act::promote(connection, &Next { rpc, key: key.into() })?;
             }
-            Ok(vec![News::Added { rpc, events: 0, bytes: 0 }])
-        })));
-        true
+            Ok((true, vec![News::Gone { rpc, events: 1, bytes }, News::Added { rpc, events: 0, bytes: 0 }]))
+        }))
     }
 }
 
@@ -227,7 +257,7 @@ impl Offline {
         let (first, now) = (self.0.number, self.0.clock.now());
         self.0.number += act::AT_A_TIME as u64;
         let transaction = self.0.connection.unchecked_transaction()?;
-        let mut replayed = act::replay(&transaction, filter, first, now)?.iter().map(|(_, events, _)| events).sum();
+        let mut replayed = act::replay(&transaction, filter, first, now)?.iter().map(|of| of.events).sum();
         if let (Some(id), 0) = (&filter.id, replayed) {
             let (number, ..) = act::waiting(&transaction, id)?.ok_or_else(|| OperateError::Unknown(id.clone()))?;
             act::make_due(&transaction, number, now)?;

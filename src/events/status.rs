@@ -31,10 +31,12 @@ pub struct Disk {
     pub dead: usize,
     /// Their bytes.
     pub dead_bytes: usize,
-    /// The size of the files.
+    /// The size of the files, as it was about a second ago.
     pub file_bytes: u64,
     /// Bytes of events that the disk has not taken yet: not none only while it fails.
     pub unwritten_bytes: usize,
+    /// Whether nothing can be written any more until a restart, as the thread that writes has ended.
+    pub stopped: bool,
     /// Rows that could not be read and were set aside, since the start.
     pub unreadable: u64,
     /// Commits since the start, by their time: one count for each of [`COMMIT_BUCKETS`](super::COMMIT_BUCKETS), and one for
@@ -148,12 +150,12 @@ impl Queue {
 
 fn disk(store: &Store) -> Disk {
     let gauges = &store.gauges;
-    let beside = ["", "-wal"].map(|end| std::fs::metadata(format!("{}{end}", store.file().display())));
     Disk {
         dead: gauges.dead.load(Relaxed),
         dead_bytes: gauges.dead_bytes.load(Relaxed),
-        file_bytes: beside.iter().flatten().map(std::fs::Metadata::len).sum(),
+        file_bytes: gauges.file_bytes.load(Relaxed),
         unwritten_bytes: gauges.owed.load(Relaxed),
+        stopped: gauges.stopped.load(Relaxed),
         unreadable: gauges.unreadable.load(Relaxed),
         commits: gauges.commits.iter().map(|count| count.load(Relaxed)).collect(),
         commit_time: Duration::from_micros(gauges.commit_micros.load(Relaxed)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::Reason;
 use super::lane::Lane;
@@ -26,8 +26,9 @@ impl Queue {
         }
     }
 
-    /// Leaves on disk what is left, when what is on its way has ended or `until` has come.
-    pub(super) async fn leave(&self, store: &Store, until: Instant) {
+    /// Leaves on disk what is left, when what is on its way has ended or `until` has come. Says how many events the disk
+    /// did not take: they are lost.
+    pub(super) async fn leave(&self, store: &Store, until: Instant) -> usize {
         // What is then still on its way has not been delivered as far as anybody knows, so it stays too.
         let _ = timeout_at(until, self.quiet()).await;
         let left = {
@@ -39,12 +40,26 @@ impl Queue {
         self.idle.notify_waiters();
         let (told, closed) = oneshot::channel();
         store.send(Op::Close(told));
-        if timeout(CLOSING, closed).await.is_err() {
-            warn!("the outbox is not on the disk yet; it is whole all the same");
+        let lost = match timeout(CLOSING, closed).await {
+            Ok(Ok(owed)) => owed.min(left),
+            Ok(Err(_)) => {
+                warn!(events = left, "the outbox was not closed in good order: what it had not written is lost");
+                return 0;
+            }
+            Err(_) => {
+                warn!(events = left, "the outbox is not on the disk yet; what it has taken is whole all the same");
+                return 0;
+            }
+        };
+        if lost > 0 {
+            self.lock().counts.lose(Reason::Shutdown, lost);
+            let reason = Reason::Shutdown.as_str();
+            error!(events = lost, reason, "events end undelivered: the disk did not take them");
         }
-        if left > 0 {
-            info!(events = left, "events stay on disk, for the next start");
+        if left > lost {
+            info!(events = left - lost, "events stay on disk, for the next start");
         }
+        lost
     }
 
     /// Waits until no event is on its way.

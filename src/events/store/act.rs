@@ -1,20 +1,30 @@
 //! What people do with the events on disk.
 
+use std::sync::Arc;
+
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::look::{Filter, State, conditions, name};
 use super::rows;
 
-/// Lets events that ended go the way of those that arrive, a thousand at most, under numbers from `number` on. Gives the
-/// rpcs of those, with how many and their bytes.
+/// Events of an rpc that go again.
+pub(in crate::events) struct Replayed {
+    pub(in crate::events) rpc: String,
+    pub(in crate::events) events: usize,
+    pub(in crate::events) bytes: usize,
+    /// What those belong to that have others before them.
+    pub(in crate::events) behind: Vec<Arc<str>>,
+}
+
+/// Lets events that ended go the way of those that arrive, a thousand at most, under numbers from `number` on.
 pub(in crate::events) fn replay(
     connection: &Connection,
     filter: &Filter,
     number: u64,
     now: i64,
-) -> rusqlite::Result<Vec<(String, usize, usize)>> {
-    let mut replayed: Vec<(String, usize, usize)> = Vec::new();
+) -> rusqlite::Result<Vec<Replayed>> {
+    let mut replayed: Vec<Replayed> = Vec::new();
     // What cannot be read is not sent again.
     let readable = format!("reason != '{}'", rows::UNREADABLE);
     for (place, (id, rpc, key, bytes)) in (0..).zip(meant(connection, filter, &readable)?) {
@@ -32,9 +42,13 @@ pub(in crate::events) fn replay(
             .execute(params![id, i64::try_from(number + place).unwrap_or(i64::MAX), (!busy).then_some(now), now])?;
         connection.prepare_cached("delete from dead where id = ?")?.execute([id])?;
         let rpc = name(connection, rpc)?;
-        match replayed.iter_mut().find(|(other, ..)| *other == rpc) {
-            Some((_, events, size)) => (*events, *size) = (*events + 1, *size + bytes),
-            None => replayed.push((rpc, 1, bytes)),
+        let behind = key.filter(|_| busy).map(Arc::from);
+        match replayed.iter_mut().find(|other| other.rpc == rpc) {
+            Some(of) => {
+                (of.events, of.bytes) = (of.events + 1, of.bytes + bytes);
+                of.behind.extend(behind);
+            }
+            None => replayed.push(Replayed { rpc, events: 1, bytes, behind: behind.into_iter().collect() }),
         }
     }
     Ok(replayed)
@@ -82,11 +96,10 @@ pub(in crate::events) fn make_due(connection: &Connection, number: u64, now: i64
     Ok(())
 }
 
-/// Takes an event out that waits; gives what it belonged to.
-pub(in crate::events) fn discard(connection: &Connection, number: u64) -> rusqlite::Result<Option<String>> {
+/// Takes an event out that waits; gives what it belonged to, if it was there.
+pub(in crate::events) fn discard(connection: &Connection, number: u64) -> rusqlite::Result<Option<Option<String>>> {
     let delete = "delete from events where id = ? returning key";
-    let key = connection.query_row(delete, [i64::try_from(number).unwrap_or(i64::MAX)], |row| row.get(0));
-    Ok(key.optional()?.flatten())
+    connection.query_row(delete, [i64::try_from(number).unwrap_or(i64::MAX)], |row| row.get(0)).optional()
 }
 
 /// The first of what belongs together has no other before it any more.

@@ -53,6 +53,7 @@ impl Outcome {
                 rows::hurry(connection, clock.now())?;
                 self.news.push(News::CaughtUp);
             }
+            Op::Promote(all) => all.iter().try_for_each(|next| self.promote(Some(next), connection))?,
             Op::MakeRoom(bytes) => self.forget(dead::make_room(connection, *bytes)?),
             // What acts cannot be done twice, so it is not done with a batch: see `tell`.
             Op::Act(_) | Op::Close(_) => {}

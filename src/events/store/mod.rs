@@ -27,15 +27,17 @@ mod salvage;
 mod writer;
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tracing::error;
 
 use super::Reason;
 use super::entry::Entry;
@@ -56,18 +58,28 @@ pub(super) enum Op {
     Bury { ended: Ended, attempts: u32, reason: Reason, class: Option<&'static str> },
     /// The queue has room for events of an rpc beyond those that it has.
     Load { rpc: &'static str, loaded: HashSet<u64> },
+    /// The first of each of these has no other before it, unless one is kept.
+    Promote(Vec<Next>),
     /// The policy is back: what waits for its time is due.
     Hurry,
     /// So many bytes of undelivered events make room.
     MakeRoom(usize),
     /// Somebody changes what is kept.
     Act(Box<Act>),
-    /// Everything is forced onto the disk, and the thread ends.
-    Close(oneshot::Sender<()>),
+    /// Everything is forced onto the disk, and the thread ends; says how many events the disk has not taken.
+    Close(oneshot::Sender<usize>),
 }
 
-/// A change that somebody asks for, and what the queue must know of it.
-type Act = dyn FnOnce(&Connection, &Clock) -> rusqlite::Result<Vec<News>> + Send;
+/// A change that somebody asks for.
+type Act = dyn FnOnce(&Connection, &Clock) -> rusqlite::Result<Acted> + Send;
+
+/// What follows from a change once it is committed.
+pub(super) struct Acted {
+    /// What the queue must know of it.
+    pub(super) news: Vec<News>,
+    /// Tells whoever asked.
+    pub(super) tell: Box<dyn FnOnce() + Send>,
+}
 
 /// An event that has ended.
 #[derive(Debug, Clone)]
@@ -114,6 +126,8 @@ pub(super) enum News {
     First(Box<Entry>),
     /// Events of an rpc have come another way, or one that was behind another has none before it any more.
     Added { rpc: &'static str, events: usize, bytes: usize },
+    /// Events of an rpc go again; some belong to what had others before them when they were written.
+    Replayed { rpc: &'static str, events: usize, bytes: usize, behind: Vec<Arc<str>> },
     /// Events of an rpc are gone.
     Gone { rpc: &'static str, events: usize, bytes: usize },
     /// What could not be written has been.
@@ -148,6 +162,10 @@ pub(super) struct Gauges {
     pub(super) unreadable: AtomicU64,
     pub(super) commits: [AtomicU64; COMMIT_BUCKETS.len() + 1],
     pub(super) commit_micros: AtomicU64,
+    /// The size of the files, as it was a moment ago.
+    pub(super) file_bytes: AtomicU64,
+    /// Whether the thread has ended before it was told to.
+    pub(super) stopped: AtomicBool,
 }
 
 /// The events on disk, as the queue has them.
@@ -155,13 +173,16 @@ pub(super) struct Store {
     ops: Sender<Op>,
     pub(super) gauges: Arc<Gauges>,
     file: PathBuf,
+    /// Held for as long as the file is used, by the thread too: it may end before or after.
+    _lock: Arc<File>,
 }
 
 impl Store {
     /// Sends what is to be done. It waits for nothing.
     pub(super) fn send(&self, op: Op) {
-        // The thread ends last of all; what comes later has nowhere to go.
-        let _ = self.ops.send(op);
+        if self.ops.send(op).is_err() && !self.gauges.stopped.swap(true, Relaxed) {
+            error!("the thread that writes the outbox has ended: no more events are taken until hookgate is restarted");
+        }
     }
 
     /// Bytes of undelivered events.
@@ -174,9 +195,9 @@ impl Store {
         self.gauges.heard.load(Relaxed)
     }
 
-    /// Whether so much could not be written that no more is taken.
+    /// Whether so much could not be written that no more is taken, or nothing is any more.
     pub(super) fn is_choked(&self) -> bool {
-        self.gauges.owed.load(Relaxed) > MOST_OWED
+        self.gauges.owed.load(Relaxed) > MOST_OWED || self.gauges.stopped.load(Relaxed)
     }
 
     pub(super) fn file(&self) -> &Path {

@@ -93,7 +93,7 @@ pub(in crate::events) struct Opened {
     /// The first number that no event has had.
     pub(in crate::events) number: u64,
     pub(super) path: PathBuf,
-    pub(super) lock: File,
+    pub(super) lock: Arc<File>,
 }
 
 /// Opens the outbox of a directory, which is made if it is not there.
@@ -126,7 +126,7 @@ pub(in crate::events) fn open(directory: &Path) -> Result<Opened, OpenError> {
     };
     let events: usize = standing.iter().map(|rpc| rpc.events).sum();
     info!(directory = %directory.display(), events, took = ?started.elapsed(), "After events are kept on disk");
-    Ok(Opened { connection, clock: Clock::start(latest), standing, number, path, lock })
+    Ok(Opened { connection, clock: Clock::start(latest), standing, number, path, lock: Arc::new(lock) })
 }
 
 /// Locks the directory. Whoever has it may be leaving, so it is tried for a moment.
@@ -259,12 +259,12 @@ impl Opened {
     pub(in crate::events) fn start(self, settings: &config::After, hear: Hear) -> io::Result<Store> {
         let (ops, received) = mpsc::channel();
         let gauges = Arc::new(Gauges::default());
-        let file = self.path.clone();
+        let (file, lock) = (self.path.clone(), self.lock.clone());
         let (count, bytes) = dead::count(&self.connection).unwrap_or_default();
         gauges.dead.store(count, Relaxed);
         gauges.dead_bytes.store(bytes, Relaxed);
         let writer = Writer::new(self, settings, gauges.clone(), hear);
         thread::Builder::new().name("outbox".to_owned()).spawn(move || writer.run(&received))?;
-        Ok(Store { ops, gauges, file })
+        Ok(Store { ops, gauges, file, _lock: lock })
     }
 }

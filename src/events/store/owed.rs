@@ -63,6 +63,21 @@ pub(super) fn owe(batch: Vec<Op>, owed: &mut Vec<Op>) -> (usize, Vec<(&'static s
     (bytes, loads)
 }
 
+/// How many events wait that the disk has not taken.
+pub(super) fn events(owed: &[Op]) -> usize {
+    let gone = gone(owed);
+    let waits = |op: &&Op| matches!(op, Op::Insert { entry, .. } if !gone.contains(&entry.number));
+    owed.iter().filter(waits).count()
+}
+
+fn gone(owed: &[Op]) -> HashSet<u64> {
+    let ended = owed.iter().filter_map(|op| match op {
+        Op::Done(ended) | Op::Bury { ended, .. } => Some(ended.number),
+        _ => None,
+    });
+    ended.collect()
+}
+
 /// While the disk takes nothing: reads what is asked for, as it would be if what is owed had been written.
 pub(super) fn load(
     connection: &Connection,
@@ -94,13 +109,7 @@ pub(super) fn load(
 
 /// While the disk takes nothing: what is owed and has no other before it goes on from memory.
 pub(super) fn first(connection: &Connection, owed: &mut [Op]) -> Vec<News> {
-    let gone: HashSet<u64> = owed
-        .iter()
-        .filter_map(|op| match op {
-            Op::Done(ended) | Op::Bury { ended, .. } => Some(ended.number),
-            _ => None,
-        })
-        .collect();
+    let gone = gone(owed);
     let mut seen: HashSet<(&'static str, Arc<str>)> = HashSet::new();
     let mut news = Vec::new();
     for op in owed {

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::changes::Outcome;
-use super::{Act, COMMIT_BUCKETS, Clock, Gauges, Hear, News, Op, Opened, Written, dead, owed, salvage};
+use super::{Act, Acted, COMMIT_BUCKETS, Clock, Gauges, Hear, News, Op, Opened, Written, dead, owed, salvage};
 use crate::config::{self, SyncRule};
 
 /// So many changes are one commit at most.
@@ -40,11 +40,13 @@ pub(super) struct Writer {
     hear: Hear,
     path: PathBuf,
     /// Held for as long as the file is used.
-    _lock: File,
+    _lock: Arc<File>,
     /// What the disk has not taken yet.
     owed: Vec<Op>,
     /// When what was written has to be on the disk.
     sync_by: Option<Instant>,
+    /// When the size of the files was last looked at.
+    measured: Option<Instant>,
     tidied: Instant,
     /// Until when the disk is left alone, as it takes nothing.
     fails_until: Option<Instant>,
@@ -65,6 +67,7 @@ impl Writer {
             _lock: lock,
             owed: Vec::new(),
             sync_by: None,
+            measured: None,
             tidied: Instant::now(),
             fails_until: None,
         }
@@ -73,6 +76,7 @@ impl Writer {
     /// Runs until it is told to end, or nobody can tell it anything any more.
     pub(super) fn run(mut self, received: &Receiver<Op>) {
         loop {
+            self.measure();
             let wait = self.sync_by.map_or(IDLE, |by| by.saturating_duration_since(Instant::now()).min(IDLE));
             let wait = if self.owed.is_empty() { wait } else { FULL };
             let mut batch = std::mem::take(&mut self.owed);
@@ -106,9 +110,10 @@ impl Writer {
         }
     }
 
-    fn end(mut self, batch: Vec<Op>, told: Option<oneshot::Sender<()>>) {
+    fn end(mut self, batch: Vec<Op>, told: Option<oneshot::Sender<usize>>) {
         self.fails_until = None;
         self.write(batch, false);
+        let owed = owed::events(&self.owed);
         // The whole log goes into the file, and both onto the disk.
         let closed = self.connection.execute_batch("pragma synchronous = full; pragma wal_checkpoint(truncate);");
         if let Err(error) = closed {
@@ -117,7 +122,7 @@ impl Writer {
         drop(self.connection);
         if let Some(told) = told {
             // Whoever asked may have given up.
-            let _ = told.send(());
+            let _ = told.send(owed);
         }
     }
 
@@ -213,16 +218,17 @@ impl Writer {
     fn act(&mut self, act: Box<Act>) {
         let done = (|| {
             let transaction = self.connection.unchecked_transaction()?;
-            let news = act(&transaction, &self.clock)?;
+            let acted = act(&transaction, &self.clock)?;
             let count = dead::count(&transaction)?;
             transaction.commit()?;
-            Ok::<_, rusqlite::Error>((news, count))
+            Ok::<_, rusqlite::Error>((acted, count))
         })();
         match done {
-            Ok((news, (count, bytes))) => {
+            Ok((Acted { news, tell }, (count, bytes))) => {
                 self.gauges.dead.store(count, Relaxed);
                 self.gauges.dead_bytes.store(bytes, Relaxed);
                 news.into_iter().for_each(&mut self.hear);
+                tell();
             }
             Err(error) => error!(%error, "the outbox could not do what it was asked to"),
         }
@@ -286,6 +292,17 @@ impl Writer {
         };
         add(&self.gauges.dead, count);
         add(&self.gauges.dead_bytes, bytes);
+    }
+
+    /// Looks at the size of the files, now and then.
+    fn measure(&mut self) {
+        if self.measured.is_some_and(|at| at.elapsed() < IDLE) {
+            return;
+        }
+        self.measured = Some(Instant::now());
+        let files = ["", "-wal"].map(|end| std::fs::metadata(format!("{}{end}", self.path.display())));
+        let bytes = files.iter().flatten().map(std::fs::Metadata::len).sum();
+        self.gauges.file_bytes.store(bytes, Relaxed);
     }
 
     fn took(&self, time: Duration) {
