@@ -97,6 +97,21 @@ async fn what_ended_makes_room_where_the_operator_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_ended_takes_no_room_of_what_arrives() {
+    let policy = Policy::start(anywhere(), std::sync::Arc::new(|_| Act::Fail)).await;
+    let yaml = "log: error\nlimits: {body: 2KiB}\nafter: {answer_within: 0s, bytes: 4KiB, attempts: 1, pause_max: 1ms}";
+    let gate = Running::of(with_data(&policy.url(), &directory("dead-room"), yaml)).await;
+    let poster = Poster::new(gate.webhooks);
+    for number in 0..50 {
+        let shot = poster.post(GROUP, &format!("op-{number}"), body("g1")).await;
+        assert_eq!(shot.outcome.as_deref(), Some("accepted"), "{number}");
+        while gate.status().await["after_events"]["disk"]["dead"] != number + 1 {}
+    }
+    let disk = gate.status().await["after_events"]["disk"].clone();
+    assert!(disk["dead_bytes"].as_u64().unwrap() > 4 << 10, "{disk}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_was_set_back_delays_nothing() {
     let policy = Policy::start(anywhere(), std::sync::Arc::new(|_| Act::Fail)).await;
     let data = directory("clock");
@@ -113,20 +128,43 @@ async fn a_clock_that_was_set_back_delays_nothing() {
     tokio::time::timeout(LONG, ledger.takes(1)).await.unwrap();
 }
 
+/// The same, but no file may become larger than so many KiB; a write beyond that fails and ends nobody.
+fn limited(inner: &Command) -> Command {
+    let mut limited = Command::new("sh");
+    let script = r#"trap "" XFSZ; ulimit -f 256; exec "$0" "$@""#;
+    limited.args(["-c", script]).arg(inner.as_std().get_program()).args(inner.as_std().get_args());
+    limited.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped());
+    limited.stderr(std::process::Stdio::piped()).kill_on_drop(true);
+    limited
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_says_how_many_events_the_disk_did_not_take() {
+    let policy = Policy::start(anywhere(), std::sync::Arc::new(|_| Act::Fail)).await;
+    let data = directory("full-stop");
+    let yaml = "log: info\ndrain: {delay: 0s}\nafter: {answer_within: 0s, retry_min: 1h, retry_max: 1h, pause_max: 1h}";
+    let gate = Running::of(limited(&with_data(&policy.url(), &data, yaml))).await;
+    let poster = Poster::new(gate.webhooks);
+    for number in 0..500 {
+        poster.post(GROUP, &format!("op-{number}"), body(&format!("g{number}"))).await;
+    }
+    gate.signal("-TERM").await;
+    let (_, said) = gate.end().await;
+    let count = "select count(*) from events";
+    let kept: i64 = Connection::open(data.join("outbox.db")).unwrap().query_row(count, [], |row| row.get(0)).unwrap();
+    assert!(0 < kept && kept < 500, "{kept} are on disk");
+    let line = |words| said.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{said}"));
+    assert!(line("the disk did not take them").contains(&(500 - kept).to_string()), "{kept}: {said}");
+    assert!(line("events stay on disk").contains(&kept.to_string()), "{kept}: {said}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_takes_no_more_loses_nothing_while_hookgate_runs() {
     let ledger = Ledger::new();
     let policy = Policy::start(anywhere(), std::sync::Arc::new(|_| Act::Fail)).await;
     let data = directory("full-disk");
     let yaml = "log: error\nafter: {answer_within: 0s, retry_min: 10ms, retry_max: 100ms}";
-    let inner = with_data(&policy.url(), &data, yaml);
-    // No file may become larger than so many KiB; a write beyond that fails and ends nobody.
-    let mut limited = Command::new("sh");
-    let script = r#"trap "" XFSZ; ulimit -f 256; exec "$0" "$@""#;
-    limited.args(["-c", script]).arg(inner.as_std().get_program()).args(inner.as_std().get_args());
-    limited.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped());
-    limited.stderr(std::process::Stdio::piped()).kill_on_drop(true);
-    let gate = Running::of(limited).await;
+    let gate = Running::of(limited(&with_data(&policy.url(), &data, yaml))).await;
     let poster = Poster::new(gate.webhooks);
     let (mut kept, mut unsafe_ones) = (0, 0);
     for number in 0..500 {

@@ -157,3 +157,39 @@ async fn an_event_that_is_tried_again_holds_up_its_own_group_alone() {
         assert_eq!(last, ["stuck/3", "stuck/2", "stuck/1"]);
     }
 }
+
+#[tokio::test]
+async fn an_rpc_that_is_stuck_with_large_events_holds_up_no_other() {
+    let policy = support::Policy::start(|call| {
+        let stuck = call.metadata("hookgate-event-id").unwrap().starts_with("stuck");
+        if stuck { Err(Status::internal("never")) } else { Ok(Vec::new()) }
+    })
+    .await;
+    let channel = Channel::connect(
+        policy.url().parse().unwrap(),
+        &hookgate::config::Config::default().channel,
+        &Default::default(),
+    );
+    let hour = Duration::from_secs(3_600);
+    let settings = After { retry_min: hour, retry_max: hour, pause_max: hour, ..settings() };
+    let asked = Policy::over(channel, 1_000);
+    let events = Events::on_disk(asked, &settings, Decisions::off(), &directory("large")).unwrap();
+    // More than all of the memory that events on disk have.
+    let callback = Callback::by_command("callbackAfterSendSingleMsgCommand").unwrap();
+    for number in 0..80 {
+        let request =
+            hookgate::proto::AfterSendSingleMsgRequest { recv_id: "x".repeat(128 << 10), ..Default::default() };
+        let message = Bytes::from(request.encode_to_vec());
+        events.deliver(Event { callback, message, ..event("", &format!("stuck/{number}")) }).await;
+    }
+    for number in 0..300 {
+        events.deliver(event(&format!("g{}", number % 7), &format!("free/{number}"))).await;
+    }
+    let others = async {
+        while events.counts().delivered < 300 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, others).await.expect("the others do not wait");
+    assert_eq!(events.backlog().events, 80);
+}
