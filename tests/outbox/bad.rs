@@ -105,7 +105,8 @@ async fn what_ended_takes_no_room_of_what_arrives() {
     for number in 0..50 {
         let shot = poster.post(GROUP, &format!("op-{number}"), body("g1")).await;
         assert_eq!(shot.outcome.as_deref(), Some("accepted"), "{number}");
-        while gate.status().await["after_events"]["disk"]["dead"] != number + 1 {}
+        let dead = async { while gate.status().await["after_events"]["disk"]["dead"] != number + 1 {} };
+        tokio::time::timeout(LONG, dead).await.unwrap();
     }
     let disk = gate.status().await["after_events"]["disk"].clone();
     assert!(disk["dead_bytes"].as_u64().unwrap() > 4 << 10, "{disk}");

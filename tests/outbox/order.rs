@@ -182,11 +182,18 @@ async fn an_rpc_that_is_stuck_with_large_events_holds_up_no_other() {
         let message = Bytes::from(request.encode_to_vec());
         events.deliver(Event { callback, message, ..event("", &format!("stuck/{number}")) }).await;
     }
-    for number in 0..300 {
-        events.deliver(event(&format!("g{}", number % 7), &format!("free/{number}"))).await;
+    // Larger than what may be left of it.
+    for number in 0..40 {
+        let request = hookgate::proto::AfterSendGroupMsgRequest {
+            group_id: format!("g{}", number % 7),
+            callback_command: "x".repeat(192 << 10),
+            ..Default::default()
+        };
+        let message = Bytes::from(request.encode_to_vec());
+        events.deliver(Event { message, ..event("", &format!("free/{number}")) }).await;
     }
     let others = async {
-        while events.counts().delivered < 300 {
+        while events.counts().delivered < 40 {
             tokio::task::yield_now().await;
         }
     };
