@@ -35,8 +35,7 @@ impl Queue {
         let dead = if self.settings.when_full == WhenFull::DropDead { store.dead_bytes() } else { 0 };
         match state.outbox.keep(event, now, dead) {
             Err((entry, lacks)) if dead > 0 && lacks <= dead => {
-                // What came before it, and is not seen yet to have made room, has asked for its own.
-                store.send(Op::MakeRoom(lacks.min(entry.size())));
+                store.send(Op::MakeRoom(lacks));
                 state.outbox.count(&entry);
                 Ok(entry)
             }
