@@ -57,6 +57,53 @@ async fn a_file_of_another_version_or_program_is_left_alone() {
         assert_eq!(code, Some(1), "{said}");
         assert!(said.contains(sentence), "{said}");
     }
+    fs::remove_file(&file).unwrap();
+    Connection::open(&file).unwrap().execute_batch("create table theirs (id integer)").unwrap();
+    let before = fs::read(&file).unwrap();
+    let (code, said) = refused(with_data(NOWHERE, &data, "log: error")).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("it is a database of another program"), "{said}");
+    assert!(fs::read(&file).unwrap() == before, "it is as it was");
+}
+
+#[tokio::test]
+async fn nobody_else_can_read_what_is_kept() {
+    use std::os::unix::fs::PermissionsExt;
+    let data = directory("private");
+    let gate = Running::of(with_data(NOWHERE, &data, "log: error")).await;
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&data), 0o700);
+    for file in ["outbox.db", "outbox.db-wal", "outbox.db-shm", "lock"] {
+        assert_eq!(mode(&data.join(file)), 0o600, "{file}");
+    }
+    drop(gate);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn room_that_is_free_goes_back_to_the_disk() {
+    let ledger = Ledger::new();
+    let policy = Policy::start(anywhere(), std::sync::Arc::new(|_| Act::Fail)).await;
+    let data = directory("free-pages");
+    let yaml = "log: error\nafter: {answer_within: 0s, retry_min: 10ms, retry_max: 100ms}";
+    let gate = Running::of(with_data(&policy.url(), &data, yaml)).await;
+    let poster = Poster::new(gate.webhooks);
+    for number in 0..200 {
+        poster.post(GROUP, &format!("op-{number}"), body(&format!("g{number}"))).await;
+    }
+    gate.kill().await;
+    drop(hookgate::events::Offline::open(&data).unwrap());
+    let size = || fs::metadata(data.join("outbox.db")).unwrap().len();
+    let full = size();
+    let address = policy.stop().await;
+    let policy = Policy::start(address, ledger.policy(u32::MAX, Duration::ZERO)).await;
+    let gate = Running::of(with_data(&policy.url(), &data, yaml)).await;
+    ledger.takes(200).await;
+    let smaller = async {
+        while size() > full / 2 {
+            gate.status().await;
+        }
+    };
+    tokio::time::timeout(LONG, smaller).await.expect("the file becomes smaller");
 }
 
 #[tokio::test]

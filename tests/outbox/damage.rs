@@ -150,3 +150,43 @@ async fn a_damaged_log_costs_what_was_written_after_the_damage_alone() {
         assert!(!["outbox.db-shm", "lock"].contains(&missing) || kept == all, "{missing}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_stopped_while_it_was_salvaged_is_salvaged_again() {
+    let data = store("damage-stopped", true).await;
+    let all = found(&data);
+    let file = data.join("outbox.db");
+    let good = fs::read(&file).unwrap();
+    // Stopped before the new file was whole.
+    let mut bytes = good.clone();
+    let middle = bytes.len() / PAGE / 2 * PAGE;
+    bytes[middle..][..PAGE].fill(0);
+    fs::write(&file, &bytes).unwrap();
+    fs::write(data.join("outbox.db.new"), b"half of it").unwrap();
+    assert!(found(&data).len() >= EVENTS - 20);
+    assert!(!data.join("outbox.db.new").exists());
+    // Stopped when the damaged file was aside, and the new one not yet in its place.
+    fs::remove_file(&file).unwrap();
+    fs::write(data.join("outbox.db.new"), &good).unwrap();
+    assert_eq!(found(&data), all);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_store_stays_as_it_is_where_the_disk_has_no_room_for_a_new_one() {
+    let data = store("damage-full", true).await;
+    let file = data.join("outbox.db");
+    let mut bytes = fs::read(&file).unwrap();
+    let middle = bytes.len() / PAGE / 2 * PAGE;
+    bytes[middle..][..PAGE].fill(0);
+    fs::write(&file, &bytes).unwrap();
+    let inner = with_data("http://127.0.0.1:9", &data, "log: error");
+    let mut limited = tokio::process::Command::new("sh");
+    limited.args(["-c", r#"trap "" XFSZ; ulimit -f 64; exec "$0" "$@""#]);
+    limited.arg(inner.as_std().get_program()).args(inner.as_std().get_args()).kill_on_drop(true);
+    let output = limited.output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("it is damaged") && said.contains("It is left as it is"), "{said}");
+    assert!(fs::read(&file).unwrap() == bytes, "it is as it was");
+    assert!(found(&data).len() >= EVENTS - 20);
+}

@@ -21,14 +21,19 @@ pub(super) fn make_room(connection: &Connection, bytes: usize) -> rusqlite::Resu
     Ok((dropped, freed))
 }
 
-/// Drops what died before then, a thousand at most; gives how many and their bytes.
+/// So many are dropped at a time for their age.
+pub(super) const AT_ONCE: usize = 1_000;
+
+/// Drops what died before then, [`AT_ONCE`] at most, in one transaction; gives how many and their bytes.
 pub(super) fn drop_older(connection: &Connection, than: i64) -> rusqlite::Result<(usize, usize)> {
+    let transaction = connection.unchecked_transaction()?;
     let (mut dropped, mut freed) = (0, 0);
-    while dropped < 1_000 {
+    while dropped < AT_ONCE {
         let Some(size) = drop_oldest(connection, than)? else { break };
         dropped += 1;
         freed += size;
     }
+    transaction.commit()?;
     Ok((dropped, freed))
 }
 

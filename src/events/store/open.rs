@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -57,6 +58,19 @@ pub enum OpenError {
         /// What is known of it.
         what: String,
     },
+    /// It is damaged, and a new file cannot be made of what is left.
+    #[error(
+        "{path}: it is damaged ({damage}), and what can be read of it cannot be written to a new file: {error}. \
+         It is left as it is: see that the disk has room for it once more, and start again"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        damage: String,
+        /// Why there is no new one.
+        error: String,
+    },
     /// The store does not work.
     #[error("{path}: {error}")]
     Broken {
@@ -105,8 +119,13 @@ pub(in crate::events) fn open(directory: &Path) -> Result<Opened, OpenError> {
         };
         OpenError::Unfit { path: directory.to_owned(), what }
     };
-    fs::create_dir_all(directory).map_err(|error| unfit("it cannot be made", error))?;
-    let lock = File::options().create(true).truncate(false).write(true).open(directory.join(LOCK));
+    // What people write to each other is in it: it is nobody's but ours.
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|error| unfit("it cannot be made", error))?;
+    let lock = File::options().create(true).truncate(false).write(true).mode(0o600).open(directory.join(LOCK));
     let lock = lock.map_err(|error| unfit("it cannot be written to", error))?;
     match try_lock(&lock) {
         Ok(()) => {}
@@ -116,9 +135,13 @@ pub(in crate::events) fn open(directory: &Path) -> Result<Opened, OpenError> {
     let path = directory.join(FILE);
     let broken = |error| OpenError::Broken { path: path.clone(), error };
     let started = Instant::now();
+    salvage::resume(&path).map_err(|error| unfit("what was salvaged cannot be put in its place", error))?;
     let (connection, Found { standing, number, latest }) = match connect(&path) {
         Err(OpenError::Broken { error, .. }) if salvage::is_damage(&error) || salvage::is_lack(&error) => {
-            let connection = salvage::salvage(&path, None, &error).map_err(broken)?;
+            let connection = match salvage::salvage(&path, None, &error) {
+                Ok(connection) => connection,
+                Err(why) => return Err(OpenError::Damaged { path, damage: error.to_string(), error: why.to_string() }),
+            };
             let found = standing(&connection).map_err(broken)?;
             (connection, found)
         }
@@ -144,16 +167,23 @@ fn try_lock(lock: &File) -> Result<(), TryLockError> {
 /// Opens the file, and sees to it that it is ours, whole, and of this version.
 fn connect(path: &Path) -> Result<(Connection, Found), OpenError> {
     let broken = |error| OpenError::Broken { path: path.to_owned(), error };
-    let connection = prepare(path).map_err(|error| match error.sqlite_error_code() {
+    let unfit = |error: rusqlite::Error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen) => {
             OpenError::Unfit { path: path.to_owned(), what: format!("it cannot be written: {error}") }
         }
         _ => broken(error),
-    })?;
+    };
+    make_private(path)
+        .map_err(|error| OpenError::Unfit { path: path.to_owned(), what: format!("it cannot be written: {error}") })?;
+    let connection = connection(path).map_err(unfit)?;
     let foreign = |what: String| OpenError::Foreign { path: path.to_owned(), what };
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(broken);
+    // It is looked at before it is changed: most programs give their files neither.
+    let tables: i64 =
+        connection.query_row("select count(*) from sqlite_schema", [], |row| row.get(0)).map_err(broken)?;
+    let mut is_new = false;
     match (pragma("application_id")?, pragma("user_version")?) {
-        (0, 0) => create(&connection).map_err(broken)?,
+        (0, 0) if tables == 0 => is_new = true,
         (APPLICATION, VERSION) => {}
         (APPLICATION, version) if version > VERSION => {
             let what = format!("a newer hookgate wrote it (version {version} of the outbox; this one reads {VERSION})");
@@ -163,6 +193,14 @@ fn connect(path: &Path) -> Result<(Connection, Found), OpenError> {
             return Err(foreign(format!("version {version} of the outbox is not known to this hookgate")));
         }
         _ => return Err(foreign("it is a database of another program".to_owned())),
+    }
+    if is_new {
+        // Pages are given back a few at a time. Only a file without pages can be told so.
+        connection.execute_batch("pragma auto_vacuum = incremental").map_err(unfit)?;
+    }
+    let connection = settle(connection).map_err(unfit)?;
+    if is_new {
+        create(&connection).map_err(unfit)?;
     }
     if fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED) {
         let found: String = connection.query_row("pragma integrity_check(1)", [], |row| row.get(0)).map_err(broken)?;
@@ -174,14 +212,27 @@ fn connect(path: &Path) -> Result<(Connection, Found), OpenError> {
     Ok((connection, found))
 }
 
-/// A connection that does what the promises need.
-pub(super) fn prepare(path: &Path) -> rusqlite::Result<Connection> {
+/// Makes a file that nobody else can read, where there is none. What SQLite writes beside it takes after it.
+pub(super) fn make_private(path: &Path) -> io::Result<()> {
+    match File::options().create_new(true).write(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A connection that has changed nothing yet.
+pub(super) fn connection(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(5))?;
+    Ok(connection)
+}
+
+/// Makes a connection do what the promises need.
+pub(super) fn settle(connection: Connection) -> rusqlite::Result<Connection> {
     connection.set_prepared_statement_cache_capacity(32);
-    // Pages are given back a few at a time; what is written goes to a log first, which a crash cannot tear.
+    // What is written goes to a log first, which a crash cannot tear.
     connection.execute_batch(
-        "pragma auto_vacuum = incremental; pragma journal_mode = wal; pragma synchronous = normal;
+        "pragma journal_mode = wal; pragma synchronous = normal;
          pragma journal_size_limit = 16777216; pragma cache_size = -2048; pragma temp_store = memory;",
     )?;
     Ok(connection)

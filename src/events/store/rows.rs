@@ -132,6 +132,15 @@ pub(super) fn promote_all(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Writes down that no event gets this number or a lower one again.
+pub(super) fn mark(connection: &Connection, number: i64) -> rusqlite::Result<()> {
+    let mut insert = connection.prepare_cached(
+        "insert into marks values ('number', ?) on conflict do update set value = max(value, excluded.value)",
+    )?;
+    insert.execute([number])?;
+    Ok(())
+}
+
 /// What waits for its time is due; some of it, where that is very much.
 pub(super) fn hurry(connection: &Connection, now: i64) -> rusqlite::Result<()> {
     let rpcs: Vec<i64> =

@@ -1,7 +1,7 @@
 //! A damaged file: what can be read of it goes into a new one, and it is kept beside that.
 
 use std::fs;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,8 +14,11 @@ use super::{open, pages, rows};
 /// The size of a page; SQLite's own default.
 const PAGE: usize = 4_096;
 
-/// What SQLite writes beside a file.
-const BESIDE: [&str; 2] = ["-wal", "-shm"];
+/// The end of the name of a new file that is not whole yet.
+const NEW: &str = ".new";
+
+/// The same of a copy of the damaged file, which is changed to be read.
+const COPY: &str = ".copy";
 
 /// Whether an error says that the file is not what was written.
 pub(super) fn is_damage(error: &Error) -> bool {
@@ -33,32 +36,89 @@ pub(super) fn damage(found: String) -> Error {
     Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(found))
 }
 
-/// Puts a damaged file aside, and makes a new one of what can be read of it.
+/// What goes wrong on the way: with the damaged file, or with the new one.
+enum Fault {
+    Read(Error),
+    Write(Error),
+}
+
+/// An error of the file system as SQLite would say it.
+fn of_files(error: io::Error) -> Error {
+    Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR), Some(error.to_string()))
+}
+
+/// A file beside the outbox.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    PathBuf::from(format!("{}{ending}", path.display()))
+}
+
+/// Makes a new file of what can be read of a damaged one, and puts that aside once the new one is whole.
+///
+/// # Errors
+/// The damaged file is where it was if the new one cannot be made.
 pub(super) fn salvage(path: &Path, open: Option<Connection>, damage: &Error) -> rusqlite::Result<Connection> {
     drop(open);
-    let aside = put_aside(path);
-    let connection = open::prepare(path)?;
-    open::create(&connection)?;
-    let mut rescued = Rescued::default();
-    if rescue(&aside, &connection, &mut rescued).is_err() {
-        // Its first page leads to all others, and is the same in every file.
-        rescued = Rescued::default();
-        connection.execute_batch("delete from events; delete from dead; delete from rpcs;")?;
-        if let Err(error) = replace_first_page(path, &connection, &aside)
-            .and_then(|()| rescue(&aside, &connection, &mut rescued).map_err(std::io::Error::other))
-        {
-            error!(%error, "nothing of the damaged outbox can be read");
-        }
-    }
-    if rescued.cut || rescued.gaps > 0 || rescued.events == 0 {
-        rescue_pages(&aside, &connection, &mut rescued);
-    }
-    let Rescued { events, dead, gaps, .. } = rescued;
+    let new = beside(path, NEW);
+    remove(&new).map_err(of_files)?;
+    let built = build(path, &new);
+    // The copy is of use to nobody any more.
+    let _ = remove(&beside(path, COPY));
+    let Rescued { events, dead, gaps, .. } = built.inspect_err(|_| {
+        // What is left over is removed by the next one that tries.
+        let _ = remove(&new);
+    })?;
+    let aside = replace(path, &new).map_err(of_files)?;
     warn!(
         cause = %damage, events, dead, unreadable_at_most = gaps, kept_as = %aside.display(),
         "the outbox is damaged: what can be read of it goes on"
     );
-    Ok(connection)
+    open::settle(open::connection(path)?)
+}
+
+/// Ends what was stopped: between the two names the new file is whole, before that it is begun again.
+pub(super) fn resume(path: &Path) -> io::Result<()> {
+    let new = beside(path, NEW);
+    if path.exists() {
+        return remove(&new).and_then(|()| remove(&beside(path, COPY)));
+    }
+    if !new.exists() {
+        return Ok(());
+    }
+    replace(path, &new).map(|_| ())
+}
+
+fn build(path: &Path, new: &Path) -> rusqlite::Result<Rescued> {
+    open::make_private(new).map_err(of_files)?;
+    let connection = open::connection(new)?;
+    // One file without a log, and all of it on the disk.
+    connection.execute_batch(
+        "pragma auto_vacuum = incremental; pragma journal_mode = delete; pragma synchronous = full;
+         pragma temp_store = memory;",
+    )?;
+    open::create(&connection)?;
+    let mut rescued = Rescued::default();
+    match rescue(path, &connection, &mut rescued) {
+        Ok(()) => {}
+        Err(Fault::Write(error)) => return Err(error),
+        Err(Fault::Read(_)) => {
+            // Its first page leads to all others, and is the same in every file.
+            rescued = Rescued::default();
+            let copy = beside(path, COPY);
+            copy_with_first_page(path, new, &copy).map_err(of_files)?;
+            match rescue(&copy, &connection, &mut rescued) {
+                Ok(()) => {}
+                Err(Fault::Write(error)) => return Err(error),
+                Err(Fault::Read(error)) => error!(%error, "nothing of the damaged outbox can be read in order"),
+            }
+        }
+    }
+    if rescued.cut || rescued.gaps > 0 || rescued.events == 0 {
+        rescue_pages(path, &connection, &mut rescued)?;
+    }
+    // The first of what belongs together may be lost: the next one has none before it then.
+    rows::promote_all(&connection)?;
+    connection.close().map_err(|(_, error)| error)?;
+    Ok(rescued)
 }
 
 /// What was found in a damaged file.
@@ -73,9 +133,9 @@ struct Rescued {
 }
 
 /// Reads every page by itself. Some of what it finds may have been delivered before: at least once is the promise.
-fn rescue_pages(aside: &Path, into: &Connection, rescued: &mut Rescued) {
-    let Ok(file) = fs::read(aside) else { return };
-    let Ok(transaction) = into.unchecked_transaction() else { return };
+fn rescue_pages(damaged: &Path, into: &Connection, rescued: &mut Rescued) -> rusqlite::Result<()> {
+    let file = fs::read(damaged).map_err(of_files)?;
+    let transaction = into.unchecked_transaction()?;
     for (number, mut values) in pages::rows(&file, PAGE) {
         let sum_of = |values: &[Value], sum: usize| match (values.get(sum), values.get(12), values.get(13)) {
             (Some(Value::Integer(sum)), Some(Value::Text(metadata)), Some(Value::Blob(message))) => {
@@ -97,34 +157,64 @@ fn rescue_pages(aside: &Path, into: &Connection, rescued: &mut Rescued) {
         match (table, inserted) {
             ("events", Ok(count)) => rescued.events += count as u64,
             ("dead", Ok(count)) => rescued.dead += count as u64,
+            (_, Err(error)) if !is_of_the_row(&error) => return Err(error),
             _ => {}
         }
     }
-    if let Err(error) = transaction.commit() {
-        error!(%error, "what was found in the damaged outbox cannot be written");
-    }
+    transaction.commit()
 }
 
-fn put_aside(path: &Path) -> PathBuf {
+/// Whether the values of a row are why it cannot be written, and not the disk.
+fn is_of_the_row(error: &Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch))
+}
+
+/// Puts the damaged file aside with what is beside it, and the new one in its place.
+fn replace(path: &Path, new: &Path) -> io::Result<PathBuf> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let aside = PathBuf::from(format!("{}.damaged-{now}", path.display()));
-    let _ = fs::rename(path, &aside);
-    for beside in BESIDE {
-        // What is not there need not be moved.
-        let _ = fs::rename(format!("{}{beside}", path.display()), format!("{}{beside}", aside.display()));
+    let aside = beside(path, &format!(".damaged-{now}"));
+    // The file goes first: whoever finds it gone knows that the new one is whole (see `resume`).
+    for ending in ["", "-wal", "-shm"] {
+        match fs::rename(beside(path, ending), beside(&aside, ending)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
-    aside
+    sync_directory(path)?;
+    fs::rename(new, path)?;
+    sync_directory(path)?;
+    Ok(aside)
 }
 
-fn rescue(aside: &Path, into: &Connection, rescued: &mut Rescued) -> rusqlite::Result<()> {
-    let from = Connection::open(aside)?;
-    from.query_row("select count(*) from sqlite_schema where name = 'events'", [], |_| Ok(()))?;
-    let transaction = into.unchecked_transaction()?;
+fn sync_directory(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
+}
+
+/// Removes a file and what SQLite writes beside it, where they are there.
+fn remove(path: &Path) -> io::Result<()> {
+    for ending in ["", "-journal", "-wal", "-shm"] {
+        match fs::remove_file(beside(path, ending)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn rescue(damaged: &Path, into: &Connection, rescued: &mut Rescued) -> Result<(), Fault> {
+    let from = Connection::open(damaged).map_err(Fault::Write)?;
+    let schema = "select count(*) from sqlite_schema where name = 'events'";
+    from.query_row(schema, [], |_| Ok(())).map_err(Fault::Read)?;
+    let transaction = into.unchecked_transaction().map_err(Fault::Write)?;
     // A number without its name is of no use to anybody, so these come first.
     copy(&from, into, "rpcs", 2, &mut Rescued::default())?;
     rescued.events = copy(&from, into, "events", 14, rescued)?;
     rescued.dead = copy(&from, into, "dead", 14, rescued)?;
-    transaction.commit()
+    let number = "select value from marks where name = 'number'";
+    if let Ok(number) = from.query_row(number, [], |row| row.get(0)) {
+        rows::mark(into, number).map_err(Fault::Write)?;
+    }
+    transaction.commit().map_err(Fault::Write)
 }
 
 /// Copies every row that can be read, and steps over those that cannot.
@@ -134,12 +224,13 @@ fn copy(
     table: &str,
     columns: usize,
     rescued: &mut Rescued,
-) -> rusqlite::Result<u64> {
+) -> Result<u64, Fault> {
     let (mut copied, mut at) = (0, 0);
     loop {
         match copy_from(from, into, table, columns, &mut at, &mut copied) {
             Ok(()) => return Ok(copied),
-            Err(_) => match next_readable(from, table, at) {
+            Err(Fault::Write(error)) => return Err(Fault::Write(error)),
+            Err(Fault::Read(_)) => match next_readable(from, table, at) {
                 Some(next) => {
                     rescued.gaps += next - at;
                     at = next;
@@ -161,19 +252,23 @@ fn copy_from(
     columns: usize,
     at: &mut i64,
     copied: &mut u64,
-) -> rusqlite::Result<()> {
-    let mut query = from.prepare(&format!("select * from {table} not indexed where id >= ? order by id"))?;
+) -> Result<(), Fault> {
+    let query = format!("select * from {table} not indexed where id >= ? order by id");
+    let mut query = from.prepare(&query).map_err(Fault::Read)?;
     let places = vec!["?"; columns].join(", ");
-    let mut insert = into.prepare(&format!("insert or ignore into {table} values ({places})"))?;
-    let mut rows = query.query([*at])?;
-    while let Some(row) = rows.next()? {
-        let id: i64 = row.get(0)?;
-        let values: Vec<Value> = (0..columns).map(|column| row.get(column)).collect::<Result<_, _>>()?;
-        // A value of another type than its column is damage of that row alone.
-        if insert.execute(params_from_iter(values)).is_ok() {
-            *copied += 1;
-        } else {
-            warn!(table, number = id, "a row of the damaged outbox cannot be read");
+    let insert = format!("insert or ignore into {table} values ({places})");
+    let mut insert = into.prepare(&insert).map_err(Fault::Write)?;
+    let mut rows = query.query([*at]).map_err(Fault::Read)?;
+    while let Some(row) = rows.next().map_err(Fault::Read)? {
+        let id: i64 = row.get(0).map_err(Fault::Read)?;
+        let values: Result<Vec<Value>, _> = (0..columns).map(|column| row.get(column)).collect();
+        match insert.execute(params_from_iter(values.map_err(Fault::Read)?)) {
+            Ok(_) => *copied += 1,
+            // A value of another type than its column is damage of that row alone.
+            Err(error) if is_of_the_row(&error) => {
+                warn!(table, number = id, "a row of the damaged outbox cannot be read");
+            }
+            Err(error) => return Err(Fault::Write(error)),
         }
         *at = id + 1;
     }
@@ -206,16 +301,23 @@ fn next_readable(from: &Connection, table: &str, bad: i64) -> Option<i64> {
     first(good)
 }
 
-/// Gives a damaged file the first page of a new one, which knows where the tables begin.
-fn replace_first_page(new: &Path, connection: &Connection, aside: &Path) -> std::io::Result<()> {
-    connection.execute_batch("pragma wal_checkpoint(truncate)").map_err(std::io::Error::other)?;
+/// Copies a damaged file and gives the copy the first page of a new one, which knows where the tables begin.
+fn copy_with_first_page(damaged: &Path, new: &Path, copy: &Path) -> io::Result<()> {
+    remove(copy)?;
+    for ending in ["", "-wal"] {
+        match fs::copy(beside(damaged, ending), beside(copy, ending)) {
+            Err(error) if ending.is_empty() || error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
     let mut page = vec![0; PAGE];
     fs::File::open(new)?.read_exact(&mut page)?;
-    let pages = u32::try_from(fs::metadata(aside)?.len().div_ceil(PAGE as u64)).unwrap_or(u32::MAX);
-    // Of the header: how many pages there are, and none of them free.
+    let pages = u32::try_from(fs::metadata(damaged)?.len().div_ceil(PAGE as u64)).unwrap_or(u32::MAX);
+    // Of the header: that there is a log, how many pages there are, and none of them free.
+    page[18..20].fill(2);
     page[28..32].copy_from_slice(&pages.to_be_bytes());
     page[32..40].fill(0);
-    let mut file = fs::File::options().write(true).open(aside)?;
+    let mut file = fs::File::options().write(true).open(copy)?;
     file.seek(SeekFrom::Start(0))?;
     file.write_all(&page)
 }

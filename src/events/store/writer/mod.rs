@@ -1,5 +1,7 @@
 //! The thread that writes: takes what has been sent, many at a time, and commits it as one.
 
+mod upkeep;
+
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::changes::Outcome;
-use super::{Act, Acted, COMMIT_BUCKETS, Clock, Gauges, Hear, News, Op, Opened, Written, dead, owed, salvage};
+use super::{Act, Acted, Clock, Gauges, Hear, News, Op, Opened, Written, dead, owed, rows, salvage};
 use crate::config::{self, SyncRule};
 
 /// So many changes are one commit at most.
@@ -24,11 +26,8 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How long a disk that takes nothing is left alone.
 const FULL: Duration = Duration::from_millis(200);
 
-/// How often what has been dead for too long is looked for.
-const TIDY: Duration = Duration::from_secs(60);
-
-/// How many free pages are given back to the file system at a time.
-const PAGES: u32 = 2_048;
+/// So many numbers are written down as given before they are.
+const NUMBERS: i64 = 100_000;
 
 pub(super) struct Writer {
     connection: Connection,
@@ -48,13 +47,19 @@ pub(super) struct Writer {
     /// When the size of the files was last looked at.
     measured: Option<Instant>,
     tidied: Instant,
+    /// What was wrong with a file that could not be replaced yet.
+    damage: Option<rusqlite::Error>,
+    /// The highest number that an event has had.
+    highest: i64,
+    /// The number that is written down as given.
+    marked: i64,
     /// Until when the disk is left alone, as it takes nothing.
     fails_until: Option<Instant>,
 }
 
 impl Writer {
     pub(super) fn new(opened: Opened, settings: &config::After, gauges: Arc<Gauges>, hear: Hear) -> Self {
-        let Opened { connection, clock, path, lock, .. } = opened;
+        let Opened { connection, clock, path, lock, number, .. } = opened;
         Self {
             connection,
             clock,
@@ -69,6 +74,9 @@ impl Writer {
             sync_by: None,
             measured: None,
             tidied: Instant::now(),
+            damage: None,
+            highest: i64::try_from(number).unwrap_or(i64::MAX).saturating_sub(1),
+            marked: 0,
             fails_until: None,
         }
     }
@@ -107,6 +115,8 @@ impl Writer {
                 return self.end(batch, close);
             }
             self.write(batch, late);
+            // A gate that is busy is never idle.
+            self.tidy();
         }
     }
 
@@ -145,6 +155,12 @@ impl Writer {
         if self.fails_until.is_some_and(|until| Instant::now() < until) {
             return self.owe(batch);
         }
+        if let Some(damage) = self.damage.take() {
+            self.salvage(damage);
+            if self.damage.is_some() {
+                return self.owe(batch);
+            }
+        }
         let began = Instant::now();
         match self.commit(&batch) {
             Ok(outcome) => {
@@ -157,7 +173,7 @@ impl Writer {
                 self.tell(batch, outcome, late);
             }
             Err(error) if salvage::is_damage(&error) => {
-                self.salvage(&error);
+                self.salvage(error);
                 self.owe(batch);
             }
             Err(error) => {
@@ -183,7 +199,18 @@ impl Writer {
         if dead > over {
             outcome.forget(dead::make_room(&self.connection, (dead - over) as usize)?);
         }
+        let numbers = batch.iter().filter_map(|op| match op {
+            Op::Insert { entry, .. } => i64::try_from(entry.number).ok(),
+            _ => None,
+        });
+        let (highest, mut marked) = (numbers.fold(self.highest, i64::max), self.marked);
+        if highest > marked {
+            // Many at a time: a number that nobody had is no loss.
+            marked = highest.saturating_add(NUMBERS);
+            rows::mark(&self.connection, marked)?;
+        }
         transaction.commit()?;
+        (self.highest, self.marked) = (highest, marked);
         match self.sync {
             SyncRule::Within(time) if inserts && level == "normal" => {
                 self.sync_by.get_or_insert_with(|| Instant::now() + time);
@@ -250,64 +277,19 @@ impl Writer {
         }
     }
 
-    fn salvage(&mut self, damage: &rusqlite::Error) {
-        let Ok(nothing) = Connection::open_in_memory() else { return };
-        let damaged = std::mem::replace(&mut self.connection, nothing);
-        match salvage::salvage(&self.path, Some(damaged), damage) {
-            Ok(connection) => self.connection = connection,
-            Err(error) => error!(%error, "the damaged outbox cannot be replaced"),
-        }
-    }
-
-    /// Nothing has come for a while.
-    fn idle(&mut self) {
-        if self.sync_by.is_some_and(|by| by <= Instant::now()) {
-            let forced = self.connection.execute_batch(
-                "pragma synchronous = full;
-                 insert into marks values ('synced', 1) on conflict do update set value = value + 1;",
-            );
-            match forced {
-                Ok(()) => self.sync_by = None,
-                Err(error) => {
-                    warn!(%error, "the outbox cannot be forced onto the disk");
-                    self.sync_by = Some(Instant::now() + IDLE);
-                }
-            }
+    /// Replaces a damaged file. What has been given out as a number stays given out.
+    fn salvage(&mut self, damage: rusqlite::Error) {
+        let Ok(nothing) = Connection::open_in_memory() else {
+            self.damage = Some(damage);
             return;
-        }
-        if self.tidied.elapsed() >= TIDY {
-            self.tidied = Instant::now();
-            match dead::drop_older(&self.connection, self.clock.now().saturating_sub(self.dead_age)) {
-                Ok((count, bytes)) => self.count_dead((-(count as isize), -(bytes as isize))),
-                Err(error) => warn!(%error, "the outbox cannot be tidied"),
-            }
-        }
-        // Pages that are free go back to the file system; it does not matter when.
-        let _ = self.connection.execute_batch(&format!("pragma incremental_vacuum({PAGES})"));
-    }
-
-    fn count_dead(&self, (count, bytes): (isize, isize)) {
-        let add = |gauge: &std::sync::atomic::AtomicUsize, change: isize| {
-            gauge.store(gauge.load(Relaxed).saturating_add_signed(change), Relaxed);
         };
-        add(&self.gauges.dead, count);
-        add(&self.gauges.dead_bytes, bytes);
-    }
-
-    /// Looks at the size of the files, now and then.
-    fn measure(&mut self) {
-        if self.measured.is_some_and(|at| at.elapsed() < IDLE) {
-            return;
+        let damaged = std::mem::replace(&mut self.connection, nothing);
+        match salvage::salvage(&self.path, Some(damaged), &damage) {
+            Ok(connection) => (self.connection, self.marked) = (connection, 0),
+            Err(error) => {
+                error!(%error, "the damaged outbox cannot be replaced; it is tried again with the next write");
+                self.damage = Some(damage);
+            }
         }
-        self.measured = Some(Instant::now());
-        let files = ["", "-wal"].map(|end| std::fs::metadata(format!("{}{end}", self.path.display())));
-        let bytes = files.iter().flatten().map(std::fs::Metadata::len).sum();
-        self.gauges.file_bytes.store(bytes, Relaxed);
-    }
-
-    fn took(&self, time: Duration) {
-        let bucket = COMMIT_BUCKETS.partition_point(|bound| *bound < time);
-        self.gauges.commits[bucket].fetch_add(1, Relaxed);
-        self.gauges.commit_micros.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Relaxed);
     }
 }

@@ -1,0 +1,99 @@
+//! What the thread does beside writing: it forces onto the disk, tidies, gives room back, and counts.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use tracing::warn;
+
+use super::super::{COMMIT_BUCKETS, dead};
+use super::{IDLE, Writer};
+
+/// How often what has been dead for too long is looked for.
+const TIDY: Duration = Duration::from_secs(60);
+
+/// How many free pages are given back to the file system at a time.
+const PAGES: u32 = 512;
+
+impl Writer {
+    /// Nothing has come for a while.
+    pub(super) fn idle(&mut self) {
+        if self.sync_by.is_some_and(|by| by <= Instant::now()) {
+            let forced = self.connection.execute_batch(
+                "pragma synchronous = full;
+                 insert into marks values ('synced', 1) on conflict do update set value = value + 1;",
+            );
+            match forced {
+                Ok(()) => self.sync_by = None,
+                Err(error) => {
+                    warn!(%error, "the outbox cannot be forced onto the disk");
+                    self.sync_by = Some(Instant::now() + IDLE);
+                }
+            }
+            return;
+        }
+        self.tidy();
+        // Pages that are free go back to the file system; it does not matter when.
+        if let Err(error) = self.give_back() {
+            warn!(%error, "free pages of the outbox cannot be given back");
+        }
+    }
+
+    /// Drops what has been dead for too long, where it is time to look for it.
+    pub(super) fn tidy(&mut self) {
+        if self.tidied.elapsed() < TIDY {
+            return;
+        }
+        match dead::drop_older(&self.connection, self.clock.now().saturating_sub(self.dead_age)) {
+            Ok((count, bytes)) => {
+                self.count_dead((-(count as isize), -(bytes as isize)));
+                if count == dead::AT_ONCE {
+                    // There is more, and it is looked for again at once.
+                    return;
+                }
+            }
+            Err(error) => warn!(%error, "the outbox cannot be tidied"),
+        }
+        self.tidied = Instant::now();
+    }
+
+    /// Gives some of the free pages back. The file is shorter once the log is in it.
+    fn give_back(&self) -> rusqlite::Result<()> {
+        let mut vacuum = self.connection.prepare(&format!("pragma incremental_vacuum({PAGES})"))?;
+        let mut pages = vacuum.query([])?;
+        let mut given = false;
+        // Every step gives one page back.
+        while pages.next()?.is_some() {
+            given = true;
+        }
+        drop(pages);
+        if given {
+            self.connection.query_row("pragma wal_checkpoint(passive)", [], |_| Ok(()))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn count_dead(&self, (count, bytes): (isize, isize)) {
+        let add = |gauge: &std::sync::atomic::AtomicUsize, change: isize| {
+            gauge.store(gauge.load(Relaxed).saturating_add_signed(change), Relaxed);
+        };
+        add(&self.gauges.dead, count);
+        add(&self.gauges.dead_bytes, bytes);
+    }
+
+    /// Looks at the size of the files, now and then.
+    pub(super) fn measure(&mut self) {
+        if self.measured.is_some_and(|at| at.elapsed() < IDLE) {
+            return;
+        }
+        self.measured = Some(Instant::now());
+        let files = ["", "-wal"].map(|end| std::fs::metadata(format!("{}{end}", self.path.display())));
+        let bytes = files.iter().flatten().map(std::fs::Metadata::len).sum();
+        self.gauges.file_bytes.store(bytes, Relaxed);
+    }
+
+    pub(super) fn took(&self, time: Duration) {
+        let bucket = COMMIT_BUCKETS.partition_point(|bound| *bound < time);
+        self.gauges.commits[bucket].fetch_add(1, Relaxed);
+        self.gauges.commit_micros.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+}
