@@ -40,7 +40,11 @@ fn count(webhook: &Webhook, policy: SocketAddr) -> Result<(f64, f64)> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let config = Config::default();
-        let channel = Channel::connect(format!("http://{policy}").parse()?, &config.channel, &config.policy_tls);
+        let channel = Channel::connect(
+            format!("http://{policy}").parse().map_err(anyhow::Error::msg)?,
+            &config.channel,
+            &config.policy_tls,
+        );
         let gate = Gate::new(Policy::over(channel, config.limits.reply), config);
         tokio::spawn(hookgate::server::run(listener, gate, std::future::pending::<Stop>()));
         anyhow::Ok(address)
