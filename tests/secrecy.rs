@@ -256,7 +256,7 @@ async fn nothing_of_a_webhook_is_in_anything_that_hookgate_says() {
         "failed, so denied",
         "refused",
         "an event ends undelivered",
-        "a caller was turned away",
+        "a caller was refused",
     ] {
         assert!(said.contains(part), "the log has no {part}");
     }
