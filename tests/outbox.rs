@@ -17,6 +17,10 @@ mod bench;
 mod damage;
 #[path = "outbox/gate.rs"]
 mod gate;
+#[path = "outbox/hang.rs"]
+mod hang;
+#[path = "outbox/inside.rs"]
+mod inside;
 #[path = "outbox/kill.rs"]
 mod kill;
 #[path = "outbox/operate.rs"]

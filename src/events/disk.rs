@@ -78,8 +78,11 @@ impl Queue {
         if let Some(store) = &self.store {
             let next = entry.key.as_ref().filter(|_| follows || tail.len() > 0);
             let next = next.map(|key| Next { rpc, key: key.clone() });
-            let end = state.outbox.note_end(entry.number, store.heard());
-            store.send(op(Ended { number: entry.number, end, next }));
+            let number = entry.number;
+            let end = state.outbox.note_end(number, store.heard());
+            if !store.send(op(Ended { number, end, next })) {
+                state.outbox.forget_last_end();
+            }
         }
     }
 

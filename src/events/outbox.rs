@@ -71,7 +71,6 @@ pub(super) struct Tail {
     memory: usize,
     /// Whether it is being read.
     asked: bool,
-
     /// When the next one is due, as far as is known.
     due: Option<Instant>,
     /// When the oldest one had arrived that was there at the start.
@@ -239,6 +238,13 @@ impl Outbox {
         self.ended.push_back((self.ends, number));
         self.ended_numbers.insert(number);
         self.ends
+    }
+
+    /// The disk will not hear of the last end, and it knows nothing of that event.
+    pub(super) fn forget_last_end(&mut self) {
+        if let Some((_, number)) = self.ended.pop_back() {
+            self.ended_numbers.remove(&number);
+        }
     }
 
     /// Whether an event has ended, as far as the disk may not know it.

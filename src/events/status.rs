@@ -33,7 +33,7 @@ pub struct Disk {
     pub dead_bytes: usize,
     /// The size of the files, as it was about a second ago.
     pub file_bytes: u64,
-    /// Bytes of events that the disk has not taken yet: not none only while it fails.
+    /// Bytes of events that the disk has not taken yet: those of a moment, unless it fails or hangs.
     pub unwritten_bytes: usize,
     /// Whether nothing can be written any more until a restart, as the thread that writes has ended.
     pub stopped: bool,
@@ -154,7 +154,7 @@ fn disk(store: &Store) -> Disk {
         dead: gauges.dead.load(Relaxed),
         dead_bytes: gauges.dead_bytes.load(Relaxed),
         file_bytes: gauges.file_bytes.load(Relaxed),
-        unwritten_bytes: gauges.owed.load(Relaxed),
+        unwritten_bytes: store.unwritten(),
         stopped: gauges.stopped.load(Relaxed),
         unreadable: gauges.unreadable.load(Relaxed),
         commits: gauges.commits.iter().map(|count| count.load(Relaxed)).collect(),

@@ -10,34 +10,13 @@ use hookgate::callback::Callback;
 use hookgate::config::After;
 use hookgate::decisions::Decisions;
 use hookgate::events::{Delivery, Event, Events};
-use hookgate::policy::{Channel, Metadata, Policy, metadata};
 use prost::Message as _;
 use tokio::time::timeout;
 use tonic::Status;
 
-use super::gate::{GROUP, LONG, directory};
-use super::support;
-
-fn event(group: &str, id: &str) -> Event {
-    let mut metadata = Metadata::new();
-    metadata.insert(metadata::COMMAND, GROUP);
-    metadata.insert(metadata::EVENT_ID, id);
-    let request = hookgate::proto::AfterSendGroupMsgRequest { group_id: group.to_owned(), ..Default::default() };
-    let callback = Callback::by_command(GROUP).unwrap();
-    Event { callback, message: Bytes::from(request.encode_to_vec()), metadata, budget: LONG }
-}
-
-fn settings() -> After {
-    After {
-        answer_within: Duration::ZERO,
-        attempts: 1_000,
-        retry_min: Duration::from_millis(1),
-        retry_max: Duration::from_millis(10),
-        pause_max: Duration::from_millis(5),
-        events: 1_000_000,
-        ..After::on_disk()
-    }
-}
+use super::gate::{LONG, directory};
+use super::inside::{event, settings};
+use super::{inside, support};
 
 async fn in_order(name: &str, on_disk: bool, events: usize, keys: usize) {
     let seen: Arc<Mutex<HashMap<String, Vec<usize>>>> = Arc::default();
@@ -52,12 +31,7 @@ async fn in_order(name: &str, on_disk: bool, events: usize, keys: usize) {
         Ok(Vec::new())
     })
     .await;
-    let channel = Channel::connect(
-        policy.url().parse().unwrap(),
-        &hookgate::config::Config::default().channel,
-        &Default::default(),
-    );
-    let asked = Policy::over(channel, 1_000);
+    let asked = inside::policy(&policy.url());
     let delivered = match on_disk {
         true => Events::on_disk(asked, &settings(), Decisions::off(), &directory(name)).unwrap(),
         false => Events::new(asked, &settings()),
@@ -126,12 +100,7 @@ async fn an_event_that_is_tried_again_holds_up_its_own_group_alone() {
             if stuck && !gate.load(Ordering::SeqCst) { Err(Status::internal("not yet")) } else { Ok(Vec::new()) }
         })
         .await;
-        let channel = Channel::connect(
-            policy.url().parse().unwrap(),
-            &hookgate::config::Config::default().channel,
-            &Default::default(),
-        );
-        let asked = Policy::over(channel, 1_000);
+        let asked = inside::policy(&policy.url());
         let events = match on_disk {
             true => Events::on_disk(asked, &settings(), Decisions::off(), &directory("stuck")).unwrap(),
             false => Events::new(asked, &settings()),
@@ -165,14 +134,9 @@ async fn an_rpc_that_is_stuck_with_large_events_holds_up_no_other() {
         if stuck { Err(Status::internal("never")) } else { Ok(Vec::new()) }
     })
     .await;
-    let channel = Channel::connect(
-        policy.url().parse().unwrap(),
-        &hookgate::config::Config::default().channel,
-        &Default::default(),
-    );
     let hour = Duration::from_secs(3_600);
     let settings = After { retry_min: hour, retry_max: hour, pause_max: hour, ..settings() };
-    let asked = Policy::over(channel, 1_000);
+    let asked = inside::policy(&policy.url());
     let events = Events::on_disk(asked, &settings, Decisions::off(), &directory("large")).unwrap();
     // More than all of the memory that events on disk have.
     let callback = Callback::by_command("callbackAfterSendSingleMsgCommand").unwrap();

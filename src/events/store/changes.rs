@@ -39,7 +39,8 @@ impl Outcome {
                 self.promote(next.as_ref(), connection)?;
             }
             Op::Load { rpc, loaded } => {
-                let rows::Read { entries, unreadable, next } = rows::load(connection, rpc, loaded, clock)?;
+                let rows::Read { entries, unreadable, next } =
+                    rows::load(connection, rpc, |number| loaded.contains(&number), clock)?;
                 for (number, size, next) in unreadable {
                     warn!(rpc, number, "an event of the outbox cannot be read; it is set aside");
                     self.bury(rows::bury(connection, number, None, rows::UNREADABLE, None, clock.now())?);

@@ -6,6 +6,7 @@
 //! but the reply that depends on it.
 //!
 //! - `open`: the directory, its lock, the file and its version.
+//! - `inbox`: what is sent to the thread; `pending`: what of that is not written yet.
 //! - `writer`: the thread; `changes`: what it does with a batch.
 //! - `owed`: what goes on while the disk takes nothing.
 //! - `rows`: an event as a row, and the changes of one.
@@ -18,10 +19,12 @@ pub(super) mod act;
 mod changes;
 mod clock;
 mod dead;
+mod inbox;
 pub(super) mod look;
 mod open;
 mod owed;
 mod pages;
+mod pending;
 mod rows;
 mod salvage;
 mod writer;
@@ -31,7 +34,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -41,6 +43,8 @@ use tracing::error;
 
 use super::Reason;
 use super::entry::Entry;
+
+use inbox::{Sender, Sent};
 
 pub use clock::Clock;
 pub use open::OpenError;
@@ -155,8 +159,8 @@ pub const COMMIT_BUCKETS: [Duration; 9] = [
 pub(super) struct Gauges {
     pub(super) dead: AtomicUsize,
     pub(super) dead_bytes: AtomicUsize,
-    /// Bytes of events that could not be written yet.
-    pub(super) owed: AtomicUsize,
+    /// Bytes of events that the thread has taken and not written yet.
+    owed: AtomicUsize,
     /// The last end that the thread has heard of; all that it told before is told.
     heard: AtomicU64,
     pub(super) unreadable: AtomicU64,
@@ -170,7 +174,7 @@ pub(super) struct Gauges {
 
 /// The events on disk, as the queue has them.
 pub(super) struct Store {
-    ops: Sender<Op>,
+    ops: Sender,
     pub(super) gauges: Arc<Gauges>,
     file: PathBuf,
     /// Held for as long as the file is used, by the thread too: it may end before or after.
@@ -178,11 +182,19 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Sends what is to be done. It waits for nothing.
-    pub(super) fn send(&self, op: Op) {
-        if self.ops.send(op).is_err() && !self.gauges.stopped.swap(true, Relaxed) {
+    /// Sends what is to be done, and waits for nothing. Says whether the thread hears of it: not of the end of an event of
+    /// which it has not heard either.
+    pub(super) fn send(&self, op: Op) -> bool {
+        let sent = self.ops.send(op);
+        if sent == Sent::Gone && !self.gauges.stopped.swap(true, Relaxed) {
             error!("the thread that writes the outbox has ended: no more events are taken until hookgate is restarted");
         }
+        sent == Sent::Kept
+    }
+
+    /// Bytes of events that the disk has not taken yet.
+    pub(super) fn unwritten(&self) -> usize {
+        self.ops.bytes() + self.gauges.owed.load(Relaxed)
     }
 
     /// Bytes of undelivered events.
@@ -195,9 +207,9 @@ impl Store {
         self.gauges.heard.load(Relaxed)
     }
 
-    /// Whether so much could not be written that no more is taken, or nothing is any more.
+    /// Whether so much has not been written, as the disk fails or hangs, that no more is taken, or nothing is any more.
     pub(super) fn is_choked(&self) -> bool {
-        self.gauges.owed.load(Relaxed) > MOST_OWED || self.gauges.stopped.load(Relaxed)
+        self.unwritten() > MOST_OWED || self.gauges.stopped.load(Relaxed)
     }
 
     pub(super) fn file(&self) -> &Path {

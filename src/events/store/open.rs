@@ -6,13 +6,13 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tracing::{info, warn};
 
+use super::inbox::inbox;
 use super::writer::Writer;
 use super::{Clock, Gauges, Hear, Store, dead, rows, salvage};
 use crate::callback::Callback;
@@ -308,7 +308,7 @@ fn standing(connection: &Connection) -> rusqlite::Result<Found> {
 impl Opened {
     /// Starts the thread, which tells `hear` what the queue must know.
     pub(in crate::events) fn start(self, settings: &config::After, hear: Hear) -> io::Result<Store> {
-        let (ops, received) = mpsc::channel();
+        let (ops, received) = inbox();
         let gauges = Arc::new(Gauges::default());
         let (file, lock) = (self.path.clone(), self.lock.clone());
         let (count, bytes) = dead::count(&self.connection).unwrap_or_default();

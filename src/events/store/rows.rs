@@ -1,6 +1,6 @@
 //! An event as a row, and the changes of one.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,12 +87,12 @@ pub(super) fn has_key(connection: &Connection, name: &str, key: &str) -> rusqlit
 }
 
 /// Whether nothing is kept that belongs to the same, but for what is gone.
-pub(super) fn is_free(connection: &Connection, of: &Next, gone: &HashSet<u64>) -> rusqlite::Result<bool> {
+pub(super) fn is_free(connection: &Connection, of: &Next, is_gone: impl Fn(u64) -> bool) -> rusqlite::Result<bool> {
     let rpc = rpc(connection, of.rpc)?;
     let mut query = connection.prepare_cached("select id from events where rpc = ? and key = ? order by id")?;
     let mut rows = query.query(params![rpc, &*of.key])?;
     while let Some(row) = rows.next()? {
-        if !gone.contains(&(row.get::<_, i64>(0)? as u64)) {
+        if !is_gone(row.get::<_, i64>(0)? as u64) {
             return Ok(false);
         }
     }
@@ -163,11 +163,11 @@ pub(super) struct Read {
     pub(super) next: Option<Instant>,
 }
 
-/// Reads events of an rpc that are due, in order, but for those that are `loaded`.
+/// Reads events of an rpc that are due, in order, but for those that are elsewhere.
 pub(super) fn load(
     connection: &Connection,
     name: &'static str,
-    loaded: &HashSet<u64>,
+    is_elsewhere: impl Fn(u64) -> bool,
     clock: &Clock,
 ) -> rusqlite::Result<Read> {
     let (rpc, now) = (rpc(connection, name)?, clock.now());
@@ -179,7 +179,7 @@ pub(super) fn load(
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
         let id = row.get::<_, i64>(0)? as u64;
-        if loaded.contains(&id) {
+        if is_elsewhere(id) {
             continue;
         }
         if read.entries.len() + read.unreadable.len() >= READ || bytes >= READ_BYTES {

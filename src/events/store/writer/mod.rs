@@ -6,7 +6,6 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -14,10 +13,12 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::changes::Outcome;
+use super::inbox::Receiver;
+use super::pending::Pending;
 use super::{Act, Acted, Clock, Gauges, Hear, News, Op, Opened, Written, dead, owed, rows, salvage};
 use crate::config::{self, SyncRule};
 
-/// So many changes are one commit at most.
+/// So many changes are taken at a time.
 const BATCH: usize = 4_096;
 
 /// How long the thread waits for something to do before it tidies up.
@@ -41,7 +42,7 @@ pub(super) struct Writer {
     /// Held for as long as the file is used.
     _lock: Arc<File>,
     /// What the disk has not taken yet.
-    owed: Vec<Op>,
+    pending: Pending,
     /// When what was written has to be on the disk.
     sync_by: Option<Instant>,
     /// When the size of the files was last looked at.
@@ -70,7 +71,7 @@ impl Writer {
             hear,
             path,
             _lock: lock,
-            owed: Vec::new(),
+            pending: Pending::default(),
             sync_by: None,
             measured: None,
             tidied: Instant::now(),
@@ -82,39 +83,23 @@ impl Writer {
     }
 
     /// Runs until it is told to end, or nobody can tell it anything any more.
-    pub(super) fn run(mut self, received: &Receiver<Op>) {
+    pub(super) fn run(mut self, received: &Receiver) {
         loop {
             self.measure();
             let wait = self.sync_by.map_or(IDLE, |by| by.saturating_duration_since(Instant::now()).min(IDLE));
-            let wait = if self.owed.is_empty() { wait } else { FULL };
-            let mut batch = std::mem::take(&mut self.owed);
-            let late = !batch.is_empty();
-            match received.recv_timeout(wait) {
-                Ok(op) => batch.push(op),
-                Err(RecvTimeoutError::Timeout) if !late => {
-                    self.idle();
-                    continue;
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.end(batch, None),
-            }
-            let mut close = None;
-            while batch.len() < BATCH
-                && let Ok(op) = received.try_recv()
-            {
-                batch.push(op);
-            }
+            let wait = if self.pending.is_empty() { wait } else { FULL };
+            let Some(mut batch) = received.take(BATCH, wait) else { return self.end(Vec::new(), None) };
             if let Some(at) = batch.iter().position(|op| matches!(op, Op::Close(_))) {
                 // Nothing that matters comes later.
                 batch.truncate(at + 1);
-                if let Some(Op::Close(told)) = batch.pop() {
-                    close = Some(told);
-                }
+                let Some(Op::Close(told)) = batch.pop() else { return };
+                return self.end(batch, Some(told));
             }
-            if close.is_some() {
-                return self.end(batch, close);
+            if batch.is_empty() && self.pending.is_empty() {
+                self.idle();
+                continue;
             }
-            self.write(batch, late);
+            self.write(batch);
             // A gate that is busy is never idle.
             self.tidy();
         }
@@ -122,8 +107,8 @@ impl Writer {
 
     fn end(mut self, batch: Vec<Op>, told: Option<oneshot::Sender<usize>>) {
         self.fails_until = None;
-        self.write(batch, false);
-        let owed = owed::events(&self.owed);
+        self.write(batch);
+        let owed = self.pending.events();
         // The whole log goes into the file, and both onto the disk.
         let closed = self.connection.execute_batch("pragma synchronous = full; pragma wal_checkpoint(truncate);");
         if let Err(error) = closed {
@@ -136,33 +121,40 @@ impl Writer {
         }
     }
 
-    /// Writes all of it, or nothing and keeps it for the next time.
-    fn write(&mut self, batch: Vec<Op>, late: bool) {
+    /// Writes all of it with what could not be written before, or nothing and keeps it for the next time.
+    fn write(&mut self, batch: Vec<Op>) {
         let ends = batch.iter().filter_map(|op| match op {
             Op::Done(ended) | Op::Bury { ended, .. } => Some(ended.end),
             _ => None,
         });
         let heard = ends.max().unwrap_or_default();
-        let batch = owed::without_what_cancels(batch);
-        if !batch.is_empty() {
-            self.write_these(batch, late);
+        let (late, from) = (!self.pending.is_empty(), self.pending.end());
+        for op in batch {
+            self.pending.push(op);
         }
+        self.gauges.owed.store(self.pending.bytes(), Relaxed);
+        if !self.pending.is_empty() {
+            self.write_pending(from, late);
+        }
+        self.gauges.owed.store(self.pending.bytes(), Relaxed);
         // Only now: what was told until here may not have known of them.
         self.gauges.heard.fetch_max(heard, Relaxed);
     }
 
-    fn write_these(&mut self, batch: Vec<Op>, late: bool) {
+    /// What came from that place on has not been tried before.
+    fn write_pending(&mut self, from: u64, late: bool) {
         if self.fails_until.is_some_and(|until| Instant::now() < until) {
-            return self.owe(batch);
+            return self.owe(from);
         }
         if let Some(damage) = self.damage.take() {
             self.salvage(damage);
             if self.damage.is_some() {
-                return self.owe(batch);
+                return self.owe(from);
             }
         }
         let began = Instant::now();
-        match self.commit(&batch) {
+        let mut pending = std::mem::take(&mut self.pending);
+        match self.commit(&pending) {
             Ok(outcome) => {
                 self.fails_until = None;
                 self.took(began.elapsed());
@@ -170,29 +162,28 @@ impl Writer {
                 if late {
                     info!("the outbox can be written again");
                 }
-                self.tell(batch, outcome, late);
-            }
-            Err(error) if salvage::is_damage(&error) => {
-                self.salvage(error);
-                self.owe(batch);
+                self.tell(pending.take(usize::MAX), outcome, late);
             }
             Err(error) => {
-                if !late {
+                self.pending = pending;
+                if salvage::is_damage(&error) {
+                    self.salvage(error);
+                } else if !late {
                     error!(%error, "the outbox cannot be written: events that arrive are in memory alone");
                 }
-                self.owe(batch);
+                self.owe(from);
             }
         }
     }
 
-    fn commit(&mut self, batch: &[Op]) -> rusqlite::Result<Outcome> {
+    fn commit(&mut self, batch: &Pending) -> rusqlite::Result<Outcome> {
         let durable = self.sync == SyncRule::Each || self.sync_by.is_some_and(|by| by <= Instant::now());
         let inserts = batch.iter().any(|op| matches!(op, Op::Insert { .. } | Op::Act(_)));
         let level = if durable && (inserts || self.sync_by.is_some()) { "full" } else { "normal" };
         self.connection.pragma_update(None, "synchronous", level)?;
         let transaction = self.connection.unchecked_transaction()?;
         let mut outcome = Outcome::default();
-        for op in batch {
+        for op in batch.iter() {
             outcome.apply(op, &self.connection, &self.clock)?;
         }
         let (dead, over) = (self.gauges.dead_bytes.load(Relaxed) as isize + outcome.dead.1, self.dead_bytes as isize);
@@ -262,18 +253,17 @@ impl Writer {
     }
 
     /// Keeps what could not be written, and lets go on from memory what can.
-    fn owe(&mut self, batch: Vec<Op>) {
-        let (bytes, loads) = owed::owe(batch, &mut self.owed);
-        self.gauges.owed.store(bytes, Relaxed);
+    fn owe(&mut self, from: u64) {
+        let loads = owed::owe(&mut self.pending, from);
         if self.fails_until.is_none_or(|until| until <= Instant::now()) {
             // A disk that is full is not asked again and again without a pause.
             self.fails_until = Some(Instant::now() + FULL);
-            for news in owed::first(&self.connection, &mut self.owed) {
+            for news in owed::first(&self.connection, &mut self.pending) {
                 (self.hear)(news);
             }
         }
         for (rpc, loaded) in loads {
-            (self.hear)(owed::load(&self.connection, &self.owed, rpc, loaded, &self.clock));
+            (self.hear)(owed::load(&self.connection, &self.pending, rpc, &loaded, &self.clock));
         }
     }
 
