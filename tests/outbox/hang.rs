@@ -1,10 +1,14 @@
-//! A disk that hangs: writes that neither end nor fail.
+//! A disk that is sick: writes that neither end nor fail, and reads that fail.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use hookgate::events::{Delivery, Reason};
+use rusqlite::Connection;
 use tonic::Status;
 
-use super::gate::directory;
-use super::inside::{hand_over, hold, on_disk, padded, patient, settings, until};
+use super::gate::{LONG, directory};
+use super::inside::{event, hand_over, hold, on_disk, padded, patient, settings, until};
 use super::support;
 
 /// Of each event.
@@ -48,4 +52,55 @@ async fn what_is_delivered_while_the_disk_hangs_needs_no_room() {
     let unwritten = events.backlog().disk.unwrap().unwritten_bytes;
     assert!(unwritten <= 2 * SIZE, "{unwritten}");
     drop(held);
+}
+
+/// Stands in for a bad sector: there is one more event, and whoever reads its message gets an error.
+const SICK: &str = "
+    begin immediate;
+    alter table events rename to whole;
+    insert into whole select 0, 'sick', rpc, null, 0, 0, 0, 0, 0, 0, bytes, sum, metadata, message from whole limit 1;
+    create view events as select id, event_id, rpc, key, due, arrived, since, attempts, spared, budget, bytes, sum,
+        metadata, case when id = 0 then abs(-9223372036854775808) else message end as message from whole;
+    create trigger arrives instead of insert on events begin
+        insert into whole values (new.id, new.event_id, new.rpc, new.key, new.due, new.arrived, new.since, new.attempts,
+            new.spared, new.budget, new.bytes, new.sum, new.metadata, new.message);
+    end;
+    create trigger changes instead of update on events begin
+        update whole set attempts = new.attempts, due = new.due where id = old.id;
+    end;
+    create trigger ends instead of delete on events begin
+        delete from whole where id = old.id;
+    end;
+    commit;";
+
+const WELL: &str =
+    "begin immediate; drop view events; delete from whole where id = 0; alter table whole rename to events;
+    commit;";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_read_keeps_nothing_from_being_written() {
+    let open = Arc::new(AtomicBool::new(false));
+    let answers = open.clone();
+    let policy = support::Policy::start(move |_| match answers.load(SeqCst) {
+        true => Ok(Vec::new()),
+        false => Err(Status::internal("no")),
+    })
+    .await;
+    let data = directory("sick");
+    let events = on_disk(&policy.url(), &settings(), &data);
+    assert!(matches!(events.deliver(event("g", "first")).await, Delivery::Accepted));
+    let other = Connection::open(data.join("outbox.db")).unwrap();
+    other.busy_timeout(LONG).unwrap();
+    other.execute_batch(SICK).unwrap();
+    // More than memory has, so that some have to be read.
+    const EVENTS: u64 = 400;
+    for number in 1..EVENTS {
+        let delivery = events.deliver(event(&format!("g{number}"), &format!("e{number}"))).await;
+        assert!(matches!(delivery, Delivery::Accepted), "{number}: {delivery:?}");
+    }
+    let written: i64 = other.query_row("select count(*) from whole where id > 0", [], |row| row.get(0)).unwrap();
+    assert_eq!(written, EVENTS as i64);
+    other.execute_batch(WELL).unwrap();
+    open.store(true, SeqCst);
+    until("all of it is delivered once it can be read", || events.counts().delivered == EVENTS).await;
 }

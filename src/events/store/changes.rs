@@ -1,7 +1,6 @@
 //! What a batch of changes does to the rows, and what it leads to once it is committed.
 
 use rusqlite::Connection;
-use tracing::warn;
 
 use super::{Clock, Ended, News, Next, Op, Place, dead, rows};
 
@@ -38,28 +37,30 @@ impl Outcome {
                 self.bury(buried);
                 self.promote(next.as_ref(), connection)?;
             }
-            Op::Load { rpc, loaded } => {
-                let rows::Read { entries, unreadable, next } =
-                    rows::load(connection, rpc, |number| loaded.contains(&number), clock)?;
-                for (number, size, next) in unreadable {
-                    warn!(rpc, number, "an event of the outbox cannot be read; it is set aside");
-                    self.bury(rows::bury(connection, number, None, rows::UNREADABLE, None, clock.now())?);
-                    self.unreadable += 1;
-                    self.news.push(News::Gone { rpc, events: 1, bytes: size });
-                    self.promote(next.as_ref(), connection)?;
-                }
-                self.news.push(News::Loaded { rpc, entries, next });
-            }
             Op::Hurry => {
                 rows::hurry(connection, clock.now())?;
                 self.news.push(News::CaughtUp);
             }
             Op::Promote(all) => all.iter().try_for_each(|next| self.promote(Some(next), connection))?,
             Op::MakeRoom(bytes) => self.forget(dead::make_room(connection, *bytes)?),
-            // What acts cannot be done twice, so it is not done with a batch: see `tell`.
-            Op::Act(_) | Op::Close(_) => {}
+            // What acts cannot be done twice, so it is not done with a batch: see `tell`. What reads comes after that.
+            Op::Act(_) | Op::Load { .. } | Op::Close(_) => {}
         }
         Ok(())
+    }
+
+    /// Moves an event that cannot be read to those that ended.
+    pub(super) fn set_aside(
+        &mut self,
+        rpc: &'static str,
+        (number, bytes, next): &rows::Unreadable,
+        connection: &Connection,
+        clock: &Clock,
+    ) -> rusqlite::Result<()> {
+        self.bury(rows::bury(connection, *number, None, rows::UNREADABLE, None, clock.now())?);
+        self.unreadable += 1;
+        self.news.push(News::Gone { rpc, events: 1, bytes: *bytes });
+        self.promote(next.as_ref(), connection)
     }
 
     fn promote(&mut self, next: Option<&Next>, connection: &Connection) -> rusqlite::Result<()> {

@@ -16,22 +16,16 @@ const AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
 /// With so many changes owed nothing more is read: what goes on from the disk all the same adds to them.
 const MOST: usize = 65_536;
 
-/// Keeps what came from a place on and could not be written, and tells those who wait for it; gives what is asked to be
-/// read.
-pub(super) fn owe(pending: &mut Pending, from: u64) -> Vec<(&'static str, HashSet<u64>)> {
+/// Keeps what came from a place on and could not be written, and tells those who wait for it.
+pub(super) fn owe(pending: &mut Pending, from: u64) {
     for op in pending.iter_mut_from(from) {
         if let Op::Insert { told, .. } = op {
             // Whoever waited may have its verdict by now.
             let _ = std::mem::replace(told, oneshot::channel().0).send(Written::Owed);
         }
     }
-    // Whoever asked for a change is told by the end of the channel.
-    let taken = pending.take_from(from, |op| matches!(op, Op::Load { .. } | Op::Act(_)));
-    let loads = taken.into_iter().filter_map(|op| match op {
-        Op::Load { rpc, loaded } => Some((rpc, loaded)),
-        _ => None,
-    });
-    loads.collect()
+    // Whoever asked is told by the end of the channel.
+    pending.forget_acts(from);
 }
 
 /// While the disk takes nothing: reads what is asked for, as it would be if what is owed had been written.

@@ -113,10 +113,13 @@ impl Pending {
         self.next
     }
 
-    /// Takes those out from a place on that are for nobody later.
-    pub(super) fn take_from(&mut self, place: u64, which: impl Fn(&Op) -> bool) -> Vec<Op> {
-        let places: Vec<u64> = self.ops.range(place..).filter(|(_, op)| which(op)).map(|(place, _)| *place).collect();
-        places.iter().filter_map(|place| self.ops.remove(place)).collect()
+    /// Lets go of what somebody asked for, from a place on.
+    pub(super) fn forget_acts(&mut self, place: u64) {
+        let acts = self.ops.range(place..).filter(|(_, op)| matches!(op, Op::Act(_)));
+        let acts: Vec<u64> = acts.map(|(place, _)| *place).collect();
+        for act in acts {
+            self.ops.remove(&act);
+        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Op> {

@@ -157,10 +157,19 @@ pub(super) fn hurry(connection: &Connection, now: i64) -> rusqlite::Result<()> {
 /// Events that were read, and those that could not be.
 pub(super) struct Read {
     pub(super) entries: Vec<Entry>,
-    /// Their numbers, sizes, and what they belonged to.
-    pub(super) unreadable: Vec<(u64, usize, Option<Next>)>,
+    pub(super) unreadable: Vec<Unreadable>,
     /// When the next one is due.
     pub(super) next: Option<Instant>,
+}
+
+/// A row that cannot be read: its number, its size, and what it belonged to.
+pub(super) type Unreadable = (u64, usize, Option<Next>);
+
+impl Read {
+    /// Nothing, and it is tried again then.
+    pub(super) fn nothing_until(again: Duration) -> Self {
+        Self { entries: Vec::new(), unreadable: Vec::new(), next: Some(Instant::now() + again) }
+    }
 }
 
 /// Reads events of an rpc that are due, in order, but for those that are elsewhere.

@@ -1,5 +1,6 @@
 //! The thread that writes: takes what has been sent, many at a time, and commits it as one.
 
+mod reading;
 mod upkeep;
 
 use std::fs::File;
@@ -54,6 +55,8 @@ pub(super) struct Writer {
     highest: i64,
     /// The number that is written down as given.
     marked: i64,
+    /// When it was last said that something cannot be read.
+    unread_said: Option<Instant>,
     /// Until when the disk is left alone, as it takes nothing.
     fails_until: Option<Instant>,
 }
@@ -78,6 +81,7 @@ impl Writer {
             damage: None,
             highest: i64::try_from(number).unwrap_or(i64::MAX).saturating_sub(1),
             marked: 0,
+            unread_said: None,
             fails_until: None,
         }
     }
@@ -129,14 +133,21 @@ impl Writer {
         });
         let heard = ends.max().unwrap_or_default();
         let (late, from) = (!self.pending.is_empty(), self.pending.end());
+        let mut loads = Vec::new();
         for op in batch {
-            self.pending.push(op);
+            match op {
+                Op::Load { rpc, loaded } => loads.push((rpc, loaded)),
+                op => {
+                    self.pending.push(op);
+                }
+            }
         }
         self.gauges.owed.store(self.pending.bytes(), Relaxed);
         if !self.pending.is_empty() {
             self.write_pending(from, late);
         }
         self.gauges.owed.store(self.pending.bytes(), Relaxed);
+        loads.into_iter().for_each(|asked| self.load(asked));
         // Only now: what was told until here may not have known of them.
         self.gauges.heard.fetch_max(heard, Relaxed);
     }
@@ -146,11 +157,8 @@ impl Writer {
         if self.fails_until.is_some_and(|until| Instant::now() < until) {
             return self.owe(from);
         }
-        if let Some(damage) = self.damage.take() {
-            self.salvage(damage);
-            if self.damage.is_some() {
-                return self.owe(from);
-            }
+        if !self.is_whole() {
+            return self.owe(from);
         }
         let began = Instant::now();
         let mut pending = std::mem::take(&mut self.pending);
@@ -254,7 +262,7 @@ impl Writer {
 
     /// Keeps what could not be written, and lets go on from memory what can.
     fn owe(&mut self, from: u64) {
-        let loads = owed::owe(&mut self.pending, from);
+        owed::owe(&mut self.pending, from);
         if self.fails_until.is_none_or(|until| until <= Instant::now()) {
             // A disk that is full is not asked again and again without a pause.
             self.fails_until = Some(Instant::now() + FULL);
@@ -262,9 +270,14 @@ impl Writer {
                 (self.hear)(news);
             }
         }
-        for (rpc, loaded) in loads {
-            (self.hear)(owed::load(&self.connection, &self.pending, rpc, &loaded, &self.clock));
+    }
+
+    /// Whether there is a file that is not damaged; one that could not be replaced yet is tried again.
+    fn is_whole(&mut self) -> bool {
+        if let Some(damage) = self.damage.take() {
+            self.salvage(damage);
         }
+        self.damage.is_none()
     }
 
     /// Replaces a damaged file. What has been given out as a number stays given out.
