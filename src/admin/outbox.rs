@@ -12,7 +12,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::events::{Count, Events, Filter, Item, OperateError};
+use crate::events::{Changed, Count, Events, Filter, Item, OperateError};
 
 /// Whether whoever is at the other end may ask: the address is a loopback one, or there is none, as with a Unix socket.
 pub(super) fn may_be_asked_by(peer: Option<IpAddr>) -> bool {
@@ -78,11 +78,11 @@ async fn show(State(events): State<Events>, Json(Shown { id, reveal }): Json<Sho
     told(events.show(id, reveal).await)
 }
 
-async fn replay(State(events): State<Events>, Json(filter): Json<Filter>) -> Told<usize> {
+async fn replay(State(events): State<Events>, Json(filter): Json<Filter>) -> Told<Changed> {
     told(events.replay(filter).await)
 }
 
-async fn discard(State(events): State<Events>, Json(filter): Json<Filter>) -> Told<usize> {
+async fn discard(State(events): State<Events>, Json(filter): Json<Filter>) -> Told<Changed> {
     told(events.discard(filter).await)
 }
 

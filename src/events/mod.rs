@@ -49,7 +49,7 @@ use crate::verdict::Reply;
 use queue::{Queue, Saved, Taken};
 use store::Written;
 
-pub use operate::{Offline, OperateError};
+pub use operate::{Changed, Offline, OperateError};
 pub use status::{Backlog, Counts, Disk, Reason, RpcBacklog};
 pub use store::look::{Count, Filter, Item, State};
 pub use store::{COMMIT_BUCKETS, OpenError};

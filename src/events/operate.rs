@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags};
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
@@ -40,6 +41,33 @@ pub enum OperateError {
     Stopping,
 }
 
+/// What a change came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// How many events.
+    pub events: usize,
+    /// Where it ended: there may be more behind it that are meant. None where there are not.
+    pub last: Option<i64>,
+}
+
+impl Changed {
+    const ONE: Self = Self { events: 1, last: None };
+
+    /// Of those that are meant, which are in these places; there are more if these are as many as there may be.
+    fn of(events: usize, filter: &Filter, places: &[i64]) -> Self {
+        let most = filter.limit.unwrap_or(usize::MAX).min(look::AT_A_TIME);
+        Self { events, last: places.last().copied().filter(|_| places.len() >= most) }
+    }
+
+    /// Nothing of one that was asked for by its ID means that there is no such event.
+    fn known(self, filter: Filter) -> Result<Self, OperateError> {
+        match filter.id {
+            Some(id) if self.events == 0 => Err(OperateError::Unknown(id)),
+            _ => Ok(self),
+        }
+    }
+}
+
 impl Filter {
     /// Refuses what means everything without saying so.
     fn meant(&self) -> Result<(), OperateError> {
@@ -71,21 +99,22 @@ impl Events {
         self.read(move |connection| look::show(connection, &id, reveal)).await?.ok_or(unknown)
     }
 
-    /// Lets events that ended go the way of those that arrive, some at a time: says how many; 0 when there are no more.
-    /// One that waits for its next attempt is due at once.
-    pub async fn replay(&self, filter: Filter) -> Result<usize, OperateError> {
+    /// Lets events that ended go the way of those that arrive, some at a time. One that waits for its next attempt is due
+    /// at once.
+    pub async fn replay(&self, filter: Filter) -> Result<Changed, OperateError> {
         filter.meant()?;
         if let Some((number, rpc, _)) = self.waiting(&filter).await? {
             let (queue, id) = (&self.0, filter.id.unwrap_or_default());
             let store = queue.store.as_ref().ok_or(OperateError::NoDisk)?;
             queue.replay_waiting(store, number, rpc).ok_or(OperateError::OnItsWay(id))?.done().await?;
-            return Ok(1);
+            return Ok(Changed::ONE);
         }
-        let first = self.0.lock().outbox.numbers(act::AT_A_TIME as u64);
-        let id = filter.id.clone();
+        let (filter, places) = self.meant(filter).await?;
+        let first = self.0.lock().outbox.numbers(places.len() as u64);
+        let these = places.clone();
         let replayed = self
             .act(move |connection, clock| {
-                let replayed = act::replay(connection, &filter, first, clock.now())?;
+                let replayed = act::replay(connection, &these, first, clock.now())?;
                 let events = replayed.iter().map(|of| of.events).sum();
                 let news = replayed.into_iter().filter_map(|Replayed { rpc, events, bytes, behind }| {
                     Callback::by_rpc(&rpc).map(|callback| News::Replayed { rpc: callback.rpc, events, bytes, behind })
@@ -93,29 +122,28 @@ impl Events {
                 Ok((events, news.collect()))
             })
             .await?;
-        match id {
-            Some(id) if replayed == 0 => Err(OperateError::Unknown(id)),
-            _ => Ok(replayed),
-        }
+        Changed::of(replayed, &filter, &places).known(filter)
     }
 
-    /// Drops events that ended, some at a time: says how many; 0 when there are no more. One that waits is dropped by its
-    /// ID.
-    pub async fn discard(&self, filter: Filter) -> Result<usize, OperateError> {
+    /// Drops events that ended, some at a time. One that waits is dropped by its ID.
+    pub async fn discard(&self, filter: Filter) -> Result<Changed, OperateError> {
         filter.meant()?;
         if let Some((number, rpc, bytes)) = self.waiting(&filter).await? {
             let (queue, id) = (&self.0, filter.id.unwrap_or_default());
             let store = queue.store.as_ref().ok_or(OperateError::NoDisk)?;
             let asked = queue.drop_waiting(store, number, rpc, bytes);
             let dropped = asked.ok_or_else(|| OperateError::OnItsWay(id.clone()))?.done().await?;
-            return dropped.then_some(1).ok_or(OperateError::Unknown(id));
+            return dropped.then_some(Changed::ONE).ok_or(OperateError::Unknown(id));
         }
-        let id = filter.id.clone();
-        let dropped = self.act(move |connection, _| Ok((act::drop_dead(connection, &filter)?, Vec::new()))).await?;
-        match id {
-            Some(id) if dropped == 0 => Err(OperateError::Unknown(id)),
-            _ => Ok(dropped),
-        }
+        let (filter, places) = self.meant(filter).await?;
+        let these = places.clone();
+        let dropped = self.act(move |connection, _| Ok((act::drop_dead(connection, &these)?, Vec::new()))).await?;
+        Changed::of(dropped, &filter, &places).known(filter)
+    }
+
+    /// Where those are that ended and are meant. They are looked for apart from writing, as that may take a while.
+    async fn meant(&self, filter: Filter) -> Result<(Filter, Vec<i64>), OperateError> {
+        self.read(move |connection| look::meant(connection, &filter).map(|places| (filter, places))).await
     }
 
     /// The event that waits and has this ID.
@@ -252,26 +280,28 @@ impl Offline {
     }
 
     /// Lets events that ended wait for the next start, some at a time.
-    pub fn replay(&mut self, filter: &Filter) -> Result<usize, OperateError> {
+    pub fn replay(&mut self, filter: &Filter) -> Result<Changed, OperateError> {
         filter.meant()?;
+        let places = look::meant(&self.0.connection, filter)?;
         let (first, now) = (self.0.number, self.0.clock.now());
-        self.0.number += act::AT_A_TIME as u64;
+        self.0.number += places.len() as u64;
         let transaction = self.0.connection.unchecked_transaction()?;
-        let mut replayed = act::replay(&transaction, filter, first, now)?.iter().map(|of| of.events).sum();
+        let mut replayed = act::replay(&transaction, &places, first, now)?.iter().map(|of| of.events).sum();
         if let (Some(id), 0) = (&filter.id, replayed) {
             let (number, ..) = act::waiting(&transaction, id)?.ok_or_else(|| OperateError::Unknown(id.clone()))?;
             act::make_due(&transaction, number, now)?;
             replayed = 1;
         }
         transaction.commit()?;
-        Ok(replayed)
+        Ok(Changed::of(replayed, filter, &places))
     }
 
     /// Drops events that ended, some at a time; one that waits by its ID.
-    pub fn discard(&mut self, filter: &Filter) -> Result<usize, OperateError> {
+    pub fn discard(&mut self, filter: &Filter) -> Result<Changed, OperateError> {
         filter.meant()?;
+        let places = look::meant(&self.0.connection, filter)?;
         let transaction = self.0.connection.unchecked_transaction()?;
-        let mut dropped = act::drop_dead(&transaction, filter)?;
+        let mut dropped = act::drop_dead(&transaction, &places)?;
         if let (Some(id), 0) = (&filter.id, dropped) {
             let (number, ..) = act::waiting(&transaction, id)?.ok_or_else(|| OperateError::Unknown(id.clone()))?;
             // What was behind it comes first at the next start.
@@ -279,6 +309,6 @@ impl Offline {
             dropped = 1;
         }
         transaction.commit()?;
-        Ok(dropped)
+        Ok(Changed::of(dropped, filter, &places))
     }
 }

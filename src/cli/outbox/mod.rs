@@ -14,7 +14,7 @@ use serde_json::json;
 use super::Error;
 use super::admin::Admin;
 use super::callbacks::callback_named;
-use crate::events::{Filter, State};
+use crate::events::{Changed, Filter, State};
 use place::Place;
 
 /// Why events end and are kept, as their reasons are stored. What ends for another reason never got to the disk, or waits
@@ -171,22 +171,23 @@ async fn change(place: &mut Place, filter: Filter, change: Change) -> Result<usi
     // It shows itself on a terminal alone.
     let style = ProgressStyle::with_template("{bar:32} {pos}/{len}  {per_sec}  {eta}");
     let progress = ProgressBar::new(left as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let mut changed = 0;
+    let (mut total, mut after) = (0, None);
     while left > 0 {
-        let filter = Filter { limit: Some(left), ..filter.clone() };
-        let some = match change {
+        let filter = Filter { limit: Some(left), after, ..filter.clone() };
+        let Changed { events, last } = match change {
             Change::Replay => place.replay(&filter).await?,
             Change::Drop => place.discard(&filter).await?,
         };
-        if some == 0 {
+        total += events;
+        left = left.saturating_sub(events);
+        progress.inc(events as u64);
+        after = last;
+        if after.is_none() {
             break;
         }
-        changed += some;
-        left = left.saturating_sub(some);
-        progress.inc(some as u64);
     }
     progress.finish_and_clear();
-    Ok(changed)
+    Ok(total)
 }
 
 fn said(events: usize, what: &str, key: &str, json: bool, out: &mut impl Write) -> io::Result<()> {

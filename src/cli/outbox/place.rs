@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::cli::Error;
 use crate::cli::admin::{Admin, Asked, NoAnswer};
-use crate::events::{Count, Filter, Item, Offline, OperateError};
+use crate::events::{Changed, Count, Filter, Item, Offline, OperateError};
 
 pub(super) enum Place {
     Serving(Box<Asked>),
@@ -62,14 +62,14 @@ impl Place {
         }
     }
 
-    pub(super) async fn replay(&mut self, filter: &Filter) -> Result<usize, Error> {
+    pub(super) async fn replay(&mut self, filter: &Filter) -> Result<Changed, Error> {
         match self {
             Self::Directory(offline) => Ok(offline.replay(filter)?),
             Self::Serving(asked) => ask(asked, "/outbox/replay", filter).await,
         }
     }
 
-    pub(super) async fn discard(&mut self, filter: &Filter) -> Result<usize, Error> {
+    pub(super) async fn discard(&mut self, filter: &Filter) -> Result<Changed, Error> {
         match self {
             Self::Directory(offline) => Ok(offline.discard(filter)?),
             Self::Serving(asked) => ask(asked, "/outbox/drop", filter).await,

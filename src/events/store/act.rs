@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use super::look::{Filter, State, conditions, name};
+use super::look::name;
 use super::rows;
 
 /// Events of an rpc that go again.
@@ -17,17 +16,20 @@ pub(in crate::events) struct Replayed {
     pub(in crate::events) behind: Vec<Arc<str>>,
 }
 
-/// Lets events that ended go the way of those that arrive, a thousand at most, under numbers from `number` on.
+/// Lets events that ended go the way of those that arrive, under numbers from `number` on. Some may be gone by now.
 pub(in crate::events) fn replay(
     connection: &Connection,
-    filter: &Filter,
+    places: &[i64],
     number: u64,
     now: i64,
 ) -> rusqlite::Result<Vec<Replayed>> {
     let mut replayed: Vec<Replayed> = Vec::new();
-    // What cannot be read is not sent again.
-    let readable = format!("reason != '{}'", rows::UNREADABLE);
-    for (place, (id, rpc, key, bytes)) in (0..).zip(meant(connection, filter, &readable)?) {
+    for (place, id) in (0..).zip(places) {
+        let Some((rpc, key, bytes, reason)) = ended(connection, *id)? else { continue };
+        if reason == rows::UNREADABLE {
+            // What cannot be read is not sent again.
+            continue;
+        }
         let busy = match &key {
             Some(key) => rows::has_key(connection, &name(connection, rpc)?, key)?,
             None => false,
@@ -54,30 +56,25 @@ pub(in crate::events) fn replay(
     Ok(replayed)
 }
 
-/// Drops events that ended, a thousand at most; says how many.
-pub(in crate::events) fn drop_dead(connection: &Connection, filter: &Filter) -> rusqlite::Result<usize> {
-    let meant = meant(connection, filter, "true")?;
-    for (id, ..) in &meant {
-        connection.prepare_cached("delete from dead where id = ?")?.execute([id])?;
+/// Drops events that ended; says how many.
+pub(in crate::events) fn drop_dead(connection: &Connection, places: &[i64]) -> rusqlite::Result<usize> {
+    let mut dropped = 0;
+    for id in places {
+        dropped += connection.prepare_cached("delete from dead where id = ?")?.execute([id])?;
     }
-    Ok(meant.len())
+    Ok(dropped)
 }
 
-/// How many are replayed or dropped at a time: nobody else writes meanwhile.
-pub(in crate::events) const AT_A_TIME: usize = 1_000;
+/// An event that ended: its rpc, what it belongs to, its bytes, and why it ended.
+type Row = (i64, Option<String>, usize, String);
 
-type Meant = (i64, i64, Option<String>, usize);
-
-fn meant(connection: &Connection, filter: &Filter, besides: &str) -> rusqlite::Result<Vec<Meant>> {
-    let (conditions, mut values) = conditions(connection, filter, State::Dead)?;
-    values.push(Sql::from(i64::try_from(filter.limit.unwrap_or(AT_A_TIME).min(AT_A_TIME)).unwrap_or(i64::MAX)));
-    let query = format!("select id, rpc, key, bytes from dead where {conditions} and {besides} order by id limit ?");
-    let mut query = connection.prepare_cached(&query)?;
-    let found = query.query_map(params_from_iter(values), |row| {
-        let bytes = usize::try_from(row.get::<_, i64>(3)?).unwrap_or_default();
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?, bytes))
-    })?;
-    found.collect()
+fn ended(connection: &Connection, id: i64) -> rusqlite::Result<Option<Row>> {
+    let mut query = connection.prepare_cached("select rpc, key, bytes, reason from dead where id = ?")?;
+    let found = query.query_row([id], |row| {
+        let bytes = usize::try_from(row.get::<_, i64>(2)?).unwrap_or_default();
+        Ok((row.get(0)?, row.get(1)?, bytes, row.get(3)?))
+    });
+    found.optional()
 }
 
 /// An event that waits: its number and its rpc.

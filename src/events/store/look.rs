@@ -26,6 +26,8 @@ pub struct Filter {
     pub state: Option<State>,
     /// Every one: said by whoever gives no other condition and means it.
     pub all: bool,
+    /// Those behind this place: where an earlier answer ended.
+    pub after: Option<i64>,
     /// So many at most.
     pub limit: Option<usize>,
 }
@@ -139,6 +141,27 @@ pub fn list(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<It
     Ok(items)
 }
 
+/// How many are replayed or dropped at a time: nobody else writes meanwhile.
+pub(in crate::events) const AT_A_TIME: usize = 1_000;
+
+/// The places of those that ended and are meant, some at a time, in the order of their arrival.
+pub(in crate::events) fn meant(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<i64>> {
+    let (query, values) = meant_query(connection, filter)?;
+    connection.prepare(&query)?.query_map(params_from_iter(values), |row| row.get(0))?.collect()
+}
+
+fn meant_query(connection: &Connection, filter: &Filter) -> rusqlite::Result<(String, Vec<Sql>)> {
+    let (conditions, mut values) = conditions(connection, filter, State::Dead)?;
+    values.push(Sql::from(i64::try_from(filter.limit.unwrap_or(AT_A_TIME).min(AT_A_TIME)).unwrap_or(i64::MAX)));
+    Ok((format!("select id from dead {} where {conditions} order by id limit ?", by_place(filter)), values))
+}
+
+/// Whoever goes on from a place goes through the table from there. An index would lead to everything that is meant each
+/// time.
+fn by_place(filter: &Filter) -> &'static str {
+    if filter.after.is_some() && filter.id.is_none() { "not indexed" } else { "" }
+}
+
 /// How many are meant.
 pub fn count(connection: &Connection, filter: &Filter) -> rusqlite::Result<i64> {
     let mut total = 0;
@@ -208,11 +231,7 @@ fn columns(state: State) -> &'static str {
     }
 }
 
-pub(super) fn conditions(
-    connection: &Connection,
-    filter: &Filter,
-    state: State,
-) -> rusqlite::Result<(String, Vec<Sql>)> {
+fn conditions(connection: &Connection, filter: &Filter, state: State) -> rusqlite::Result<(String, Vec<Sql>)> {
     let (mut conditions, mut values) = (vec!["true"], Vec::new());
     if let Some(id) = &filter.id {
         conditions.push("event_id = ?");
@@ -231,6 +250,10 @@ pub(super) fn conditions(
     if let Some(since) = filter.since {
         conditions.push(if state == State::Dead { "died >= ?" } else { "arrived >= ?" });
         values.push(Sql::from(since));
+    }
+    if let Some(after) = filter.after {
+        conditions.push("id > ?");
+        values.push(Sql::from(after));
     }
     Ok((conditions.join(" and "), values))
 }
@@ -256,4 +279,62 @@ fn item(connection: &Connection, row: &Row<'_>, state: State) -> rusqlite::Resul
 /// The path of the rpc with this number.
 pub(super) fn name(connection: &Connection, rpc: i64) -> rusqlite::Result<String> {
     connection.prepare_cached("select name from rpcs where id = ?")?.query_row([rpc], |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::events::store::{act, open};
+
+    const DEAD: i64 = 60_000;
+
+    /// Of these many half ended for their age, and half of an rpc.
+    fn filled() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        open::create(&connection).unwrap();
+        let fill = format!(
+            "insert into rpcs (name) values ('/openim.one'), ('/openim.other');
+             insert into dead
+             select value, 'e' || value, 1 + value % 2, null, value, 1, 1, 1, 0, value, iif(value % 2, 'age', 'attempts'), null,
+                    '{{}}', zeroblob(100)
+             from (with recursive n(value) as (select 1 union all select value + 1 from n where value < {DEAD}) select value from n)"
+        );
+        connection.execute_batch(&fill).unwrap();
+        connection
+    }
+
+    /// Drops what is meant as `hookgate outbox` does; gives how many, and the steps that it took to find them.
+    fn dropped(connection: &Connection, mut filter: Filter) -> (usize, i64) {
+        let (mut dropped, mut steps) = (0, 0);
+        loop {
+            let (query, values) = meant_query(connection, &filter).unwrap();
+            let mut query = connection.prepare(&query).unwrap();
+            let found = query.query_map(params_from_iter(values), |row| row.get(0)).unwrap();
+            let places: Vec<i64> = found.map(Result::unwrap).collect();
+            steps += i64::from(query.get_status(StatementStatus::VmStep));
+            let Some(last) = places.last() else { return (dropped, steps) };
+            dropped += act::drop_dead(connection, &places).unwrap();
+            filter.after = Some(*last);
+        }
+    }
+
+    #[test]
+    fn what_is_meant_is_found_in_one_go_through_all_that_ended() {
+        let half = DEAD as usize / 2;
+        for filter in [
+            Filter { reason: Some("age".to_owned()), ..Filter::default() },
+            Filter { rpc: Some("/openim.other".to_owned()), ..Filter::default() },
+            Filter { since: Some(DEAD / 2 + 1), ..Filter::default() },
+            Filter { since: Some(1), rpc: Some("/openim.one".to_owned()), ..Filter::default() },
+        ] {
+            let (found, steps) = dropped(&filled(), filter.clone());
+            assert_eq!(found, half, "{filter:?}");
+            // Five steps an event, or six.
+            assert!(steps < 10 * DEAD, "{steps} steps for {DEAD} events: {filter:?}");
+        }
+    }
 }
