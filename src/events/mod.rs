@@ -51,7 +51,8 @@ use store::Written;
 
 pub use operate::{Changed, Offline, OperateError};
 pub use status::{Backlog, Counts, Disk, Reason, RpcBacklog};
-pub use store::look::{Count, Filter, Item, State};
+pub use store::look::{Count, Item};
+pub use store::meant::{Filter, State};
 pub use store::{COMMIT_BUCKETS, OpenError};
 
 /// Something that has happened, and that the policy is to be told.

@@ -11,7 +11,8 @@ use tokio::task::spawn_blocking;
 use super::Events;
 use super::queue::{Phase, Queue};
 use super::store::act::{self, Replayed};
-use super::store::look::{self, Count, Filter, Item};
+use super::store::look::{self, Count, Item};
+use super::store::meant::{AT_A_TIME, Filter, meant};
 use super::store::{Acted, Clock, News, Next, Op, OpenError, Opened, Standing, Store, open};
 use crate::callback::Callback;
 
@@ -55,7 +56,7 @@ impl Changed {
 
     /// Of those that are meant, which are in these places; there are more if these are as many as there may be.
     fn of(events: usize, filter: &Filter, places: &[i64]) -> Self {
-        let most = filter.limit.unwrap_or(usize::MAX).min(look::AT_A_TIME);
+        let most = filter.limit.unwrap_or(usize::MAX).min(AT_A_TIME);
         Self { events, last: places.last().copied().filter(|_| places.len() >= most) }
     }
 
@@ -143,7 +144,7 @@ impl Events {
 
     /// Where those are that ended and are meant. They are looked for apart from writing, as that may take a while.
     async fn meant(&self, filter: Filter) -> Result<(Filter, Vec<i64>), OperateError> {
-        self.read(move |connection| look::meant(connection, &filter).map(|places| (filter, places))).await
+        self.read(move |connection| meant(connection, &filter).map(|places| (filter, places))).await
     }
 
     /// The event that waits and has this ID.
@@ -282,7 +283,7 @@ impl Offline {
     /// Lets events that ended wait for the next start, some at a time.
     pub fn replay(&mut self, filter: &Filter) -> Result<Changed, OperateError> {
         filter.meant()?;
-        let places = look::meant(&self.0.connection, filter)?;
+        let places = meant(&self.0.connection, filter)?;
         let (first, now) = (self.0.number, self.0.clock.now());
         self.0.number += places.len() as u64;
         let transaction = self.0.connection.unchecked_transaction()?;
@@ -299,7 +300,7 @@ impl Offline {
     /// Drops events that ended, some at a time; one that waits by its ID.
     pub fn discard(&mut self, filter: &Filter) -> Result<Changed, OperateError> {
         filter.meant()?;
-        let places = look::meant(&self.0.connection, filter)?;
+        let places = meant(&self.0.connection, filter)?;
         let transaction = self.0.connection.unchecked_transaction()?;
         let mut dropped = act::drop_dead(&transaction, &places)?;
         if let (Some(id), 0) = (&filter.id, dropped) {

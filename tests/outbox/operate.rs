@@ -157,3 +157,33 @@ async fn what_waits_stays_over_a_stop_and_its_attempts_go_on() {
     assert_eq!(ledger.taken.lock().unwrap()["op-1"][0].attempt, 4);
     assert!(gate.status().await["after_events"]["disk"]["commits"].as_u64().unwrap() > 0);
 }
+
+#[tokio::test]
+async fn thousands_are_listed_dropped_and_replayed_by_their_thousands() {
+    let data = directory("operate-many");
+    drop(hookgate::events::Offline::open(&data).unwrap());
+    let fill = "insert into rpcs (name) values ('/openim.policy.v1.MessagePolicyService/AfterSendGroupMsg');
+        insert into dead
+        select value, 'e' || value, 1, 'g', value, 1, 1, 1, 0, value, iif(value % 2, 'age', 'attempts'), null, '{}', x''
+        from (with recursive n(value) as (select 1 union all select value + 1 from n where value < 5000) select value from n)";
+    rusqlite::Connection::open(data.join("outbox.db")).unwrap().execute_batch(fill).unwrap();
+    let at = ["--data", data.to_str().unwrap()];
+    let ids = async |args: &[&str]| -> Vec<String> {
+        let items = json(&[&["list"], args, &at].concat()).await;
+        items.as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let all: Vec<String> = (1..=5_000).map(|number| format!("e{number}")).collect();
+    assert_eq!(ids(&["--limit", "0"]).await, all);
+    assert_eq!(ids(&["--limit", "2500"]).await, all[..2_500]);
+    assert_eq!(ids(&[]).await, all[..100]);
+    assert_eq!(ids(&["--waiting"]).await, [""; 0]);
+    let (_, table, _) = outbox(&[&["list", "--limit", "1000000000"], &at[..]].concat()).await;
+    assert_eq!(table.lines().count(), 5_001);
+    assert!(table.lines().last().unwrap().starts_with("e5000  dead: attempts"), "{:?}", table.lines().last());
+
+    assert_eq!(json(&[&["drop", "--reason", "age"], &at[..]].concat()).await["dropped"], 2_500);
+    assert_eq!(json(&[&["replay", "--since", "1970-01-01T00:00:02Z"], &at[..]].concat()).await["replayed"], 1_501);
+    let waiting = ids(&["--waiting", "--limit", "0"]).await;
+    assert_eq!((waiting.len(), &*waiting[0], &*waiting[1_500]), (1_501, "e2000", "e5000"));
+    assert_eq!(ids(&["--dead", "--limit", "0"]).await.len(), 999);
+}

@@ -58,7 +58,7 @@ enum Command {
         /// Only those that ended undelivered
         #[arg(long)]
         dead: bool,
-        /// So many at most
+        /// So many at most; 0 is all of them
         #[arg(long, value_name = "N", default_value = "100")]
         limit: usize,
     },
@@ -129,14 +129,13 @@ impl Outbox {
                     if json { print::json(&counts, &mut out)? } else { print::counts(&counts, &mut out)? }
                 }
                 Some(Command::List { which, waiting, dead, limit }) => {
-                    let state = match (waiting, dead) {
-                        (true, false) => Some(State::Waiting),
-                        (false, true) => Some(State::Dead),
-                        _ => None,
+                    let states: &[State] = match (waiting, dead) {
+                        (true, false) => &[State::Waiting],
+                        (false, true) => &[State::Dead],
+                        _ => &[State::Waiting, State::Dead],
                     };
-                    let filter = Filter { state, limit: Some(limit), ..which.filter(false)? };
-                    let items = place.list(&filter).await?;
-                    if json { print::json(&items, &mut out)? } else { print::items(&items, &mut out)? }
+                    let limit = if limit == 0 { usize::MAX } else { limit };
+                    list(&place, &which.filter(false)?, states, limit, print::Items::new(json, &mut out)).await?;
                 }
                 Some(Command::Show { id, reveal }) => print::json(&place.show(&id, reveal).await?, &mut out)?,
                 Some(Command::Replay { which, all }) => {
@@ -151,6 +150,29 @@ impl Outbox {
             Ok(())
         })
     }
+}
+
+/// Lists some at a time, as there may be millions.
+async fn list<W: Write>(
+    place: &Place,
+    filter: &Filter,
+    states: &[State],
+    limit: usize,
+    mut printed: print::Items<'_, W>,
+) -> Result<(), Error> {
+    let mut left = limit;
+    for state in states {
+        let mut after = None;
+        while left > 0 {
+            let filter = Filter { state: Some(*state), after, limit: Some(left), ..filter.clone() };
+            let items = place.list(&filter).await?;
+            let Some(last) = items.last() else { break };
+            after = Some(last.place);
+            left = left.saturating_sub(items.len());
+            printed.print(&items)?;
+        }
+    }
+    Ok(printed.end()?)
 }
 
 #[derive(Clone, Copy)]

@@ -26,28 +26,66 @@ pub(super) fn counts(counts: &[Count], out: &mut impl Write) -> io::Result<()> {
     table(["RPC", "STATE", "EVENTS", "BYTES", "OLDEST"], rows.collect(), out)
 }
 
-/// Events, a line each.
-pub(super) fn items(items: &[Item], out: &mut impl Write) -> io::Result<()> {
-    let rows = items.iter().map(|item| {
-        let state = state(item.state, item.reason.as_deref());
-        let key = item.key.as_deref().map_or_else(|| "-".to_owned(), |key| key.escape_debug().to_string());
-        [item.id.clone(), state, age(item.arrived), item.attempts.to_string(), short(&item.rpc).to_owned(), key]
-    });
-    if items.is_empty() {
-        return writeln!(out, "no such events");
-    }
-    table(["ID", "STATE", "AGE", "ATTEMPTS", "RPC", "BELONGS TO"], rows.collect(), out)
+/// Events, a line each for people, as they come.
+pub(super) struct Items<'a, W> {
+    json: bool,
+    out: &'a mut W,
+    any: bool,
+    widths: [usize; 6],
 }
 
-fn table<const N: usize>(heads: [&str; N], rows: Vec<[String; N]>, out: &mut impl Write) -> io::Result<()> {
-    let heads = heads.map(str::to_owned);
-    let width = |column: usize| {
-        let cells = rows.iter().chain([&heads]).map(|row| row[column].chars().count());
-        cells.max().unwrap_or_default()
-    };
-    for row in [&heads].into_iter().chain(&rows) {
-        let cells: Vec<String> =
-            row.iter().enumerate().map(|(column, cell)| format!("{cell:0$}", width(column))).collect();
+impl<'a, W: Write> Items<'a, W> {
+    pub(super) fn new(json: bool, out: &'a mut W) -> Self {
+        Self { json, out, any: false, widths: [0; 6] }
+    }
+
+    /// Prints some more of them.
+    pub(super) fn print(&mut self, items: &[Item]) -> io::Result<()> {
+        let is_first = !std::mem::replace(&mut self.any, true);
+        if self.json {
+            for (place, item) in items.iter().enumerate() {
+                self.out.write_all(if is_first && place == 0 { b"[\n" } else { b",\n" })?;
+                serde_json::to_writer_pretty(&mut *self.out, item)?;
+            }
+            return Ok(());
+        }
+        let heads = ["ID", "STATE", "AGE", "ATTEMPTS", "RPC", "BELONGS TO"].map(str::to_owned);
+        let mut rows: Vec<_> = items.iter().map(row).collect();
+        if is_first {
+            rows.insert(0, heads);
+        }
+        lines(&rows, &mut self.widths, self.out)
+    }
+
+    /// There are no more.
+    pub(super) fn end(self) -> io::Result<()> {
+        match (self.json, self.any) {
+            (true, true) => writeln!(self.out, "\n]"),
+            (true, false) => writeln!(self.out, "[]"),
+            (false, true) => Ok(()),
+            (false, false) => writeln!(self.out, "no such events"),
+        }
+    }
+}
+
+fn row(item: &Item) -> [String; 6] {
+    let state = state(item.state, item.reason.as_deref());
+    let key = item.key.as_deref().map_or_else(|| "-".to_owned(), |key| key.escape_debug().to_string());
+    [item.id.clone(), state, age(item.arrived), item.attempts.to_string(), short(&item.rpc).to_owned(), key]
+}
+
+fn table<const N: usize>(heads: [&str; N], mut rows: Vec<[String; N]>, out: &mut impl Write) -> io::Result<()> {
+    rows.insert(0, heads.map(str::to_owned));
+    lines(&rows, &mut [0; N], out)
+}
+
+/// Lines in columns that become no narrower.
+fn lines<const N: usize>(rows: &[[String; N]], widths: &mut [usize; N], out: &mut impl Write) -> io::Result<()> {
+    for (column, cell) in rows.iter().flat_map(|row| (0..N).zip(row)) {
+        widths[column] = widths[column].max(cell.chars().count());
+    }
+    for row in rows {
+        let cells: Vec<String> = row.iter().zip(&*widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         writeln!(out, "{}", cells.join("  ").trim_end())?;
     }
     Ok(())

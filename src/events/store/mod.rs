@@ -11,7 +11,7 @@
 //! - `owed`: what goes on while the disk takes nothing.
 //! - `rows`: an event as a row, and the changes of one.
 //! - `dead`: what ended undelivered, within its bounds.
-//! - `look`: what people ask; `act`: what they do.
+//! - `look`: what people ask; `meant`: of which events; `act`: what they do.
 //! - `salvage`: a damaged file; `pages`: what is left of it where nothing leads to it.
 //! - `clock`: points in time that outlive the process.
 
@@ -21,6 +21,7 @@ mod clock;
 mod dead;
 mod inbox;
 pub(super) mod look;
+pub(super) mod meant;
 mod open;
 mod owed;
 mod pages;
