@@ -32,4 +32,6 @@ mod order;
 mod policy;
 #[path = "outbox/power.rs"]
 mod power;
+#[path = "outbox/room.rs"]
+mod room;
 mod support;

@@ -32,7 +32,7 @@ impl Queue {
             return Err((reason, Entry::new(event, 0, now)));
         }
         // What is dead has a bound of its own; here it counts where it makes room.
-        let dead = if self.settings.when_full == WhenFull::DropDead { store.dead_bytes() } else { 0 };
+        let dead = if self.settings.when_full == WhenFull::DropDead { store.spare() } else { 0 };
         match state.outbox.keep(event, now, dead) {
             Err((entry, lacks)) if dead > 0 && lacks <= dead => {
                 store.send(Op::MakeRoom(lacks));
@@ -78,9 +78,9 @@ impl Queue {
         if let Some(store) = &self.store {
             let next = entry.key.as_ref().filter(|_| follows || tail.len() > 0);
             let next = next.map(|key| Next { rpc, key: key.clone() });
-            let number = entry.number;
+            let (number, bytes) = (entry.number, entry.size());
             let end = state.outbox.note_end(number, store.heard());
-            if !store.send(op(Ended { number, end, next })) {
+            if !store.send(op(Ended { number, bytes, end, next })) {
                 state.outbox.forget_last_end();
             }
         }

@@ -173,9 +173,9 @@ async fn thousands_are_listed_dropped_and_replayed_by_their_thousands() {
         items.as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
     };
     let all: Vec<String> = (1..=5_000).map(|number| format!("e{number}")).collect();
-    assert_eq!(ids(&["--limit", "0"]).await, all);
-    assert_eq!(ids(&["--limit", "2500"]).await, all[..2_500]);
-    assert_eq!(ids(&[]).await, all[..100]);
+    assert!(ids(&["--limit", "0"]).await == all);
+    assert!(ids(&["--limit", "2500"]).await == all[..2_500]);
+    assert!(ids(&[]).await == all[..100]);
     assert_eq!(ids(&["--waiting"]).await, [""; 0]);
     let (_, table, _) = outbox(&[&["list", "--limit", "1000000000"], &at[..]].concat()).await;
     assert_eq!(table.lines().count(), 5_001);

@@ -10,6 +10,8 @@ pub(super) struct Outcome {
     pub(super) news: Vec<News>,
     /// How many more undelivered events are kept, and their bytes.
     pub(super) dead: (isize, isize),
+    /// Bytes that were to make room, less those of the events that were to be buried: both were counted when they were sent.
+    pub(super) foreseen: isize,
     pub(super) unreadable: u64,
 }
 
@@ -32,7 +34,8 @@ impl Outcome {
                 rows::delete(connection, *number)?;
                 self.promote(next.as_ref(), connection)?;
             }
-            Op::Bury { ended: Ended { number, next, .. }, attempts, reason, class } => {
+            Op::Bury { ended: Ended { number, bytes, next, .. }, attempts, reason, class } => {
+                self.foreseen -= *bytes as isize;
                 let buried = rows::bury(connection, *number, Some(*attempts), reason.as_str(), *class, clock.now())?;
                 self.bury(buried);
                 self.promote(next.as_ref(), connection)?;
@@ -42,7 +45,10 @@ impl Outcome {
                 self.news.push(News::CaughtUp);
             }
             Op::Promote(all) => all.iter().try_for_each(|next| self.promote(Some(next), connection))?,
-            Op::MakeRoom(bytes) => self.forget(dead::make_room(connection, *bytes)?),
+            Op::MakeRoom(bytes) => {
+                self.foreseen += *bytes as isize;
+                self.forget(dead::make_room(connection, *bytes)?);
+            }
             // What acts cannot be done twice, so it is not done with a batch: see `tell`. What reads comes after that.
             Op::Act(_) | Op::Load { .. } | Op::Close(_) => {}
         }

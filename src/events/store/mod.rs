@@ -34,7 +34,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -90,6 +90,7 @@ pub(super) struct Acted {
 #[derive(Debug, Clone)]
 pub(super) struct Ended {
     pub(super) number: u64,
+    pub(super) bytes: usize,
     /// Which end it is, counted from the start.
     pub(super) end: u64,
     /// The next of what it belonged to may go, where there may be one.
@@ -160,6 +161,8 @@ pub const COMMIT_BUCKETS: [Duration; 9] = [
 pub(super) struct Gauges {
     pub(super) dead: AtomicUsize,
     pub(super) dead_bytes: AtomicUsize,
+    /// Bytes of undelivered events that can make room: of all that have been sent, less what is to make room already.
+    spare: AtomicIsize,
     /// Bytes of events that the thread has taken and not written yet.
     owed: AtomicUsize,
     /// The last end that the thread has heard of; all that it told before is told.
@@ -171,6 +174,12 @@ pub(super) struct Gauges {
     pub(super) file_bytes: AtomicU64,
     /// Whether the thread has ended before it was told to.
     pub(super) stopped: AtomicBool,
+}
+
+impl Gauges {
+    fn add_spare(&self, bytes: isize) {
+        self.spare.fetch_add(bytes, Relaxed);
+    }
 }
 
 /// The events on disk, as the queue has them.
@@ -186,6 +195,11 @@ impl Store {
     /// Sends what is to be done, and waits for nothing. Says whether the thread hears of it: not of the end of an event of
     /// which it has not heard either.
     pub(super) fn send(&self, op: Op) -> bool {
+        match &op {
+            Op::Bury { ended, .. } => self.gauges.add_spare(ended.bytes as isize),
+            Op::MakeRoom(bytes) => self.gauges.add_spare(-(*bytes as isize)),
+            _ => {}
+        }
         let sent = self.ops.send(op);
         if sent == Sent::Gone && !self.gauges.stopped.swap(true, Relaxed) {
             error!("the thread that writes the outbox has ended: no more events are taken until hookgate is restarted");
@@ -198,9 +212,9 @@ impl Store {
         self.ops.bytes() + self.gauges.owed.load(Relaxed)
     }
 
-    /// Bytes of undelivered events.
-    pub(super) fn dead_bytes(&self) -> usize {
-        self.gauges.dead_bytes.load(Relaxed)
+    /// Bytes of undelivered events that can make room.
+    pub(super) fn spare(&self) -> usize {
+        usize::try_from(self.gauges.spare.load(Relaxed)).unwrap_or_default()
     }
 
     /// The last end that the thread has heard of.

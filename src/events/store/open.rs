@@ -314,6 +314,7 @@ impl Opened {
         let (count, bytes) = dead::count(&self.connection).unwrap_or_default();
         gauges.dead.store(count, Relaxed);
         gauges.dead_bytes.store(bytes, Relaxed);
+        gauges.add_spare(bytes as isize);
         let writer = Writer::new(self, settings, gauges.clone(), hear);
         thread::Builder::new().name("outbox".to_owned()).spawn(move || writer.run(&received))?;
         Ok(Store { ops, gauges, file, _lock: lock })

@@ -20,6 +20,7 @@ pub(super) struct Pending {
     /// The events whose end is among the changes.
     ended: HashSet<u64>,
     hurry: Option<u64>,
+    room: Option<u64>,
     /// Bytes of the events that arrive.
     bytes: usize,
 }
@@ -53,6 +54,13 @@ impl Pending {
             Op::Hurry => {
                 let earlier = self.hurry.replace(place);
                 self.remove(earlier);
+            }
+            Op::MakeRoom(bytes) => {
+                if let Some(Op::MakeRoom(earlier)) = self.room.and_then(|place| self.ops.get_mut(&place)) {
+                    *earlier += bytes;
+                    return true;
+                }
+                self.room = Some(place);
             }
             _ => {}
         }
@@ -176,7 +184,7 @@ mod tests {
     }
 
     fn ended(number: u64) -> Ended {
-        Ended { number, end: number, next: None }
+        Ended { number, bytes: 0, end: number, next: None }
     }
 
     #[tokio::test]

@@ -166,7 +166,6 @@ impl Writer {
             Ok(outcome) => {
                 self.fails_until = None;
                 self.took(began.elapsed());
-                self.gauges.owed.store(0, Relaxed);
                 if late {
                     info!("the outbox can be written again");
                 }
@@ -223,6 +222,8 @@ impl Writer {
     /// Tells everybody what a commit means to them.
     fn tell(&mut self, batch: Vec<Op>, outcome: Outcome, late: bool) {
         self.count_dead(outcome.dead);
+        self.gauges.add_spare(outcome.foreseen);
+        self.gauges.owed.store(0, Relaxed);
         self.gauges.unreadable.fetch_add(outcome.unreadable, Relaxed);
         for op in batch {
             match op {
@@ -251,8 +252,7 @@ impl Writer {
         })();
         match done {
             Ok((Acted { news, tell }, (count, bytes))) => {
-                self.gauges.dead.store(count, Relaxed);
-                self.gauges.dead_bytes.store(bytes, Relaxed);
+                self.recount_dead(count, bytes);
                 news.into_iter().for_each(&mut self.hear);
                 tell();
             }

@@ -78,6 +78,13 @@ impl Writer {
         };
         add(&self.gauges.dead, count);
         add(&self.gauges.dead_bytes, bytes);
+        self.gauges.add_spare(bytes);
+    }
+
+    /// So many there are, as far as the disk has taken it.
+    pub(super) fn recount_dead(&self, count: usize, bytes: usize) {
+        let (dead, dead_bytes) = (self.gauges.dead.load(Relaxed), self.gauges.dead_bytes.load(Relaxed));
+        self.count_dead((count as isize - dead as isize, bytes as isize - dead_bytes as isize));
     }
 
     /// Looks at the size of the files, now and then.
