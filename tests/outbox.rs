@@ -23,6 +23,8 @@ mod hang;
 mod inside;
 #[path = "outbox/kill.rs"]
 mod kill;
+#[path = "outbox/numbers.rs"]
+mod numbers;
 #[path = "outbox/operate.rs"]
 mod operate;
 #[path = "outbox/order.rs"]

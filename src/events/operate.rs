@@ -111,10 +111,11 @@ impl Events {
             return Ok(Changed::ONE);
         }
         let (filter, places) = self.meant(filter).await?;
-        let first = self.0.lock().outbox.numbers(places.len() as u64);
+        let count = places.len() as u64;
+        let first = self.0.lock().outbox.numbers(count);
         let these = places.clone();
         let replayed = self
-            .act(move |connection, clock| {
+            .act(first + count, move |connection, clock| {
                 let replayed = act::replay(connection, &these, first, clock.now())?;
                 let events = replayed.iter().map(|of| of.events).sum();
                 let news = replayed.into_iter().filter_map(|Replayed { rpc, events, bytes, behind }| {
@@ -138,7 +139,7 @@ impl Events {
         }
         let (filter, places) = self.meant(filter).await?;
         let these = places.clone();
-        let dropped = self.act(move |connection, _| Ok((act::drop_dead(connection, &these)?, Vec::new()))).await?;
+        let dropped = self.act(0, move |connection, _| Ok((act::drop_dead(connection, &these)?, Vec::new()))).await?;
         Changed::of(dropped, &filter, &places).known(filter)
     }
 
@@ -168,13 +169,14 @@ impl Events {
         Ok(asked.await.map_err(|_| OperateError::Stopping)??)
     }
 
-    /// Changes what is kept, in the order of all other changes.
+    /// Changes what is kept, in the order of all other changes, and gives numbers up to this one to events.
     async fn act<T: Send + 'static>(
         &self,
+        number: u64,
         act: impl FnOnce(&Connection, &Clock) -> rusqlite::Result<(T, Vec<News>)> + Send + 'static,
     ) -> Result<T, OperateError> {
         let store = self.0.store.as_ref().ok_or(OperateError::NoDisk)?;
-        asked(store, act).done().await
+        asked(store, number, act).done().await
     }
 }
 
@@ -190,6 +192,7 @@ impl<T> Asked<T> {
 /// Asks for a change, which is done in the order of all others.
 fn asked<T: Send + 'static>(
     store: &Store,
+    number: u64,
     act: impl FnOnce(&Connection, &Clock) -> rusqlite::Result<(T, Vec<News>)> + Send + 'static,
 ) -> Asked<T> {
     let (tell, told) = oneshot::channel();
@@ -199,7 +202,7 @@ fn asked<T: Send + 'static>(
             // Whoever asked may have given up.
             let _ = tell.send(done);
         });
-        Ok(Acted { news, tell })
+        Ok(Acted { news, number, tell })
     })));
     Asked(told)
 }
@@ -222,7 +225,7 @@ impl Queue {
         if state.phase != Phase::Running || !state.outbox.of(rpc).tail.is_quiet(number) {
             return None;
         }
-        Some(asked(store, move |connection, clock| {
+        Some(asked(store, 0, move |connection, clock| {
             act::make_due(connection, number, clock.now())?;
             Ok(((), vec![News::Added { rpc, events: 0, bytes: 0 }]))
         }))
@@ -240,7 +243,7 @@ impl Queue {
         if state.phase != Phase::Running || !state.outbox.of(rpc).tail.is_quiet(number) {
             return None;
         }
-        Some(asked(store, move |connection, _| {
+        Some(asked(store, 0, move |connection, _| {
             let Some(key) = act::discard(connection, number)? else { return Ok((false, Vec::new())) };
             if let Some(key) = key {
                 act::promote(connection, &Next { rpc, key: key.into() })?;

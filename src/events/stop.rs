@@ -31,15 +31,15 @@ impl Queue {
     pub(super) async fn leave(&self, store: &Store, until: Instant) -> usize {
         // What is then still on its way has not been delivered as far as anybody knows, so it stays too.
         let _ = timeout_at(until, self.quiet()).await;
-        let left = {
+        let (left, number) = {
             let state = &mut *self.lock();
             state.phase = Phase::Closed;
             state.lanes.values_mut().for_each(Lane::stop_timer);
-            state.outbox.close()
+            (state.outbox.close(), state.outbox.numbers(0))
         };
         self.idle.notify_waiters();
         let (told, closed) = oneshot::channel();
-        store.send(Op::Close(told));
+        store.send(Op::Close { number, told });
         let lost = match timeout(CLOSING, closed).await {
             Ok(Ok(owed)) => owed.min(left),
             Ok(Err(_)) => {

@@ -50,7 +50,7 @@ impl Outcome {
                 self.forget(dead::make_room(connection, *bytes)?);
             }
             // What acts cannot be done twice, so it is not done with a batch: see `tell`. What reads comes after that.
-            Op::Act(_) | Op::Load { .. } | Op::Close(_) => {}
+            Op::Act(_) | Op::Load { .. } | Op::Close { .. } => {}
         }
         Ok(())
     }

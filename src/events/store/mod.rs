@@ -71,8 +71,9 @@ pub(super) enum Op {
     MakeRoom(usize),
     /// Somebody changes what is kept.
     Act(Box<Act>),
-    /// Everything is forced onto the disk, and the thread ends; says how many events the disk has not taken.
-    Close(oneshot::Sender<usize>),
+    /// Everything is forced onto the disk, and the thread ends; says how many events the disk has not taken. No event has
+    /// had this number or a higher one.
+    Close { number: u64, told: oneshot::Sender<usize> },
 }
 
 /// A change that somebody asks for.
@@ -82,6 +83,8 @@ type Act = dyn FnOnce(&Connection, &Clock) -> rusqlite::Result<Acted> + Send;
 pub(super) struct Acted {
     /// What the queue must know of it.
     pub(super) news: Vec<News>,
+    /// The highest number that it has given to an event, if it has.
+    pub(super) number: u64,
     /// Tells whoever asked.
     pub(super) tell: Box<dyn FnOnce() + Send>,
 }

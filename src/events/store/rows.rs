@@ -141,6 +141,12 @@ pub(super) fn mark(connection: &Connection, number: i64) -> rusqlite::Result<()>
     Ok(())
 }
 
+/// The same, and the next event gets the next number: for the end, when all of them are known.
+pub(super) fn mark_exactly(connection: &Connection, number: i64) -> rusqlite::Result<()> {
+    connection.execute("insert or replace into marks values ('number', ?)", [number])?;
+    Ok(())
+}
+
 /// What waits for its time is due; some of it, where that is very much.
 pub(super) fn hurry(connection: &Connection, now: i64) -> rusqlite::Result<()> {
     let rpcs: Vec<i64> =

@@ -61,6 +61,10 @@ pub(super) struct Writer {
     fails_until: Option<Instant>,
 }
 
+fn as_mark(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 impl Writer {
     pub(super) fn new(opened: Opened, settings: &config::After, gauges: Arc<Gauges>, hear: Hear) -> Self {
         let Opened { connection, clock, path, lock, number, .. } = opened;
@@ -79,7 +83,7 @@ impl Writer {
             measured: None,
             tidied: Instant::now(),
             damage: None,
-            highest: i64::try_from(number).unwrap_or(i64::MAX).saturating_sub(1),
+            highest: as_mark(number).saturating_sub(1),
             marked: 0,
             unread_said: None,
             fails_until: None,
@@ -93,11 +97,11 @@ impl Writer {
             let wait = self.sync_by.map_or(IDLE, |by| by.saturating_duration_since(Instant::now()).min(IDLE));
             let wait = if self.pending.is_empty() { wait } else { FULL };
             let Some(mut batch) = received.take(BATCH, wait) else { return self.end(Vec::new(), None) };
-            if let Some(at) = batch.iter().position(|op| matches!(op, Op::Close(_))) {
+            if let Some(at) = batch.iter().position(|op| matches!(op, Op::Close { .. })) {
                 // Nothing that matters comes later.
                 batch.truncate(at + 1);
-                let Some(Op::Close(told)) = batch.pop() else { return };
-                return self.end(batch, Some(told));
+                let Some(Op::Close { number, told }) = batch.pop() else { return };
+                return self.end(batch, Some((number, told)));
             }
             if batch.is_empty() && self.pending.is_empty() {
                 self.idle();
@@ -109,17 +113,22 @@ impl Writer {
         }
     }
 
-    fn end(mut self, batch: Vec<Op>, told: Option<oneshot::Sender<usize>>) {
+    fn end(mut self, batch: Vec<Op>, close: Option<(u64, oneshot::Sender<usize>)>) {
         self.fails_until = None;
         self.write(batch);
         let owed = self.pending.events();
         // The whole log goes into the file, and both onto the disk.
-        let closed = self.connection.execute_batch("pragma synchronous = full; pragma wal_checkpoint(truncate);");
+        let closed = (|| {
+            if let Some((number, _)) = &close {
+                rows::mark_exactly(&self.connection, as_mark(*number).saturating_sub(1))?;
+            }
+            self.connection.execute_batch("pragma synchronous = full; pragma wal_checkpoint(truncate);")
+        })();
         if let Err(error) = closed {
             warn!(%error, "the outbox could not be closed in good order; nothing of it is lost");
         }
         drop(self.connection);
-        if let Some(told) = told {
+        if let Some((_, told)) = close {
             // Whoever asked may have given up.
             let _ = told.send(owed);
         }
@@ -201,12 +210,8 @@ impl Writer {
             Op::Insert { entry, .. } => i64::try_from(entry.number).ok(),
             _ => None,
         });
-        let (highest, mut marked) = (numbers.fold(self.highest, i64::max), self.marked);
-        if highest > marked {
-            // Many at a time: a number that nobody had is no loss.
-            marked = highest.saturating_add(NUMBERS);
-            rows::mark(&self.connection, marked)?;
-        }
+        let highest = numbers.fold(self.highest, i64::max);
+        let marked = self.mark(highest)?;
         transaction.commit()?;
         (self.highest, self.marked) = (highest, marked);
         match self.sync {
@@ -217,6 +222,17 @@ impl Writer {
             _ => {}
         }
         Ok(outcome)
+    }
+
+    /// Sees to it that no number up to the highest comes again; gives the one that is then written down as given.
+    fn mark(&self, highest: i64) -> rusqlite::Result<i64> {
+        if highest <= self.marked {
+            return Ok(self.marked);
+        }
+        // Many at a time: a number that nobody had is no loss.
+        let marked = highest.saturating_add(NUMBERS);
+        rows::mark(&self.connection, marked)?;
+        Ok(marked)
     }
 
     /// Tells everybody what a commit means to them.
@@ -247,11 +263,14 @@ impl Writer {
             let transaction = self.connection.unchecked_transaction()?;
             let acted = act(&transaction, &self.clock)?;
             let count = dead::count(&transaction)?;
+            let highest = as_mark(acted.number).max(self.highest);
+            let marked = self.mark(highest)?;
             transaction.commit()?;
+            (self.highest, self.marked) = (highest, marked);
             Ok::<_, rusqlite::Error>((acted, count))
         })();
         match done {
-            Ok((Acted { news, tell }, (count, bytes))) => {
+            Ok((Acted { news, tell, .. }, (count, bytes))) => {
                 self.recount_dead(count, bytes);
                 news.into_iter().for_each(&mut self.hear);
                 tell();
