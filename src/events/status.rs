@@ -31,7 +31,7 @@ pub struct Disk {
     pub dead: usize,
     /// Their bytes.
     pub dead_bytes: usize,
-    /// The size of the files, as it was about a second ago.
+    /// The size of the files, the log of what was last written (`-wal`) among them, as it was about a second ago.
     pub file_bytes: u64,
     /// Bytes of events that the disk has not taken yet: those of a moment, unless it fails or hangs.
     pub unwritten_bytes: usize,

@@ -11,7 +11,11 @@ use crate::events::COMMIT_BUCKETS;
 
 const EVENTS: Family = plain("outbox_events", "After events on disk that are to be delivered");
 const DEAD: Family = plain("outbox_dead", "After events on disk that ended undelivered");
-const BYTES: Family = in_unit("outbox", Unit::Bytes, "What the files of the outbox take on the disk");
+const BYTES: Family = in_unit(
+    "outbox",
+    Unit::Bytes,
+    "What the files of the outbox take on the disk, the log of what was last written (-wal) among them",
+);
 const COMMIT: Family =
     in_unit("outbox_commit_duration", Unit::Seconds, "How long commits to the disk took, their fsync included");
 

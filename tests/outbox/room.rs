@@ -1,11 +1,15 @@
-//! What ended undelivered makes room for what arrives, where the operator says so.
+//! Room for what arrives: what ended undelivered makes some, where the operator says so, and pages that are free go back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
 
 use hookgate::config::{After, WhenFull};
 use hookgate::events::Reason;
 use tonic::Status;
 
-use super::gate::directory;
-use super::inside::{hand_over, hold, on_disk, padded, patient, until};
+use super::gate::{LONG, directory};
+use super::inside::{event, hand_over, hold, on_disk, padded, patient, until};
 use super::support;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -41,4 +45,36 @@ async fn no_more_makes_room_than_has_to() {
     assert!(taken <= bytes, "{taken} of {bytes}");
     assert!(taken + one > bytes, "there was room for {} more of {one}", (bytes - taken) / one);
     assert!((1..DEAD).contains(&disk().dead), "{} are left", disk().dead);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gate_that_is_never_idle_gives_free_pages_back() {
+    let takes = Arc::new(AtomicBool::new(false));
+    let answers = takes.clone();
+    let policy = support::Policy::start(move |_| match answers.load(SeqCst) {
+        true => Ok(Vec::new()),
+        false => Err(Status::internal("not now")),
+    })
+    .await;
+    let data = directory("never-idle");
+    let events = on_disk(&policy.url(), &patient(), &data);
+    let size = || std::fs::metadata(data.join("outbox.db")).unwrap().len();
+    for number in 0..200 {
+        events.deliver(padded(&format!("g{number}"), &format!("large/{number}"), 100 << 10)).await;
+    }
+    let full = size();
+    assert!(full > 12 << 20, "{full}");
+    takes.store(true, SeqCst);
+    events.resume();
+    let smaller = async {
+        for number in 0.. {
+            // Far more often than the thread would call idle.
+            events.deliver(event("g", &format!("live/{number}"))).await;
+            if size() < full / 2 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, smaller).await.expect("the file becomes smaller");
 }

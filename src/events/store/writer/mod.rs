@@ -1,5 +1,6 @@
 //! The thread that writes: takes what has been sent, many at a time, and commits it as one.
 
+mod failing;
 mod reading;
 mod upkeep;
 
@@ -16,7 +17,7 @@ use tracing::{error, info, warn};
 use super::changes::Outcome;
 use super::inbox::Receiver;
 use super::pending::Pending;
-use super::{Act, Acted, Clock, Gauges, Hear, News, Op, Opened, Written, dead, owed, rows, salvage};
+use super::{Act, Acted, Clock, Gauges, Hear, News, Op, Opened, Written, dead, rows, salvage};
 use crate::config::{self, SyncRule};
 
 /// So many changes are taken at a time.
@@ -49,6 +50,7 @@ pub(super) struct Writer {
     /// When the size of the files was last looked at.
     measured: Option<Instant>,
     tidied: Instant,
+    given_back: Instant,
     /// What was wrong with a file that could not be replaced yet.
     damage: Option<rusqlite::Error>,
     /// The highest number that an event has had.
@@ -82,6 +84,7 @@ impl Writer {
             sync_by: None,
             measured: None,
             tidied: Instant::now(),
+            given_back: Instant::now(),
             damage: None,
             highest: as_mark(number).saturating_sub(1),
             marked: 0,
@@ -108,8 +111,7 @@ impl Writer {
                 continue;
             }
             self.write(batch);
-            // A gate that is busy is never idle.
-            self.tidy();
+            self.keep_up();
         }
     }
 
@@ -276,42 +278,6 @@ impl Writer {
                 tell();
             }
             Err(error) => error!(%error, "the outbox could not do what it was asked to"),
-        }
-    }
-
-    /// Keeps what could not be written, and lets go on from memory what can.
-    fn owe(&mut self, from: u64) {
-        owed::owe(&mut self.pending, from);
-        if self.fails_until.is_none_or(|until| until <= Instant::now()) {
-            // A disk that is full is not asked again and again without a pause.
-            self.fails_until = Some(Instant::now() + FULL);
-            for news in owed::first(&self.connection, &mut self.pending) {
-                (self.hear)(news);
-            }
-        }
-    }
-
-    /// Whether there is a file that is not damaged; one that could not be replaced yet is tried again.
-    fn is_whole(&mut self) -> bool {
-        if let Some(damage) = self.damage.take() {
-            self.salvage(damage);
-        }
-        self.damage.is_none()
-    }
-
-    /// Replaces a damaged file. What has been given out as a number stays given out.
-    fn salvage(&mut self, damage: rusqlite::Error) {
-        let Ok(nothing) = Connection::open_in_memory() else {
-            self.damage = Some(damage);
-            return;
-        };
-        let damaged = std::mem::replace(&mut self.connection, nothing);
-        match salvage::salvage(&self.path, Some(damaged), &damage) {
-            Ok(connection) => (self.connection, self.marked) = (connection, 0),
-            Err(error) => {
-                error!(%error, "the damaged outbox cannot be replaced; it is tried again with the next write");
-                self.damage = Some(damage);
-            }
         }
     }
 }

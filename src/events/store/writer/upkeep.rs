@@ -14,6 +14,12 @@ const TIDY: Duration = Duration::from_secs(60);
 /// How many free pages are given back to the file system at a time.
 const PAGES: u32 = 512;
 
+/// How long nothing is written meanwhile, where there is something to write.
+const MOMENT: Duration = Duration::from_millis(5);
+
+/// How many stay where there is something to do: what comes next needs them again.
+const SPARE: u32 = 1_024;
+
 impl Writer {
     /// Nothing has come for a while.
     pub(super) fn idle(&mut self) {
@@ -32,9 +38,14 @@ impl Writer {
             return;
         }
         self.tidy();
-        // Pages that are free go back to the file system; it does not matter when.
-        if let Err(error) = self.give_back() {
-            warn!(%error, "free pages of the outbox cannot be given back");
+        self.give_back(0);
+    }
+
+    /// The same for a gate that is never idle, as far as it holds nobody up.
+    pub(super) fn keep_up(&mut self) {
+        self.tidy();
+        if self.given_back.elapsed() >= IDLE {
+            self.give_back(SPARE);
         }
     }
 
@@ -56,17 +67,28 @@ impl Writer {
         self.tidied = Instant::now();
     }
 
-    /// Gives some of the free pages back. The file is shorter once the log is in it.
-    fn give_back(&self) -> rusqlite::Result<()> {
-        let mut vacuum = self.connection.prepare(&format!("pragma incremental_vacuum({PAGES})"))?;
-        let mut pages = vacuum.query([])?;
-        let mut given = false;
-        // Every step gives one page back.
-        while pages.next()?.is_some() {
-            given = true;
+    /// Gives some of the free pages back to the file system, but for so many.
+    fn give_back(&mut self, spare: u32) {
+        self.given_back = Instant::now();
+        if let Err(error) = self.vacuum(spare) {
+            warn!(%error, "free pages of the outbox cannot be given back");
         }
+    }
+
+    /// The file is shorter once the log is in it: at once where there is nothing else to do, else sooner or later.
+    fn vacuum(&self, spare: u32) -> rusqlite::Result<()> {
+        let free: u32 = self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+        if free <= spare {
+            return Ok(());
+        }
+        self.connection.pragma_update(None, "synchronous", "normal")?;
+        let began = Instant::now();
+        let mut vacuum = self.connection.prepare(&format!("pragma incremental_vacuum({})", PAGES.min(free - spare)))?;
+        let mut pages = vacuum.query([])?;
+        // Every step gives one page back.
+        while pages.next()?.is_some() && (spare == 0 || began.elapsed() < MOMENT) {}
         drop(pages);
-        if given {
+        if spare == 0 {
             self.connection.query_row("pragma wal_checkpoint(passive)", [], |_| Ok(()))?;
         }
         Ok(())
