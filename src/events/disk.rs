@@ -79,9 +79,9 @@ impl Queue {
             let next = entry.key.as_ref().filter(|_| follows || tail.len() > 0);
             let next = next.map(|key| Next { rpc, key: key.clone() });
             let (number, bytes) = (entry.number, entry.size());
-            let end = state.outbox.note_end(number, store.heard());
+            let end = state.outbox.ends.note(number, store.heard());
             if !store.send(op(Ended { number, bytes, end, next })) {
-                state.outbox.forget_last_end();
+                state.outbox.ends.forget_last();
             }
         }
     }
@@ -130,7 +130,7 @@ impl Queue {
                 }
                 self.go_on(state, rpc, now);
             }
-            News::First(entry) if state.outbox.has_ended(entry.number) => {}
+            News::First(entry) if state.outbox.ends.has(entry.number) => {}
             News::First(entry) => {
                 let rpc = entry.callback.rpc;
                 if state.outbox.has_room_for_live(&entry) && !state.outbox.of(rpc).waiting.is_busy(&entry) {
@@ -172,7 +172,7 @@ impl Queue {
     /// An event of the disk is in memory from here on, if it is not already.
     fn load(&self, state: &mut State, entry: Box<Entry>, live: bool) {
         let rpc = entry.callback.rpc;
-        if state.outbox.of(rpc).tail.has(entry.number) || state.outbox.has_ended(entry.number) {
+        if state.outbox.of(rpc).tail.has(entry.number) || state.outbox.ends.has(entry.number) {
             return;
         }
         state.outbox.load(&entry);

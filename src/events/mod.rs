@@ -10,7 +10,7 @@
 //! - `lane`: the pace of one rpc: how many deliveries at a time, and pauses while the policy fails.
 //! - `outbox`: what is kept, within its bounds, and what of it is in memory.
 //! - `waiting`: the events of one rpc that are in memory and wait, in order.
-//! - `disk`: what the queue does where the events are kept.
+//! - `disk`: what the queue does where the events are kept; `ends`: what of it the disk does not know yet.
 //! - `store`: the events on disk.
 //! - `operate`: what people ask and do while it runs.
 //! - `entry`: an event that is kept.
@@ -21,6 +21,7 @@
 mod decided;
 mod delivery;
 mod disk;
+mod ends;
 mod entry;
 mod lane;
 mod operate;

@@ -3,12 +3,13 @@
 //! Without a disk all of it is in memory. With one, memory holds a window of it: what is on its way, what is next, and what
 //! has just arrived. The rest, the `tail` of an rpc, is on the disk alone, and is read as there is room.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Event;
+use super::ends::Ends;
 use super::entry::Entry;
 use super::waiting::Waiting;
 
@@ -45,10 +46,8 @@ pub(super) struct Outbox {
     /// Of those the ones in memory.
     memory: usize,
     arrivals: u64,
-    /// With a disk: those that have ended and of which the disk has not heard yet, in the order of their ends.
-    ended: VecDeque<(u64, u64)>,
-    ended_numbers: HashSet<u64>,
-    ends: u64,
+    /// With a disk: those that have ended and of which the disk has not heard yet.
+    pub(super) ends: Ends,
     shelves: BTreeMap<&'static str, Shelf>,
 }
 
@@ -105,9 +104,9 @@ impl Tail {
 
 impl Outbox {
     pub(super) fn new(max_events: usize, max_bytes: usize, on_disk: bool) -> Self {
-        let (ended, ended_numbers, shelves) = (VecDeque::new(), HashSet::new(), BTreeMap::new());
-        let (events, bytes, memory, arrivals, ends) = (0, 0, 0, 0, 0);
-        Self { max_events, max_bytes, on_disk, events, bytes, memory, arrivals, ended, ended_numbers, ends, shelves }
+        let (events, bytes, memory, arrivals) = (0, 0, 0, 0);
+        let (ends, shelves) = (Ends::default(), BTreeMap::new());
+        Self { max_events, max_bytes, on_disk, events, bytes, memory, arrivals, ends, shelves }
     }
 
     /// Counts what is on the disk alone.
@@ -225,31 +224,6 @@ impl Outbox {
         if let Some(next) = next {
             tail.is_due(next);
         }
-    }
-
-    /// Notes that an event has ended, until the disk has heard of it: what it tells until then may have this event in it.
-    /// Gives the number of the end; the disk has heard of those up to `heard`.
-    pub(super) fn note_end(&mut self, number: u64, heard: u64) -> u64 {
-        while let Some((_, number)) = self.ended.front().copied().filter(|(end, _)| *end <= heard) {
-            self.ended.pop_front();
-            self.ended_numbers.remove(&number);
-        }
-        self.ends += 1;
-        self.ended.push_back((self.ends, number));
-        self.ended_numbers.insert(number);
-        self.ends
-    }
-
-    /// The disk will not hear of the last end, and it knows nothing of that event.
-    pub(super) fn forget_last_end(&mut self) {
-        if let Some((_, number)) = self.ended.pop_back() {
-            self.ended_numbers.remove(&number);
-        }
-    }
-
-    /// Whether an event has ended, as far as the disk may not know it.
-    pub(super) fn has_ended(&self, number: u64) -> bool {
-        self.ended_numbers.contains(&number)
     }
 
     /// Lets go of an event that was taken: its end has come.

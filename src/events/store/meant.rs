@@ -109,14 +109,14 @@ mod tests {
     use rusqlite::StatementStatus;
 
     use super::*;
-    use crate::events::store::{act, open};
+    use crate::events::store::{act, tables};
 
     const DEAD: i64 = 60_000;
 
     /// Of these many half ended for their age, and half of an rpc.
     fn filled() -> Connection {
         let connection = Connection::open_in_memory().unwrap();
-        open::create(&connection).unwrap();
+        tables::create(&connection).unwrap();
         let fill = format!(
             "insert into rpcs (name) values ('/openim.one'), ('/openim.other');
              insert into dead

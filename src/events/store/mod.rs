@@ -5,14 +5,14 @@
 //! years. The thread takes what the queue sends, many at a time, and commits them as one: nobody else waits for the disk
 //! but the reply that depends on it.
 //!
-//! - `open`: the directory, its lock, the file and its version.
+//! - `open`: the directory, its lock, and what is found; `tables`: the file and its version.
 //! - `inbox`: what is sent to the thread; `pending`: what of that is not written yet.
 //! - `writer`: the thread; `changes`: what it does with a batch.
 //! - `owed`: what goes on while the disk takes nothing.
 //! - `rows`: an event as a row, and the changes of one.
 //! - `dead`: what ended undelivered, within its bounds.
 //! - `look`: what people ask; `meant`: of which events; `act`: what they do.
-//! - `salvage`: a damaged file; `pages`: what is left of it where nothing leads to it.
+//! - `salvage`: a damaged file; `rescue`: what can be read of it; `pages`: the same where nothing leads to it.
 //! - `clock`: points in time that outlive the process.
 
 pub(super) mod act;
@@ -26,8 +26,10 @@ mod open;
 mod owed;
 mod pages;
 mod pending;
+mod rescue;
 mod rows;
 mod salvage;
+mod tables;
 mod writer;
 
 use std::collections::HashSet;

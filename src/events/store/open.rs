@@ -1,4 +1,4 @@
-//! The directory, its lock, the file and its version.
+//! The directory, its lock, and what is found in the file.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -13,6 +13,7 @@ use rusqlite::Connection;
 use tracing::{info, warn};
 
 use super::inbox::inbox;
+use super::tables::{APPLICATION, VERSION, connection, create, make_private, settle};
 use super::writer::Writer;
 use super::{Clock, Gauges, Hear, Store, dead, rows, salvage};
 use crate::callback::Callback;
@@ -23,12 +24,6 @@ const FILE: &str = "outbox.db";
 
 /// Whoever has this file locked has the directory.
 const LOCK: &str = "lock";
-
-/// Whose file it is: "hkgt".
-const APPLICATION: i64 = 0x686b_6774;
-
-/// The version of the tables. A later hookgate that changes them raises it and converts what it finds.
-const VERSION: i64 = 1;
 
 /// How long whoever has the directory may take to leave it.
 const LEAVING: Duration = Duration::from_secs(1);
@@ -210,61 +205,6 @@ fn connect(path: &Path) -> Result<(Connection, Found), OpenError> {
     }
     let found = standing(&connection).map_err(broken)?;
     Ok((connection, found))
-}
-
-/// Makes a file that nobody else can read, where there is none. What SQLite writes beside it takes after it.
-pub(super) fn make_private(path: &Path) -> io::Result<()> {
-    match File::options().create_new(true).write(true).mode(0o600).open(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// A connection that has changed nothing yet.
-pub(super) fn connection(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
-    Ok(connection)
-}
-
-/// Makes a connection do what the promises need.
-pub(super) fn settle(connection: Connection) -> rusqlite::Result<Connection> {
-    connection.set_prepared_statement_cache_capacity(32);
-    // What is written goes to a log first, which a crash cannot tear.
-    connection.execute_batch(
-        "pragma journal_mode = wal; pragma synchronous = normal;
-         pragma journal_size_limit = 16777216; pragma cache_size = -2048; pragma temp_store = memory;",
-    )?;
-    Ok(connection)
-}
-
-/// Makes the tables. Whoever changes them raises the version; the order matters to whoever repairs a file.
-pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(&format!(
-        "begin immediate;
-         create table events (
-             id integer primary key, event_id text not null, rpc integer not null, key text, due integer,
-             arrived integer not null, since integer not null, attempts integer not null, spared integer not null,
-             budget integer not null, bytes integer not null, sum integer not null,
-             metadata text not null, message blob not null
-         ) strict;
-         create table dead (
-             id integer primary key, event_id text not null, rpc integer not null, key text, arrived integer not null,
-             attempts integer not null, budget integer not null, bytes integer not null, sum integer not null,
-             died integer not null, reason text not null, class text,
-             metadata text not null, message blob not null
-         ) strict;
-         create table rpcs (id integer primary key, name text not null unique) strict;
-         create table marks (name text primary key, value integer not null) strict, without rowid;
-         create index events_ready on events (rpc, due, id, bytes);
-         create index events_keyed on events (rpc, key, id) where key is not null;
-         create index events_named on events (event_id);
-         create index dead_died on dead (died, bytes);
-         create index dead_named on dead (event_id);
-         pragma application_id = {APPLICATION};
-         pragma user_version = {VERSION};
-         commit;"
-    ))
 }
 
 /// What is found at the start.
