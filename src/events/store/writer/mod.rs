@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
@@ -199,7 +199,7 @@ impl Writer {
         let inserts = batch.iter().any(|op| matches!(op, Op::Insert { .. } | Op::Act(_)));
         let level = if durable && (inserts || self.sync_by.is_some()) { "full" } else { "normal" };
         self.connection.pragma_update(None, "synchronous", level)?;
-        let transaction = self.connection.unchecked_transaction()?;
+        let transaction = self.begin()?;
         let mut outcome = Outcome::default();
         for op in batch.iter() {
             outcome.apply(op, &self.connection, &self.clock)?;
@@ -224,6 +224,11 @@ impl Writer {
             _ => {}
         }
         Ok(outcome)
+    }
+
+    /// Begins to write. Whoever else writes is waited for here: later SQLite has no patience.
+    fn begin(&self) -> rusqlite::Result<Transaction<'_>> {
+        Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
     }
 
     /// Sees to it that no number up to the highest comes again; gives the one that is then written down as given.
@@ -262,7 +267,7 @@ impl Writer {
     /// Does what somebody asked for, in a commit of its own.
     fn act(&mut self, act: Box<Act>) {
         let done = (|| {
-            let transaction = self.connection.unchecked_transaction()?;
+            let transaction = self.begin()?;
             let acted = act(&transaction, &self.clock)?;
             let count = dead::count(&transaction)?;
             let highest = as_mark(acted.number).max(self.highest);

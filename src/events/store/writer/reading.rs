@@ -48,7 +48,7 @@ impl Writer {
 
     /// Moves rows that cannot be read to those that ended, so that they hold up nothing.
     fn set_aside(&mut self, rpc: &'static str, unreadable: Vec<rows::Unreadable>) -> rusqlite::Result<()> {
-        let transaction = self.connection.unchecked_transaction()?;
+        let transaction = self.begin()?;
         let mut outcome = Outcome::default();
         for row in &unreadable {
             outcome.set_aside(rpc, row, &self.connection, &self.clock)?;
