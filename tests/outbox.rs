@@ -36,4 +36,6 @@ mod policy;
 mod power;
 #[path = "outbox/room.rs"]
 mod room;
+#[path = "outbox/serving.rs"]
+mod serving;
 mod support;

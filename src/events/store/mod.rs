@@ -42,7 +42,6 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::error;
 
 use super::Reason;
 use super::entry::Entry;
@@ -205,11 +204,7 @@ impl Store {
             Op::MakeRoom(bytes) => self.gauges.add_spare(-(*bytes as isize)),
             _ => {}
         }
-        let sent = self.ops.send(op);
-        if sent == Sent::Gone && !self.gauges.stopped.swap(true, Relaxed) {
-            error!("the thread that writes the outbox has ended: no more events are taken until hookgate is restarted");
-        }
-        sent == Sent::Kept
+        self.ops.send(op) == Sent::Kept
     }
 
     /// Bytes of events that the disk has not taken yet.

@@ -3,6 +3,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::inbox::inbox;
 use super::tables::{APPLICATION, VERSION, connection, create, make_private, settle};
@@ -256,7 +257,57 @@ impl Opened {
         gauges.dead_bytes.store(bytes, Relaxed);
         gauges.add_spare(bytes as isize);
         let writer = Writer::new(self, settings, gauges.clone(), hear);
-        thread::Builder::new().name("outbox".to_owned()).spawn(move || writer.run(&received))?;
+        let watched = gauges.clone();
+        thread::Builder::new().name("outbox".to_owned()).spawn(move || {
+            // Whoever sends to it is told; a panic itself is in the log by then.
+            if catch_unwind(AssertUnwindSafe(|| writer.run(&received))).is_err() {
+                watched.stopped.store(true, Relaxed);
+                error!(
+                    "the thread that writes the outbox has ended: no more events are taken until hookgate is restarted"
+                );
+            }
+        })?;
         Ok(Store { ops, gauges, file, _lock: lock })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
+    use std::collections::HashSet;
+
+    use bytes::Bytes;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::events::Event;
+    use crate::events::entry::Entry;
+    use crate::events::store::{Op, Place};
+    use crate::policy::Metadata;
+
+    #[tokio::test]
+    async fn a_thread_that_panics_is_seen_and_nobody_waits_for_it() {
+        let directory = std::env::temp_dir().join(format!("hookgate-panics-{}", std::process::id()));
+        let opened = open(&directory).unwrap();
+        let callback = &crate::callback::Callback::all()[0];
+        let panics = Box::new(|_| panic!("as a test has it"));
+        let store = opened.start(&config::After::on_disk(), panics).unwrap();
+        assert!(!store.is_choked());
+        store.send(Op::Load { rpc: callback.rpc, loaded: HashSet::new() });
+        let event = Event { callback, message: Bytes::new(), metadata: Metadata::new(), budget: Duration::ZERO };
+        let entry = Entry::new(event, 1, tokio::time::Instant::now());
+        // The first of these may have been written before the panic.
+        for place in 0..2 {
+            let (told, written) = oneshot::channel();
+            store.send(Op::Insert { entry: entry.clone(), place: Place::First, told });
+            let told = tokio::time::timeout(Duration::from_secs(60), written).await;
+            assert!(told.expect("nobody waits for it").is_err() || place == 0);
+        }
+        while !store.gauges.stopped.load(Relaxed) {
+            tokio::task::yield_now().await;
+        }
+        assert!(store.is_choked());
+        fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 use tracing::error;
 
-use super::super::{owed, salvage};
+use super::super::{dead, owed, salvage};
 use super::{FULL, Writer};
 
 impl Writer {
@@ -37,7 +37,12 @@ impl Writer {
         };
         let damaged = std::mem::replace(&mut self.connection, nothing);
         match salvage::salvage(&self.path, Some(damaged), &damage) {
-            Ok(connection) => (self.connection, self.marked) = (connection, 0),
+            Ok(connection) => {
+                (self.connection, self.marked) = (connection, 0);
+                if let Ok((count, bytes)) = dead::count(&self.connection) {
+                    self.recount_dead(count, bytes);
+                }
+            }
             Err(error) => {
                 error!(%error, "the damaged outbox cannot be replaced; it is tried again with the next write");
                 self.damage = Some(damage);

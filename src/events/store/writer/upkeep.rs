@@ -126,3 +126,39 @@ impl Writer {
         self.gauges.commit_micros.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
+    use std::sync::Arc;
+    use std::thread;
+
+    use super::super::super::inbox::inbox;
+    use super::super::super::{Gauges, Op, open};
+    use super::*;
+    use crate::config;
+
+    #[tokio::test]
+    async fn what_is_too_old_goes_though_the_thread_is_never_idle() {
+        let directory = std::env::temp_dir().join(format!("hookgate-never-idle-{}", std::process::id()));
+        let opened = open(&directory).unwrap();
+        let dead = "insert into dead values (1, 'e1', 1, null, 0, 1, 1, 1, 0, 0, 'age', null, '{}', x'')";
+        opened.connection.execute_batch(dead).unwrap();
+        let gauges = Arc::new(Gauges::default());
+        gauges.dead.store(1, Relaxed);
+        let mut writer = Writer::new(opened, &config::After::on_disk(), gauges.clone(), Box::new(|_| {}));
+        // As if it had last been looked for a while ago.
+        writer.tidied = writer.tidied.checked_sub(TIDY).unwrap();
+        let (sender, receiver) = inbox();
+        let thread = thread::spawn(move || writer.run(&receiver));
+        let patience = Instant::now();
+        while gauges.dead.load(Relaxed) > 0 {
+            sender.send(Op::Hurry);
+            assert!(patience.elapsed() < Duration::from_secs(60), "it is still there");
+        }
+        drop(sender);
+        thread.join().unwrap();
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+}
