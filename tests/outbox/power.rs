@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use hookgate::config::{After, Config, SyncRule};
-use hookgate::events::{Delivery, Event, Events, Filter, Offline};
-use hookgate::policy::{Channel, Metadata, Policy, metadata};
+use hookgate::config::{After, SyncRule};
+use hookgate::events::{Delivery, Filter, Offline};
+use rusqlite::{Connection, OptionalExtension};
 
-use super::gate::{GROUP, LONG, directory};
+use super::gate::{LONG, directory};
+use super::inside::{event, on_disk, patient};
 use super::support;
 
 /// What a disk writes in one piece.
@@ -43,31 +43,29 @@ fn torn(before: &[u8], after: &[u8]) -> Vec<u8> {
     torn
 }
 
+/// The power fails between the two; so many events have to be there.
+fn survives(name: &str, answered: usize, before: &Snapshot, after: &Snapshot) {
+    let copy = directory(name);
+    fs::create_dir_all(&copy).unwrap();
+    fs::write(copy.join("outbox.db"), &before.file).unwrap();
+    fs::write(copy.join("outbox.db-wal"), torn(&before.log, &after.log)).unwrap();
+    let offline = Offline::open(&copy).unwrap();
+    let found = offline.list(&Filter { limit: Some(1_000), ..Filter::default() }).unwrap();
+    let ids: Vec<_> = found.iter().map(|item| item.id.clone()).collect();
+    for number in 0..answered {
+        assert!(ids.contains(&format!("e{number}")), "{number} of {answered} is lost: {ids:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_answered_for_survives_a_power_failure_in_the_middle_of_the_next_write() {
     let policy = support::Policy::start(|_| Err(tonic::Status::internal("no"))).await;
-    let channel = Channel::connect(policy.url().parse().unwrap(), &Config::default().channel, &Default::default());
-    let settings = After {
-        answer_within: Duration::ZERO,
-        sync: SyncRule::Each,
-        retry_min: LONG,
-        retry_max: 10 * LONG,
-        pause_max: 10 * LONG,
-        ..After::on_disk()
-    };
     let data = directory("power");
-    let events = Arc::new(
-        Events::on_disk(Policy::over(channel, 1_000), &settings, hookgate::decisions::Decisions::off(), &data).unwrap(),
-    );
+    let events = on_disk(&policy.url(), &After { sync: SyncRule::Each, ..patient() }, &data);
     let mut snapshots = vec![snapshot(&data)];
     const EVENTS: usize = 60;
     for number in 0..EVENTS {
-        let mut metadata = Metadata::new();
-        metadata.insert(metadata::COMMAND, GROUP);
-        metadata.insert(metadata::EVENT_ID, &format!("e{number}"));
-        let callback = hookgate::callback::Callback::by_command(GROUP).unwrap();
-        let event = Event { callback, message: vec![0x1a, 2, b'g', b'1'].into(), metadata, budget: LONG };
-        assert!(matches!(events.deliver(event).await, Delivery::Accepted));
+        assert!(matches!(events.deliver(event("g1", &format!("e{number}"))).await, Delivery::Accepted));
         snapshots.push(snapshot(&data));
     }
     let mut tried = 0;
@@ -78,19 +76,56 @@ async fn what_was_answered_for_survives_a_power_failure_in_the_middle_of_the_nex
             continue;
         }
         for _ in 0..5 {
-            let copy = directory("power-copy");
-            fs::create_dir_all(&copy).unwrap();
-            fs::write(copy.join("outbox.db"), &before.file).unwrap();
-            fs::write(copy.join("outbox.db-wal"), torn(&before.log, &after.log)).unwrap();
-            let offline = Offline::open(&copy).unwrap();
-            let found = offline.list(&Filter { limit: Some(1_000), ..Filter::default() }).unwrap();
-            let ids: Vec<_> = found.iter().map(|item| item.id.clone()).collect();
-            for number in 0..answered {
-                assert!(ids.contains(&format!("e{number}")), "{number} of {answered} is lost: {ids:?}");
-            }
+            survives("power-copy", answered, before, after);
             tried += 1;
         }
     }
     println!("power failures: {tried}, each in the middle of a commit; lost 0");
     assert!(tried > EVENTS, "{tried}");
+}
+
+/// How often what was written has been forced onto the disk while nothing else came.
+fn forced(file: &Connection) -> i64 {
+    let mark = "select value from marks where name = 'synced'";
+    file.query_row(mark, [], |row| row.get(0)).optional().unwrap().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_window_what_was_written_before_it_survives_a_power_failure() {
+    let policy = support::Policy::start(|_| Err(tonic::Status::internal("no"))).await;
+    let settings = After { sync: SyncRule::Within(Duration::from_millis(10)), ..patient() };
+    let mut tried = 0;
+    const ROUNDS: usize = 20;
+    for _ in 0..ROUNDS {
+        // A new one each time, so that nothing else is to be forced onto the disk.
+        let data = directory("power-window");
+        let events = on_disk(&policy.url(), &settings, &data);
+        let file = Connection::open(data.join("outbox.db")).unwrap();
+        let arrive = async |number: usize| {
+            assert!(matches!(events.deliver(event("g1", &format!("e{number}"))).await, Delivery::Accepted));
+        };
+        let before = forced(&file);
+        arrive(0).await;
+        let window_is_over = async {
+            while forced(&file) == before {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(LONG, window_is_over).await.expect("it is forced onto the disk");
+        let safe = snapshot(&data);
+        for number in 1..=3 {
+            arrive(number).await;
+        }
+        let after = snapshot(&data);
+        // The log may have gone into the file in between, with the disk waited for at each step.
+        if safe.file == after.file {
+            for _ in 0..5 {
+                survives("power-window-copy", 1, &safe, &after);
+                tried += 1;
+            }
+        }
+        events.flush(tokio::time::Instant::now()).await;
+    }
+    println!("power failures: {tried}, each behind a window; lost 0");
+    assert!(tried > ROUNDS, "{tried}");
 }
