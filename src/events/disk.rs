@@ -75,14 +75,23 @@ impl Queue {
         state.outbox.done(entry);
         let Shelf { waiting, tail } = state.outbox.of(rpc);
         let follows = waiting.release(entry);
-        if let Some(store) = &self.store {
-            let next = entry.key.as_ref().filter(|_| follows || tail.len() > 0);
-            let next = next.map(|key| Next { rpc, key: key.clone() });
-            let (number, bytes) = (entry.number, entry.size());
-            let end = state.outbox.ends.note(number, store.heard());
-            if !store.send(op(Ended { number, bytes, end, next })) {
-                state.outbox.ends.forget_last();
-            }
+        let next = entry.key.as_ref().filter(|_| follows || tail.len() > 0);
+        let next = next.map(|key| Next { rpc, key: key.clone() });
+        self.tell_end(state, entry, next, op);
+    }
+
+    /// The same of one that is behind another: nothing of what it belongs to may go for that.
+    pub(super) fn end_behind(&self, state: &mut State, entry: &Entry) {
+        state.outbox.done(entry);
+        self.tell_end(state, entry, None, Op::Done);
+    }
+
+    fn tell_end(&self, state: &mut State, entry: &Entry, next: Option<Next>, op: impl FnOnce(Ended) -> Op) {
+        let Some(store) = &self.store else { return };
+        let (number, bytes) = (entry.number, entry.size());
+        let end = state.outbox.ends.note(number, store.heard());
+        if !store.send(op(Ended { number, bytes, end, next })) {
+            state.outbox.ends.forget_last();
         }
     }
 

@@ -12,7 +12,7 @@
 //! - `waiting`: the events of one rpc that are in memory and wait, in order.
 //! - `disk`: what the queue does where the events are kept; `ends`: what of it the disk does not know yet.
 //! - `store`: the events on disk.
-//! - `operate`: what people ask and do while it runs.
+//! - `operate`: what people ask and do while it runs; `offline`: while it does not.
 //! - `entry`: an event that is kept.
 //! - `decided`: what the decision log has of it.
 //! - `stop`: the end of it all.
@@ -24,6 +24,7 @@ mod disk;
 mod ends;
 mod entry;
 mod lane;
+mod offline;
 mod operate;
 mod outbox;
 mod queue;
@@ -50,7 +51,8 @@ use crate::verdict::Reply;
 use queue::{Queue, Saved, Taken};
 use store::Written;
 
-pub use operate::{Changed, Offline, OperateError};
+pub use offline::Offline;
+pub use operate::{Changed, OperateError};
 pub use status::{Backlog, Counts, Disk, Reason, RpcBacklog};
 pub use store::look::{Count, Item};
 pub use store::meant::{Filter, State};

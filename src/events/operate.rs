@@ -1,19 +1,20 @@
-//! What people ask of the events on disk and do with them: while it runs, and on the directory when it does not.
+//! What people ask of the events on disk and do with them while hookgate serves.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
 use super::Events;
+use super::outbox::Shelf;
 use super::queue::{Phase, Queue};
 use super::store::act::{self, Replayed};
 use super::store::look::{self, Count, Item};
 use super::store::meant::{AT_A_TIME, Filter, meant};
-use super::store::{Acted, Clock, News, Next, Op, OpenError, Opened, Standing, Store, open};
+use super::store::{Acted, Clock, News, Next, Op, Standing, Store};
 use crate::callback::Callback;
 
 /// Why something could not be done.
@@ -52,10 +53,10 @@ pub struct Changed {
 }
 
 impl Changed {
-    const ONE: Self = Self { events: 1, last: None };
+    pub(super) const ONE: Self = Self { events: 1, last: None };
 
     /// Of those that are meant, which are in these places; there are more if these are as many as there may be.
-    fn of(events: usize, filter: &Filter, places: &[i64]) -> Self {
+    pub(super) fn of(events: usize, filter: &Filter, places: &[i64]) -> Self {
         let most = filter.limit.unwrap_or(usize::MAX).min(AT_A_TIME);
         Self { events, last: places.last().copied().filter(|_| places.len() >= most) }
     }
@@ -71,7 +72,7 @@ impl Changed {
 
 impl Filter {
     /// Refuses what means everything without saying so.
-    fn meant(&self) -> Result<(), OperateError> {
+    pub(super) fn meant(&self) -> Result<(), OperateError> {
         let Self { id, rpc, reason, since, all, .. } = self;
         let said = id.is_some() || rpc.is_some() || reason.is_some() || since.is_some() || *all;
         if said { Ok(()) } else { Err(OperateError::Which) }
@@ -216,15 +217,18 @@ impl Queue {
             state.outbox.found(rpc, events, bytes, Some(clock.instant(oldest)));
         }
         for rpc in state.outbox.rpcs() {
-            self.go_on(state, rpc, tokio::time::Instant::now());
+            self.go_on(state, rpc, Instant::now());
         }
     }
 
+    /// None while it is on its way, or may be in a moment.
     fn replay_waiting(self: &Arc<Self>, store: &Store, number: u64, rpc: &'static str) -> Option<Asked<()>> {
-        let state = &mut *self.lock();
-        if state.phase != Phase::Running || !state.outbox.of(rpc).tail.is_quiet(number) {
+        let (now, state) = (Instant::now(), &mut *self.lock());
+        let Shelf { waiting, tail } = state.outbox.of(rpc);
+        if state.phase != Phase::Running || !(tail.is_quiet(number) || waiting.hurry(number, now)) {
             return None;
         }
+        self.go_on(state, rpc, now);
         Some(asked(store, 0, move |connection, clock| {
             act::make_due(connection, number, clock.now())?;
             Ok(((), vec![News::Added { rpc, events: 0, bytes: 0 }]))
@@ -240,8 +244,18 @@ impl Queue {
         bytes: usize,
     ) -> Option<Asked<bool>> {
         let state = &mut *self.lock();
-        if state.phase != Phase::Running || !state.outbox.of(rpc).tail.is_quiet(number) {
+        if state.phase != Phase::Running {
             return None;
+        }
+        if !state.outbox.of(rpc).tail.is_quiet(number) {
+            let (entry, behind) = state.outbox.of(rpc).waiting.take_out(number)?;
+            match behind {
+                true => self.end_behind(state, &entry),
+                false => self.end(state, &entry, Op::Done),
+            }
+            self.go_on(state, rpc, Instant::now());
+            // It is done when that is.
+            return Some(asked(store, 0, |_, _| Ok((true, Vec::new()))));
         }
         Some(asked(store, 0, move |connection, _| {
             let Some(key) = act::discard(connection, number)? else { return Ok((false, Vec::new())) };
@@ -250,69 +264,5 @@ impl Queue {
             }
             Ok((true, vec![News::Gone { rpc, events: 1, bytes }, News::Added { rpc, events: 0, bytes: 0 }]))
         }))
-    }
-}
-
-/// The events of a directory that no hookgate serves from.
-#[derive(Debug)]
-pub struct Offline(Opened);
-
-impl Offline {
-    /// Opens the directory; no other hookgate may use it meanwhile.
-    pub fn open(directory: &Path) -> Result<Self, OpenError> {
-        open(directory).map(Self)
-    }
-
-    /// How many events there are, by rpc, state and reason.
-    pub fn counted(&self) -> Result<Vec<Count>, OperateError> {
-        Ok(look::counts(&self.0.connection)?)
-    }
-
-    /// The events that are meant, without their content.
-    pub fn list(&self, filter: &Filter) -> Result<Vec<Item>, OperateError> {
-        Ok(look::list(&self.0.connection, filter)?)
-    }
-
-    /// How many events are meant.
-    pub fn count(&self, filter: &Filter) -> Result<i64, OperateError> {
-        Ok(look::count(&self.0.connection, filter)?)
-    }
-
-    /// An event with its content.
-    pub fn show(&self, id: &str, reveal: bool) -> Result<Item, OperateError> {
-        look::show(&self.0.connection, id, reveal)?.ok_or_else(|| OperateError::Unknown(id.to_owned()))
-    }
-
-    /// Lets events that ended wait for the next start, some at a time.
-    pub fn replay(&mut self, filter: &Filter) -> Result<Changed, OperateError> {
-        filter.meant()?;
-        let places = meant(&self.0.connection, filter)?;
-        let (first, now) = (self.0.number, self.0.clock.now());
-        self.0.number += places.len() as u64;
-        let transaction = self.0.connection.unchecked_transaction()?;
-        let mut replayed = act::replay(&transaction, &places, first, now)?.iter().map(|of| of.events).sum();
-        if let (Some(id), 0) = (&filter.id, replayed) {
-            let (number, ..) = act::waiting(&transaction, id)?.ok_or_else(|| OperateError::Unknown(id.clone()))?;
-            act::make_due(&transaction, number, now)?;
-            replayed = 1;
-        }
-        transaction.commit()?;
-        Ok(Changed::of(replayed, filter, &places))
-    }
-
-    /// Drops events that ended, some at a time; one that waits by its ID.
-    pub fn discard(&mut self, filter: &Filter) -> Result<Changed, OperateError> {
-        filter.meant()?;
-        let places = meant(&self.0.connection, filter)?;
-        let transaction = self.0.connection.unchecked_transaction()?;
-        let mut dropped = act::drop_dead(&transaction, &places)?;
-        if let (Some(id), 0) = (&filter.id, dropped) {
-            let (number, ..) = act::waiting(&transaction, id)?.ok_or_else(|| OperateError::Unknown(id.clone()))?;
-            // What was behind it comes first at the next start.
-            act::discard(&transaction, number)?;
-            dropped = 1;
-        }
-        transaction.commit()?;
-        Ok(Changed::of(dropped, filter, &places))
     }
 }

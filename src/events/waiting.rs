@@ -118,6 +118,36 @@ impl Waiting {
         first.map(|first| first.remove())
     }
 
+    /// Makes an event due that waits for its time, if it is here. Says whether it is.
+    pub(super) fn hurry(&mut self, number: u64, now: Instant) -> bool {
+        if let Some(at) = self.failed.keys().copied().find(|(_, failed)| *failed == number) {
+            if let Some(entry) = self.failed.remove(&at) {
+                self.failed.insert((at.0.min(now), number), entry);
+            }
+            return true;
+        }
+        let lists = [&self.fresh, &self.backlog].into_iter().chain(self.busy.values());
+        lists.flatten().any(|entry| entry.number == number)
+    }
+
+    /// Takes an event out, wherever it waits. Says whether it was behind another.
+    pub(super) fn take_out(&mut self, number: u64) -> Option<(Box<Entry>, bool)> {
+        let at = self.failed.keys().copied().find(|(_, failed)| *failed == number);
+        if let Some(entry) = at.and_then(|at| self.failed.remove(&at)) {
+            return Some((entry, false));
+        }
+        let take = |list: &mut VecDeque<Box<Entry>>| {
+            let at = list.iter().position(|entry| entry.number == number)?;
+            list.remove(at)
+        };
+        if let Some(entry) = [&mut self.fresh, &mut self.backlog].into_iter().find_map(take) {
+            return Some((entry, false));
+        }
+        let entry = self.busy.values_mut().find_map(take)?;
+        self.behind -= 1;
+        Some((entry, true))
+    }
+
     /// Makes every event due.
     pub(super) fn make_due(&mut self, now: Instant) {
         let failed = std::mem::take(&mut self.failed);

@@ -143,3 +143,45 @@ async fn a_row_that_is_not_what_was_written_is_set_aside_and_holds_up_nothing() 
     let dead = events.list(Filter { state: Some(State::Dead), ..Filter::default() }).await.unwrap();
     assert_eq!((&*dead[0].id, dead[0].reason.as_deref()), ("one", Some("unreadable")));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_in_memory_is_tried_at_once_or_dropped_by_its_id() {
+    let moody = Moody::start().await;
+    let data = directory("waits-in-memory");
+    let events = on_disk(&moody.policy.url(), &patient(), &data);
+    let of = |id: &str| Filter { id: Some(id.to_owned()), ..Filter::default() };
+    for id in ["g1", "g2", "g3", "g4"] {
+        events.deliver(event("g", id)).await;
+    }
+    events.deliver(event("h", "h1")).await;
+    until("it is tried no more", || events.backlog().rpcs[0].in_flight == 0).await;
+    // The first has failed and waits for hours; the others are behind it.
+    assert_eq!(events.discard(of("g2")).await.unwrap().events, 1);
+    assert_eq!(events.discard(of("g1")).await.unwrap().events, 1);
+    assert_eq!(events.backlog().events, 3);
+    assert!(events.discard(of("g1")).await.is_err(), "it is gone");
+    let left: Vec<_> = events.list(Filter::default()).await.unwrap().into_iter().map(|item| item.id).collect();
+    assert_eq!(left, ["g3", "g4", "h1"]);
+
+    moody.takes.store(true, SeqCst);
+    assert_eq!(events.replay(of("h1")).await.unwrap().events, 1);
+    events.resume();
+    until("what is left goes", || events.backlog().events == 0).await;
+    let mut taken = moody.taken();
+    taken.sort();
+    assert_eq!(taken, ["g3", "g4", "h1"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_waits_for_hours_is_tried_at_once_where_it_is_asked_for() {
+    let moody = Moody::start().await;
+    let events = on_disk(&moody.policy.url(), &patient(), &directory("hurried"));
+    for id in ["one", "two"] {
+        events.deliver(event("g", id)).await;
+    }
+    until("its attempt has failed", || events.backlog().rpcs[0].in_flight == 0).await;
+    moody.takes.store(true, SeqCst);
+    let one = Filter { id: Some("one".to_owned()), ..Filter::default() };
+    assert_eq!(events.replay(one).await.unwrap().events, 1);
+    until("it goes, and what is behind it", || moody.taken() == ["one", "two"]).await;
+}
