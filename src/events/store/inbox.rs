@@ -81,8 +81,16 @@ impl Receiver {
         let nothing = |state: &mut State| state.pending.is_empty() && !state.ended;
         let waited = self.0.filled.wait_timeout_while(self.0.lock(), wait, nothing);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let taken = state.pending.take(most);
-        (!taken.is_empty() || !state.ended).then_some(taken)
+        if state.pending.is_empty() && state.ended {
+            return None;
+        }
+        if state.pending.len() > most {
+            return Some(state.pending.take(most));
+        }
+        let all = std::mem::take(&mut state.pending);
+        // Whoever sends is not to wait for this.
+        drop(state);
+        Some(all.into_ops())
     }
 }
 

@@ -83,3 +83,40 @@ pub(super) fn first(connection: &Connection, owed: &mut Pending) -> Vec<News> {
     }
     news
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::super::{Ended, tables};
+    use super::*;
+    use crate::callback::Callback;
+    use crate::events::Event;
+    use crate::events::entry::Entry;
+    use crate::policy::Metadata;
+
+    #[tokio::test]
+    async fn with_very_much_owed_nothing_more_is_read() {
+        let (connection, clock) = (Connection::open_in_memory().unwrap(), Clock::start(0));
+        tables::create(&connection).unwrap();
+        let callback = &Callback::all()[0];
+        let event = Event { callback, message: Bytes::new(), metadata: Metadata::new(), budget: Duration::ZERO };
+        rows::insert(&connection, &Entry::new(event, 0, Instant::now()), &clock, true).unwrap();
+        let read = |owed: &Pending| match load(&connection, owed, callback.rpc, &HashSet::new(), &clock) {
+            News::Loaded { entries, next, .. } => (entries.len(), next.is_some()),
+            _ => panic!("it is read"),
+        };
+        let mut owed = Pending::default();
+        let end = |owed: &mut Pending, number| owed.push(Op::Done(Ended { number, bytes: 0, end: number, next: None }));
+        for number in 1..MOST as u64 {
+            end(&mut owed, number);
+        }
+        assert_eq!(read(&owed), (1, true));
+        end(&mut owed, MOST as u64);
+        assert_eq!(read(&owed), (0, true), "and it is asked again");
+    }
+}

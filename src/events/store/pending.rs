@@ -116,6 +116,11 @@ impl Pending {
         taken
     }
 
+    /// All of them.
+    pub(super) fn into_ops(self) -> Vec<Op> {
+        self.ops.into_values().collect()
+    }
+
     /// Where the next change goes.
     pub(super) fn end(&self) -> u64 {
         self.next

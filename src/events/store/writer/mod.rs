@@ -172,7 +172,7 @@ impl Writer {
             return self.owe(from);
         }
         let began = Instant::now();
-        let mut pending = std::mem::take(&mut self.pending);
+        let pending = std::mem::take(&mut self.pending);
         match self.commit(&pending) {
             Ok(outcome) => {
                 self.fails_until = None;
@@ -180,7 +180,7 @@ impl Writer {
                 if late {
                     info!("the outbox can be written again");
                 }
-                self.tell(pending.take(usize::MAX), outcome, late);
+                self.tell(pending.into_ops(), outcome, late);
             }
             Err(error) => {
                 self.pending = pending;
