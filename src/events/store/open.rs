@@ -304,7 +304,9 @@ mod tests {
             let told = tokio::time::timeout(Duration::from_secs(60), written).await;
             assert!(told.expect("nobody waits for it").is_err() || place == 0);
         }
+        let patience = Instant::now();
         while !store.gauges.stopped.load(Relaxed) {
+            assert!(patience.elapsed() < Duration::from_secs(60), "it is not seen");
             tokio::task::yield_now().await;
         }
         assert!(store.is_choked());
