@@ -37,11 +37,12 @@ impl Writer {
             }
             rows::Read::nothing_until(AGAIN)
         });
-        let rows::Read { entries, unreadable, next } = read;
+        let rows::Read { entries, unreadable, mut next } = read;
         if !unreadable.is_empty()
             && let Err(error) = self.set_aside(rpc, unreadable)
         {
             warn!(rpc, %error, "events of the outbox cannot be read, and not be set aside yet");
+            next = rows::Read::nothing_until(AGAIN).next;
         }
         (self.hear)(News::Loaded { rpc, entries, next });
     }
