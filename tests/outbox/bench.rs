@@ -5,7 +5,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use tokio::time::interval;
+use tokio::time::{Instant as Due, sleep_until};
 
 use super::gate::{GROUP, Ledger, Poster, body, directory, with_data};
 use super::policy::{Policy, anywhere};
@@ -17,7 +17,8 @@ fn percentiles(mut times: Vec<Duration>) -> String {
     format!("n {}  p50 {:.2?}  p99 {:.2?}  max {:.1?}", times.len(), at(500), at(990), at(1000))
 }
 
-/// So many a second for so long, over 64 connections; as fast as eight of them can where none is said.
+/// So many a second for so long, evenly, over 64 connections, counted from when each was due; as fast as eight of them can
+/// where none is said.
 async fn replies(sync: Option<&str>, rate: Option<u32>, time: Duration) -> String {
     let ledger = Ledger::new();
     let policy = Policy::start(anywhere(), ledger.policy(u32::MAX, Duration::from_millis(1))).await;
@@ -29,25 +30,27 @@ async fn replies(sync: Option<&str>, rate: Option<u32>, time: Duration) -> Strin
         }
         None => Running::of(configured(&policy.url(), "bench", &yaml(String::new()))).await,
     };
-    let until = Instant::now() + time;
-    let mut workers = JoinSet::new();
     let connections = if rate.is_some() { 64 } else { 8 };
+    let every = rate.map(|rate| Duration::from_secs(1) / rate);
+    let began = Due::now();
+    let mut workers = JoinSet::new();
     for worker in 0..connections {
         let poster = Poster::new(gate.webhooks);
         workers.spawn(async move {
-            let mut ticks = rate.map(|rate| interval(Duration::from_secs(1) * connections / rate));
             let mut times = Vec::new();
             for number in 0.. {
-                if let Some(ticks) = &mut ticks {
-                    ticks.tick().await;
-                }
-                if Instant::now() > until {
+                let due = every.map_or_else(Due::now, |every| began + every * (number * connections + worker));
+                let behind = due < Due::now();
+                sleep_until(due).await;
+                if due > began + time {
                     break;
                 }
+                // Timers are a millisecond late; that is no part of the reply.
+                let due = if behind { due } else { Due::now() };
                 let group = format!("g{worker}-{}", number % 20);
                 let shot = poster.post(GROUP, &format!("{worker}-{number}"), body(&group)).await;
                 assert_eq!(shot.outcome.as_deref(), Some("accepted"));
-                times.push(shot.took);
+                times.push(due.elapsed());
             }
             times
         });
