@@ -49,7 +49,7 @@ fn count(webhook: &Webhook, policy: SocketAddr) -> Result<(f64, f64)> {
         tokio::spawn(hookgate::server::run(listener, gate, std::future::pending::<Stop>()));
         anyhow::Ok(address)
     })?;
-    let client = Client::start(webhook.request(address), address);
+    let client = Client::start(webhook.request(address, 0), address);
     runtime.block_on(client.post(WARM_UP)?)??;
     let posted = client.post(COUNTED)?;
     let mut end = None;

@@ -12,6 +12,9 @@ const SINGLE_MESSAGE: &str = include_str!("../../tests/fixtures/callbackBeforeSe
 const SENTENCE: &str = "Good morning! The \"final\" plan for Thursday is in the shared folder: 3 < 4 & nobody minds.\n\
                         Could you look at it before ten? I marked what I am unsure of. \u{4f60}\u{597d}, Zo\u{eb}\n";
 
+/// Whoever does what the fixtures tell.
+const USER: &str = "u1001";
+
 const LONG: usize = 64 << 10;
 
 /// hookgate delivers so many events of a kind at a time; those beyond are accepted and come later, which would count
@@ -63,9 +66,11 @@ impl Webhook {
         if self.command.starts_with("callbackAfter") { wanted.min(EVENTS_AT_ONCE) } else { wanted }
     }
 
-    /// The whole request, with the headers of OpenIM's HTTP client.
-    pub fn request(&self, host: SocketAddr) -> Vec<u8> {
+    /// The whole request, with the headers of OpenIM's HTTP client. Each connection has a user of its own: what hookgate
+    /// tells of one user it tells in order, one event after the other, so users must be as many as in life.
+    pub fn request(&self, host: SocketAddr, user: usize) -> Vec<u8> {
         let Self { command, body, .. } = self;
+        let body = body.replace(USER, &format!("u{}", 1001 + user));
         let length = body.len();
         format!(
             "POST /{command}?contenttype=json HTTP/1.1\r\nHost: {host}\r\nUser-Agent: Go-http-client/1.1\r\n\
@@ -97,6 +102,12 @@ mod tests {
         assert!((90..150).contains(&sizes[0]), "{sizes:?}");
         assert!((600..900).contains(&sizes[1]), "{sizes:?}");
         assert_eq!(sizes[2], LONG);
+    }
+
+    #[test]
+    fn connections_have_users_of_their_own() {
+        let (small, host) = (Webhook::small().unwrap(), SocketAddr::from(([127, 0, 0, 1], 80)));
+        assert_ne!(small.request(host, 1), small.request(host, 2));
     }
 
     #[test]

@@ -107,7 +107,7 @@ impl Candidate {
             Kind::Envoy(envoy) => envoy.address(&mut process).await?,
             _ => parse(&process.line_with(READY).await?.1)?,
         };
-        let request = webhook.request(address);
+        let request = webhook.request(address, 0);
         loop {
             process.check().await?;
             let late = process.launched.elapsed() > Duration::from_secs(20);

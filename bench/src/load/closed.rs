@@ -52,11 +52,10 @@ pub async fn run(
     warm_up: Duration,
     window: Duration,
 ) -> Result<Closed> {
-    let request: Arc<[u8]> = webhook.request(address).into();
     let counts = Arc::new(Counts::default());
     let mut tasks = JoinSet::new();
-    for _ in 0..connections {
-        tasks.spawn(ask_on(address, request.clone(), counts.clone()));
+    for user in 0..connections {
+        tasks.spawn(ask_on(address, webhook.request(address, user.into()), counts.clone()));
     }
     sleep(warm_up).await;
     let (start, before, earlier) = (Instant::now(), Cpu::of(process)?, counts.answered());
@@ -74,7 +73,7 @@ pub async fn run(
     })
 }
 
-async fn ask_on(address: SocketAddr, request: Arc<[u8]>, counts: Arc<Counts>) {
+async fn ask_on(address: SocketAddr, request: Vec<u8>, counts: Arc<Counts>) {
     let mut connection = None;
     while !counts.stop.load(Relaxed) {
         let answer = match &mut connection {

@@ -14,7 +14,7 @@ pub async fn hold(
     address: SocketAddr,
     webhook: &Webhook,
 ) -> Result<()> {
-    let request = webhook.request(address);
+    let request = webhook.request(address, 0);
     while connections.len() < count {
         let mut connection = Connection::open(address).await?;
         let answer = connection.ask(&request).await?;

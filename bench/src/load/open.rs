@@ -25,8 +25,14 @@ pub struct Open {
     pub cpu: Duration,
 }
 
+/// A connection, and what is sent on it.
+struct Caller {
+    connection: Connection,
+    request: Vec<u8>,
+}
+
 struct Pool {
-    idle: Vec<Connection>,
+    idle: Vec<Caller>,
     /// When the calls were due that found no idle connection.
     waiting: VecDeque<Instant>,
     tally: Tally,
@@ -36,19 +42,19 @@ type Shared = Arc<Mutex<Pool>>;
 
 /// Loads the process that listens there.
 pub async fn run(process: u32, address: SocketAddr, webhook: &Webhook, rate: u32, lasts: Duration) -> Result<Open> {
-    let request: Arc<[u8]> = webhook.request(address).into();
     let mut idle = Vec::with_capacity(CONNECTIONS);
-    for _ in 0..CONNECTIONS {
+    for user in 0..CONNECTIONS {
+        let request = webhook.request(address, user);
         let mut connection = Connection::open(address).await?;
         connection.ask(&request).await?;
-        idle.push(connection);
+        idle.push(Caller { connection, request });
     }
     let pool: Shared = Arc::new(Mutex::new(Pool { idle, waiting: VecDeque::new(), tally: Tally::new()? }));
     let before = Cpu::of(process)?;
     let calls = pace(rate, lasts, |due| {
         let mut locked = lock(&pool);
         match locked.idle.pop() {
-            Some(connection) => drop(tokio::spawn(serve(connection, due, address, request.clone(), pool.clone()))),
+            Some(caller) => drop(tokio::spawn(serve(caller, due, address, pool.clone()))),
             None => locked.waiting.push_back(due),
         }
     })
@@ -64,19 +70,19 @@ pub async fn run(process: u32, address: SocketAddr, webhook: &Webhook, rate: u32
 }
 
 /// Makes a call, and then those that wait for a connection.
-async fn serve(mut connection: Connection, mut due: Instant, address: SocketAddr, request: Arc<[u8]>, pool: Shared) {
+async fn serve(mut caller: Caller, mut due: Instant, address: SocketAddr, pool: Shared) {
     loop {
-        let answer = connection.ask(&request).await;
+        let answer = caller.connection.ask(&caller.request).await;
         lock(&pool).tally.count(due, matches!(answer, Ok(Answer::Allow | Answer::Accepted)));
         if answer.is_err() {
             // One connection less, where there is nothing to connect to any more.
             let Ok(another) = Connection::open(address).await else { return };
-            connection = another;
+            caller.connection = another;
         }
         let mut pool = lock(&pool);
         match pool.waiting.pop_front() {
             Some(next) => due = next,
-            None => return pool.idle.push(connection),
+            None => return pool.idle.push(caller),
         }
     }
 }
