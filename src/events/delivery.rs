@@ -4,9 +4,8 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
-use tokio::sync::oneshot;
 use tracing::{debug, info};
 
 use super::entry::Entry;
@@ -33,31 +32,74 @@ pub(super) struct Attempt {
     pub(super) entry: Box<Entry>,
     /// Whether it is to show if the policy still fails.
     pub(super) probe: bool,
-    /// Who would like to have the verdict.
-    pub(super) tell: Option<oneshot::Sender<Reply>>,
 }
 
 impl Attempt {
-    /// Asks, and leaves the event to the queue again.
-    pub(super) async fn make(self, queue: Arc<Queue>) {
-        let Self { entry, probe, tell } = self;
+    /// Asks, and leaves the event to the queue again; gives the verdict.
+    async fn make(self, queue: Arc<Queue>) -> Option<Verdict> {
+        let Self { entry, probe } = self;
         let asked = async {
             // No response to an After callback has changes or echoes, so none needs the webhook's body.
             (queue.ask)(entry.question()).await?.into_reply(entry.callback, b"{}")
         };
-        let reply = match unless_it_panics(asked).await {
-            Ok(reply) => reply,
-            Err(failure) => return queue.failed(entry, probe, failure),
-        };
-        // First the counters, then the news.
-        queue.delivered(&entry);
-        let late = match tell {
-            Some(tell) => tell.send(reply).err(),
-            None => Some(reply),
-        };
-        if let Some(reply) = late {
-            log_late(&entry, &reply);
-            queue.decisions.write(&entry.answered_late(&reply));
+        match unless_it_panics(asked).await {
+            Ok(reply) => {
+                queue.delivered(&entry);
+                Some(Verdict { entry, reply })
+            }
+            Err(failure) => {
+                queue.failed(entry, probe, failure);
+                None
+            }
+        }
+    }
+
+    /// On a task of its own, as no webhook waits for it.
+    pub(super) fn spawn(self, queue: &Arc<Queue>) {
+        queue.runtime.spawn(alone(self.make(queue.clone()), queue.clone()));
+    }
+
+    /// As a part of the webhook's task, for as long as that waits for it.
+    pub(super) fn attend(self, queue: &Arc<Queue>) -> Attended {
+        Attended { attempt: Some(Box::pin(self.make(queue.clone()))), queue: queue.clone() }
+    }
+}
+
+/// What the policy says of an event.
+struct Verdict {
+    entry: Box<Entry>,
+    reply: Reply,
+}
+
+async fn alone(attempt: impl Future<Output = Option<Verdict>>, queue: Arc<Queue>) {
+    if let Some(Verdict { entry, reply }) = attempt.await {
+        log_late(&entry, &reply);
+        queue.decisions.write(&entry.answered_late(&reply));
+    }
+}
+
+/// An attempt that a webhook waits for. Where that ends first, the attempt goes on behind it.
+pub(super) struct Attended {
+    attempt: Option<Pin<Box<dyn Future<Output = Option<Verdict>> + Send>>>,
+    queue: Arc<Queue>,
+}
+
+impl Future for Attended {
+    /// None where the attempt has failed.
+    type Output = Option<Reply>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Reply>> {
+        let Some(attempt) = &mut self.attempt else { return Poll::Ready(None) };
+        let verdict = ready!(attempt.as_mut().poll(cx));
+        self.attempt = None;
+        Poll::Ready(verdict.map(|verdict| verdict.reply))
+    }
+}
+
+impl Drop for Attended {
+    fn drop(&mut self) {
+        if let Some(attempt) = self.attempt.take() {
+            self.queue.runtime.spawn(alone(attempt, self.queue.clone()));
         }
     }
 }

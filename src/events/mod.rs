@@ -136,15 +136,15 @@ impl Events {
     /// waits for that.
     pub async fn deliver(&self, event: Event) -> Delivery {
         let budget = event.budget;
-        let (verdict, saved) = match self.0.take(event) {
-            Taken::Started(verdict, saved) => (verdict, saved),
+        let (attempt, saved) = match self.0.take(event) {
+            Taken::Started(attempt, saved) => (attempt, saved),
             Taken::Waits(saved) => return accepted(saved, budget).await,
             Taken::Dropped => return Delivery::Dropped,
         };
         let within = self.0.settings.answer_within;
         // A timer of no time takes up to a millisecond.
         if !within.is_zero()
-            && let Ok(Ok(reply)) = timeout(within, verdict).await
+            && let Ok(Some(reply)) = timeout(within, attempt).await
         {
             // It is delivered: nothing of it need be on any disk.
             return Delivery::Answered(reply);

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
-use super::delivery::{Ask, Attempt, ask_of};
+use super::delivery::{Ask, Attempt, Attended, ask_of};
 use super::entry::Entry;
 use super::lane::Lane;
 use super::outbox::Outbox;
@@ -23,7 +23,6 @@ use crate::decisions::Decisions;
 use crate::error::{Class, Failure};
 use crate::policy::Policy;
 use crate::server::Transport;
-use crate::verdict::Reply;
 
 /// Everything that the events share.
 pub(super) struct Queue {
@@ -33,7 +32,7 @@ pub(super) struct Queue {
     /// Where the events are on disk, if they are.
     pub(super) store: Option<Store>,
     /// Where deliveries run.
-    runtime: Handle,
+    pub(super) runtime: Handle,
     state: Mutex<State>,
     /// Nothing is kept, or nothing is on its way, any more.
     pub(super) idle: Notify,
@@ -63,7 +62,7 @@ pub(super) enum Phase {
 /// What became of an event on its arrival.
 pub(super) enum Taken {
     /// It is on its way, and its verdict comes here.
-    Started(oneshot::Receiver<Reply>, Saved),
+    Started(Attended, Saved),
     /// It waits behind others.
     Waits(Saved),
     /// It is lost.
@@ -112,9 +111,7 @@ impl Queue {
             return Taken::Waits(saved);
         };
         if !waited && state.phase != Phase::Leaving && state.lane(rpc).is_free(now, self.settings.concurrency) {
-            let (tell, verdict) = oneshot::channel();
-            self.start(state, entry, Some(tell));
-            return Taken::Started(verdict, saved);
+            return Taken::Started(self.begin(state, entry).attend(self), saved);
         }
         state.outbox.of(rpc).waiting.push(entry);
         self.go_on(state, rpc, now);
@@ -122,13 +119,13 @@ impl Queue {
     }
 
     /// Begins a delivery.
-    fn start(self: &Arc<Self>, state: &mut State, mut entry: Box<Entry>, tell: Option<oneshot::Sender<Reply>>) {
+    fn begin(&self, state: &mut State, mut entry: Box<Entry>) -> Attempt {
         entry.attempts = entry.attempts.saturating_add(1);
         if entry.attempts > 1 {
             state.counts.retried += 1;
         }
         let probe = state.lane(entry.callback.rpc).begin();
-        self.runtime.spawn(Attempt { entry, probe, tell }.make(self.clone()));
+        Attempt { entry, probe }
     }
 
     /// The policy gave its verdict on an event.
@@ -210,7 +207,7 @@ impl Queue {
         while state.phase != Phase::Leaving && state.lane(rpc).is_free(now, self.settings.concurrency) {
             let prefer = state.lane(rpc).prefers();
             let Some(entry) = state.outbox.of(rpc).waiting.take(now, prefer) else { break };
-            self.start(state, entry, None);
+            self.begin(state, entry).spawn(self);
         }
         if state.outbox.events() == 0 || state.phase == Phase::Leaving {
             self.idle.notify_waiters();
