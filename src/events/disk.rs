@@ -165,8 +165,10 @@ impl Queue {
                 }
                 self.go_on(state, rpc, now);
             }
-            News::Gone { rpc, events, bytes } => {
-                state.outbox.gone(rpc, events, bytes);
+            News::Gone { rpc, number, .. }
+                if state.outbox.of(rpc).tail.has(number) || state.outbox.ends.has(number) => {}
+            News::Gone { rpc, bytes, .. } => {
+                state.outbox.gone(rpc, 1, bytes);
                 self.go_on(state, rpc, now);
             }
             News::CaughtUp => {

@@ -142,10 +142,10 @@ impl Events {
             Taken::Dropped => return Delivery::Dropped,
         };
         let within = self.0.settings.answer_within;
-        // A timer of no time takes up to a millisecond.
-        if !within.is_zero()
-            && let Ok(Some(reply)) = timeout(within, attempt).await
-        {
+        if within.is_zero() {
+            // It goes on by itself. A timer of no time would take up to a millisecond.
+            drop(attempt);
+        } else if let Ok(Some(reply)) = timeout(within, attempt).await {
             // It is delivered: nothing of it need be on any disk.
             return Delivery::Answered(reply);
         }

@@ -46,7 +46,7 @@ impl Offline {
         let transaction = self.0.connection.unchecked_transaction()?;
         let mut replayed = act::replay(&transaction, &places, first, now)?.iter().map(|of| of.events).sum();
         if let (Some(id), 0) = (&filter.id, replayed) {
-            let (number, ..) = act::waiting(&transaction, id)?.ok_or_else(|| OperateError::Unknown(id.clone()))?;
+            let (number, ..) = act::waiting(&transaction, filter)?.ok_or_else(|| OperateError::Unknown(id.clone()))?;
             act::make_due(&transaction, number, now)?;
             replayed = 1;
         }
@@ -61,7 +61,7 @@ impl Offline {
         let transaction = self.0.connection.unchecked_transaction()?;
         let mut dropped = act::drop_dead(&transaction, &places)?;
         if let (Some(id), 0) = (&filter.id, dropped) {
-            let (number, ..) = act::waiting(&transaction, id)?.ok_or_else(|| OperateError::Unknown(id.clone()))?;
+            let (number, ..) = act::waiting(&transaction, filter)?.ok_or_else(|| OperateError::Unknown(id.clone()))?;
             // What was behind it comes first at the next start.
             act::discard(&transaction, number)?;
             dropped = 1;

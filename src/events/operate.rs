@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
+use tracing::info;
 
 use super::Events;
 use super::outbox::Shelf;
@@ -136,6 +137,9 @@ impl Events {
             let store = queue.store.as_ref().ok_or(OperateError::NoDisk)?;
             let asked = queue.drop_waiting(store, number, rpc, bytes);
             let dropped = asked.ok_or_else(|| OperateError::OnItsWay(id.clone()))?.done().await?;
+            if dropped {
+                info!(rpc, event_id = id, "an event that waited is dropped, as somebody asked");
+            }
             return dropped.then_some(Changed::ONE).ok_or(OperateError::Unknown(id));
         }
         let (filter, places) = self.meant(filter).await?;
@@ -151,8 +155,11 @@ impl Events {
 
     /// The event that waits and has this ID.
     async fn waiting(&self, filter: &Filter) -> Result<Option<(u64, &'static str, usize)>, OperateError> {
-        let Some(id) = filter.id.clone() else { return Ok(None) };
-        let found = self.read(move |connection| act::waiting(connection, &id)).await?;
+        if filter.id.is_none() {
+            return Ok(None);
+        }
+        let filter = filter.clone();
+        let found = self.read(move |connection| act::waiting(connection, &filter)).await?;
         Ok(found.and_then(|(number, rpc, bytes)| Some((number, Callback::by_rpc(&rpc)?.rpc, bytes))))
     }
 
@@ -262,7 +269,7 @@ impl Queue {
             if let Some(key) = key {
                 act::promote(connection, &Next { rpc, key: key.into() })?;
             }
-            Ok((true, vec![News::Gone { rpc, events: 1, bytes }, News::Added { rpc, events: 0, bytes: 0 }]))
+            Ok((true, vec![News::Gone { rpc, number, bytes }, News::Added { rpc, events: 0, bytes: 0 }]))
         }))
     }
 }

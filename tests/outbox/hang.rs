@@ -54,6 +54,19 @@ async fn what_is_delivered_while_the_disk_hangs_needs_no_room() {
     drop(held);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_reply_waits_for_is_delivered_though_the_disk_hangs() {
+    let policy = support::Policy::start(|_| Ok(Vec::new())).await;
+    let data = directory("hang-zero");
+    let events = on_disk(&policy.url(), &settings(), &data);
+    let held = hold(&data);
+    let telling = events.clone();
+    let told = tokio::spawn(async move { telling.deliver(event("g", "e")).await });
+    until("it is delivered before it is written", || events.counts().delivered == 1).await;
+    drop(held);
+    told.await.unwrap();
+}
+
 /// Stands in for a bad sector: there is one more event, and whoever reads its message gets an error.
 const SICK: &str = "
     begin immediate;

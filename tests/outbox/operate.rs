@@ -112,6 +112,10 @@ async fn what_ended_is_replayed_and_dropped_on_the_directory_while_hookgate_does
     assert_eq!(json(&[&["replay", "--all"], &at[..]].concat()).await["replayed"], 4);
     let counts = json(&at).await;
     assert_eq!((&counts[0]["state"], &counts[0]["events"]), (&"waiting".into(), &4.into()));
+    // It waits, and so did not end for any reason.
+    let id = json(&[&["list"], &at[..]].concat()).await[0]["id"].as_str().unwrap().to_owned();
+    let (code, _, err) = outbox(&[&["drop", &id, "--reason", "attempts"], &at[..]].concat()).await;
+    assert_eq!((code, err.contains("no event has the ID")), (Some(1), true), "{err}");
 
     let ledger = Ledger::new();
     let taking = Policy::start(anywhere(), ledger.policy(u32::MAX, Duration::ZERO)).await;

@@ -159,6 +159,10 @@ async fn what_waits_in_memory_is_tried_at_once_or_dropped_by_its_id() {
     events.deliver(event("h", "h1")).await;
     until("it is tried no more", || events.backlog().rpcs[0].in_flight == 0).await;
     // The first has failed and waits for hours; the others are behind it.
+    let other = Filter { reason: Some("age".to_owned()), ..of("g2") };
+    assert!(events.discard(other).await.is_err(), "it waits, and so did not end for its age");
+    let other = Filter { since: Some(i64::MAX), ..of("g2") };
+    assert!(events.discard(other).await.is_err(), "it arrived before");
     assert_eq!(events.discard(of("g2")).await.unwrap().events, 1);
     assert_eq!(events.discard(of("g1")).await.unwrap().events, 1);
     assert_eq!(events.backlog().events, 3);

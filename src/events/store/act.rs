@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::look::name;
+use super::meant::{Filter, State, conditions, states};
 use super::rows;
 
 /// Events of an rpc that go again.
@@ -77,11 +78,19 @@ fn ended(connection: &Connection, id: i64) -> rusqlite::Result<Option<Row>> {
     found.optional()
 }
 
-/// An event that waits: its number and its rpc.
-pub(in crate::events) fn waiting(connection: &Connection, id: &str) -> rusqlite::Result<Option<(u64, String, usize)>> {
-    let query = "select id, rpc, bytes from events where event_id = ?";
-    let found: Option<(i64, i64, i64)> =
-        connection.query_row(query, [id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
+/// The event that waits and is meant, which has its ID said: its number, its rpc and its bytes.
+pub(in crate::events) fn waiting(
+    connection: &Connection,
+    filter: &Filter,
+) -> rusqlite::Result<Option<(u64, String, usize)>> {
+    if filter.id.is_none() || !states(filter).any(|state| state == State::Waiting) {
+        return Ok(None);
+    }
+    let (conditions, values) = conditions(connection, filter, State::Waiting)?;
+    let query = format!("select id, rpc, bytes from events where {conditions}");
+    let found: Option<(i64, i64, i64)> = connection
+        .query_row(&query, params_from_iter(values), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
     let Some((number, rpc, bytes)) = found else { return Ok(None) };
     Ok(Some((number as u64, name(connection, rpc)?, usize::try_from(bytes).unwrap_or_default())))
 }

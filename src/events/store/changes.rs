@@ -65,7 +65,7 @@ impl Outcome {
     ) -> rusqlite::Result<()> {
         self.bury(rows::bury(connection, *number, None, rows::UNREADABLE, None, clock.now())?);
         self.unreadable += 1;
-        self.news.push(News::Gone { rpc, events: 1, bytes: *bytes });
+        self.news.push(News::Gone { rpc, number: *number, bytes: *bytes });
         self.promote(next.as_ref(), connection)
     }
 

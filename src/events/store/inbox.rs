@@ -76,14 +76,17 @@ impl Drop for Sender {
 }
 
 impl Receiver {
-    /// Takes out what is there, so much at most, and waits for it so long; nothing where nobody sends any more.
-    pub(super) fn take(&self, most: usize, wait: Duration) -> Option<Vec<Op>> {
+    /// Takes out what is there, so much at most, and waits for it so long; nothing where nobody sends any more. `taken`
+    /// hears of the bytes before they are missing here.
+    pub(super) fn take(&self, most: usize, wait: Duration, taken: impl FnOnce(usize)) -> Option<Vec<Op>> {
         let nothing = |state: &mut State| state.pending.is_empty() && !state.ended;
         let waited = self.0.filled.wait_timeout_while(self.0.lock(), wait, nothing);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if state.pending.is_empty() && state.ended {
             return None;
         }
+        // All of it, about: what is left is taken next.
+        taken(state.pending.bytes());
         if state.pending.len() > most {
             return Some(state.pending.take(most));
         }

@@ -41,6 +41,9 @@ pub(in crate::events) const AT_A_TIME: usize = 1_000;
 
 /// The places of those that ended and are meant, some at a time, in the order of their arrival.
 pub(in crate::events) fn meant(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<i64>> {
+    if !states(filter).any(|state| state == State::Dead) {
+        return Ok(Vec::new());
+    }
     let (query, values) = meant_query(connection, filter)?;
     connection.prepare(&query)?.query_map(params_from_iter(values), |row| row.get(0))?.collect()
 }

@@ -138,8 +138,8 @@ pub(super) enum News {
     Added { rpc: &'static str, events: usize, bytes: usize },
     /// Events of an rpc go again; some belong to what had others before them when they were written.
     Replayed { rpc: &'static str, events: usize, bytes: usize, behind: Vec<Arc<str>> },
-    /// Events of an rpc are gone.
-    Gone { rpc: &'static str, events: usize, bytes: usize },
+    /// An event of an rpc is gone, if it has not gone another way meanwhile.
+    Gone { rpc: &'static str, number: u64, bytes: usize },
     /// What could not be written has been.
     CaughtUp,
 }

@@ -1,6 +1,6 @@
 //! What the disk has not taken: what can be done all the same while it fails, and what need not be written at all.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -55,7 +55,7 @@ pub(super) fn load(
 /// While the disk takes nothing: what is owed and has no other before it goes on from memory.
 pub(super) fn first(connection: &Connection, owed: &mut Pending) -> Vec<News> {
     let mut seen: HashSet<(&'static str, Arc<str>)> = HashSet::new();
-    let mut free = HashSet::new();
+    let (mut free, now) = (HashMap::new(), Instant::now());
     for op in owed.iter() {
         let Op::Insert { entry, .. } = op else { continue };
         if owed.has_ended(entry.number) {
@@ -69,13 +69,18 @@ pub(super) fn first(connection: &Connection, owed: &mut Pending) -> Vec<News> {
                 continue;
             }
         }
-        free.insert(entry.number);
+        // One that has failed has its time.
+        match owed.retry(entry.number) {
+            Some((_, due)) if due > now => {}
+            retry => drop(free.insert(entry.number, retry.map_or(entry.attempts, |(attempts, _)| attempts))),
+        }
     }
     let mut news = Vec::with_capacity(free.len());
     for op in owed.iter_mut_from(0) {
         if let Op::Insert { entry, place, .. } = op
-            && free.contains(&entry.number)
+            && let Some(attempts) = free.get(&entry.number)
         {
+            entry.attempts = *attempts;
             // It may be on its way already: the queue knows.
             *place = Place::First;
             news.push(News::First(entry.clone()));

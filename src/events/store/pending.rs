@@ -2,10 +2,14 @@
 //! however long the disk takes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Ended, Op, Place, Written};
+use super::{Ended, Next, Op, Place, Written};
+
+/// The memory that a promotion takes, about.
+const PROMOTION: usize = 256;
 
 /// Changes in the order in which they were sent.
 #[derive(Default)]
@@ -19,6 +23,8 @@ pub(super) struct Pending {
     retries: HashMap<u64, u64>,
     /// The events whose end is among the changes.
     ended: HashSet<u64>,
+    /// Where the next of what belongs together is let go, after an event of which the disk knows nothing.
+    promotions: HashMap<(&'static str, Arc<str>), u64>,
     hurry: Option<u64>,
     room: Option<u64>,
     /// Bytes of the events that arrive.
@@ -27,9 +33,9 @@ pub(super) struct Pending {
 
 impl Pending {
     /// Adds a change. Says whether it is there: an event that ends before it was written needs no disk.
-    pub(super) fn push(&mut self, op: Op) -> bool {
+    pub(super) fn push(&mut self, mut op: Op) -> bool {
         let place = self.next;
-        match &op {
+        match &mut op {
             Op::Insert { entry, .. } => {
                 self.bytes += entry.size();
                 self.inserts.insert(entry.number, place);
@@ -41,7 +47,10 @@ impl Pending {
             Op::Done(Ended { number, next, .. }) => {
                 let retry = self.retries.remove(number);
                 self.remove(retry);
-                if self.cancel(*number) && next.is_none() {
+                if self.cancel(*number) {
+                    if let Some(next) = next.take() {
+                        self.promote(next);
+                    }
                     return false;
                 }
                 self.ended.insert(*number);
@@ -56,11 +65,11 @@ impl Pending {
                 self.remove(earlier);
             }
             Op::MakeRoom(bytes) => {
-                if let Some(Op::MakeRoom(earlier)) = self.room.and_then(|place| self.ops.get_mut(&place)) {
-                    *earlier += bytes;
-                    return true;
+                // What has ended since the earlier one was counted as room for this one.
+                let earlier = self.room.replace(place).and_then(|earlier| self.ops.remove(&earlier));
+                if let Some(Op::MakeRoom(earlier)) = earlier {
+                    *bytes += earlier;
                 }
-                self.room = Some(place);
             }
             _ => {}
         }
@@ -81,6 +90,14 @@ impl Pending {
         // Whoever waited may have its verdict by now.
         let _ = told.send(Written::Kept);
         true
+    }
+
+    /// Lets the next of what belongs together go. The last time is enough.
+    fn promote(&mut self, next: Next) {
+        let earlier = self.promotions.insert((next.rpc, next.key.clone()), self.next);
+        self.remove(earlier);
+        self.ops.insert(self.next, Op::Promote(vec![next]));
+        self.next += 1;
     }
 
     fn remove(&mut self, place: Option<u64>) {
@@ -108,6 +125,17 @@ impl Pending {
                 }
                 Op::Hurry => {
                     self.hurry.take_if(|at| *at == place);
+                }
+                Op::MakeRoom(_) => {
+                    self.room.take_if(|at| *at == place);
+                }
+                Op::Promote(all) => {
+                    for next in all {
+                        let key = (next.rpc, next.key.clone());
+                        if self.promotions.get(&key) == Some(&place) {
+                            self.promotions.remove(&key);
+                        }
+                    }
                 }
                 _ => {}
             }
@@ -151,9 +179,9 @@ impl Pending {
         self.ops.len()
     }
 
-    /// Bytes of the events that arrive.
+    /// Bytes of the events that arrive, and of what is left of those that came and went.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.promotions.len() * PROMOTION
     }
 
     /// Whether the end of an event is among the changes.
@@ -181,11 +209,25 @@ mod tests {
 
     use std::time::Duration;
 
+    use bytes::Bytes;
+    use tokio::sync::oneshot;
+
     use super::*;
-    use crate::events::Reason;
+    use crate::callback::Callback;
+    use crate::events::entry::Entry;
+    use crate::events::{Event, Reason};
+    use crate::policy::Metadata;
 
     fn retry(number: u64, attempts: u32) -> Op {
         Op::Retry { number, attempts, due: Instant::now() + Duration::from_secs(60) }
+    }
+
+    fn arrival(number: u64) -> Op {
+        let callback = Callback::by_command("callbackAfterSendGroupMsgCommand").unwrap();
+        let (metadata, budget) = (Metadata::new(), Duration::from_secs(1));
+        let event = Event { callback, message: Bytes::new(), metadata, budget };
+        let entry = Entry::new(event, number, Instant::now());
+        Op::Insert { entry, place: Place::First, told: oneshot::channel().0 }
     }
 
     fn ended(number: u64) -> Ended {
@@ -214,5 +256,27 @@ mod tests {
         assert!(pending.has_ended(1) && pending.retry(1).is_none());
         assert!(matches!(pending.take(9)[..], [Op::Retry { number: 2, .. }, Op::Bury { .. }]));
         assert!(pending.is_empty() && !pending.has_ended(1) && pending.retry(2).is_none());
+    }
+
+    #[tokio::test]
+    async fn events_that_came_and_went_leave_one_change_for_what_they_belonged_to() {
+        let mut pending = Pending::default();
+        for number in 1..=1_000 {
+            pending.push(arrival(number));
+            let next = Some(Next { rpc: "/one", key: Arc::from("g") });
+            assert!(!pending.push(Op::Done(Ended { next, ..ended(number) })), "the disk knows nothing of it");
+        }
+        assert_eq!((pending.len(), pending.bytes()), (1, PROMOTION));
+        assert!(matches!(pending.take(9)[..], [Op::Promote(_)]));
+        assert!(pending.is_empty() && pending.bytes() == 0);
+    }
+
+    #[tokio::test]
+    async fn room_is_made_of_what_has_ended_before_it_was_last_asked_for() {
+        let mut pending = Pending::default();
+        pending.push(Op::MakeRoom(3));
+        pending.push(Op::Bury { ended: ended(1), attempts: 2, reason: Reason::Attempts, class: None });
+        pending.push(Op::MakeRoom(4));
+        assert!(matches!(pending.take(9)[..], [Op::Bury { .. }, Op::MakeRoom(7)]));
     }
 }

@@ -99,7 +99,9 @@ impl Writer {
             self.measure();
             let wait = self.sync_by.map_or(IDLE, |by| by.saturating_duration_since(Instant::now()).min(IDLE));
             let wait = if self.pending.is_empty() { wait } else { FULL };
-            let Some(mut batch) = received.take(BATCH, wait) else { return self.end(Vec::new(), None) };
+            let Some(mut batch) = received.take(BATCH, wait, |bytes| self.took_bytes(bytes)) else {
+                return self.end(Vec::new(), None);
+            };
             if let Some(at) = batch.iter().position(|op| matches!(op, Op::Close { .. })) {
                 // Nothing that matters comes later.
                 batch.truncate(at + 1);
@@ -242,19 +244,24 @@ impl Writer {
         Ok(marked)
     }
 
-    /// Tells everybody what a commit means to them.
+    fn took_bytes(&self, bytes: usize) {
+        self.gauges.owed.fetch_add(bytes, Relaxed);
+    }
+
+    /// Tells everybody what a commit means to them. Whoever waits for it comes first, and what takes a while last.
     fn tell(&mut self, batch: Vec<Op>, outcome: Outcome, late: bool) {
         self.count_dead(outcome.dead);
         self.gauges.add_spare(outcome.foreseen);
         self.gauges.owed.store(0, Relaxed);
         self.gauges.unreadable.fetch_add(outcome.unreadable, Relaxed);
+        let mut acts = Vec::new();
         for op in batch {
             match op {
                 Op::Insert { told, .. } => {
                     // Whoever waited may have its verdict by now.
                     let _ = told.send(Written::Kept);
                 }
-                Op::Act(act) => self.act(act),
+                Op::Act(act) => acts.push(act),
                 _ => {}
             }
         }
@@ -262,6 +269,7 @@ impl Writer {
         if late {
             (self.hear)(News::CaughtUp);
         }
+        acts.into_iter().for_each(|act| self.act(act));
     }
 
     /// Does what somebody asked for, in a commit of its own.
