@@ -90,6 +90,8 @@ impl Queue {
         let now = Instant::now();
         let rpc = event.callback.rpc;
         let state = &mut *self.lock();
+        // Without this one, which is on the disk alone for a moment.
+        let waited = state.outbox.waiting(rpc) > 0;
         let entry = match self.keep(state, event, now) {
             Ok(entry) => entry,
             Err((reason, entry)) => {
@@ -98,7 +100,6 @@ impl Queue {
                 return Taken::Dropped;
             }
         };
-        let waited = state.outbox.waiting(rpc) > 0;
         let (entry, saved) = match &self.store {
             Some(store) => {
                 let (told, saved) = oneshot::channel();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
+use hookgate::config::After;
 use hookgate::events::{Delivery, Reason};
 use rusqlite::Connection;
 use tonic::Status;
@@ -65,6 +66,19 @@ async fn what_no_reply_waits_for_is_delivered_though_the_disk_hangs() {
     until("it is delivered before it is written", || events.counts().delivered == 1).await;
     drop(held);
     told.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_verdict_that_comes_in_time_is_the_reply_and_waits_for_no_disk() {
+    let policy = support::Policy::start(|_| Ok(Vec::new())).await;
+    let data = directory("hang-quick");
+    let events = on_disk(&policy.url(), &After { answer_within: LONG, ..settings() }, &data);
+    let held = hold(&data);
+    for id in ["one", "two"] {
+        let delivery = events.deliver(event("g", id)).await;
+        assert!(matches!(delivery, Delivery::Answered(_)), "{delivery:?}");
+    }
+    drop(held);
 }
 
 /// Stands in for a bad sector: there is one more event, and whoever reads its message gets an error.
