@@ -65,7 +65,8 @@ async fn what_no_reply_waits_for_is_delivered_though_the_disk_hangs() {
     let told = tokio::spawn(async move { telling.deliver(event("g", "e")).await });
     until("it is delivered before it is written", || events.counts().delivered == 1).await;
     drop(held);
-    told.await.unwrap();
+    let told = told.await.unwrap();
+    assert!(matches!(told, Delivery::Accepted), "{told:?}: it was tried after the disk had failed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
