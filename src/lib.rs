@@ -39,6 +39,7 @@ pub mod lines;
 pub mod listener;
 pub mod metrics;
 pub mod openim;
+mod panics;
 pub mod policy;
 pub mod proto;
 pub mod reload;

@@ -16,6 +16,9 @@ use crate::wire::{self, Broken, Garbled, Record, RequestFields};
 /// The lowest code that every OpenIM server hands on as it is (openimsdk/tools, mw/grpc/server/error.go).
 pub const LOWEST_CODE: i32 = 100;
 
+/// What OpenIM reads of an allow that changes nothing.
+const ALLOW: &[u8] = br#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#;
+
 /// The verdict on a webhook, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
@@ -99,10 +102,10 @@ impl Callback {
         if let Some(denial) = denial_in(response) {
             return Ok(Reply::Deny(denial));
         }
-        let response = Record::decode(self.response, response)?;
-        if response.present().next().is_none() {
+        if response.is_empty() {
             return Ok(self.unchanged(body));
         }
+        let response = Record::decode(self.response, response)?;
         let request = RequestFields::read(self.request, body);
         response.check(&request)?;
         Ok(self.allow(&response, &request))
@@ -111,15 +114,18 @@ impl Callback {
     /// The reply to `body` that allows and changes nothing.
     pub fn unchanged(&self, body: &[u8]) -> Reply {
         // Few callbacks echo; the others need no second look at the body.
-        let body = if wire::echoes(self.response) { body } else { b"{}" };
+        if !wire::echoes(self.response) {
+            return Reply::Allow { changes: Vec::new(), body: Bytes::from_static(ALLOW) };
+        }
         self.allow(&Record::empty(self.response), &RequestFields::read(self.request, body))
     }
 
     fn allow(&self, response: &Record<'_>, request: &RequestFields<'_>) -> Reply {
         let mut out = Vec::with_capacity(128);
-        out.extend_from_slice(b"{\"actionCode\":0,\"errCode\":0,\"errMsg\":\"\",\"errDlt\":\"\",\"nextCode\":0");
+        let (open, close) = ALLOW.split_at(ALLOW.len() - 1);
+        out.extend_from_slice(open);
         self.write_changes(response, request, &mut out);
-        out.push(b'}');
+        out.extend_from_slice(close);
         Reply::Allow { changes: response.present().map(|(field, _)| field.json).collect(), body: out.into() }
     }
 

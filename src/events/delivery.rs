@@ -1,30 +1,28 @@
 //! One attempt to deliver an event.
 
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::entry::Entry;
 use super::queue::Queue;
 use crate::error::{Class, Failure};
-use crate::policy::{Answer, Policy, Question};
+use crate::panics;
+use crate::policy::Policy;
 use crate::server::Transport;
 use crate::verdict::Reply;
 
-/// Asks the policy, whatever carries the call.
-pub(super) type Ask = dyn Fn(Question) -> Asked + Send + Sync;
-type Asked = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>;
+/// Makes attempts, whatever carries their calls.
+pub(super) type Make = dyn Fn(Attempt, Arc<Queue>) -> Making + Send + Sync;
+type Making = Pin<Box<dyn Future<Output = Option<Verdict>> + Send>>;
 
-pub(super) fn ask_of<T: Transport>(policy: Policy<T>) -> Box<Ask> {
+pub(super) fn by_asking<T: Transport>(policy: Policy<T>) -> Box<Make> {
     let policy = Arc::new(policy);
-    Box::new(move |question| {
-        let policy = policy.clone();
-        Box::pin(async move { policy.ask(question).await })
-    })
+    Box::new(move |attempt, queue| Box::pin(attempt.make(policy.clone(), queue)))
 }
 
 /// An attempt.
@@ -32,17 +30,21 @@ pub(super) struct Attempt {
     pub(super) entry: Box<Entry>,
     /// Whether it is to show if the policy still fails.
     pub(super) probe: bool,
+    pub(super) began: Instant,
 }
 
 impl Attempt {
     /// Asks, and leaves the event to the queue again; gives the verdict.
-    async fn make(self, queue: Arc<Queue>) -> Option<Verdict> {
-        let Self { entry, probe } = self;
-        let asked = async {
+    async fn make<T: Transport>(self, policy: Arc<Policy<T>>, queue: Arc<Queue>) -> Option<Verdict> {
+        let Self { entry, probe, began } = self;
+        let answer = panics::caught(pin!(async {
             // No response to an After callback has changes or echoes, so none needs the webhook's body.
-            (queue.ask)(entry.question()).await?.into_reply(entry.callback, b"{}")
-        };
-        match unless_it_panics(asked).await {
+            policy.ask(entry.question(began)).await?.into_reply(entry.callback, b"{}")
+        }))
+        .await;
+        // A panic is a failure like any other: it must not take the event with it.
+        let panicked = |_| Err(Failure::because(Class::Error, "the delivery panicked"));
+        match answer.unwrap_or_else(panicked) {
             Ok(reply) => {
                 queue.delivered(&entry);
                 Some(Verdict { entry, reply })
@@ -56,22 +58,22 @@ impl Attempt {
 
     /// On a task of its own, as no webhook waits for it.
     pub(super) fn spawn(self, queue: &Arc<Queue>) {
-        queue.runtime.spawn(alone(self.make(queue.clone()), queue.clone()));
+        queue.runtime.spawn(alone((queue.make)(self, queue.clone()), queue.clone()));
     }
 
     /// As a part of the webhook's task, for as long as that waits for it.
     pub(super) fn attend(self, queue: &Arc<Queue>) -> Attended {
-        Attended { attempt: Some(Box::pin(self.make(queue.clone()))), queue: queue.clone() }
+        Attended { attempt: Some((queue.make)(self, queue.clone())), queue: queue.clone() }
     }
 }
 
 /// What the policy says of an event.
-struct Verdict {
+pub(super) struct Verdict {
     entry: Box<Entry>,
     reply: Reply,
 }
 
-async fn alone(attempt: impl Future<Output = Option<Verdict>>, queue: Arc<Queue>) {
+async fn alone(attempt: Making, queue: Arc<Queue>) {
     if let Some(Verdict { entry, reply }) = attempt.await {
         log_late(&entry, &reply);
         queue.decisions.write(&entry.answered_late(&reply));
@@ -80,7 +82,7 @@ async fn alone(attempt: impl Future<Output = Option<Verdict>>, queue: Arc<Queue>
 
 /// An attempt that a webhook waits for. Where that ends first, the attempt goes on behind it.
 pub(super) struct Attended {
-    attempt: Option<Pin<Box<dyn Future<Output = Option<Verdict>> + Send>>>,
+    attempt: Option<Making>,
     queue: Arc<Queue>,
 }
 
@@ -102,17 +104,6 @@ impl Drop for Attended {
             self.queue.runtime.spawn(alone(attempt, self.queue.clone()));
         }
     }
-}
-
-/// A panic is a failure like any other: it must not take the event with it.
-async fn unless_it_panics<T>(attempt: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let mut attempt = pin!(attempt);
-    let panicked = || Failure::because(Class::Error, "the delivery panicked");
-    poll_fn(|cx| {
-        let poll = catch_unwind(AssertUnwindSafe(|| attempt.as_mut().poll(cx)));
-        poll.unwrap_or_else(|_| Poll::Ready(Err(panicked())))
-    })
-    .await
 }
 
 /// The line about a verdict that came after its webhook's reply.

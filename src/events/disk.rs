@@ -137,7 +137,7 @@ impl Queue {
                 for entry in entries {
                     self.load(state, Box::new(entry), false);
                 }
-                self.go_on(state, rpc, now);
+                self.go_on(state, rpc);
             }
             News::First(entry) if state.outbox.ends.has(entry.number) => {}
             News::First(entry) => {
@@ -147,14 +147,14 @@ impl Queue {
                 } else {
                     state.outbox.of(rpc).tail.is_due(now);
                 }
-                self.go_on(state, rpc, now);
+                self.go_on(state, rpc);
             }
             News::Added { rpc, events, bytes } => {
                 if events > 0 {
                     state.outbox.found(rpc, events, bytes, None);
                 }
                 state.outbox.of(rpc).tail.is_due(now);
-                self.go_on(state, rpc, now);
+                self.go_on(state, rpc);
             }
             News::Replayed { rpc, events, bytes, behind } => {
                 state.outbox.found(rpc, events, bytes, None);
@@ -163,18 +163,18 @@ impl Queue {
                 if let (Some(store), false) = (&self.store, behind.is_empty()) {
                     store.send(Op::Promote(behind.into_iter().map(|key| Next { rpc, key }).collect()));
                 }
-                self.go_on(state, rpc, now);
+                self.go_on(state, rpc);
             }
             News::Gone { rpc, number, .. }
                 if state.outbox.of(rpc).tail.has(number) || state.outbox.ends.has(number) => {}
             News::Gone { rpc, bytes, .. } => {
                 state.outbox.gone(rpc, 1, bytes);
-                self.go_on(state, rpc, now);
+                self.go_on(state, rpc);
             }
             News::CaughtUp => {
                 for rpc in state.outbox.rpcs() {
                     state.outbox.of(rpc).tail.is_due(now);
-                    self.go_on(state, rpc, now);
+                    self.go_on(state, rpc);
                 }
             }
         }

@@ -35,7 +35,7 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn new(event: Event, number: u64, arrived: Instant) -> Box<Self> {
         let Event { callback, message, metadata, budget } = event;
-        let key = wire::belongs_to(callback.request, callback.ordered_by, &message).map(Arc::from);
+        let key = wire::belongs_to(callback.request, callback.ordered_by, &message);
         let (attempts, spared, since) = (0, 0, arrived);
         Box::new(Self { callback, message, metadata, budget, key, number, arrived, attempts, since, spared })
     }
@@ -46,11 +46,11 @@ impl Entry {
         size_of::<Self>() + self.message.len() + self.metadata.size() + key
     }
 
-    /// The next attempt, as it is put to the policy.
-    pub(super) fn question(&self) -> Question {
+    /// The attempt that has just begun, as it is put to the policy.
+    pub(super) fn question(&self, began: Instant) -> Question {
         let Self { callback, budget, attempts: attempt, .. } = *self;
         let (message, metadata) = (self.message.clone(), self.metadata.clone());
-        Question { callback, message, metadata, attempt, deadline: Instant::now() + budget }
+        Question { callback, message, metadata, attempt, deadline: began + budget }
     }
 
     /// The encoded request message.

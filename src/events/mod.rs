@@ -14,6 +14,7 @@
 //! - `store`: the events on disk.
 //! - `operate`: what people ask and do while it runs; `offline`: while it does not.
 //! - `entry`: an event that is kept.
+//! - `pulse`: what spares the runtime a wake-up for each event.
 //! - `decided`: what the decision log has of it.
 //! - `stop`: the end of it all.
 //! - `status`: what can be read of all this.
@@ -27,6 +28,7 @@ mod lane;
 mod offline;
 mod operate;
 mod outbox;
+mod pulse;
 mod queue;
 mod status;
 mod stop;
@@ -135,8 +137,8 @@ impl Events {
     /// Takes an event, and says what its reply is to be within `answer_within`. The event does not depend on whoever
     /// waits for that.
     pub async fn deliver(&self, event: Event) -> Delivery {
-        let budget = event.budget;
-        let (attempt, saved) = match self.0.take(event) {
+        let (now, budget) = (Instant::now(), event.budget);
+        let (attempt, saved) = match self.0.take(event, now) {
             Taken::Started(attempt, saved) => (attempt, saved),
             Taken::Waits(saved) => return accepted(saved, budget).await,
             Taken::Dropped => return Delivery::Dropped,
@@ -145,11 +147,14 @@ impl Events {
         if within.is_zero() {
             // It goes on by itself. A timer of no time would take up to a millisecond.
             drop(attempt);
-        } else if let Ok(Some(reply)) = timeout(within, attempt).await {
-            // It is delivered: nothing of it need be on any disk.
-            return Delivery::Answered(reply);
+            return accepted(saved, budget).await;
         }
-        accepted(saved, budget).await
+        self.0.pulse.feel(&self.0.runtime, within);
+        match timeout_at(now + within, attempt).await {
+            // It is delivered: nothing of it need be on any disk.
+            Ok(Some(reply)) => Delivery::Answered(reply),
+            Ok(None) | Err(_) => accepted(saved, budget).await,
+        }
     }
 
     /// Goes on at once with what waits, as the policy has come back: a pause may have been for its absence. Says whether

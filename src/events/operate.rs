@@ -224,7 +224,7 @@ impl Queue {
             state.outbox.found(rpc, events, bytes, Some(clock.instant(oldest)));
         }
         for rpc in state.outbox.rpcs() {
-            self.go_on(state, rpc, Instant::now());
+            self.go_on(state, rpc);
         }
     }
 
@@ -235,7 +235,7 @@ impl Queue {
         if state.phase != Phase::Running || !(tail.is_quiet(number) || waiting.hurry(number, now)) {
             return None;
         }
-        self.go_on(state, rpc, now);
+        self.go_on(state, rpc);
         Some(asked(store, 0, move |connection, clock| {
             act::make_due(connection, number, clock.now())?;
             Ok(((), vec![News::Added { rpc, events: 0, bytes: 0 }]))
@@ -260,7 +260,7 @@ impl Queue {
                 true => self.end_behind(state, &entry),
                 false => self.end(state, &entry, Op::Done),
             }
-            self.go_on(state, rpc, Instant::now());
+            self.go_on(state, rpc);
             // It is done when that is.
             return Some(asked(store, 0, |_, _| Ok((true, Vec::new()))));
         }

@@ -190,6 +190,9 @@ impl Outbox {
 
     /// An event is on the disk alone.
     pub(super) fn unload(&mut self, entry: &Entry) {
+        if !self.on_disk {
+            return;
+        }
         let tail = &mut self.of(entry.callback.rpc).tail;
         if tail.loaded.remove(&entry.number) {
             tail.memory = tail.memory.saturating_sub(entry.size());
@@ -236,6 +239,9 @@ impl Outbox {
     pub(super) fn gone(&mut self, rpc: &'static str, events: usize, bytes: usize) {
         self.events = self.events.saturating_sub(events);
         self.bytes = self.bytes.saturating_sub(bytes);
+        if !self.on_disk {
+            return;
+        }
         let tail = &mut self.of(rpc).tail;
         tail.kept = tail.kept.saturating_sub(events).max(tail.loaded.len());
     }

@@ -12,10 +12,11 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
-use super::delivery::{Ask, Attempt, Attended, ask_of};
+use super::delivery::{Attempt, Attended, Make, by_asking};
 use super::entry::Entry;
 use super::lane::Lane;
 use super::outbox::Outbox;
+use super::pulse::Pulse;
 use super::store::{Ended, Op, Store, Written};
 use super::{Counts, Event, Reason};
 use crate::config;
@@ -26,13 +27,14 @@ use crate::server::Transport;
 
 /// Everything that the events share.
 pub(super) struct Queue {
-    pub(super) ask: Box<Ask>,
+    pub(super) make: Box<Make>,
     pub(super) settings: config::After,
     pub(super) decisions: Decisions,
     /// Where the events are on disk, if they are.
     pub(super) store: Option<Store>,
     /// Where deliveries run.
     pub(super) runtime: Handle,
+    pub(super) pulse: Pulse,
     state: Mutex<State>,
     /// Nothing is kept, or nothing is on its way, any more.
     pub(super) idle: Notify,
@@ -82,12 +84,12 @@ impl Queue {
         let outbox = Outbox::new(settings.events, settings.bytes, store.is_some());
         let state = State { outbox, lanes: BTreeMap::new(), counts: Counts::default(), phase: Phase::Running };
         let (runtime, state) = (Handle::current(), Mutex::new(state));
-        Self { ask: ask_of(policy), settings, decisions, store, runtime, state, idle: Notify::new() }
+        let (pulse, idle) = (Pulse::default(), Notify::new());
+        Self { make: by_asking(policy), settings, decisions, store, runtime, pulse, state, idle }
     }
 
     /// Takes an event in. It starts at once, unless it has to wait or another one of its rpc does.
-    pub(super) fn take(self: &Arc<Self>, event: Event) -> Taken {
-        let now = Instant::now();
+    pub(super) fn take(self: &Arc<Self>, event: Event, now: Instant) -> Taken {
         let rpc = event.callback.rpc;
         let state = &mut *self.lock();
         // Without this one, which is on the disk alone for a moment.
@@ -108,25 +110,25 @@ impl Queue {
             None => (state.outbox.of(rpc).waiting.arrive(entry), None),
         };
         let Some(entry) = entry else {
-            self.go_on(state, rpc, now);
+            self.go_on(state, rpc);
             return Taken::Waits(saved);
         };
         if !waited && state.phase != Phase::Leaving && state.lane(rpc).is_free(now, self.settings.concurrency) {
-            return Taken::Started(self.begin(state, entry).attend(self), saved);
+            return Taken::Started(self.begin(state, entry, now).attend(self), saved);
         }
         state.outbox.of(rpc).waiting.push(entry);
-        self.go_on(state, rpc, now);
+        self.go_on(state, rpc);
         Taken::Waits(saved)
     }
 
     /// Begins a delivery.
-    fn begin(&self, state: &mut State, mut entry: Box<Entry>) -> Attempt {
+    fn begin(&self, state: &mut State, mut entry: Box<Entry>, began: Instant) -> Attempt {
         entry.attempts = entry.attempts.saturating_add(1);
         if entry.attempts > 1 {
             state.counts.retried += 1;
         }
         let probe = state.lane(entry.callback.rpc).begin();
-        Attempt { entry, probe }
+        Attempt { entry, probe, began }
     }
 
     /// The policy gave its verdict on an event.
@@ -175,7 +177,7 @@ impl Queue {
             self.put_back(state, entry, due);
         }
         state.lane(rpc).last_failure = Some(failure);
-        self.go_on(state, rpc, now);
+        self.go_on(state, rpc);
     }
 
     /// Counts and logs an event that ends undelivered.
@@ -192,11 +194,20 @@ impl Queue {
         if state.lane(rpc).answered(self.settings.concurrency) {
             info!(rpc, waiting = state.outbox.waiting(rpc), "the policy answers again");
         }
-        self.go_on(state, rpc, Instant::now());
+        self.go_on(state, rpc);
     }
 
     /// Starts what may be started of an rpc, and sees to it that the rest is looked at in time.
-    pub(super) fn go_on(self: &Arc<Self>, state: &mut State, rpc: &'static str, now: Instant) {
+    pub(super) fn go_on(self: &Arc<Self>, state: &mut State, rpc: &'static str) {
+        if state.outbox.waiting(rpc) > 0 {
+            self.go_on_with_what_waits(state, rpc, Instant::now());
+        }
+        if state.outbox.events() == 0 || state.phase == Phase::Leaving {
+            self.idle.notify_waiters();
+        }
+    }
+
+    fn go_on_with_what_waits(self: &Arc<Self>, state: &mut State, rpc: &'static str, now: Instant) {
         while state.phase == Phase::Running
             && let Some(entry) = state.outbox.of(rpc).waiting.take_aged(now, self.settings.age)
         {
@@ -208,10 +219,7 @@ impl Queue {
         while state.phase != Phase::Leaving && state.lane(rpc).is_free(now, self.settings.concurrency) {
             let prefer = state.lane(rpc).prefers();
             let Some(entry) = state.outbox.of(rpc).waiting.take(now, prefer) else { break };
-            self.begin(state, entry).spawn(self);
-        }
-        if state.outbox.events() == 0 || state.phase == Phase::Leaving {
-            self.idle.notify_waiters();
+            self.begin(state, entry, now).spawn(self);
         }
         if state.phase == Phase::Leaving || state.phase == Phase::Closed {
             return;
@@ -240,7 +248,7 @@ impl Queue {
         state.outbox.make_due(now);
         for rpc in state.outbox.rpcs() {
             state.lane(rpc).reset();
-            self.go_on(state, rpc, now);
+            self.go_on(state, rpc);
         }
     }
 
@@ -248,7 +256,7 @@ impl Queue {
         sleep_until(at).await;
         let state = &mut *self.lock();
         state.lane(rpc).woken(at);
-        self.go_on(state, rpc, Instant::now());
+        self.go_on(state, rpc);
     }
 
     /// The pause of an event after its first attempt, its second, …

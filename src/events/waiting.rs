@@ -3,7 +3,7 @@
 //! Of the events that belong to one thing the first alone is in a list or on its way; the others stand behind it, in the
 //! order of arrival, until it has ended.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque, hash_map};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,15 +42,18 @@ pub(super) enum Prefer {
 impl Waiting {
     /// Takes in an event that arrives, and gives it back if nothing that it belongs to is before it.
     pub(super) fn arrive(&mut self, entry: Box<Entry>) -> Option<Box<Entry>> {
-        if let Some(key) = &entry.key {
-            if let Some(behind) = self.busy.get_mut(key) {
-                behind.push_back(entry);
+        let Some(key) = &entry.key else { return Some(entry) };
+        match self.busy.entry(key.clone()) {
+            hash_map::Entry::Occupied(mut behind) => {
+                behind.get_mut().push_back(entry);
                 self.behind += 1;
-                return None;
+                None
             }
-            self.busy.insert(key.clone(), VecDeque::new());
+            hash_map::Entry::Vacant(free) => {
+                free.insert(VecDeque::new());
+                Some(entry)
+            }
         }
-        Some(entry)
     }
 
     /// Whether an event of what this one belongs to is before it.
@@ -76,19 +79,13 @@ impl Waiting {
     /// An event has ended, so the next one of what it belongs to may go. Says whether there is one.
     pub(super) fn release(&mut self, entry: &Entry) -> bool {
         let Some(key) = &entry.key else { return false };
-        let next = self.busy.get_mut(key).and_then(VecDeque::pop_front);
-        match next {
-            Some(next) => {
-                self.behind -= 1;
-                // It is older than what has arrived since.
-                self.fresh.push_front(next);
-                true
-            }
-            None => {
-                self.busy.remove(key);
-                false
-            }
-        }
+        let Some(mut behind) = self.busy.remove(key) else { return false };
+        let Some(next) = behind.pop_front() else { return false };
+        self.busy.insert(key.clone(), behind);
+        self.behind -= 1;
+        // It is older than what has arrived since.
+        self.fresh.push_front(next);
+        true
     }
 
     /// Lets go of what an event belongs to; gives those behind it.

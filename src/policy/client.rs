@@ -10,16 +10,17 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use tokio::time::{Instant, timeout, timeout_at};
 use tonic::client::Grpc;
+use tonic::codegen::tokio_stream::once;
 use tonic::{Code, Request, Status};
 
-use super::channel::{self, Channel, Deadline, Outcome};
+use super::channel::{self, Channel, Outcome};
 use super::codec::BytesCodec;
 use super::metadata::Metadata;
 use super::observe::{NotGrpc, Observed, Seen};
 use crate::callback::Callback;
 use crate::error::{Class, Failure};
 use crate::server::Transport;
-use crate::traces::Traces;
+use crate::traces::{AttemptSpan, Traces};
 use crate::verdict::{Denial, Reply};
 
 /// Asks the policy service. `T` carries the calls: a tonic channel, or whatever else is a
@@ -39,11 +40,15 @@ struct Shared {
     reply_limit: AtomicUsize,
     retries: AtomicU64,
     traces: Traces,
+    /// The rpcs, by their callbacks' places.
+    paths: Vec<PathAndQuery>,
 }
 
 impl Shared {
     fn new(reply_limit: usize, traces: Traces) -> Self {
-        Self { reply_limit: reply_limit.into(), retries: AtomicU64::new(0), traces }
+        let callbacks = Callback::all().iter().chain([Callback::fallback()]);
+        let paths = callbacks.map(|callback| PathAndQuery::from_static(callback.rpc)).collect();
+        Self { reply_limit: reply_limit.into(), retries: AtomicU64::new(0), traces, paths }
     }
 }
 
@@ -65,6 +70,9 @@ pub struct Question {
 /// So much before the deadline a policy's server may end a call for it, as tonic's does, which says `CANCELLED` then: it
 /// was told whole milliseconds, and its clock is its own.
 const A_LITTLE: Duration = Duration::from_millis(5);
+
+/// Of this time and more the policy is told whole milliseconds.
+const ROUNDED: Duration = Duration::from_millis(100);
 
 /// How long a call that is sent and late may go on, for nobody: until the policy sees the deadline too.
 const LINGER: Duration = Duration::from_secs(5);
@@ -141,7 +149,16 @@ impl<T: Transport> Policy<T> {
             None => None,
         };
         let deadline = question.deadline;
-        let mut called = Box::pin(called(self.transport.clone(), self.shared.clone(), question));
+        let (transport, shared) = (self.transport.clone(), self.shared.clone());
+        let mut called = Box::pin(async move {
+            match call(transport.clone(), &shared, &question).await {
+                Err(Unanswered { status, .. }) if not_taken(&status) && Instant::now() < question.deadline => {
+                    shared.retries.fetch_add(1, Relaxed);
+                    call(transport, &shared, &question).await
+                }
+                result => result,
+            }
+        });
         let late = || (Some(Outcome::Unanswered), Err(Failure::because(Class::Deadline, "the budget is spent")));
         let (outcome, result) = match timeout_at(deadline, &mut called).await {
             Ok(Ok(response)) => (Some(Outcome::Answered), Ok(Answer::Response(response))),
@@ -161,41 +178,41 @@ impl<T: Transport> Policy<T> {
     }
 }
 
-/// One call, and another one where the policy cannot have seen the first.
-async fn called<T: Transport>(transport: T, shared: Arc<Shared>, question: Question) -> Result<Bytes, Unanswered> {
-    let reply_limit = shared.reply_limit.load(Relaxed);
-    match call(transport.clone(), reply_limit, &question, &shared.traces).await {
-        Err(Unanswered { status, .. }) if not_taken(&status) && Instant::now() < question.deadline => {
-            shared.retries.fetch_add(1, Relaxed);
-            call(transport, reply_limit, &question, &shared.traces).await
-        }
-        result => result,
-    }
-}
-
-async fn call<T: Transport>(
-    transport: T,
-    reply_limit: usize,
-    question: &Question,
-    traces: &Traces,
-) -> Result<Bytes, Unanswered> {
-    let Question { callback, message, metadata, attempt, deadline } = question;
-    let mut request = Request::new(message.clone());
-    *request.metadata_mut() = metadata.of_attempt(*attempt);
-    let span = traces.attempt(question, request.metadata_mut());
-    let deadline = Deadline(*deadline);
-    request.set_timeout(deadline.left());
-    request.extensions_mut().insert(deadline);
-
+/// One call.
+async fn call<T: Transport>(transport: T, shared: &Shared, question: &Question) -> Result<Bytes, Unanswered> {
     let (transport, seen) = Observed::new(transport);
-    let mut grpc = Grpc::new(transport).max_decoding_message_size(reply_limit);
-    let called = async {
+    let mut grpc = Grpc::new(transport).max_decoding_message_size(shared.reply_limit.load(Relaxed));
+    let mut span = AttemptSpan::default();
+    // tonic's `unary`, without the headers and trailers that it gathers and nobody reads.
+    let answer = async {
         grpc.ready().await.map_err(Status::from_error)?;
-        grpc.unary(request, PathAndQuery::from_static(callback.rpc), BytesCodec::for_bytes(message.len())).await
+        let request;
+        (request, span) = request_of(shared, question);
+        let path = shared.paths[question.callback.place].clone();
+        let codec = BytesCodec::for_bytes(question.message.len());
+        let mut response = grpc.streaming(request.map(once), path, codec).await?.into_inner();
+        let message = response.message().await?.ok_or_else(|| Status::internal("Missing response message."))?;
+        response.trailers().await?;
+        Ok(message)
     };
-    let answer = called.await.map(tonic::Response::into_inner);
+    let answer = answer.await;
     span.end(answer.as_ref().map_or_else(Status::code, |_| Code::Ok));
     answer.map_err(|status| Unanswered { seen, status })
+}
+
+/// What a question is to tonic, and the span of it.
+fn request_of(shared: &Shared, question: &Question) -> (Request<Bytes>, AttemptSpan) {
+    let mut request = Request::new(question.message.clone());
+    *request.metadata_mut() = question.metadata.of_attempt(question.attempt);
+    let span = shared.traces.attempt(question, request.metadata_mut());
+    request.set_timeout(told(question.deadline.saturating_duration_since(Instant::now())));
+    (request, span)
+}
+
+/// The time that is left, as the policy is told it: never more than that. Whole milliseconds are the same for most calls,
+/// and HTTP/2 has one byte for what it has sent before.
+fn told(left: Duration) -> Duration {
+    if left < ROUNDED { left } else { left - Duration::from_nanos(u64::from(left.subsec_nanos() % 1_000_000)) }
 }
 
 impl Unanswered {

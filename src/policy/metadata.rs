@@ -88,7 +88,7 @@ impl Metadata {
         for (name, value) in &*self.0 {
             headers.insert(name, value.clone());
         }
-        headers.insert(ATTEMPT, attempt.into());
+        headers.insert(ATTEMPT, if attempt == 1 { HeaderValue::from_static("1") } else { attempt.into() });
         MetadataMap::from_headers(headers)
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header};
@@ -53,19 +53,32 @@ impl Seen {
         self.0.load(Ordering::Relaxed) >= RESPONSE
     }
 
+    /// Looks at the head of a response, and has the rest watched.
+    fn begin<B>(&self, mut response: Response<B>) -> Result<Response<Watched<B>>, StdError> {
+        if response.status() != StatusCode::OK {
+            return Err(NotGrpc::Status(response.status()).into());
+        }
+        let content_type = response.headers().get(header::CONTENT_TYPE);
+        if !content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+            return Err(NotGrpc::ContentType.into());
+        }
+        self.note(response.headers_mut());
+        Ok(response.map(|body| Watched { body, seen: self.clone() }))
+    }
+
     /// Notes what the headers or trailers say, and takes out what is not for tonic.
     fn note(&self, headers: &mut HeaderMap) {
-        // tonic panics over details that are not base64, and nobody reads them.
-        headers.remove(STATUS_DETAILS);
-        let code = match headers.get(STATUS) {
+        let mut seen = RESPONSE;
+        if let Some(code) = headers.get(STATUS) {
+            seen = Code::from_bytes(code.as_bytes()) as i32;
+            // tonic panics over details that are not base64, and nobody reads them.
+            headers.remove(STATUS_DETAILS);
             // A message that cannot be decoded makes it another status, for tonic too.
-            Some(_) if headers.contains_key(MESSAGE) => {
-                Status::from_header_map(headers).map_or(RESPONSE, |status| status.code() as i32)
+            if headers.contains_key(MESSAGE) {
+                seen = Status::from_header_map(headers).map_or(RESPONSE, |status| status.code() as i32);
             }
-            Some(code) => Code::from_bytes(code.as_bytes()) as i32,
-            None => RESPONSE,
-        };
-        self.0.fetch_max(code, Ordering::Relaxed);
+        }
+        self.0.fetch_max(seen, Ordering::Relaxed);
     }
 }
 
@@ -87,27 +100,33 @@ impl<T> Observed<T> {
 impl<T: Transport> tonic::codegen::Service<Request<tonic::body::Body>> for Observed<T> {
     type Response = Response<Watched<T::ResponseBody>>;
     type Error = StdError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, StdError>> + Send>>;
+    type Future = Watching<T::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StdError>> {
         self.transport.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
-        let seen = self.seen.clone();
-        let call = self.transport.call(request);
-        Box::pin(async move {
-            let mut response = call.await.map_err(Into::into)?;
-            if response.status() != StatusCode::OK {
-                return Err(NotGrpc::Status(response.status()).into());
-            }
-            let content_type = response.headers().get(header::CONTENT_TYPE);
-            if !content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
-                return Err(NotGrpc::ContentType.into());
-            }
-            seen.note(response.headers_mut());
-            Ok(response.map(|body| Watched { body, seen }))
-        })
+        Watching { call: self.transport.call(request), seen: self.seen.clone() }
+    }
+}
+
+/// A call whose answer is watched.
+pub(crate) struct Watching<F> {
+    call: F,
+    seen: Seen,
+}
+
+impl<F, B, E> Future for Watching<F>
+where
+    F: Future<Output = Result<Response<B>, E>> + Unpin,
+    E: Into<StdError>,
+{
+    type Output = Result<Response<Watched<B>>, StdError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = ready!(Pin::new(&mut self.call).poll(cx));
+        Poll::Ready(response.map_err(Into::into).and_then(|response| self.seen.begin(response)))
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderMap, HeaderName, Uri, header, request::Parts};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, Uri, header};
 use ipnet::IpNet;
 
 use super::caller::Caller;

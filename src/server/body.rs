@@ -3,24 +3,28 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 
-use axum::body::{Body, HttpBody};
 use bytes::{Bytes, BytesMut};
+use http_body::Body;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::Refusal;
 
 /// Reads the whole body, of at most `limit` bytes.
-pub(super) async fn read(body: Body, limit: usize, deadline: Instant) -> Result<Bytes, Refusal> {
+pub(super) async fn read(
+    body: impl Body<Data = Bytes> + Unpin,
+    limit: usize,
+    deadline: Instant,
+) -> Result<Bytes, Refusal> {
     timeout_at(deadline, read_within(body, limit)).await.unwrap_or(Err(Refusal::Late))
 }
 
 /// Reads the body to its end and keeps nothing of it; says whether it got there, as far as `read` goes. What is left of
 /// a body would be taken for the next request.
-pub(super) async fn skip(body: Body, limit: usize, deadline: Instant) -> bool {
+pub(super) async fn skip(body: impl Body<Data = Bytes> + Unpin, limit: usize, deadline: Instant) -> bool {
     timeout_at(deadline, skip_within(body, limit)).await.unwrap_or(false)
 }
 
-async fn skip_within(mut body: Body, limit: usize) -> bool {
+async fn skip_within(mut body: impl Body<Data = Bytes> + Unpin, limit: usize) -> bool {
     let mut total = 0;
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         let Ok(frame) = frame else { return false };
@@ -33,7 +37,7 @@ async fn skip_within(mut body: Body, limit: usize) -> bool {
 }
 
 /// A body over the limit is read on for at most as much again: a client that is still sending reads no reply.
-async fn read_within(mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
+async fn read_within(mut body: impl Body<Data = Bytes> + Unpin, limit: usize) -> Result<Bytes, Refusal> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(limit).min(limit);
     let mut whole = BytesMut::new();
     let mut total = 0;

@@ -1,4 +1,4 @@
-//! The HTTP front: one column of layers, one handler, one map from failure to reply.
+//! The HTTP front: one handler, one map from failure to reply.
 
 mod access;
 mod body;
@@ -11,19 +11,19 @@ mod times;
 pub(crate) mod webhook;
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::handler::Handler;
-use axum::http::request::Parts;
-use axum::response::Response;
 use bytes::Bytes;
+use http::Request;
+use http::request::Parts;
 use http_body::Body as HttpBody;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use tokio::time::Instant;
 use tonic::client::GrpcService;
 use tonic::codegen::StdError;
-use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::callback::Timing;
 use crate::config::{Config, InForce};
@@ -31,6 +31,7 @@ use crate::decisions::Decisions;
 use crate::error::{Class, Failure, Refusal};
 use crate::events::{Delivery, Event, Events};
 use crate::listener::Listener;
+use crate::panics;
 use crate::policy::{Answer, Policy, Question};
 use crate::status::Status;
 use caller::Caller;
@@ -40,11 +41,14 @@ pub use stop::{Stop, Stopping};
 use times::Times;
 use webhook::Webhook;
 
+/// A reply, which is always whole.
+type Response = http::Response<Full<Bytes>>;
+
 /// What carries calls to the policy service.
 pub trait Transport:
     GrpcService<
         tonic::body::Body,
-        Future: Send + 'static,
+        Future: Unpin + Send + 'static,
         Error: Into<StdError>,
         ResponseBody: HttpBody<Data = Bytes, Error: Into<StdError>> + Unpin + Send + 'static,
     > + Clone
@@ -57,7 +61,7 @@ pub trait Transport:
 impl<T> Transport for T where
     T: GrpcService<
             tonic::body::Body,
-            Future: Send + 'static,
+            Future: Unpin + Send + 'static,
             Error: Into<StdError>,
             ResponseBody: HttpBody<Data = Bytes, Error: Into<StdError>> + Unpin + Send + 'static,
         > + Clone
@@ -116,7 +120,7 @@ impl<T: Transport> Gate<T> {
         &self,
         config: &Config,
         webhook: &mut Webhook,
-        body: axum::body::Body,
+        body: Incoming,
         times: &mut Times,
         crowded: Crowded,
     ) -> Result<Decision, Refusal> {
@@ -172,7 +176,7 @@ impl<T: Transport> Gate<T> {
         config: &Config,
         (caller, head): (&Caller, &Parts),
         refusal: Refusal,
-        body: axum::body::Body,
+        body: Incoming,
         arrived: Instant,
     ) -> Response {
         if let Refusal::Caller(reason) = refusal {
@@ -211,36 +215,47 @@ pub async fn run<T: Transport>(listener: impl Into<Listener>, gate: Arc<Gate<T>>
 /// The whole front of a connection as one value. Any path leads to it: what OpenIM is told as its url is the operator's
 /// choice.
 fn front<T: Transport>(gate: Arc<Gate<T>>, crowded: Crowded, caller: Caller) -> impl connections::Front {
-    let (of, who) = (gate.clone(), caller.clone());
-    ServiceBuilder::new()
-        // On the way out every reply asks for the connection to be closed, and so does the first one after TLS came.
-        .map_response(move |response| match of.stopping.is_stopping() || who.is_behind(&of.config.now()) {
-            true => stop::close(response),
-            false => response,
-        })
-        // A panic is a denial like any other; without this the connection would just end.
-        .layer(CatchPanicLayer::custom(reply::panicked))
-        .service(answer.with_state((gate, crowded, caller)))
+    service_fn(move |request| {
+        let (gate, caller) = (gate.clone(), caller.clone());
+        async move { Ok(answer(&gate, crowded, &caller, request).await) }
+    })
 }
 
-/// Answers one webhook, whatever happens, and says so in the log.
+/// Answers one webhook, whatever happens.
 async fn answer<T: Transport>(
-    State((gate, crowded, caller)): State<(Arc<Gate<T>>, Crowded, Caller)>,
-    request: Request,
+    gate: &Gate<T>,
+    crowded: Crowded,
+    caller: &Caller,
+    request: Request<Incoming>,
+) -> Response {
+    let config = gate.config.now();
+    // A panic is a denial like any other; without this the connection would just end.
+    let response = panics::caught(pin!(reply_to(gate, &config, crowded, caller, request))).await;
+    let response = response.unwrap_or_else(|_| reply::panicked());
+    // On the way out every reply asks for the connection to be closed, and so does the first one after TLS came.
+    if gate.stopping.is_stopping() || caller.is_behind(&config) { stop::close(response) } else { response }
+}
+
+/// Answers one webhook, and says so in the log.
+async fn reply_to<T: Transport>(
+    gate: &Gate<T>,
+    config: &Config,
+    crowded: Crowded,
+    caller: &Caller,
+    request: Request<Incoming>,
 ) -> Response {
     let mut times = Times::begin();
-    let config = gate.config.now();
     let (mut head, body) = request.into_parts();
-    let mut webhook = match access::check(&config, &caller, &mut head).and_then(|()| Webhook::route(&head)) {
+    let mut webhook = match access::check(config, caller, &mut head).and_then(|()| Webhook::route(&head)) {
         Ok(webhook) => webhook,
-        Err(refusal) => return gate.refuse(&config, (&caller, &head), refusal, body, times.arrived).await,
+        Err(refusal) => return gate.refuse(config, (caller, &head), refusal, body, times.arrived).await,
     };
     let _answering = gate.status.answering();
     webhook.begin_span(gate.policy.traces());
-    let decided = gate.decide(&config, &mut webhook, body, &mut times, crowded).await;
+    let decided = gate.decide(config, &mut webhook, body, &mut times, crowded).await;
     let decision = decided.unwrap_or_else(Decision::refused);
     times.replied = Instant::now();
-    gate.watched(&config, &webhook, &decision, &times);
+    gate.watched(config, &webhook, &decision, &times);
     webhook.end_span(decision.outcome());
     decision.into_response(config.denial.code)
 }

@@ -1,16 +1,15 @@
 //! From what became of a webhook to the HTTP response: every one is a reply that OpenIM can read.
 
-use std::any::Any;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
-use axum::response::Response;
 use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use http_body_util::Full;
 use tracing::{debug, error, info, warn};
 
-use super::stop;
 use super::webhook::{self, Oddities, Webhook};
+use super::{Response, stop};
 use crate::callback::Callback;
 use crate::callers::Reason;
 use crate::config::{self, Config, Rule};
@@ -209,7 +208,7 @@ pub(super) fn refused_by_head(refusal: &Refusal, config: &Config, whole: bool) -
 
 /// The reply of a handler that panicked. What the panic says is not repeated, as it can quote what it failed on; the
 /// panic hook says where it was.
-pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+pub(super) fn panicked() -> Response {
     error!("panicked, so denied");
     let body = Denial::because("hookgate failed").body(PANIC_CODE);
     respond(StatusCode::INTERNAL_SERVER_ERROR, body, Outcome::Failed(Rule::Deny, Class::Error))
@@ -237,7 +236,7 @@ fn refuse(refusal: &Refusal, body: Bytes) -> Response {
 }
 
 fn respond(status: StatusCode, body: Bytes, outcome: Outcome) -> Response {
-    let mut response = Response::new(Body::from(body));
+    let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, request::Parts};
 use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use percent_encoding::percent_decode_str;
 use prost::Message as _;
 use uuid::Uuid;
@@ -77,13 +78,12 @@ impl Webhook {
         if head.method != Method::POST {
             return Err(Refusal::Method);
         }
-        let command = command(&head.uri).ok_or(Refusal::NotFound)?;
-        let (place, command, callback) = match Callback::known(&command) {
-            Some((place, command, callback)) => (Some(place), command.into(), callback),
-            None if command.starts_with("callback") && command.len() <= LONGEST_COMMAND => {
+        let (place, command, callback) = match Named::by(&head.uri).ok_or(Refusal::NotFound)? {
+            Named::Known(place, command, callback) => (Some(place), command.into(), callback),
+            Named::Unknown(command) if command.starts_with("callback") && command.len() <= LONGEST_COMMAND => {
                 (None, command.into_owned().into(), Callback::fallback())
             }
-            None => return Err(Refusal::NotFound),
+            Named::Unknown(_) => return Err(Refusal::NotFound),
         };
         Ok(Self {
             operation_id: operation_id(&head.headers),
@@ -159,29 +159,44 @@ impl Webhook {
         }
         let mut buffer = Uuid::encode_buffer();
         let event_id = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
-        metadata.insert(metadata::EVENT_ID, event_id);
+        if let Ok(event_id) = HeaderValue::from_str(event_id) {
+            metadata.insert_value(metadata::EVENT_ID, event_id);
+        }
         self.span.event_id(event_id);
         self.trace.put_into(&mut metadata);
         metadata
     }
 }
 
-/// The last segment of the path that has a name, if it is a command; else one in the query: OpenIM glues the command to
-/// whatever its url ends with (`/hook?token=x/callbackX`), and its documentation has `?command=callbackX`. Else the
-/// segment all the same, which may be a command of tomorrow.
-fn command(uri: &Uri) -> Option<Cow<'_, str>> {
-    let segment = uri.path().rsplit('/').find(|segment| !segment.is_empty());
-    let known = |command: &str| Callback::by_command(command).is_some();
-    if let Some(segment) = segment.filter(|segment| known(segment)) {
-        return Some(segment.into());
+/// What a webhook's URL names.
+enum Named<'a> {
+    /// A command: its place among all, as the table has it, and its callback.
+    Known(usize, &'static str, &'static Callback),
+    /// Something that may be a command of tomorrow.
+    Unknown(Cow<'a, str>),
+}
+
+impl<'a> Named<'a> {
+    /// The last segment of the path that has a name, if it is a command; else one in the query: OpenIM glues the command
+    /// to whatever its url ends with (`/hook?token=x/callbackX`), and its documentation has `?command=callbackX`. Else the
+    /// segment all the same, which may be a command of tomorrow.
+    fn by(uri: &'a Uri) -> Option<Self> {
+        let known = |command: &str| Callback::known(command).map(|(place, name, row)| Self::Known(place, name, row));
+        let segment = uri.path().rsplit('/').find(|segment| !segment.is_empty());
+        let in_path = segment.and_then(known);
+        let pairs = || uri.query().into_iter().flat_map(|query| query.split('&'));
+        let glued = || {
+            pairs().find_map(|pair| {
+                let pair = percent_decode_str(pair).decode_utf8().ok()?;
+                pair.rsplit_once('/').and_then(|(_, last)| known(last))
+            })
+        };
+        let named = || {
+            let command = query(uri, "command")?;
+            known(&command).or_else(|| command.starts_with("callback").then_some(Self::Unknown(command)))
+        };
+        in_path.or_else(glued).or_else(named).or_else(|| segment.map(|segment| Self::Unknown(segment.into())))
     }
-    let pairs = uri.query().into_iter().flat_map(|query| query.split('&'));
-    let glued = pairs.filter_map(|pair| {
-        let pair = percent_decode_str(pair).decode_utf8().ok()?;
-        pair.rsplit_once('/').map(|(_, last)| last.to_owned()).filter(|last| known(last))
-    });
-    let named = query(uri, "command").filter(|command| command.starts_with("callback") || known(command));
-    glued.map(Cow::from).next().or(named).or(segment.map(Cow::from))
 }
 
 /// A query parameter, decoded no further than percent: a plus stays a plus.

@@ -28,7 +28,7 @@ use crate::config;
 pub(crate) use context::Context;
 pub use export::Error;
 use export::Tally;
-pub(crate) use spans::WebhookSpan;
+pub(crate) use spans::{AttemptSpan, WebhookSpan};
 
 /// The least time that the last spans are given, when all the drain time has gone into calls and events.
 const LAST_SPANS: Duration = Duration::from_millis(500);

@@ -25,7 +25,7 @@ const GRPC_STATUS: &str = "rpc.grpc.status_code";
 pub(crate) struct WebhookSpan(Option<Box<Span>>);
 
 /// An attempt at the policy.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct AttemptSpan(Option<Attempt>);
 
 #[derive(Debug)]

@@ -1,17 +1,22 @@
 //! What an After event belongs to, read from its encoded message.
 
+use std::sync::Arc;
+
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
 use super::Message;
 
 /// What a message belongs to, as `ordered_by` of the contract says: the texts of the first list of places that all have
 /// one, in the order of the alphabet, so that it does not matter who of two wrote. None where no list has.
-pub fn belongs_to(request: &Message, ordered_by: &[&[usize]], message: &[u8]) -> Option<String> {
+pub fn belongs_to(request: &Message, ordered_by: &[&[usize]], message: &[u8]) -> Option<Arc<str>> {
     ordered_by.iter().find_map(|places| {
         let texts: Option<Vec<&str>> = places.iter().map(|place| text(request, *place, message)).collect();
         let mut texts = texts?;
         texts.sort_unstable();
-        Some(texts.join("+"))
+        Some(match &*texts {
+            [one] => Arc::from(*one),
+            several => several.join("+").into(),
+        })
     })
 }
 
@@ -47,10 +52,12 @@ fn last(mut bytes: &[u8], number: u32) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use crate::callback::Callback;
     use crate::wire::{belongs_to, transcode};
 
-    fn key(command: &str, body: &str) -> Option<String> {
+    fn key(command: &str, body: &str) -> Option<Arc<str>> {
         let callback = Callback::by_command(command).expect("a command of the table");
         let message = transcode(callback.request, command, body.as_bytes()).expect("a body").message;
         belongs_to(callback.request, callback.ordered_by, &message)

@@ -4,66 +4,54 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::client::{ResponseFuture, SendRequest};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response};
-use http_body::Frame;
+use http::{Request, Response};
+use http_body::{Body as _, Frame};
 use tokio::sync::{Mutex, OwnedMutexGuard};
-use tokio::time::Instant;
+use tonic::body::Body;
+
+use super::Error;
 
 /// What a connection takes calls with. Whoever waits for a free stream holds the lock, and the others wait for that: so
 /// calls that were not sent when the connection ends are known, but for one that h2 may hold itself.
 #[derive(Debug, Clone)]
-pub(super) struct Calls(Arc<Mutex<SendRequest<Bytes>>>);
+pub(super) struct Calls(Arc<Mutex<Requests>>);
 
 /// The peer has a stream for a call.
-pub(super) struct FreeStream(OwnedMutexGuard<SendRequest<Bytes>>);
+pub(super) struct FreeStream(OwnedMutexGuard<Requests>);
 
-/// When a call's answer is too late: an extension of its request. Until it is sent it is given up then; sent it is left to
-/// whoever waits for it.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadline(pub Instant);
-
-/// Of this time and more the policy is told whole milliseconds.
-const ROUNDED: Duration = Duration::from_millis(100);
-
-impl Deadline {
-    /// What is left, as the policy is told it: never more than that. Whole milliseconds are the same for most calls, and
-    /// HTTP/2 has one byte for what it has sent before.
-    pub(in crate::policy) fn left(self) -> Duration {
-        let left = self.0.saturating_duration_since(Instant::now());
-        if left < ROUNDED { left } else { left - Duration::from_nanos(u64::from(left.subsec_nanos() % 1_000_000)) }
-    }
-
-    /// What the policy is told as `grpc-timeout`, where a call has waited and has less time than it had.
-    pub(super) fn grpc_timeout(self) -> Option<HeaderValue> {
-        let mut request = tonic::Request::new(());
-        request.set_timeout(self.left());
-        request.into_parts().0.into_headers().remove("grpc-timeout")
-    }
+#[derive(Debug)]
+struct Requests {
+    send: SendRequest<Bytes>,
+    /// Whether there has been none yet.
+    first: bool,
 }
 
 impl Calls {
-    pub(super) fn new(calls: SendRequest<Bytes>) -> Self {
-        Self(Arc::new(Mutex::new(calls)))
+    pub(super) fn new(send: SendRequest<Bytes>) -> Self {
+        Self(Arc::new(Mutex::new(Requests { send, first: true })))
     }
 
     /// Waits until the peer has a stream for a call. An error is the connection's end.
     pub(super) async fn free_stream(&self) -> Result<FreeStream, h2::Error> {
         let mut calls = self.0.clone().lock_owned().await;
-        poll_fn(|cx| calls.poll_ready(cx)).await?;
+        poll_fn(|cx| calls.send.poll_ready(cx)).await?;
         Ok(FreeStream(calls))
     }
 }
 
 impl FreeStream {
     /// Sends a call. An error is the connection's end; the call was not sent.
-    pub(super) fn send(mut self, head: Parts, body: Bytes) -> Result<ResponseFuture, h2::Error> {
-        let (response, mut stream) = self.0.send_request(Request::from_parts(head, ()), false)?;
+    pub(super) fn send(mut self, mut head: Parts, body: Bytes) -> Result<ResponseFuture, h2::Error> {
+        if std::mem::take(&mut self.0.first) {
+            // HTTP/2 remembers all of it: of what is new with each call the next ones need no names.
+            head.headers.values_mut().for_each(|value| value.set_sensitive(false));
+        }
+        let (response, mut stream) = self.0.send.send_request(Request::from_parts(head, ()), false)?;
         // h2 keeps what the peer's windows do not take yet; it is no more than a webhook's body.
         if let Err(error) = stream.send_data(body, true) {
             // The stream is at its end, and its response says why.
@@ -71,6 +59,16 @@ impl FreeStream {
         }
         Ok(response)
     }
+}
+
+/// A call's message, which comes in one piece.
+pub(super) async fn message(mut body: Body) -> Result<Bytes, Error> {
+    let mut message = Bytes::new();
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let Ok(data) = frame.map_err(Error::NoMessage)?.into_data() else { continue };
+        message = if message.is_empty() { data } else { [message, data].concat().into() };
+    }
+    Ok(message)
 }
 
 /// A response's body: its data, then its trailers.

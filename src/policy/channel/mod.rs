@@ -13,6 +13,7 @@ mod keeper;
 mod members;
 mod pool;
 mod route;
+mod time;
 mod tls;
 
 use std::fmt;
@@ -20,6 +21,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use http::{HeaderValue, Request, Response, Uri, header};
@@ -34,7 +36,7 @@ use tracing::{error, info};
 
 pub(super) use breaker::Outcome;
 pub use breaker::{Breaker, State as BreakerState};
-pub use call::{Deadline, ResponseBody};
+pub use call::ResponseBody;
 pub use pool::AddressStatus;
 
 use crate::config::{self, PolicyTls, PolicyUrl};
@@ -207,7 +209,13 @@ impl tonic::codegen::Service<Request<Body>> for Channel {
         // Never an error, as tonic gives every call a path.
         head.uri = Uri::from_parts(uri).unwrap_or_default();
         head.headers.insert(header::USER_AGENT, USER_AGENT);
-        Box::pin(route.send(head, body))
+        Box::pin(async move {
+            let message = call::message(body).await?;
+            let (stream, place) = route.stream(&mut head.headers).await?;
+            let response = stream.send(head, message).map_err(Error::NotTaken)?.await?;
+            place.load.answered.store(true, Ordering::Relaxed);
+            Ok(ResponseBody::of(response))
+        })
     }
 }
 

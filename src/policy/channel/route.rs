@@ -1,32 +1,28 @@
 //! The way to one policy service: its addresses, and how connections to them are made and kept.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::task::Poll;
 
-use http::Response;
-use http::request::Parts;
+use http::HeaderMap;
 use http::uri::{Authority, Scheme};
-use http_body_util::BodyExt;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
-use tonic::body::Body;
 
 use super::breaker::Breaker;
-use super::call::{Deadline, FreeStream, ResponseBody};
+use super::call::FreeStream;
 use super::dial::Dial;
 use super::keeper::Keeper;
 use super::members::{Carrier, Place};
 use super::pool::Pool;
+use super::time;
 use super::tls::Tls;
 use super::{Error, Resolve};
 use crate::config::{self, PolicyUrl};
 
 /// How many connections a call is offered to, when they end just as they get it.
 const OFFERS: usize = 3;
-
-/// A wait that makes a difference to what the policy is told.
-const NOTICEABLE: Duration = Duration::from_millis(1);
 
 /// The connections to one policy service, made in one way. When it is dropped they end.
 pub(super) struct Route {
@@ -70,25 +66,18 @@ impl Route {
         }
     }
 
-    /// Sends a call, and waits for the head of its response.
-    pub(super) async fn send(self: Arc<Self>, mut head: Parts, body: Body) -> Result<Response<ResponseBody>, Error> {
-        let body = body.collect().await.map_err(Error::NoMessage)?.to_bytes();
-        let began = Instant::now();
-        let (stream, place) = match head.extensions.remove() {
-            Some(deadline @ Deadline(at)) => {
-                let free = timeout_at(at, self.free_stream()).await.map_err(|_| Error::Late)??;
-                if began.elapsed() >= NOTICEABLE
-                    && let Some(timeout) = deadline.grpc_timeout()
-                {
-                    head.headers.insert("grpc-timeout", timeout);
-                }
-                free
-            }
-            None => self.free_stream().await?,
-        };
-        let response = stream.send(head, body).map_err(Error::NotTaken)?.await?;
-        place.load.answered.store(true, Ordering::Relaxed);
-        Ok(ResponseBody::of(response))
+    /// Waits for a stream for a call with these headers, no longer than they say that it has. They say less then.
+    pub(super) async fn stream(&self, headers: &mut HeaderMap) -> Result<(FreeStream, Place), Error> {
+        let mut free = pin!(self.free_stream());
+        // Most calls wait for nothing, and need no clock.
+        if let Poll::Ready(free) = poll_fn(|cx| Poll::Ready(free.as_mut().poll(cx))).await {
+            return free;
+        }
+        let Some(time) = time::told(headers) else { return free.await };
+        let deadline = Instant::now() + time;
+        let free = timeout_at(deadline, free).await.map_err(|_| Error::Late)?;
+        time::tell(headers, deadline.saturating_duration_since(Instant::now()));
+        free
     }
 
     /// Waits for a connection that has a stream for a call.
