@@ -111,6 +111,12 @@ pub struct Held {
     what: fn(&Status) -> &AtomicUsize,
 }
 
+/// The time in milliseconds since 1970.
+pub(crate) fn millis_now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    u64::try_from(now).unwrap_or(u64::MAX)
+}
+
 impl Held {
     fn new(status: &Arc<Status>, what: fn(&Status) -> &AtomicUsize) -> Self {
         what(status).fetch_add(1, Relaxed);
@@ -143,12 +149,11 @@ impl Default for Status {
 }
 
 impl Status {
-    /// Counts what became of a webhook.
-    pub fn count(&self, callback: &Callback, outcome: Outcome) {
+    /// Counts what became of a webhook; `now` is in milliseconds since 1970.
+    pub fn count(&self, callback: &Callback, outcome: Outcome, now: u64) {
         let counts = &self.callbacks[callback.place];
         counts.outcomes[outcome.place()].fetch_add(1, Relaxed);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        counts.last_seen.store(u64::try_from(now).unwrap_or(u64::MAX), Relaxed);
+        counts.last_seen.store(now, Relaxed);
     }
 
     /// Counts a request that is no webhook.

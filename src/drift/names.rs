@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::Unknown;
 use crate::callback::Callback;
@@ -32,21 +32,21 @@ impl Default for Names {
 }
 
 impl Names {
-    /// Counts a webhook by its command's place in the table of commands.
-    pub fn count_command(&self, place: usize) {
+    /// Counts a webhook by its command's place in the table of commands; `now` is in milliseconds since 1970.
+    pub fn count_command(&self, place: usize, now: u64) {
         if let Some(count) = self.commands.get(place) {
-            count.again();
+            count.again(now);
         }
     }
 
-    /// Counts the older names that a webhook has for its fields.
-    pub fn count_fields(&self, callback: &Callback, names: &[&'static str]) {
+    /// Counts the older names that a webhook has for its fields; `now` is in milliseconds since 1970.
+    pub fn count_fields(&self, callback: &Callback, names: &[&'static str], now: u64) {
         if names.is_empty() {
             return;
         }
         let mut fields = self.fields.lock().unwrap_or_else(PoisonError::into_inner);
         for name in names {
-            fields.entry((callback.place, name)).or_default().again();
+            fields.entry((callback.place, name)).or_default().again(now);
         }
     }
 
@@ -66,9 +66,7 @@ impl Names {
 }
 
 impl Count {
-    fn again(&self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let now = u64::try_from(now).unwrap_or(u64::MAX);
+    fn again(&self, now: u64) {
         if self.count.fetch_add(1, Relaxed) == 0 {
             self.first.store(now, Relaxed);
         }

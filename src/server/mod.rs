@@ -33,7 +33,7 @@ use crate::events::{Delivery, Event, Events};
 use crate::listener::Listener;
 use crate::panics;
 use crate::policy::{Answer, Policy, Question};
-use crate::status::Status;
+use crate::status::{Status, millis_now};
 use caller::Caller;
 pub use connections::Crowded;
 use reply::Decision;
@@ -161,8 +161,9 @@ impl<T: Transport> Gate<T> {
 
     /// Tells everybody who watches what became of a webhook.
     fn watched(&self, config: &Config, webhook: &Webhook, decision: &Decision, times: &Times) {
-        self.status.count(webhook.callback, decision.outcome());
-        webhook.count_names(self.status.names(), self.status.unknowns());
+        let now = millis_now();
+        self.status.count(webhook.callback, decision.outcome(), now);
+        webhook.count_names(self.status.names(), self.status.unknowns(), now);
         times.observe(self.status.durations(), webhook.callback);
         decision.log(webhook, times.took(), config.denial.code);
         if self.decisions.is_on() {

@@ -113,13 +113,13 @@ impl Webhook {
         std::ptr::eq(self.callback, Callback::fallback())
     }
 
-    /// Counts its names, and what this build does not know of it.
-    pub(super) fn count_names(&self, names: &Names, unknowns: &Unknowns) {
+    /// Counts its names, and what this build does not know of it; `now` is in milliseconds since 1970.
+    pub(super) fn count_names(&self, names: &Names, unknowns: &Unknowns, now: u64) {
         match self.place {
-            Some(place) => names.count_command(place),
+            Some(place) => names.count_command(place, now),
             None => unknowns.count_command(&self.command),
         }
-        names.count_fields(self.callback, &self.oddities.older_fields);
+        names.count_fields(self.callback, &self.oddities.older_fields, now);
         unknowns.count_fields(self.callback, &self.oddities.unknown_fields);
     }
 
