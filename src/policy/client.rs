@@ -11,6 +11,7 @@ use http::uri::PathAndQuery;
 use tokio::time::{Instant, timeout, timeout_at};
 use tonic::client::Grpc;
 use tonic::codegen::tokio_stream::once;
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Status};
 
 use super::channel::{self, Channel, Outcome};
@@ -71,7 +72,7 @@ pub struct Question {
 /// was told whole milliseconds, and its clock is its own.
 const A_LITTLE: Duration = Duration::from_millis(5);
 
-/// Of this time and more the policy is told whole milliseconds.
+/// Of this time and more the policy is told whole milliseconds, of which gRPC has eight digits: more than a day.
 const ROUNDED: Duration = Duration::from_millis(100);
 
 /// How long a call that is sent and late may go on, for nobody: until the policy sees the deadline too.
@@ -205,14 +206,13 @@ fn request_of(shared: &Shared, question: &Question) -> (Request<Bytes>, AttemptS
     let mut request = Request::new(question.message.clone());
     *request.metadata_mut() = question.metadata.of_attempt(question.attempt);
     let span = shared.traces.attempt(question, request.metadata_mut());
-    request.set_timeout(told(question.deadline.saturating_duration_since(Instant::now())));
+    let left = question.deadline.saturating_duration_since(Instant::now());
+    // Whole milliseconds are the same for most calls, and HTTP/2 has one byte for what it has sent before.
+    match MetadataValue::try_from(format!("{}m", left.as_millis())) {
+        Ok(millis) if left >= ROUNDED => drop(request.metadata_mut().insert("grpc-timeout", millis)),
+        _ => request.set_timeout(left),
+    }
     (request, span)
-}
-
-/// The time that is left, as the policy is told it: never more than that. Whole milliseconds are the same for most calls,
-/// and HTTP/2 has one byte for what it has sent before.
-fn told(left: Duration) -> Duration {
-    if left < ROUNDED { left } else { left - Duration::from_nanos(u64::from(left.subsec_nanos() % 1_000_000)) }
 }
 
 impl Unanswered {

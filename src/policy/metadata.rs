@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+use smallvec::SmallVec;
 use tonic::metadata::MetadataMap;
 
 /// The webhook's `operationID`.
@@ -24,15 +26,18 @@ const NOT_METADATA: &AsciiSet = &CONTROLS.add(b'%');
 /// How many entries there are on the wire, tonic's own among them.
 const ON_THE_WIRE: usize = 12;
 
+/// How many there are of most webhooks: no reply key, no trace.
+const USUAL: usize = 3;
+
 /// Names and values, as a list: it is kept, and sent with every attempt; a map of it has a kilobyte of room to grow.
 /// Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Metadata(Arc<Vec<(HeaderName, HeaderValue)>>);
+pub struct Metadata(Arc<SmallVec<[(HeaderName, HeaderValue); USUAL]>>);
 
 impl Metadata {
     /// Without entries.
     pub fn new() -> Self {
-        Self(Arc::new(Vec::with_capacity(4)))
+        Self::default()
     }
 
     /// Adds an entry. What metadata cannot carry of `text` is percent-encoded.
@@ -48,6 +53,20 @@ impl Metadata {
         // The others are new with each call. HTTP/2 would remember them, and forget what all calls have in common.
         value.set_sensitive(name != COMMAND);
         Arc::make_mut(&mut self.0).push((name, value));
+    }
+
+    /// Adds what is new with each webhook: its operation ID, and an event ID, which is metadata as it is.
+    pub(crate) fn insert_ids(&mut self, operation_id: &str, event_id: &str) {
+        // Both are of one piece, and shared from the start: each attempt has its own copy of the map that they go into.
+        let mut texts = BytesMut::with_capacity(operation_id.len() + event_id.len());
+        texts.extend(percent_encode(operation_id.as_bytes(), NOT_METADATA).flat_map(str::bytes));
+        let operation_id = texts.split();
+        texts.extend_from_slice(event_id.as_bytes());
+        for (name, text) in [(OPERATION_ID, operation_id), (EVENT_ID, texts)] {
+            if let Ok(value) = HeaderValue::from_maybe_shared(text.freeze()) {
+                self.insert_value(name, value);
+            }
+        }
     }
 
     /// The value of an entry as it is.

@@ -149,18 +149,15 @@ impl Webhook {
     /// What travels beside the message, with an event ID of its own.
     pub(crate) fn metadata(&mut self) -> Metadata {
         let mut metadata = Metadata::new();
-        metadata.insert(metadata::OPERATION_ID, &self.operation_id);
+        let mut buffer = Uuid::encode_buffer();
+        let event_id = &*Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
+        metadata.insert_ids(&self.operation_id, event_id);
         match &self.command {
             Cow::Borrowed(known) => metadata.insert_value(metadata::COMMAND, HeaderValue::from_static(known)),
             Cow::Owned(unknown) => metadata.insert(metadata::COMMAND, unknown),
         }
         if let Some(key) = &self.reply_key {
             metadata.insert(metadata::REPLY_KEY, key);
-        }
-        let mut buffer = Uuid::encode_buffer();
-        let event_id = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
-        if let Ok(event_id) = HeaderValue::from_str(event_id) {
-            metadata.insert_value(metadata::EVENT_ID, event_id);
         }
         self.span.event_id(event_id);
         self.trace.put_into(&mut metadata);

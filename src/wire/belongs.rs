@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use smallvec::SmallVec;
 
 use super::Message;
 
@@ -10,7 +11,7 @@ use super::Message;
 /// one, in the order of the alphabet, so that it does not matter who of two wrote. None where no list has.
 pub fn belongs_to(request: &Message, ordered_by: &[&[usize]], message: &[u8]) -> Option<Arc<str>> {
     ordered_by.iter().find_map(|places| {
-        let texts: Option<Vec<&str>> = places.iter().map(|place| text(request, *place, message)).collect();
+        let texts: Option<SmallVec<[&str; 2]>> = places.iter().map(|place| text(request, *place, message)).collect();
         let mut texts = texts?;
         texts.sort_unstable();
         Some(match &*texts {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::de::DeserializeSeed;
+use smallvec::SmallVec;
 
 use super::Message;
 use super::seed::{ObjectSeed, put_bytes};
@@ -34,13 +35,8 @@ pub struct Transcoded {
 
 /// Reads the JSON of `message`, posted to `command`, into its protobuf encoding.
 pub fn transcode(message: &'static Message, command: &str, body: &[u8]) -> Result<Transcoded, Malformed> {
-    let mut state = State {
-        path: Vec::with_capacity(4),
-        unknown: BTreeMap::new(),
-        older: Vec::new(),
-        command,
-        other_command: false,
-    };
+    let mut state =
+        State { path: SmallVec::new(), unknown: BTreeMap::new(), older: Vec::new(), command, other_command: false };
     let mut out = Vec::with_capacity(body.len());
     let mut json = serde_json::Deserializer::from_slice(body);
     let read = ObjectSeed { message, out: &mut out, state: &mut state }.deserialize(&mut json);
@@ -78,7 +74,7 @@ pub(super) fn reason(error: &serde_json::Error) -> String {
 /// What is known while a body is read.
 pub(super) struct State<'a, 'de> {
     /// The way from the body to the value being read.
-    pub(super) path: Vec<Step>,
+    pub(super) path: SmallVec<[Step; 4]>,
     /// The fields that the contract does not know: path and raw JSON.
     pub(super) unknown: BTreeMap<String, &'de str>,
     /// The older names that it has for fields.
