@@ -1,5 +1,6 @@
 //! The policy service as seen from here: the client, what carries its calls, its health, and the built-in one.
 
+mod answer;
 mod builtin;
 pub mod channel;
 mod client;
@@ -8,7 +9,8 @@ pub mod health;
 pub mod metadata;
 pub(crate) mod observe;
 
+pub use answer::Answer;
 pub use builtin::BuiltIn;
 pub use channel::Channel;
-pub use client::{Answer, Policy, Question};
+pub use client::{Policy, Question};
 pub use metadata::Metadata;

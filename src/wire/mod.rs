@@ -6,10 +6,11 @@
 
 mod belongs;
 mod check;
+mod field;
 mod json;
+mod object;
 mod record;
 mod request;
-mod seed;
 mod strict;
 
 pub use belongs::belongs_to;

@@ -7,7 +7,8 @@ use serde::de::DeserializeSeed;
 use smallvec::SmallVec;
 
 use super::Message;
-use super::seed::{ObjectSeed, put_bytes};
+use super::field::put_bytes;
+use super::object::ObjectSeed;
 
 /// A body that OpenIM would not send. Its text names the field and the position, and repeats nothing of the content.
 #[derive(Debug, thiserror::Error)]

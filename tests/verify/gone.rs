@@ -86,7 +86,7 @@ fn mortal() -> Policy {
 async fn a_policy_that_dies_is_told_of_once_and_the_rest_is_not_run() {
     let only = "beforeAddBlack,afterRemoveBlack";
     let policy = mortal();
-    let json = verify(&["--policy", &policy.url(), "--only", only, "--timeout", "2s", "--json"]).await;
+    let json = verify(&["--policy", &policy.url(), "--only", only, "--timeout", "30s", "--json"]).await;
     let report = json.json();
     let rest = "not-run not-run not-run not-run not-run not-run";
     assert_eq!(row(&report, "BeforeAddBlack"), format!("passed passed failed {rest}"), "{report:#}");
@@ -96,7 +96,7 @@ async fn a_policy_that_dies_is_told_of_once_and_the_rest_is_not_run() {
     assert_eq!(json.code, 1);
 
     let policy = mortal();
-    let said = verify(&["--policy", &policy.url(), "--only", only, "--timeout", "2s"]).await.out;
+    let said = verify(&["--policy", &policy.url(), "--only", only, "--timeout", "30s"]).await.out;
     assert_eq!(said.lines().filter(|line| line.starts_with("ended early: ")).count(), 1, "{said}");
     assert!(said.contains("not run (1):\n  AfterRemoveBlack\n"), "{said}");
 }
