@@ -257,6 +257,36 @@ async fn an_answer_of_two_messages() {
     assert_denied(&asked(http2_server_with_trailers(answer).await).await, INVALID);
 }
 
+/// An allow with a status in its head, as a proxy may add one, and this status behind it.
+async fn asked_with_status_in_the_head(body: &'static [u8], behind: &'static str) -> Reply {
+    let answer = move || {
+        let mut response = grpc(body);
+        response.headers_mut().insert("grpc-status", http::HeaderValue::from_static("0"));
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("grpc-status", http::HeaderValue::from_static(behind));
+        (response, trailers)
+    };
+    let address = http2_server_with_trailers(answer).await;
+    let mut config = support::config();
+    config.limits.reply = 1000;
+    Gate::configured(&format!("http://{address}"), config).await.post(PATH, "{}").await
+}
+
+#[tokio::test]
+async fn a_status_in_the_head_and_another_behind_the_message() {
+    let reply = asked_with_status_in_the_head(b"\0\0\0\0\0", "0").await;
+    assert_eq!(reply.headers["hookgate-outcome"], "allow");
+    let reply = asked_with_status_in_the_head(b"\0\0\0\0\0", "7").await;
+    assert_eq!(
+        (&reply.headers["hookgate-outcome"], &reply.json()["errCode"]),
+        (&"deny".parse().unwrap(), &5000.into())
+    );
+    assert_denied(&asked_with_status_in_the_head(b"\0\0\0\0\0", "13").await, "the policy service failed");
+    // A field of 1,022 bytes that no reply has. Nobody gets so far as to read it.
+    let long = [&b"\0\0\0\x04\x01\x7a\xfe\x07"[..], &[0; 1022]].concat().leak();
+    assert_denied(&asked_with_status_in_the_head(long, "0").await, INVALID);
+}
+
 #[tokio::test]
 async fn a_list_of_more_entries_than_anybody_means() {
     let policy = Policy::start(|_| Ok([b"\x12\xe0\xa7\x12".to_vec(), b"\x0a\x00".repeat(150_000)].concat())).await;

@@ -99,7 +99,7 @@ fn cut(message: &str) -> Cow<'_, str> {
 }
 
 /// What lies under a status.
-fn cause<E: std::error::Error + 'static>(status: &Status) -> Option<&E> {
+pub(super) fn cause<E: std::error::Error + 'static>(status: &Status) -> Option<&E> {
     let mut cause = status.source();
     while let Some(error) = cause {
         if let Some(found) = error.downcast_ref() {

@@ -1,5 +1,6 @@
 //! The policy service as seen from here: a path and bytes in, an answer or a failure out.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -22,8 +23,8 @@ use crate::error::{Class, Failure};
 use crate::server::Transport;
 use crate::traces::{AttemptSpan, Traces};
 
-/// Asks the policy service. `T` carries the calls: a tonic channel, or whatever else is a
-/// [`GrpcService`](tonic::client::GrpcService).
+/// Asks the policy service. `T` carries the calls: a tonic channel, or another
+/// [`GrpcService`](tonic::client::GrpcService) whose futures are `Unpin`, as boxed ones are.
 #[derive(Debug, Clone)]
 pub struct Policy<T> {
     transport: T,
@@ -70,8 +71,8 @@ pub struct Question {
 /// was told whole milliseconds, and its clock is its own.
 const A_LITTLE: Duration = Duration::from_millis(5);
 
-/// Of this time and more the policy is told whole milliseconds, of which gRPC has eight digits: more than a day.
-const ROUNDED: Duration = Duration::from_millis(100);
+/// Of such times the policy is told whole milliseconds. gRPC has eight digits, and shorter times deserve better.
+const ROUNDED: RangeInclusive<u128> = 100..=99_999_999;
 
 /// How long a call that is sent and late may go on, for nobody: until the policy sees the deadline too.
 const LINGER: Duration = Duration::from_secs(5);
@@ -152,7 +153,8 @@ impl<T: Transport> Policy<T> {
 /// One call.
 async fn call<T: Transport>(transport: T, shared: &Shared, question: &Question) -> Result<Bytes, Unanswered> {
     let (transport, seen) = Observed::new(transport);
-    let mut grpc = Grpc::new(transport).max_decoding_message_size(shared.reply_limit.load(Relaxed));
+    let limit = shared.reply_limit.load(Relaxed);
+    let mut grpc = Grpc::new(transport).max_decoding_message_size(limit);
     let mut span = AttemptSpan::default();
     // tonic's `unary`, without the headers and trailers that it gathers and nobody reads.
     let answer = async {
@@ -164,7 +166,12 @@ async fn call<T: Transport>(transport: T, shared: &Shared, question: &Question) 
         let mut response = grpc.streaming(request.map(once), path, codec).await?.into_inner();
         let message = response.message().await?.ok_or_else(|| Status::internal("Missing response message."))?;
         response.trailers().await?;
-        Ok(message)
+        // Where there is a status in the head, tonic looks neither at the one behind the message nor at its length.
+        match seen.status() {
+            Some(Code::Ok) if message.len() <= limit => Ok(message),
+            Some(Code::Ok) => Err(Status::out_of_range("the message is longer than the limit")),
+            status => Err(Status::new(status.unwrap_or(Code::Unknown), "another status in the head")),
+        }
     };
     let answer = answer.await;
     span.end(answer.as_ref().map_or_else(Status::code, |_| Code::Ok));
@@ -178,8 +185,9 @@ fn request_of(shared: &Shared, question: &Question) -> (Request<Bytes>, AttemptS
     let span = shared.traces.attempt(question, request.metadata_mut());
     let left = question.deadline.saturating_duration_since(Instant::now());
     // Whole milliseconds are the same for most calls, and HTTP/2 has one byte for what it has sent before.
-    match MetadataValue::try_from(format!("{}m", left.as_millis())) {
-        Ok(millis) if left >= ROUNDED => drop(request.metadata_mut().insert("grpc-timeout", millis)),
+    let millis = left.as_millis();
+    match MetadataValue::try_from(format!("{millis}m")) {
+        Ok(value) if ROUNDED.contains(&millis) => drop(request.metadata_mut().insert("grpc-timeout", value)),
         _ => request.set_timeout(left),
     }
     (request, span)

@@ -11,7 +11,8 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tracing::{info, warn};
 
-use super::Channel;
+use super::answer;
+use super::channel::{self, Channel};
 use super::observe::Observed;
 use crate::error::{Class, Failure};
 
@@ -63,11 +64,14 @@ async fn ask(channel: &Channel) -> State {
     request.set_timeout(LATE);
     let (transport, seen) = Observed::new(channel.clone());
     let mut health = HealthClient::new(transport);
+    let late = || State::NotReady(format!("no answer to a health check within {LATE:?}"));
     let answer = match tokio::time::timeout(LATE, health.check(request)).await {
         Ok(answer) => answer.map(|response| response.into_inner().status()),
-        Err(_) => return State::NotReady(format!("no answer to a health check within {LATE:?}")),
+        Err(_) => return late(),
     };
     match (answer, seen.status()) {
+        // There was no stream for it in all that time.
+        (Err(status), _) if matches!(answer::cause(&status), Some(channel::Error::Late)) => late(),
         (Ok(ServingStatus::Serving), _) => State::Ready,
         (Ok(status), _) => State::NotReady(format!("health says {}", status.as_str_name())),
         // What stands before a policy that is not there says so.

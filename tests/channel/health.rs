@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use hookgate::config::{self, PolicyTls};
+use hookgate::policy::Channel;
 use hookgate::policy::health::{self, State};
 use tokio::net::TcpListener;
 use tokio::sync::watch::Receiver;
@@ -10,7 +12,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::server::{ANY, Server, allowed, connect, hang, nobody};
+use crate::server::{ANY, Server, allowed, connect, hang, nobody, settings};
 
 const OFTEN: Duration = Duration::from_millis(5);
 const NEVER: Duration = Duration::from_secs(3600);
@@ -79,6 +81,16 @@ async fn it_follows_the_connection_without_waiting_for_its_turn() {
     until_said(&mut states, "not connected").await;
     let (_, _reporter) = with_health(address).await;
     until_ready(&mut states).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_has_no_stream_for_it_is_not_ready() {
+    // Nobody accepts; the system does, and so the attempt to connect is under way for as long as it may take.
+    let listener = TcpListener::bind(ANY).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let settings = config::Channel { connect_timeout: NEVER, ..settings() };
+    let channel = Channel::connect(url, &settings, &PolicyTls::default());
+    until_said(&mut health::watch(channel, || NEVER), "no answer to a health check within 2s").await;
 }
 
 #[tokio::test(start_paused = true)]

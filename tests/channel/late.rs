@@ -47,6 +47,18 @@ fn milliseconds(timeout: &str) -> u64 {
 }
 
 #[tokio::test]
+async fn long_times_are_told_in_the_digits_that_grpc_has() {
+    let (server, mut was_asked, let_go) = one_at_a_time().await;
+    let_go.send(true).unwrap();
+    let channel = connect(server.address);
+    for days in [1, 2, 365] {
+        ask_within(&channel, Duration::from_secs(days * 24 * 3600)).await.expect("an answer");
+        let told = was_asked.recv().await.unwrap();
+        assert!(told.len() <= 9, "eight digits and a unit, not {told}");
+    }
+}
+
+#[tokio::test]
 async fn late_before_it_was_sent_it_never_is() {
     let (server, mut was_asked, let_go) = one_at_a_time().await;
     let channel = connect(server.address);
