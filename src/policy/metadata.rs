@@ -26,8 +26,8 @@ const NOT_METADATA: &AsciiSet = &CONTROLS.add(b'%');
 /// How many entries there are on the wire, tonic's own among them.
 const ON_THE_WIRE: usize = 12;
 
-/// How many there are of most webhooks: no reply key, no trace.
-const USUAL: usize = 3;
+/// How many there are of most webhooks: no trace.
+const USUAL: usize = 4;
 
 /// Names and values, as a list: it is kept, and sent with every attempt; a map of it has a kilobyte of room to grow.
 /// Clones share it.
@@ -98,7 +98,9 @@ impl Metadata {
 
     /// The memory that it takes, about.
     pub(crate) fn size(&self) -> usize {
-        self.0.iter().map(|pair| size_of_val(pair) + pair.1.len()).sum()
+        let spilled = if self.0.spilled() { size_of_val(self.0.as_slice()) } else { 0 };
+        let texts: usize = self.0.iter().map(|(_, value)| value.len()).sum();
+        size_of_val(&*self.0) + spilled + texts
     }
 
     /// What is sent with the first, second, … attempt.

@@ -81,8 +81,14 @@ impl Context {
     pub(super) fn replace_in(self, headers: &mut HeaderMap) {
         for (name, value) in [(TRACEPARENT, self.parent), (TRACESTATE, self.state)] {
             match value {
-                Some(value) => drop(headers.insert(name, value)),
-                None => drop(headers.remove(name)),
+                Some(mut value) => {
+                    // New with each call, as what `Metadata` says so of.
+                    value.set_sensitive(true);
+                    headers.insert(name, value);
+                }
+                None => {
+                    headers.remove(name);
+                }
             }
         }
     }

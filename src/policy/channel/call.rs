@@ -19,39 +19,28 @@ use super::Error;
 /// What a connection takes calls with. Whoever waits for a free stream holds the lock, and the others wait for that: so
 /// calls that were not sent when the connection ends are known, but for one that h2 may hold itself.
 #[derive(Debug, Clone)]
-pub(super) struct Calls(Arc<Mutex<Requests>>);
+pub(super) struct Calls(Arc<Mutex<SendRequest<Bytes>>>);
 
 /// The peer has a stream for a call.
-pub(super) struct FreeStream(OwnedMutexGuard<Requests>);
-
-#[derive(Debug)]
-struct Requests {
-    send: SendRequest<Bytes>,
-    /// Whether there has been none yet.
-    first: bool,
-}
+pub(super) struct FreeStream(OwnedMutexGuard<SendRequest<Bytes>>);
 
 impl Calls {
     pub(super) fn new(send: SendRequest<Bytes>) -> Self {
-        Self(Arc::new(Mutex::new(Requests { send, first: true })))
+        Self(Arc::new(Mutex::new(send)))
     }
 
     /// Waits until the peer has a stream for a call. An error is the connection's end.
     pub(super) async fn free_stream(&self) -> Result<FreeStream, h2::Error> {
         let mut calls = self.0.clone().lock_owned().await;
-        poll_fn(|cx| calls.send.poll_ready(cx)).await?;
+        poll_fn(|cx| calls.poll_ready(cx)).await?;
         Ok(FreeStream(calls))
     }
 }
 
 impl FreeStream {
     /// Sends a call. An error is the connection's end; the call was not sent.
-    pub(super) fn send(mut self, mut head: Parts, body: Bytes) -> Result<ResponseFuture, h2::Error> {
-        if std::mem::take(&mut self.0.first) {
-            // HTTP/2 remembers all of it: of what is new with each call the next ones need no names.
-            head.headers.values_mut().for_each(|value| value.set_sensitive(false));
-        }
-        let (response, mut stream) = self.0.send.send_request(Request::from_parts(head, ()), false)?;
+    pub(super) fn send(mut self, head: Parts, body: Bytes) -> Result<ResponseFuture, h2::Error> {
+        let (response, mut stream) = self.0.send_request(Request::from_parts(head, ()), false)?;
         // h2 keeps what the peer's windows do not take yet; it is no more than a webhook's body.
         if let Err(error) = stream.send_data(body, true) {
             // The stream is at its end, and its response says why.

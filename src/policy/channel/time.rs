@@ -28,7 +28,9 @@ pub(super) fn told(headers: &HeaderMap) -> Option<Duration> {
 pub(super) fn tell(headers: &mut HeaderMap, left: Duration) {
     let mut request = tonic::Request::new(());
     request.set_timeout(left);
-    if let Some(value) = request.into_parts().0.into_headers().remove(GRPC_TIMEOUT) {
+    if let Some(mut value) = request.into_parts().0.into_headers().remove(GRPC_TIMEOUT) {
+        // No other call will say the same.
+        value.set_sensitive(true);
         headers.insert(GRPC_TIMEOUT, value);
     }
 }
