@@ -180,3 +180,15 @@ async fn a_connection_over_the_limit_gets_its_reply_and_is_closed() {
     assert_eq!(reply.headers["connection"], "close");
     drop(kept);
 }
+
+#[tokio::test]
+async fn a_connection_with_a_long_reply_is_closed_as_it_would_keep_the_room_for_it() {
+    let policy = Policy::allow().await;
+    let gate = Gate::start(&policy.url()).await;
+    for (length, closed) in [(1 << 10, false), (100 << 10, true)] {
+        let body = serde_json::json!({"groupID": "g1", "groupName": "x".repeat(length)}).to_string();
+        let reply = gate.post("/callbackBeforeSetGroupInfoCommand", body).await;
+        assert!(reply.body.len() > length, "the name is handed back");
+        assert_eq!(reply.headers.contains_key("connection"), closed, "{length}");
+    }
+}

@@ -41,10 +41,14 @@ pub use stop::{Stop, Stopping};
 use times::Times;
 use webhook::Webhook;
 
+/// hyper keeps the room that the longest reply of a connection took for as long as that is open. One longer than this,
+/// in bytes, is the last of its connection.
+const LARGE: u64 = 64 << 10;
+
 /// A reply, which is always whole.
 type Response = http::Response<Full<Bytes>>;
 
-/// What carries calls to the policy service.
+/// What carries calls to the policy service. Its futures are `Unpin`, as boxed ones are.
 pub trait Transport:
     GrpcService<
         tonic::body::Body,
@@ -234,7 +238,8 @@ async fn answer<T: Transport>(
     let response = panics::caught(pin!(reply_to(gate, &config, crowded, caller, request))).await;
     let response = response.unwrap_or_else(|_| reply::panicked());
     // On the way out every reply asks for the connection to be closed, and so does the first one after TLS came.
-    if gate.stopping.is_stopping() || caller.is_behind(&config) { stop::close(response) } else { response }
+    let leaves = gate.stopping.is_stopping() || caller.is_behind(&gate.config.now());
+    if leaves || response.body().size_hint().lower() > LARGE { stop::close(response) } else { response }
 }
 
 /// Answers one webhook, and says so in the log.

@@ -97,3 +97,18 @@ async fn a_connection_in_the_clear_is_for_one_reply_more_when_tls_comes() {
     assert!(!encrypted.send(webhook()).await.unwrap().headers.contains_key("connection"));
     assert_eq!(Way::to(&gate.place).send(webhook()).await.unwrap().status, 400);
 }
+
+#[tokio::test]
+async fn a_webhook_that_is_being_answered_when_tls_comes_is_the_last_of_its_connection() {
+    let ca = Ca::new("ours");
+    let (change, in_force) = InForce::changing(crate::support::config());
+    let (policy, mut asked, let_go) = Policy::that_waits().await;
+    let gate = Gate::at(&anywhere(), &policy.url(), in_force).await;
+    let mut connection = Way::to(&gate.place).connect().await.unwrap();
+    let (last, ()) = tokio::join!(connection.send(webhook()), async {
+        asked.recv().await.unwrap();
+        change.send_replace(files_of(&ca).config(TLS).into());
+        let_go.send_replace(true);
+    });
+    assert_eq!(last.unwrap().headers["connection"], "close");
+}
