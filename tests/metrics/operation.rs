@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hookgate::config::Address;
 use http_body_util::Full;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use super::Scrape;
 use super::support::caller::Way;
@@ -59,6 +61,47 @@ async fn certificates_and_callers_without_one() {
     let reply = Way::to(&Address::Tcp(program.webhooks)).tls(&ca.client(None)).send(request).await;
     assert_eq!(reply.unwrap().status, 401);
     Scrape::until(&program, |scrape| refused(scrape, "certificate") == 1.0).await;
+}
+
+#[tokio::test]
+async fn certificates_for_the_policy() {
+    let ca = Ca::new("metrics-policy");
+    let pair = ca.issue("hookgate.test", 30);
+    let (certificate, key) = (file("metrics-policy.pem", &pair.certificate), file("metrics-policy.key", &pair.key));
+    let policy_ca = file("metrics-policy-ca.pem", &ca.pem);
+    let yaml = format!("policy_tls: {{ca: {policy_ca}, certificate: {certificate}, key: {key}}}");
+    let program = Running::of(configured("https://127.0.0.1:1", "metrics-policy-tls", &yaml)).await;
+    let scrape = Scrape::of(&program).await;
+    let expiry = |name| scrape.get("certificate_expiry_timestamp_seconds", &[("certificate", name)]);
+    let month = Duration::from_secs(30 * 24 * 3600);
+    let expected = (SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + month).as_secs_f64();
+    assert!((expiry("policy_client").unwrap() - expected).abs() < 3600.0, "not {expected}");
+    assert!(expiry("policy_ca").unwrap() > expected);
+    assert_eq!((expiry("webhooks"), expiry("client_ca")), (None, None));
+}
+
+#[tokio::test]
+async fn connections_that_never_become_a_webhook() {
+    let (ca, policy) = (Ca::new("metrics-handshake"), Policy::allow().await);
+    let pair = ca.issue("hookgate.test", 30);
+    let (certificate, key) = (file("metrics-hello.pem", &pair.certificate), file("metrics-hello.key", &pair.key));
+    let yaml = format!("budget: 300ms\ntls: {{certificate: {certificate}, key: {key}}}");
+    let encrypted = Running::of(configured(&policy.url(), "metrics-hello", &yaml)).await;
+    let plain = Running::of(configured(&policy.url(), "metrics-plain", "")).await;
+    // A TLS handshake begins with this byte, and goes on in another way.
+    let hello = b"\x16 is no version of TLS\r\n\r\n";
+    for (program, sent, reason) in [
+        (&encrypted, &b"POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n"[..], "plain_http"),
+        (&encrypted, hello, "handshake"),
+        (&encrypted, b"", "handshake_timeout"),
+        (&plain, hello, "not_http"),
+    ] {
+        assert_eq!(refused(&Scrape::of(program).await, reason), 0.0, "{reason}");
+        let mut stream = TcpStream::connect(program.webhooks).await.unwrap();
+        stream.write_all(sent).await.unwrap();
+        let scrape = Scrape::until(program, |scrape| refused(scrape, reason) == 1.0).await;
+        assert_eq!(scrape.sum("callbacks"), 0.0, "{reason}");
+    }
 }
 
 #[tokio::test]

@@ -42,6 +42,17 @@ async fn a_breaker_that_opens() {
 }
 
 #[tokio::test]
+async fn a_breaker_that_lets_a_call_try() {
+    let policy = Refusing::start(&[Act::Reset(Reason::CANCEL)]).await;
+    let yaml = "channel: {breaker_failures: 1, breaker_open: 1ms}";
+    let program = Running::of(configured(&policy.url(), "metrics-half-open", yaml)).await;
+    program.post(COMMAND, "{}").await;
+    Scrape::until(&program, |scrape| breaker(scrape) == [0.0, 0.0, 1.0]).await;
+    program.post(COMMAND, "{}").await;
+    assert_eq!(breaker(&Scrape::of(&program).await), [1.0, 0.0, 0.0]);
+}
+
+#[tokio::test]
 async fn a_policy_that_is_not_there() {
     let program = Running::of(configured("http://127.0.0.1:1", "metrics-nobody", "")).await;
     let scrape = Scrape::of(&program).await;
