@@ -1,7 +1,7 @@
 //! What happens to an event, from its arrival to its end.
 //!
 //! One lock over all of it, held for moments and never while anything is awaited. A waiting event has no task: an rpc
-//! has one timer at most, and a task for each delivery on its way.
+//! has one timer at most, and a delivery on its way the task of the webhook that waits for it or one of its own.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
