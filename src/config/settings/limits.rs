@@ -37,7 +37,7 @@ pub(super) fn rows() -> Vec<Setting<Draft>> {
             "limits.connections",
             COUNT,
             |d| &mut d.config.limits.connections,
-            "Connections of webhook clients; webhooks on more are answered by the rule for overloaded",
+            "Connections of webhook clients; Before callbacks on more are answered by the rule for overloaded",
         ),
     ]
 }
