@@ -10,6 +10,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::candidates::{by_hand, plain};
 use crate::{launch, plan, policy};
 
+/// How the run is made whose figures are kept.
+const ROUNDS: u16 = 5;
+const WINDOW: Duration = Duration::from_secs(3);
+const CONNECTIONS: u16 = 32;
+const RATE: u32 = 1000;
+
+/// Fewer rounds have no middle worth keeping.
+const FEWEST_ROUNDS: u16 = 3;
+
 /// Measures what a webhook costs with hookgate, and with what one could use instead.
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -23,7 +32,7 @@ pub struct Cli {
 /// How to measure.
 #[derive(Args)]
 pub struct Options {
-    /// A minute of measuring, and no files written
+    /// A minute and a half of measuring, and no files written
     #[arg(long)]
     pub quick: bool,
     /// How the costs grow with connections and with addresses of the policy, instead of the table
@@ -48,10 +57,10 @@ pub struct Options {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=60))]
     pub seconds: Option<u16>,
     /// Connections of the closed loop
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, default_value_t = CONNECTIONS, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub connections: u16,
     /// Calls a second of the open loop
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(10..=20_000))]
+    #[arg(long, default_value_t = RATE, value_parser = clap::value_parser!(u32).range(10..=20_000))]
     pub rate: u32,
     /// Let every process use every core
     #[arg(long)]
@@ -113,7 +122,7 @@ fn block_on(main: impl Future<Output = Result<()>>) -> Result<()> {
 }
 
 impl Options {
-    /// Whether this is the run whose figures are kept.
+    /// Whether this is the run whose figures are kept: all of it, as it is by default but for the number of rounds.
     pub fn is_the_whole(&self) -> bool {
         !self.quick
             && !self.growth
@@ -121,17 +130,57 @@ impl Options {
             && self.only.is_empty()
             && self.without.is_empty()
             && self.bodies.is_empty()
+            && self.rounds() >= FEWEST_ROUNDS
+            && self.window() == WINDOW
+            && self.connections == CONNECTIONS
+            && self.rate == RATE
+            && !self.no_pin
+    }
+
+    /// What makes such a run again.
+    pub fn command(&self) -> String {
+        let rounds = self.rounds();
+        let options = if rounds == ROUNDS { String::new() } else { format!(" -- --rounds {rounds}") };
+        format!("cargo run --release --manifest-path bench/Cargo.toml{options}")
     }
 
     pub fn rounds(&self) -> u16 {
-        self.rounds.unwrap_or(if self.quick { 2 } else { 5 })
+        self.rounds.unwrap_or(if self.quick { 2 } else { ROUNDS })
     }
 
     pub fn window(&self) -> Duration {
-        Duration::from_secs(self.seconds.unwrap_or(if self.quick { 1 } else { 3 }).into())
+        let default = if self.quick { Duration::from_secs(1) } else { WINDOW };
+        self.seconds.map_or(default, |seconds| Duration::from_secs(seconds.into()))
     }
 
     pub fn wants(&self, name: Name) -> bool {
         !self.without.contains(&name) && (self.only.is_empty() || self.only.contains(&name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(line: &str) -> Options {
+        Cli::try_parse_from(["bench"].into_iter().chain(line.split_whitespace())).unwrap().options
+    }
+
+    #[test]
+    fn figures_are_kept_of_runs_alike() {
+        for line in ["", "--rounds 3", "--rounds 50 --seconds 3 --connections 32 --rate 1000 --json samples.json"] {
+            assert!(options(line).is_the_whole(), "{line}");
+        }
+        let others = ["--quick", "--growth", "--hookgate a", "--only envoy", "--without envoy", "--bodies small"];
+        let loads = ["--rounds 2", "--seconds 1", "--connections 64", "--rate 500", "--no-pin"];
+        for line in others.into_iter().chain(loads) {
+            assert!(!options(line).is_the_whole(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_command_has_what_differs() {
+        assert!(options("--rounds 5").command().ends_with("bench/Cargo.toml"));
+        assert!(options("--rounds 3").command().ends_with("bench/Cargo.toml -- --rounds 3"));
     }
 }

@@ -47,6 +47,7 @@ impl Setting {
         running.process.check().await?;
         let (_, peak_mib) = memory(process)?;
         let calls = closed.calls as f64;
+        let accepted = (closed.accepted as f64 / calls).max(open.accepted as f64 / open.calls as f64);
         Ok(Sample {
             candidate: candidate.name.clone(),
             cpu_us: closed.cpu.as_secs_f64() * 1e6 / calls,
@@ -57,7 +58,7 @@ impl Setting {
             idle_mib,
             peak_mib,
             start_ms: running.started_in.as_secs_f64() * 1e3,
-            accepted: closed.accepted as f64 * 1e3 / calls,
+            accepted: accepted * 1e3,
             errors: closed.errors + open.errors,
             stolen: proc::Cores::now()?.stolen_since(&cores),
         })

@@ -24,9 +24,10 @@ const WARM_UP: Duration = Duration::from_millis(500);
 /// Measures and reports.
 pub async fn run(options: Options) -> Result<()> {
     rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit of open files")?;
-    let candidates = Candidate::choose(&options)?;
+    let mut candidates = Candidate::choose(&options)?;
     let mut programs = Vec::new();
-    for candidate in &candidates {
+    for candidate in &mut candidates {
+        candidate.see_through_scripts().await?;
         programs.push(Program { candidate: candidate.name.clone(), mib: candidate.size()? });
     }
     let machine = Machine::look(&candidates);
@@ -53,7 +54,7 @@ pub async fn run(options: Options) -> Result<()> {
     }
     println!("{}", report.markdown());
     if options.is_the_whole() {
-        report.write()?;
+        report.write(&options.command())?;
     }
     Ok(())
 }

@@ -2,9 +2,26 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+
+/// What runs scripts.
+const INTERPRETERS: [&str; 8] = ["bash", "busybox", "dash", "node", "perl", "python", "ruby", "sh"];
+
+/// The program that a process has become, unless it is a script.
+pub fn program(process: u32) -> Option<PathBuf> {
+    // A program that was replaced while it ran has a path that leads nowhere; whoever cannot be asked has none.
+    let program = fs::read_link(format!("/proc/{process}/exe")).ok().filter(|program| program.is_file())?;
+    let name = program.file_name()?.to_str()?;
+    (!is_interpreter(name)).then_some(program)
+}
+
+/// Whatever its version: "python3.11".
+fn is_interpreter(name: &str) -> bool {
+    INTERPRETERS.contains(&name.trim_end_matches(|end: char| end.is_ascii_digit() || end == '.'))
+}
 
 /// The CPU time that a process has used so far.
 pub struct Cpu {
@@ -82,4 +99,15 @@ impl Cores {
 
 fn read(path: &str) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_tells_its_program() {
+        assert_eq!(program(std::process::id()), std::env::current_exe().unwrap().canonicalize().ok());
+        assert!(is_interpreter("python3.11") && is_interpreter("bash") && !is_interpreter("envoy"));
+    }
 }

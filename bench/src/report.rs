@@ -49,12 +49,11 @@ impl Report {
         text
     }
 
-    /// Keeps the tables and the chart beside this package.
-    pub fn write(&self) -> Result<()> {
+    /// Keeps the tables and the chart beside this package, with the command that made them.
+    pub fn write(&self, command: &str) -> Result<()> {
         let place = build::here();
         let results = format!(
-            "# Results\n\nMade by `cargo run --release --manifest-path bench/Cargo.toml`; [README.md](README.md) tells \
-             how to read them.\n\n![CPU time a call](results.svg)\n\n{}\n",
+            "# Results\n\nMade by `{command}`; [README.md](README.md) tells how to read them.\n\n![CPU time a call](results.svg)\n\n{}\n",
             self.markdown()
         );
         fs::write(place.join("RESULTS.md"), results).context("cannot write RESULTS.md")?;

@@ -19,7 +19,8 @@ pub struct Sample {
     pub idle_mib: f64,
     pub peak_mib: f64,
     pub start_ms: f64,
-    /// Events at saturation that were answered before the policy had heard of them, per thousand calls.
+    /// Events that were answered before the policy had heard of them, per thousand calls: at saturation or at the fixed
+    /// rate, whichever are more.
     pub accepted: f64,
     pub errors: u64,
     /// The share of the machine's time that others on the same hardware took.

@@ -22,9 +22,13 @@ use crate::child::{Process, own_command};
 use crate::cli::{Name, Options};
 use crate::hosts::Named;
 use crate::http::{Answer, Connection};
+use crate::proc;
 
 /// What a process of this kit says when it listens, before its address.
 pub const READY: &str = "ready ";
+
+/// An address where no policy is, for a start that nobody asks anything of.
+const NOBODY: &str = "127.0.0.1:9";
 
 /// The webhooks as transcoders want them: `peers/proto/flat.proto`.
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/flat.bin"));
@@ -81,6 +85,21 @@ impl Candidate {
         Ok(candidates)
     }
 
+    /// What is found by its path may be a script that becomes the program, as those of pyenv and pip are. From here on
+    /// the program itself is started and looked at: the script has another size, and interpreters take long to start.
+    pub async fn see_through_scripts(&mut self) -> Result<()> {
+        if matches!(self.kind, Kind::Hookgate(_) | Kind::Envoy(_)) {
+            let (process, _) = self.listen(None, None, NOBODY).await?;
+            let real = proc::program(process.id());
+            if let (Kind::Hookgate(program) | Kind::Envoy(envoy::Envoy { program, .. }), Some(real)) =
+                (&mut self.kind, real)
+            {
+                *program = real;
+            }
+        }
+        Ok(())
+    }
+
     /// Starts it, and waits for the first allow.
     pub async fn start(&self, core: Option<usize>, policy: &str, webhook: &Webhook) -> Result<Running> {
         self.start_in(None, core, policy, webhook).await
@@ -94,19 +113,7 @@ impl Candidate {
         policy: &str,
         webhook: &Webhook,
     ) -> Result<Running> {
-        let mut command = self.command(policy)?;
-        if let Some(named) = named {
-            command = named.around(command);
-        }
-        let mut process = Process::start(&self.name, core, &command).await?;
-        let address = match &self.kind {
-            Kind::Hookgate(_) => {
-                let (_, rest) = process.line_with("hookgate ready: webhooks http://").await?;
-                parse(rest.split_whitespace().next().unwrap_or_default())?
-            }
-            Kind::Envoy(envoy) => envoy.address(&mut process).await?,
-            _ => parse(&process.line_with(READY).await?.1)?,
-        };
+        let (mut process, address) = self.listen(named, core, policy).await?;
         let request = webhook.request(address, 0);
         loop {
             process.check().await?;
@@ -120,6 +127,24 @@ impl Candidate {
             }
             sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    /// Starts it, and waits until it says where it listens.
+    async fn listen(&self, named: Option<&Named>, core: Option<usize>, policy: &str) -> Result<(Process, SocketAddr)> {
+        let mut command = self.command(policy)?;
+        if let Some(named) = named {
+            command = named.around(command);
+        }
+        let mut process = Process::start(&self.name, core, &command).await?;
+        let address = match &self.kind {
+            Kind::Hookgate(_) => {
+                let (_, rest) = process.line_with("hookgate ready: webhooks http://").await?;
+                parse(rest.split_whitespace().next().unwrap_or_default())?
+            }
+            Kind::Envoy(envoy) => envoy.address(&mut process).await?,
+            _ => parse(&process.line_with(READY).await?.1)?,
+        };
+        Ok((process, address))
     }
 
     pub fn is_hookgate(&self) -> bool {

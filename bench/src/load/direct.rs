@@ -34,11 +34,11 @@ pub async fn run(policy: SocketAddr, webhook: &Webhook, rate: u32, lasts: Durati
         pace(rate, lasts, |due| drop(tokio::spawn(make(call.clone(), channel.clone(), due, tally.clone())))).await?;
     let last = Instant::now();
     let locked = || tally.lock().unwrap_or_else(PoisonError::into_inner);
-    while locked().counted() < calls && last.elapsed() < SETTLE {
+    while locked().answered < calls && last.elapsed() < SETTLE {
         sleep(Duration::from_millis(5)).await;
     }
     let tally = locked();
-    ensure!(tally.errors == 0 && tally.counted() == calls, "some direct calls of the policy failed");
+    ensure!(tally.errors == 0 && tally.answered == calls, "some direct calls of the policy failed");
     Ok(tally.quantiles())
 }
 
