@@ -170,7 +170,7 @@ async fn call<T: Transport>(transport: T, shared: &Shared, question: &Question) 
         match seen.status() {
             Some(Code::Ok) if message.len() <= limit => Ok(message),
             Some(Code::Ok) => Err(Status::out_of_range("the message is longer than the limit")),
-            status => Err(Status::new(status.unwrap_or(Code::Unknown), "another status in the head")),
+            status => Err(Status::new(status.unwrap_or(Code::Unknown), "no status, or another one in the head")),
         }
     };
     let answer = answer.await;

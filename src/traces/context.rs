@@ -82,7 +82,7 @@ impl Context {
         for (name, value) in [(TRACEPARENT, self.parent), (TRACESTATE, self.state)] {
             match value {
                 Some(mut value) => {
-                    // New with each call, as what `Metadata` says so of.
+                    // New with each call: HTTP/2 need not remember it.
                     value.set_sensitive(true);
                     headers.insert(name, value);
                 }
