@@ -149,6 +149,7 @@ impl Rules {
 /// Reads all services of the package.
 pub fn read(pool: &DescriptorPool) -> Result<Contract, String> {
     let options = Options::of(pool)?;
+    refusals::check_redaction(pool)?;
     let mut messages = Messages::new(&options);
     let (mut callbacks, mut fallbacks) = (Vec::new(), Vec::new());
     for service in pool.services().filter(|service| service.package_name() == PACKAGE) {

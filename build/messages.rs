@@ -2,7 +2,7 @@
 
 use prost_reflect::{FieldDescriptor, Kind as ProtoKind, MessageDescriptor};
 
-use super::options::{Options, Wire, debug_redact};
+use super::options::{Options, Wire};
 use super::{Field, Group, Kind, Label, Message, UNKNOWN_FIELDS, refusals};
 
 /// The messages read so far.
@@ -56,7 +56,7 @@ impl<'a> Messages<'a> {
             ProtoKind::Message(inner) if !field.is_list() && !field.is_map() => inner,
             _ => return Err(format!("{name} is flattened but not one message")),
         };
-        if *wire != (Wire { flatten: true, ..Wire::default() }) {
+        if *wire != (Wire { flatten: true, redacted: wire.redacted, ..Wire::default() }) {
             return Err(format!("{name} is flattened and has another option beside, which would have no effect"));
         }
         refusals::check_shape(&inner)?;
@@ -64,11 +64,12 @@ impl<'a> Messages<'a> {
         let optional = field.field_descriptor_proto().proto3_optional();
         message.groups.push(Group { name, number: field.number(), optional });
         for field in inner.fields() {
-            let wire = self.options.wire(&field);
-            if wire.flatten {
+            let mut of_field = self.options.wire(&field);
+            if of_field.flatten {
                 return Err(format!("{} is flattened within a flattened group", name_of(&field)));
             }
-            message.fields.push(Field { group, ..self.field(&field, wire)? });
+            of_field.redacted |= wire.redacted;
+            message.fields.push(Field { group, ..self.field(&field, of_field)? });
         }
         Ok(())
     }
@@ -87,7 +88,7 @@ impl<'a> Messages<'a> {
             group: None,
             kind: self.kind(field, label, &wire)?,
             label,
-            redact: debug_redact(field),
+            redact: wire.redacted,
             id: wire.id,
             aliases: wire.aliases,
             rules: wire.rules,

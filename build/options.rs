@@ -39,6 +39,7 @@ pub struct Wire {
     pub code_point: bool,
     pub bare: bool,
     pub id: Option<Id>,
+    pub redacted: bool,
     pub rules: Rules,
 }
 
@@ -88,6 +89,7 @@ impl Options {
                 Some(2) => Some(Id::Group),
                 _ => None,
             },
+            redacted: flag(&wire, "redacted"),
             rules: Rules {
                 echo: flag(&wire, "echo"),
                 only_if_sent: flag(&wire, "only_if_sent"),
@@ -106,9 +108,9 @@ impl Options {
     }
 }
 
-/// Whether protobuf's own option keeps a field out of logs.
-pub fn debug_redact(field: &FieldDescriptor) -> bool {
-    flag(&field.options(), "debug_redact")
+/// Returns true if a field has protobuf's own option for what belongs in no log, whatever its value.
+pub fn has_debug_redact(field: &FieldDescriptor) -> bool {
+    field.options().has_field_by_name("debug_redact")
 }
 
 /// A field of an option, its default where it is not set.

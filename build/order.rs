@@ -22,6 +22,9 @@ pub fn places(method: &MethodDescriptor, webhook: &Webhook, messages: &[Message]
         if field.kind != Kind::String || !field.is_single() {
             return Err(format!("{rpc} is ordered_by {}, which is not one text", field.name));
         }
+        if field.redact {
+            return Err(format!("{rpc} is ordered_by {}, which is redacted, and its key would be shown", field.name));
+        }
         Ok(place)
     };
     webhook.ordered_by.iter().map(|entry| entry.split('+').map(place).collect()).collect()

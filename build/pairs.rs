@@ -46,6 +46,9 @@ impl Messages<'_> {
             return Err(format!("{} is flattened but stands in a response", group.name));
         }
         for field in &message.fields {
+            if field.id.is_some() && field.redact {
+                return Err(format!("{} is an ID, which the decision log has, and redacted", field.name));
+            }
             match way {
                 Way::Request => check_request_field(field)?,
                 Way::Response => check_change(field, top)?,

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use prost_reflect::{FieldDescriptor, Kind as ProtoKind, MessageDescriptor, MethodDescriptor, Syntax};
+use prost_reflect::{DescriptorPool, FieldDescriptor, Kind as ProtoKind, MessageDescriptor, MethodDescriptor, Syntax};
 
 use super::messages::name_of;
-use super::options::{AFTER, BEFORE, RELEASES, Webhook};
+use super::options::{AFTER, BEFORE, RELEASES, Webhook, has_debug_redact};
 use super::{Callback, Message, PACKAGE, releases};
 
 /// Refuses an rpc that is no webhook.
@@ -65,6 +65,21 @@ pub fn check_commands(callbacks: &[Callback]) -> Result<(), String> {
                 Some(other) => return Err(format!("{other} and {name} both answer {command}")),
                 None => {}
             }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses protobuf's own debug_redact, in any message of the package.
+pub fn check_redaction(pool: &DescriptorPool) -> Result<(), String> {
+    let messages = pool.all_messages().filter(|message| message.package_name() == PACKAGE);
+    for message in messages {
+        if let Some(field) = message.fields().find(has_debug_redact) {
+            return Err(format!(
+                "{} has debug_redact, which protoc 3.21 of Debian 12 and Ubuntu 24.04 does not know, so that nobody could \
+                 compile the contract there; (wire).redacted is in its place",
+                name_of(&field)
+            ));
         }
     }
     Ok(())

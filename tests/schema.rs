@@ -36,7 +36,11 @@ fn messages() -> impl Iterator<Item = MessageDescriptor> {
 }
 
 fn is_redacted(field: &FieldDescriptor) -> bool {
-    field.options().get_field_by_name("debug_redact").is_some_and(|value| *value == Value::Bool(true))
+    let wire = CONTRACT.get_extension_by_name(&format!("{PACKAGE}.wire")).expect("options.proto");
+    let options = field.options();
+    let wire = options.get_extension(&wire);
+    let redacted = wire.as_message().and_then(|wire| wire.get_field_by_name("redacted"));
+    redacted.is_some_and(|value| *value == Value::Bool(true))
 }
 
 #[test]
@@ -360,6 +364,7 @@ fn every_option_is_used_by_a_row() {
             "aliases" => any(|field| !field.aliases.is_empty()),
             "code_point" => any(|field| matches!(field.kind, Kind::CodePoint)),
             "bare" => any(|field| matches!(field.kind, Kind::Bare(_))),
+            "redacted" => any(|field| field.redact),
             "id" => [Id::User, Id::Group].into_iter().all(|id| messages.iter().any(|message| has_id(message, id))),
             "echo" => any(|field| field.rules.echo),
             "only_if_sent" => any(|field| field.rules.only_if_sent),

@@ -1,5 +1,7 @@
 //! What does not build: small contracts that are wrong in one place, and the sentence that says where.
 
+use std::collections::BTreeSet;
+
 use protox::file::{File, FileResolver, GoogleFileResolver, IncludeFileResolver};
 use protox::{Compiler, Error};
 
@@ -122,6 +124,39 @@ fn the_good_contract_builds() {
 fn the_contract_itself_builds_from_what_is_embedded() {
     let contract = contract::read(&CONTRACT).expect("the contract");
     assert_eq!(contract.callbacks.len(), 53);
+}
+
+#[test]
+fn any_field_can_be_redacted() {
+    let contract = build(&[
+        (
+            "/* request */",
+            "string one = 9 [(wire).redacted = true]; repeated int64 list = 10 [(wire).redacted = true];",
+        ),
+        ("/* user */", "optional string inner = 9 [(wire) = {aliases: 'i', redacted: true}];"),
+        (
+            "CaseGroup group = 2 [(wire).flatten = true];",
+            "CaseGroup group = 2 [(wire) = {flatten: true, redacted: true}];",
+        ),
+        ("/* response */", "optional string note = 9 [(wire) = {non_empty: true, redacted: true}];"),
+        ("5 [(wire).bare = true]", "5 [(wire) = {bare: true, redacted: true}]"),
+        ("/* change */", "OtherGroup other = 9 [(wire).redacted = true];"),
+    ])
+    .expect("a good contract");
+    let fields = contract.messages.iter().flat_map(|message| &message.fields);
+    let redacted: BTreeSet<&str> = fields.filter(|field| field.redact).map(|field| &*field.name).collect();
+    let expected = [
+        "CaseRequest.one",
+        "CaseRequest.list",
+        "CaseUser.inner",
+        // The two fields of the flattened group, which has no row of its own.
+        "CaseGroup.group_id",
+        "CaseGroup.open",
+        "CaseResponse.note",
+        "CaseResponse.options",
+        "CaseChange.other",
+    ];
+    assert_eq!(redacted, BTreeSet::from(expected));
 }
 
 /// The fields 2 to 65: with the first one, one more than there may be.
@@ -503,4 +538,39 @@ refused! {
     a_misspelt_option_of_an_rpc:
         "config_key:" => "config_kee:";
         "invalid value of type 'openim.policy.v1.Webhook' for option '(webhook)'"
+    debug_redact_in_a_request:
+        "/* request */" => "string other = 9 [debug_redact = true];";
+        "CaseRequest.other has debug_redact, which protoc 3.21 of Debian 12 and Ubuntu 24.04 does not know, so that nobody \
+         could compile the contract there; (wire).redacted is in its place"
+    debug_redact_that_is_off:
+        "/* request */" => "string other = 9 [debug_redact = false];";
+        "CaseRequest.other has debug_redact, which protoc 3.21 of Debian 12 and Ubuntu 24.04 does not know, so that nobody \
+         could compile the contract there; (wire).redacted is in its place"
+    debug_redact_in_a_change:
+        "/* response */" => "optional string other = 9 [(wire).non_empty = true, debug_redact = true];";
+        "CaseResponse.other has debug_redact, which protoc 3.21 of Debian 12 and Ubuntu 24.04 does not know, so that nobody \
+         could compile the contract there; (wire).redacted is in its place"
+    debug_redact_on_a_flattened_group:
+        "CaseGroup group = 2 [(wire).flatten = true];" => "CaseGroup group = 2 [(wire).flatten = true, debug_redact = true];";
+        "CaseRequest.group has debug_redact, which protoc 3.21 of Debian 12 and Ubuntu 24.04 does not know, so that nobody \
+         could compile the contract there; (wire).redacted is in its place"
+    debug_redact_on_the_unknown_fields:
+        "unknown_fields = 100;" => "unknown_fields = 100 [debug_redact = true];";
+        "CaseRequest.unknown_fields has debug_redact, which protoc 3.21 of Debian 12 and Ubuntu 24.04 does not know, so that \
+         nobody could compile the contract there; (wire).redacted is in its place"
+    debug_redact_in_a_message_that_no_rpc_has:
+        "/* message */" => "message Alone { string other = 1 [debug_redact = true]; }";
+        "Alone.other has debug_redact, which protoc 3.21 of Debian 12 and Ubuntu 24.04 does not know, so that nobody could \
+         compile the contract there; (wire).redacted is in its place"
+    an_id_that_is_redacted:
+        "/* user */" => "string other = 9 [(wire) = {id: ID_USER, redacted: true}];";
+        "CaseUser.other is an ID, which the decision log has, and redacted"
+    an_id_in_a_group_that_is_redacted:
+        "CaseGroup group = 2 [(wire).flatten = true];" => "CaseGroup group = 2 [(wire) = {flatten: true, redacted: true}];",
+        "/* group */" => "string other = 9 [(wire).id = ID_USER];";
+        "CaseGroup.other is an ID, which the decision log has, and redacted"
+    an_order_by_what_is_redacted:
+        "timing: TIMING_BEFORE" => "timing: TIMING_AFTER ordered_by: 'other'",
+        "/* request */" => "string other = 9 [(wire).redacted = true];";
+        "CaseService/BeforeCase is ordered_by CaseRequest.other, which is redacted, and its key would be shown"
 }
