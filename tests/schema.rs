@@ -12,6 +12,8 @@ use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, Fil
 
 use support::{CONTRACT, method};
 
+#[path = "schema/comments.rs"]
+mod comments;
 #[path = "../build/contract.rs"]
 #[allow(dead_code, reason = "the build writes the rows down, the tests only ask whether there are any")]
 mod contract;
