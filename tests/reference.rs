@@ -1,5 +1,5 @@
-//! CONTRACT.md: the reference of every callback, made of the contract's comments and never by hand. This test sees to it
-//! that the file is current; `HOOKGATE_WRITE_REFERENCE=1 cargo test --test reference` makes it so.
+//! CONTRACT.md: the reference of every callback, made of the contract's comments, and how to serve, from docs/serve.md. This
+//! test sees to it that the file is current; `HOOKGATE_WRITE_REFERENCE=1 cargo test --test reference` makes it so.
 
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
@@ -9,6 +9,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use hookgate::callback::{Callback, Timing};
+use hookgate::error::Class;
+use hookgate::policy::metadata::{ATTEMPT, COMMAND, EVENT_ID, OPERATION_ID, REPLY_KEY};
+use http::HeaderName;
 use prost_reflect::{Cardinality, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor, ServiceDescriptor};
 use support::CONTRACT;
 
@@ -27,7 +30,18 @@ beside it where OpenIM's differs from the contract's. Where a response leaves a 
 
 Every request also has `unknown_fields` (number 100): what the webhook carried beyond the contract, JSON path to raw JSON.
 Every response has `denial`: a code from 100 on, a message and a detail; it stops the operation.
+
+An event (an After callback) can come twice, with the same `hookgate-event-id` in the metadata: a policy that counts or
+writes down notes the IDs that it has dealt with. As texts these IDs sort by the time at which hookgate received the events.
+Where a callback is \"in order by\" a field, events with the same value in it come one after another in that order; between two
+rpcs no order is kept, so compare the IDs there. OpenIM itself posts events from two workers at once, and repeats some: see each
+callback.
+
+[How to serve](#how-to-serve): the connection, the time, metadata, statuses, the longest request, and calls without generated code.
 ";
+
+/// The part that is written by hand.
+const HOW_TO_SERVE: &str = include_str!("../docs/serve.md");
 
 #[test]
 fn the_reference_is_current() {
@@ -61,6 +75,36 @@ fn the_reference_has_every_callback_once_with_all_that_is_to_be_known() {
     }
 }
 
+#[test]
+fn the_reference_says_how_to_serve() {
+    let reference = reference();
+    let section = reference.split("\n## ").find(|section| section.starts_with("How to serve\n")).unwrap();
+    let metadata = [OPERATION_ID, COMMAND, REPLY_KEY, EVENT_ID, ATTEMPT];
+    for name in metadata.iter().map(HeaderName::as_str).chain(["grpc-timeout", "traceparent", "tracestate"]) {
+        assert!(section.contains(&format!("`{name}`")), "it lacks the metadata {name}");
+    }
+    for class in Class::ALL {
+        assert!(section.contains(&format!("`{}`", class.as_str())), "it lacks the failure {}", class.as_str());
+    }
+    // Every library's own limit is half of what OpenIM can send.
+    for setting in [
+        "grpc.MaxRecvMsgSize",
+        "maxInboundMessageSize",
+        "grpc.max_receive_message_length",
+        "SetMaxReceiveMessageSize",
+        "max_decoding_message_size",
+        "options.MaxReceiveMessageSize",
+        "connect.WithReadMaxBytes",
+        "readMaxBytes",
+    ] {
+        assert!(section.contains(setting), "it lacks {setting}");
+    }
+    let rpc = Callback::by_name("beforeSendSingleMsg").unwrap().rpc;
+    for words in [rpc, "application/grpc", "grpc-status", "00 00 00 00 00", "loadSync", "go_package"] {
+        assert!(section.contains(words), "it lacks {words}");
+    }
+}
+
 fn reference() -> String {
     let mut out = INTRODUCTION.to_owned();
     let services: Vec<_> = CONTRACT.services().filter(|service| service.package_name() == "openim.policy.v1").collect();
@@ -70,6 +114,7 @@ fn reference() -> String {
             let _ = writeln!(out, "[{}](#{})", method.name(), method.name().to_lowercase());
         }
     }
+    let _ = write!(out, "\n{HOW_TO_SERVE}");
     let mut shared = BTreeSet::new();
     for service in &services {
         write_service(service, &mut shared, &mut out);
