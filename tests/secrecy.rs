@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
+#[path = "secrecy/changes.rs"]
+mod changes;
 #[path = "secrecy/outbox.rs"]
 mod outbox;
 mod support;
@@ -12,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use changes::CHANGE;
 use hookgate::callback::Callback;
 use hookgate::wire::{Field, Id, Kind, Message};
 use http_body_util::Full;
@@ -62,17 +65,21 @@ fn access(name: &str) -> String {
 }
 
 /// What the policy does.
-const MODES: [&str; 8] = ["allow", "deny", "refuse", "fail", "unavailable", "panic", "garble", "late"];
+const MODES: [&str; 9] = ["allow", "change", "deny", "refuse", "fail", "unavailable", "panic", "garble", "late"];
 
 async fn policy() -> (Policy, Arc<AtomicUsize>) {
     let mode = Arc::new(AtomicUsize::new(0));
-    let now = mode.clone();
+    let (now, calls) = (mode.clone(), AtomicUsize::new(0));
     let policy = Policy::start_async(move |call| {
         let mode = MODES[now.load(SeqCst)];
+        // Every other time all changes at once, some of which are refused, else one of them.
+        let call_number = calls.fetch_add(1, SeqCst);
+        let only = (call_number % 2 == 1).then_some(call_number / 2);
         Box::pin(async move {
             match mode {
                 _ if call.rpc.ends_with("Health/Check") => Err(Status::unimplemented("no health")),
                 "allow" => Ok(Vec::new()),
+                "change" => Ok(changes::response(&call.rpc, only)),
                 "deny" => Ok(denial(5001, WORDS)),
                 "refuse" => Err(Status::permission_denied(WORDS)),
                 "fail" => Err(Status::internal("out of order")),
@@ -202,8 +209,8 @@ async fn nothing_of_a_webhook_is_in_anything_that_hookgate_says() {
         stdout.read_to_string(&mut text).await.unwrap();
         text
     });
-    let of_webhooks = secrets_and(&[ID, TEXT, CONTENT]);
-    let of_everybody = secrets_and(&[ID, TEXT, CONTENT, WORDS]);
+    let of_webhooks = secrets_and(&[ID, TEXT, CONTENT, CHANGE]);
+    let of_everybody = secrets_and(&[ID, TEXT, CONTENT, CHANGE, WORDS]);
     let mut spans = 0;
     for (place, name) in MODES.iter().enumerate() {
         mode.store(place, SeqCst);
@@ -260,7 +267,7 @@ async fn nothing_of_a_webhook_is_in_anything_that_hookgate_says() {
     ] {
         assert!(said.contains(part), "the log has no {part}");
     }
-    let outcomes = ["allow", "deny", "accepted", "undelivered", "refused", "failed-closed:error"];
+    let outcomes = ["allow", "changed", "deny", "accepted", "undelivered", "refused", "failed-closed:error"];
     let failures = ["failed-closed:unavailable", "failed-closed:deadline", "failed-closed:invalid_reply"];
     for outcome in outcomes.iter().chain(&failures) {
         assert!(decisions.contains(&format!("\"outcome\":\"{outcome}\"")), "no decision was {outcome}");
@@ -271,7 +278,7 @@ async fn nothing_of_a_webhook_is_in_anything_that_hookgate_says() {
     }
     assert_eq!(status["callbacks"].as_object().unwrap().len(), Callback::all().len() + 1);
     lacks("the log", &said, &of_everybody);
-    lacks("the decision log", &decisions, &secrets_and(&[TEXT, CONTENT, WORDS]));
+    lacks("the decision log", &decisions, &secrets_and(&[TEXT, CONTENT, CHANGE, WORDS]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
