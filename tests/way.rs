@@ -103,6 +103,18 @@ async fn what_is_not_in_the_body_travels_as_metadata() {
 }
 
 #[tokio::test]
+async fn event_ids_sort_by_arrival() {
+    let (policy, gate) = gate().await;
+    for _ in 0..50 {
+        gate.post(REMOVE_BLACK, BODY).await;
+    }
+    let calls = policy.take_calls();
+    let ids: Vec<_> = calls.iter().map(|call| call.metadata("hookgate-event-id").unwrap()).collect();
+    assert_eq!(ids.len(), 50);
+    assert!(ids.is_sorted_by(|earlier, later| earlier < later), "{ids:?}");
+}
+
+#[tokio::test]
 async fn metadata_stays_small_whatever_is_sent() {
     let (policy, gate) = gate().await;
     let uri = format!("http://{}{REMOVE_BLACK}?key={}", gate.address, "k".repeat(5_000));

@@ -63,7 +63,7 @@ pub struct Field {
     pub kind: Kind,
     /// How often it stands in a message.
     pub label: Label,
-    /// Whether it holds what belongs in no log (`(wire).redacted`).
+    /// True where it holds what belongs in no log (`(wire).redacted`).
     pub redact: bool,
     /// Whose ID it holds, if it holds one.
     pub id: Option<Id>,

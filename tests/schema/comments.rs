@@ -1,4 +1,4 @@
-//! What a policy author must read before it happens to him stands in the comment of the place where it happens.
+//! Facts about OpenIM that a policy author trips over: each stands in the comment of the place where it happens.
 
 use hookgate::callback::{Callback, Timing};
 use prost_reflect::FileDescriptor;

@@ -1,4 +1,4 @@
-//! What a policy answers with where it changes everything that it can.
+//! Responses of a policy that changes everything that it can.
 
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage as _, Value};
