@@ -44,21 +44,23 @@ pub struct Failure {
     pub status: Option<Code>,
     /// Whether the policy was asked, or was to be.
     pub asked: bool,
+    /// True where something answered over HTTP that is not gRPC.
+    pub not_grpc: bool,
     cause: String,
 }
 
 /// The kinds of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// Not connected, not HTTP/2, reset, or `UNAVAILABLE`.
+    /// Not connected, not HTTP/2, reset, `UNAVAILABLE`, or HTTP status 429, 502, 503 or 504 in place of gRPC.
     Unavailable,
     /// The budget is spent, or `DEADLINE_EXCEEDED`.
     Deadline,
     /// `RESOURCE_EXHAUSTED`.
     Overloaded,
-    /// `UNIMPLEMENTED`: the policy does not answer this callback.
+    /// `UNIMPLEMENTED`, or HTTP status 404 in place of gRPC: the policy does not answer this callback.
     Unimplemented,
-    /// Any other status, and an answer that is not gRPC.
+    /// Any other status, two failures that contradict each other, and any other answer that is not gRPC.
     Error,
     /// Not the message of the rpc, too large, or a change that breaks a rule.
     InvalidReply,
@@ -77,12 +79,17 @@ impl Failure {
             }
             source = error.source();
         }
-        Self { class, status: None, asked: true, cause }
+        Self { class, status: None, asked: true, not_grpc: false, cause }
+    }
+
+    /// A failure whose cause is an answer over HTTP that is not gRPC.
+    pub(crate) fn not_grpc(class: Class, answer: &dyn std::error::Error) -> Self {
+        Self { not_grpc: true, ..Self::new(class, answer) }
     }
 
     /// A failure that no error value tells.
     pub fn because(class: Class, cause: impl Into<String>) -> Self {
-        Self { class, status: None, asked: true, cause: cause.into() }
+        Self { class, status: None, asked: true, not_grpc: false, cause: cause.into() }
     }
 
     /// The same, with the status that the policy itself gave.

@@ -10,11 +10,13 @@ use prost::Message as _;
 use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
 
 use crate::callback::Callback;
-use crate::proto;
 use crate::wire::{self, Broken, Garbled, Record, RequestFields};
 
 /// The lowest code that every OpenIM server hands on as it is (openimsdk/tools, mw/grpc/server/error.go).
 pub const LOWEST_CODE: i32 = 100;
+
+/// The most bytes of a denial's message, and of its detail; what is longer is cut at a character.
+pub const LONGEST_SENTENCE: usize = 4 << 10;
 
 /// What OpenIM reads of an allow that changes nothing.
 const ALLOW: &[u8] = br#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#;
@@ -42,10 +44,13 @@ pub struct Denial {
 }
 
 impl Denial {
-    /// A denial with the policy's own words. What OpenIM would misread is left to be replaced: a code below 100, an empty
-    /// message, an empty detail.
+    /// A denial with the policy's own words, each cut at [`LONGEST_SENTENCE`]. What OpenIM would misread is left to be
+    /// replaced: a code below 100, an empty message, an empty detail.
     pub fn new(code: i32, message: &str, detail: &str) -> Self {
-        let or = |text: &str, default: &str| if text.is_empty() { default.to_owned() } else { text.to_owned() };
+        let or = |text: &str, default: &str| {
+            let text = if text.is_empty() { default } else { text };
+            beginning(text, LONGEST_SENTENCE).to_owned()
+        };
         let message = or(message, "denied by policy");
         Self { code: (code >= LOWEST_CODE).then_some(code), detail: or(detail, &message), message }
     }
@@ -153,8 +158,25 @@ impl Callback {
     }
 }
 
+/// The beginning of a text: at most so many bytes, cut at a character.
+pub(crate) fn beginning(text: &str, longest: usize) -> &str {
+    let end = (0..=longest.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    &text[..end]
+}
+
+/// The contract's `Denial` with texts that need not be UTF-8: servers in C++ send whatever they are given.
+#[derive(prost::Message)]
+struct AnyDenial {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(bytes = "bytes", tag = "2")]
+    message: Bytes,
+    #[prost(bytes = "bytes", tag = "3")]
+    detail: Bytes,
+}
+
 /// The denial of an encoded response, which is field 1 of each (`build.rs` sees to it). What cannot be read of it is left
-/// to be replaced.
+/// to be replaced; bytes of its texts that are no UTF-8 become U+FFFD.
 fn denial_in(mut response: &[u8]) -> Option<Denial> {
     let mut denial = None;
     while !response.is_empty()
@@ -166,10 +188,12 @@ fn denial_in(mut response: &[u8]) -> Option<Denial> {
         }
         if (number, wire_type) == (1, WireType::LengthDelimited) {
             let field = &before[..before.len() - response.len()];
-            let read = denial.get_or_insert_with(proto::Denial::default);
+            let read = denial.get_or_insert_with(AnyDenial::default);
             // What comes twice is merged, as protobuf says; what is odd leaves what was there.
             let _ = read.merge_length_delimited(field);
         }
     }
-    denial.map(|denial| Denial::new(denial.code, &denial.message, &denial.detail))
+    denial.map(|AnyDenial { code, message, detail }| {
+        Denial::new(code, &String::from_utf8_lossy(&message), &String::from_utf8_lossy(&detail))
+    })
 }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
+#[path = "faults/answers.rs"]
+mod answers;
 mod support;
 
 use std::net::SocketAddr;
@@ -80,6 +82,7 @@ fn assert_denied(reply: &Reply, sentence: &str) {
 const UNAVAILABLE: &str = "the policy service is not available";
 const INVALID: &str = "the policy service gave an invalid reply";
 const FAILED: &str = "the policy service failed";
+const NOT_ANSWERED: &str = "the policy service does not answer this callback";
 
 #[tokio::test]
 async fn a_policy_that_is_not_there() {
@@ -144,7 +147,7 @@ async fn every_status() {
             Code::Unavailable => UNAVAILABLE,
             Code::DeadlineExceeded => "the policy service did not answer in time",
             Code::ResourceExhausted => "the policy service is overloaded",
-            Code::Unimplemented => "the policy service does not answer this callback",
+            Code::Unimplemented => NOT_ANSWERED,
             // The one status that is a verdict.
             Code::PermissionDenied => "no, by 10.0.0.7",
             _ => FAILED,
@@ -158,9 +161,9 @@ async fn a_status_whose_details_or_message_cannot_be_decoded() {
     for (status, name, value, sentence) in [
         ("13", "grpc-status-details-bin", "!!!", FAILED),
         ("14", "grpc-status-details-bin", "!!!", UNAVAILABLE),
-        // Neither a verdict nor an OK: what was said is not known.
-        ("7", "grpc-message", "%ff", FAILED),
-        ("0", "grpc-message", "%ff", FAILED),
+        // The status decides: a denial, and an OK without a response.
+        ("7", "grpc-message", "%ff", "\u{fffd}"),
+        ("0", "grpc-message", "%ff", INVALID),
     ] {
         let answer = move || {
             let mut response = grpc(b"");
@@ -180,9 +183,9 @@ async fn permission_denied_without_a_message() {
 
 #[tokio::test]
 async fn an_http_status_is_no_verdict() {
-    for status in [204, 403, 404, 429, 500, 503] {
+    for (status, sentence) in [(403, FAILED), (404, NOT_ANSWERED), (500, FAILED), (503, UNAVAILABLE)] {
         let address = http2_server(move || http::Response::builder().status(status).body(Full::default()).unwrap());
-        assert_denied(&asked(address.await).await, FAILED);
+        assert_denied(&asked(address.await).await, sentence);
     }
 }
 
@@ -228,8 +231,9 @@ async fn bytes_that_are_not_the_message() {
 #[tokio::test]
 async fn a_denial_stays_one_whatever_is_wrong_with_it() {
     for (bytes, code, message) in [
-        // A text that is not UTF-8; a field that the contract does not have; a change that is garbled; nothing.
-        (b"\x0a\x03\x12\x01\xff" as &[u8], 5000, "denied by policy"),
+        // Texts that are not UTF-8; a field that the contract does not have; a change that is garbled; nothing.
+        (b"\x0a\x03\x12\x01\xff" as &[u8], 5000, "\u{fffd}"),
+        (b"\x0a\x0a\x12\x05not\xf6w\x1a\x01\xff", 5000, "not\u{fffd}w"),
         (b"\x0a\x0e\x08\x89\x27\x12\x07not now\x20\x01", 5001, "not now"),
         (b"\x0a\x0c\x08\x89\x27\x12\x07not now\x12\x01\xff", 5001, "not now"),
         (b"\x0a\x0c\x08\x89\x27\x12\x07not now\xff", 5001, "not now"),

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use tonic::{Code, Status};
 
 use super::channel::{self, Outcome};
-use super::observe::{NotGrpc, Seen};
+use super::observe::{NotGrpc, Seen, cause, not_grpc};
 use crate::callback::Callback;
 use crate::error::{Class, Failure};
-use crate::verdict::{Denial, Reply};
+use crate::verdict::{Denial, Reply, beginning};
 
 /// How many bytes of a status's message go to the log.
 const LONGEST_MESSAGE: usize = 256;
@@ -46,11 +46,16 @@ impl Unanswered {
         matches!(cause(&self.status), Some(channel::Error::NotTaken(_)))
     }
 
-    /// What it means to the breaker. A connection that dies takes all of its calls with it, and says nothing of the next
-    /// one.
+    /// The answer, if it is none of gRPC's.
+    pub(super) fn not_grpc(&self) -> Option<NotGrpc> {
+        not_grpc(&self.status, &self.seen)
+    }
+
+    /// What it means to the breaker, to which any HTTP answer is one. A connection that dies takes all of its calls with
+    /// it, and says nothing of the next one.
     pub(super) fn outcome(&self) -> Option<Outcome> {
         match cause::<channel::Error>(&self.status) {
-            _ if self.seen.response() || cause::<NotGrpc>(&self.status).is_some() => Some(Outcome::Answered),
+            _ if self.seen.response() || self.not_grpc().is_some() => Some(Outcome::Answered),
             Some(channel::Error::NotConnected(_)) => Some(Outcome::Unreached),
             Some(channel::Error::Late) => Some(Outcome::Unanswered),
             Some(_) if cause::<h2::Error>(&self.status).is_none_or(|error| !error.is_reset()) => None,
@@ -65,49 +70,54 @@ impl Unanswered {
 
     /// Tells a status that the policy gave from one that tonic made of what happened here.
     pub(super) fn into_answer(self) -> Result<Answer, Failure> {
+        match self.seen.failure() {
+            Some(Code::PermissionDenied) => Ok(Answer::PermissionDenied(self.seen.message())),
+            Some(code) => {
+                let cause = format!("{code:?}: {}", cut(&self.seen.message()));
+                Err(Failure::because(class_of(code), cause).with_status(Some(code)))
+            }
+            None => Err(self.without_status()),
+        }
+    }
+
+    /// The failure of a call to which the policy gave no status, or an OK and nothing to go with it.
+    fn without_status(&self) -> Failure {
         let Self { seen, status } = self;
-        let class = match (seen.status(), status.code()) {
-            (Some(Code::Ok), _) => Class::InvalidReply,
-            (Some(_), Code::PermissionDenied) => return Ok(Answer::PermissionDenied(status.message().to_owned())),
-            (Some(_), Code::Unavailable) => Class::Unavailable,
-            (Some(_), Code::DeadlineExceeded) => Class::Deadline,
-            (Some(_), Code::ResourceExhausted) => Class::Overloaded,
-            (Some(_), Code::Unimplemented) => Class::Unimplemented,
-            (Some(_), _) => Class::Error,
-            (None, _) if cause::<tonic::TimeoutExpired>(&status).is_some() => Class::Deadline,
-            (None, _) if matches!(cause(&status), Some(channel::Error::Late)) => Class::Deadline,
-            (None, _) if cause::<NotGrpc>(&status).is_some() => Class::Error,
+        if let Some(answer) = self.not_grpc() {
+            return Failure::not_grpc(answer.class(), &answer);
+        }
+        let class = match cause::<channel::Error>(status) {
+            _ if cause::<tonic::TimeoutExpired>(status).is_some() => Class::Deadline,
+            Some(channel::Error::Late) => Class::Deadline,
             // No source: tonic did not like the bytes, or their number.
-            (None, _) if seen.response() && status.source().is_none() => Class::InvalidReply,
-            (None, _) => Class::Unavailable,
+            _ if seen.response() && status.source().is_none() => Class::InvalidReply,
+            _ => Class::Unavailable,
         };
         let failure = match status.source() {
             Some(cause) => Failure::new(class, cause),
             None => Failure::because(class, format!("{:?}: {}", status.code(), cut(status.message()))),
         };
-        Err(failure.with_status(seen.status()))
+        failure.with_status(seen.status())
+    }
+}
+
+/// The class of a status that is neither OK nor a denial.
+fn class_of(code: Code) -> Class {
+    match code {
+        Code::Unavailable => Class::Unavailable,
+        Code::DeadlineExceeded => Class::Deadline,
+        Code::ResourceExhausted => Class::Overloaded,
+        Code::Unimplemented => Class::Unimplemented,
+        _ => Class::Error,
     }
 }
 
 /// The beginning of what a status says: it is as long as the policy likes, and may quote what it was asked.
-fn cut(message: &str) -> Cow<'_, str> {
-    if message.len() <= LONGEST_MESSAGE {
-        return message.into();
+pub(super) fn cut(message: &str) -> Cow<'_, str> {
+    match beginning(message, LONGEST_MESSAGE) {
+        all if all.len() == message.len() => all.into(),
+        beginning => format!("{beginning}…").into(),
     }
-    let end = (0..=LONGEST_MESSAGE).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
-    format!("{}…", &message[..end]).into()
-}
-
-/// What lies under a status.
-pub(super) fn cause<E: std::error::Error + 'static>(status: &Status) -> Option<&E> {
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        cause = error.source();
-    }
-    None
 }
 
 #[cfg(test)]

@@ -132,7 +132,11 @@ impl<T: Transport> Policy<T> {
             }
         });
         let late = || (Some(Outcome::Unanswered), Err(Failure::because(Class::Deadline, "the budget is spent")));
-        let (outcome, result) = match timeout_at(deadline, &mut called).await {
+        let called_in_time = timeout_at(deadline, &mut called).await;
+        if let (Some(channel), Ok(ended)) = (&self.channel, &called_in_time) {
+            channel.rpcs().note(ended.as_ref().err());
+        }
+        let (outcome, result) = match called_in_time {
             Ok(Ok(response)) => (Some(Outcome::Answered), Ok(Answer::Response(response))),
             Ok(Err(unanswered)) if unanswered.is_cancelled() && Instant::now() + A_LITTLE >= deadline => late(),
             Ok(Err(unanswered)) => (unanswered.outcome(), unanswered.into_answer()),
@@ -164,17 +168,20 @@ async fn call<T: Transport>(transport: T, shared: &Shared, question: &Question) 
         let path = shared.paths[question.callback.place].clone();
         let codec = BytesCodec::for_bytes(question.message.len());
         let mut response = grpc.streaming(request.map(once), path, codec).await?.into_inner();
-        let message = response.message().await?.ok_or_else(|| Status::internal("Missing response message."))?;
-        response.trailers().await?;
-        // Where there is a status in the head, tonic looks neither at the one behind the message nor at its length.
-        match seen.status() {
-            Some(Code::Ok) if message.len() <= limit => Ok(message),
-            Some(Code::Ok) => Err(Status::out_of_range("the message is longer than the limit")),
-            status => Err(Status::new(status.unwrap_or(Code::Unknown), "no status, or another one in the head")),
+        let message = response.message().await?;
+        // To the end: the status decides, and it is behind all messages.
+        let mut alone = true;
+        while response.message().await?.is_some() {
+            alone = false;
+        }
+        match message {
+            Some(message) if alone => Ok(message),
+            Some(_) => Err(Status::internal("more than one message")),
+            None => Err(Status::internal("no message")),
         }
     };
     let answer = answer.await;
-    span.end(answer.as_ref().map_or_else(Status::code, |_| Code::Ok));
+    span.end(answer.as_ref().map_or_else(|status| seen.failure().unwrap_or(status.code()), |_| Code::Ok));
     answer.map_err(|status| Unanswered { seen, status })
 }
 

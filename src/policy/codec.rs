@@ -30,14 +30,14 @@ impl Codec for BytesCodec {
     type Encode = Bytes;
     type Decode = Bytes;
     type Encoder = Self;
-    type Decoder = OneMessage;
+    type Decoder = Self;
 
     fn encoder(&mut self) -> Self {
         *self
     }
 
-    fn decoder(&mut self) -> OneMessage {
-        OneMessage::default()
+    fn decoder(&mut self) -> Self {
+        *self
     }
 }
 
@@ -55,20 +55,11 @@ impl Encoder for BytesCodec {
     }
 }
 
-/// A unary call has one message each way; what a second would say cannot be known.
-#[derive(Debug, Default)]
-pub(super) struct OneMessage {
-    taken: bool,
-}
-
-impl Decoder for OneMessage {
+impl Decoder for BytesCodec {
     type Item = Bytes;
     type Error = Status;
 
     fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        if std::mem::replace(&mut self.taken, true) {
-            return Err(Status::internal("more than one message"));
-        }
         Ok(Some(message.copy_to_bytes(message.remaining())))
     }
 

@@ -8,6 +8,7 @@ mod codec;
 pub mod health;
 pub mod metadata;
 pub(crate) mod observe;
+mod rpcs;
 
 pub use answer::Answer;
 pub use builtin::BuiltIn;

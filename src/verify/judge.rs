@@ -14,7 +14,7 @@ use crate::error::{Class, Failure};
 use crate::openim::{self, Reading, Release};
 use crate::policy::Answer;
 use crate::proto;
-use crate::verdict::{Denial, LOWEST_CODE, Reply};
+use crate::verdict::{Denial, LONGEST_SENTENCE, LOWEST_CODE, Reply};
 
 /// The longest text of a policy that is repeated, in characters.
 const LONGEST_TEXT: usize = 200;
@@ -32,6 +32,8 @@ pub struct Fault {
     pub class: Option<Class>,
     /// The status that the policy gave, where that is what is wrong.
     pub status: Option<Code>,
+    /// True where something answered over HTTP that is not gRPC.
+    pub not_grpc: bool,
     /// What came.
     pub message: String,
     /// What to change.
@@ -41,7 +43,8 @@ pub struct Fault {
 impl Fault {
     /// One that fails.
     pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { warning: false, class: None, status: None, message: message.into(), hint: hint.into() }
+        let (message, hint) = (message.into(), hint.into());
+        Self { warning: false, class: None, status: None, not_grpc: false, message, hint }
     }
 
     fn warning(message: impl Into<String>, hint: impl Into<String>) -> Self {
@@ -60,7 +63,12 @@ impl Fault {
 
     /// Whether the connection was not there, or broke.
     pub fn is_cut_off(&self) -> bool {
-        self.class == Some(Class::Unavailable) && self.status.is_none()
+        self.class == Some(Class::Unavailable) && self.status.is_none() && !self.not_grpc
+    }
+
+    /// Returns true if the rpc is not there: `UNIMPLEMENTED`, or HTTP status 404.
+    pub fn is_unimplemented(&self) -> bool {
+        self.class == Some(Class::Unimplemented)
     }
 }
 
@@ -98,14 +106,14 @@ fn of_failure(check: Check, failure: &Failure, budget: Duration) -> Fault {
             format!("does not answer within {budget:?}"),
             "answer within the budget; what takes longer is done behind the answer".to_owned(),
         ),
-        (Class::Unavailable, None) => (
+        (Class::Unavailable, None) if !failure.not_grpc => (
             shown(failure.cause()),
             "the policy closed or reset the connection, or its process ended: look at its log".to_owned(),
         ),
         (_, None) => (shown(failure.cause()), "something that is no gRPC service answers in its place".to_owned()),
     };
     let lenient = matches!(check, Check::Empty | Check::Huge) && status == Some(Code::InvalidArgument);
-    Fault { warning: lenient, class: Some(failure.class), status, message, hint }
+    Fault { warning: lenient, class: Some(failure.class), status, not_grpc: failure.not_grpc, message, hint }
 }
 
 fn of_status(check: Check, code: Code) -> &'static str {
@@ -155,6 +163,13 @@ fn of_denial(denial: Result<proto::Denial, prost::DecodeError>) -> Result<(), Fa
     if denial.message.is_empty() {
         let joint = if wrong.is_empty() { "a denial" } else { ", and one" };
         let _ = write!(wrong, "{joint} without a message: hookgate sends its own");
+    }
+    let longest = denial.message.len().max(denial.detail.len());
+    if wrong.is_empty() && longest > LONGEST_SENTENCE {
+        return Err(Fault::warning(
+            format!("a denial with a text of {longest} bytes: hookgate cuts it after {LONGEST_SENTENCE}"),
+            "give each denial a sentence that a person reads",
+        ));
     }
     if wrong.is_empty() {
         return Ok(());

@@ -13,7 +13,6 @@ use super::service::{self, Heard, Noted};
 use super::{Check, Plan};
 use crate::callback::Callback;
 use crate::config::{self, Config, PolicyTls};
-use crate::error::Class;
 use crate::policy::{Channel, Policy};
 
 /// A callback's checks end after so many without an answer.
@@ -76,6 +75,8 @@ struct Run<'p> {
     channel: Channel,
     policy: Policy<Channel>,
     implemented: Vec<&'static Callback>,
+    /// How many callbacks were answered with HTTP status 404.
+    not_found: usize,
     /// How many callbacks in a row have answered nothing.
     silent: usize,
     /// Why nothing more is asked.
@@ -88,7 +89,7 @@ impl<'p> Run<'p> {
         let settings = config::Channel { breaker_failures: u32::MAX, ..config::Channel::default() };
         let channel = Channel::connect(plan.policy.clone(), &settings, &PolicyTls::default());
         let policy = Policy::over(channel.clone(), Config::default().limits.reply);
-        Self { plan, channel, policy, implemented: Vec::new(), silent: 0, stopped: None }
+        Self { plan, channel, policy, implemented: Vec::new(), not_found: 0, silent: 0, stopped: None }
     }
 
     /// Every check of one callback.
@@ -102,7 +103,8 @@ impl<'p> Run<'p> {
         // It also tells whether the rpc is implemented, so it is made whether it was asked for or not.
         let mut lifelike = Some(self.check(Check::Lifelike, callback).await);
         let first = lifelike.as_ref().and_then(|result| result.as_ref().err());
-        if first.is_some_and(|fault| fault.class == Some(Class::Unimplemented)) {
+        if let Some(fault) = first.filter(|fault| fault.is_unimplemented()) {
+            self.not_found += usize::from(fault.not_grpc);
             of.implemented = Some(false);
             return of;
         }
@@ -225,7 +227,13 @@ impl<'p> Run<'p> {
             None => {}
         }
         if self.implemented.is_empty() {
-            let message = format!("UNIMPLEMENTED from all of {} callbacks", self.plan.callbacks.len());
+            let all = self.plan.callbacks.len();
+            let message = match self.not_found {
+                found if found == all => {
+                    format!("HTTP status 404 from all of {all} callbacks: nothing there speaks the contract")
+                }
+                _ => format!("UNIMPLEMENTED from all of {all} callbacks"),
+            };
             let hint = "implement the rpcs that you switch on in OpenIM, and register their services with the server";
             return Checked::noted(check, Err(Fault::new(message, hint)));
         }
@@ -236,7 +244,7 @@ impl<'p> Run<'p> {
         let fallback = Callback::fallback();
         match self.ask(Check::Lifelike, &post(fallback, Check::Lifelike)?).await {
             Ok(()) => Ok(None),
-            Err(fault) if fault.class == Some(Class::Unimplemented) => Ok(Some(format!(
+            Err(fault) if fault.is_unimplemented() => Ok(Some(format!(
                 "{} is not; the callbacks of a newer OpenIM will fail as unimplemented",
                 fallback.method()
             ))),

@@ -18,7 +18,7 @@ use super::judge::{Fault, code_name, shown};
 use crate::callback::Callback;
 use crate::error::{Class, Failure};
 use crate::policy::Channel;
-use crate::policy::observe::{NotGrpc, Observed, Seen};
+use crate::policy::observe::{NotGrpc, Observed, Seen, not_grpc};
 
 /// A check that passes, with a note perhaps, or does not.
 pub type Noted = Result<Option<String>, Fault>;
@@ -31,11 +31,22 @@ pub enum Heard<T> {
     /// A status that the service gave.
     Status(Status),
     /// Something that is not gRPC.
-    NotGrpc(String),
+    NotGrpc(NotGrpc),
     /// Nothing in time.
     Silence,
     /// No connection, or one that broke.
     Nothing(String),
+}
+
+impl<T> Heard<T> {
+    /// Returns true if the service is not registered: `UNIMPLEMENTED`, or HTTP 404 from a router.
+    fn is_not_served(&self) -> bool {
+        match self {
+            Self::Status(status) => status.code() == Code::Unimplemented,
+            Self::NotGrpc(answer) => *answer == NotGrpc::NOT_FOUND,
+            _ => false,
+        }
+    }
 }
 
 /// Asks `grpc.health.v1`, of the server as a whole.
@@ -49,7 +60,7 @@ pub async fn health(channel: &Channel, budget: Duration) -> Heard<ServingStatus>
 /// that some libraries have and enough for grpcurl. The messages are the same.
 pub async fn services(channel: &Channel, budget: Duration) -> Heard<Vec<String>> {
     match services_of("v1", channel, budget).await {
-        Heard::Status(status) if status.code() == Code::Unimplemented => services_of("v1alpha", channel, budget).await,
+        heard if heard.is_not_served() => services_of("v1alpha", channel, budget).await,
         heard => heard,
     }
 }
@@ -83,17 +94,24 @@ async fn hear<T>(budget: Duration, seen: &Seen, call: impl Future<Output = Resul
         Ok(Err(status)) => status,
         Err(_) => return Heard::Silence,
     };
-    let Some(source) = std::error::Error::source(&status).filter(|_| !seen.response()) else {
-        return Heard::Status(status);
-    };
-    let cause = shown(Failure::new(Class::Unavailable, source).cause());
-    if source.is::<NotGrpc>() { Heard::NotGrpc(cause) } else { Heard::Nothing(cause) }
+    if let Some(code) = seen.failure() {
+        return Heard::Status(Status::new(code, seen.message()));
+    }
+    if let Some(answer) = not_grpc(&status, seen) {
+        return Heard::NotGrpc(answer);
+    }
+    match std::error::Error::source(&status).filter(|_| !seen.response()) {
+        Some(source) => Heard::Nothing(shown(Failure::new(Class::Unavailable, source).cause())),
+        None => Heard::Status(status),
+    }
 }
 
 /// Whether the policy is there, by what came of a health check.
 pub fn of_connection<T>(channel: &Channel, heard: &Heard<T>) -> Noted {
     let why = match heard {
         Heard::Answer(_) | Heard::Status(_) => return Ok(None),
+        // HTTP routers answer 404 for a service that is not registered, and health need not be.
+        Heard::NotGrpc(NotGrpc::NOT_FOUND) => return Ok(None),
         Heard::NotGrpc(why) => return Err(fault(format!("it answers, but not gRPC: {why}"))),
         Heard::Silence | Heard::Nothing(_) if is_connected(channel) => return Ok(None),
         Heard::Silence => "no connection in time".to_owned(),
@@ -119,9 +137,7 @@ pub fn of_health(heard: &Heard<ServingStatus>, budget: Duration) -> Noted {
             format!("health says {}", status.as_str_name()),
             "say SERVING for the service \"\" while it serves: hookgate is not ready before",
         )),
-        Heard::Status(status) if status.code() == Code::Unimplemented => {
-            Ok(Some("not served; hookgate then takes any answer as ready".to_owned()))
-        }
+        heard if heard.is_not_served() => Ok(Some("not served; hookgate then takes any answer as ready".to_owned())),
         // As at run time: whatever stands before a policy that is not there says UNAVAILABLE.
         Heard::Status(status) if status.code() != Code::Unavailable => Err(Fault {
             warning: true,
@@ -135,9 +151,7 @@ pub fn of_health(heard: &Heard<ServingStatus>, budget: Duration) -> Noted {
 pub fn of_reflection(heard: &Heard<Vec<String>>, implemented: &[&'static Callback], budget: Duration) -> Noted {
     let listed = match heard {
         Heard::Answer(listed) => listed,
-        Heard::Status(status) if status.code() == Code::Unimplemented => {
-            return Ok(Some("not served; grpcurl needs -proto".to_owned()));
-        }
+        heard if heard.is_not_served() => return Ok(Some("not served; grpcurl needs -proto".to_owned())),
         other => {
             return Err(unexpected(
                 other,
@@ -162,7 +176,8 @@ fn unexpected<T>(heard: &Heard<T>, hint: &str, budget: Duration) -> Fault {
         Heard::Answer(_) => "an answer".to_owned(),
         Heard::Status(status) => format!("status {} \"{}\"", code_name(status.code()), shown(status.message())),
         Heard::Silence => format!("does not answer within {budget:?}"),
-        Heard::NotGrpc(why) | Heard::Nothing(why) => why.clone(),
+        Heard::NotGrpc(why) => why.to_string(),
+        Heard::Nothing(why) => why.clone(),
     };
     Fault::new(message, hint)
 }

@@ -1,9 +1,12 @@
 //! When the policy counts as ready, and what is said when it does not.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hookgate::config::{self, PolicyTls};
+use hookgate::error::Class;
 use hookgate::policy::Channel;
 use hookgate::policy::health::{self, State};
 use tokio::net::TcpListener;
@@ -12,7 +15,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::server::{ANY, Server, allowed, connect, hang, nobody, settings};
+use crate::server::{ANY, Response, Server, allowed, asked, connect, failed, hang, nobody, settings};
 
 const OFTEN: Duration = Duration::from_millis(5);
 const NEVER: Duration = Duration::from_secs(3600);
@@ -59,14 +62,88 @@ async fn where_it_is_not_any_status_will_do() {
     }
 }
 
+fn http_status(status: u16, content_type: &str) -> Response {
+    let response = http::Response::builder().status(status).header("content-type", content_type);
+    response.body(http_body_util::BodyExt::boxed(http_body_util::Empty::new())).unwrap()
+}
+
 #[tokio::test]
 async fn what_is_not_grpc_is_not_ready() {
-    let server = Server::at(ANY, |_| {
-        let response = http::Response::builder().status(404);
-        Box::pin(async { response.body(http_body_util::BodyExt::boxed(http_body_util::Empty::new())).unwrap() })
+    for (status, content_type, ready) in [
+        (200, "application/grpc", true),
+        (200, "text/html", false),
+        (403, "text/html", false),
+        (500, "text/html", false),
+        (503, "text/html", false),
+        (503, "application/grpc", false),
+    ] {
+        let server = Server::at(ANY, move |call| {
+            let is_health = call.uri().path().starts_with("/grpc.health");
+            let response = if is_health { http_status(status, content_type) } else { allowed() };
+            Box::pin(async { response })
+        })
+        .await;
+        let channel = connect(server.address);
+        let mut states = health::watch(channel.clone(), || OFTEN);
+        let said = if status == 200 { "content type".to_owned() } else { format!("HTTP status {status}") };
+        if ready {
+            until_ready(&mut states).await;
+        } else {
+            until_said(&mut states, &said).await;
+            // Nor does it become so: health is there, and it is not the policy's.
+            asked(&channel).await;
+            assert!(!states.borrow().is_ready(), "{status} {content_type}");
+        }
+    }
+}
+
+/// A server of which no service is registered that is not served.
+async fn router(address: SocketAddr, serves: Arc<AtomicBool>) -> Server {
+    Server::at(address, move |call| {
+        let is_served = !call.uri().path().starts_with("/grpc.health") && serves.load(Ordering::SeqCst);
+        let response = if is_served { allowed() } else { http_status(404, "text/plain") };
+        Box::pin(async { response })
     })
-    .await;
-    until_said(&mut health::watch(connect(server.address), || NEVER), "HTTP status 404").await;
+    .await
+}
+
+async fn until_presumed(states: &mut Receiver<State>) {
+    let state = states.wait_for(|state| *state == State::Presumed).await.unwrap();
+    assert!(state.is_ready() && state.to_string().contains("no rpc has been answered yet"), "{}", *state);
+}
+
+#[tokio::test]
+async fn a_404_to_health_alone_is_taken_as_ready_and_an_answer_to_any_rpc_proves_it() {
+    let server = router(ANY, Arc::new(AtomicBool::new(true))).await;
+    let channel = connect(server.address);
+    let mut states = health::watch(channel.clone(), || OFTEN);
+    until_presumed(&mut states).await;
+    asked(&channel).await;
+    states.wait_for(|state| *state == State::Ready).await.unwrap();
+}
+
+#[tokio::test]
+async fn where_every_rpc_is_answered_with_404_too_nothing_there_speaks_the_contract() {
+    let serves = Arc::new(AtomicBool::new(false));
+    let server = router(ANY, serves.clone()).await;
+    let (address, channel) = (server.address, connect(server.address));
+    let mut states = health::watch(channel.clone(), || OFTEN);
+    until_presumed(&mut states).await;
+    let cause = failed(&channel, Class::Unimplemented).await;
+    assert!(cause.contains("HTTP status 404"), "{cause}");
+    until_said(&mut states, "nothing there speaks the contract").await;
+    // One rpc is enough.
+    serves.store(true, Ordering::SeqCst);
+    asked(&channel).await;
+    until_ready(&mut states).await;
+    // Whatever listens there after a while may be something else.
+    serves.store(false, Ordering::SeqCst);
+    failed(&channel, Class::Unimplemented).await;
+    assert!(states.borrow().is_ready());
+    server.kill().await;
+    until_said(&mut states, "not connected").await;
+    let _server = router(address, serves).await;
+    until_presumed(&mut states).await;
 }
 
 #[tokio::test]

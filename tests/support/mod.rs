@@ -122,6 +122,14 @@ impl Policy {
 
     /// Answers every rpc with the future that `answer` makes of the call.
     pub async fn start_async(answer: impl Fn(Call) -> Answer + Send + Sync + 'static) -> Self {
+        Self::routing(|_| true, answer).await
+    }
+
+    /// Answers the rpcs whose path is served; the others get HTTP status 404, as from an HTTP router.
+    pub async fn routing(
+        is_served: impl Fn(&str) -> bool + Clone + Send + Sync + 'static,
+        answer: impl Fn(Call) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let calls = Arc::new(Mutex::new(Vec::new()));
@@ -136,7 +144,13 @@ impl Policy {
                 let answer = answer(call);
                 async move { answer.await.map(Response::new) }
             });
-            async move { tonic::server::Grpc::new(RawCodec).unary(service, request).await.into_response() }
+            let is_served = is_served(request.uri().path());
+            async move {
+                if !is_served {
+                    return (http::StatusCode::NOT_FOUND, "404 page not found\n").into_response();
+                }
+                tonic::server::Grpc::new(RawCodec).unary(service, request).await.into_response()
+            }
         });
         let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
         let server = tonic::transport::Server::builder()

@@ -270,6 +270,13 @@ fn bad() -> Vec<Bad> {
             ALL_BEFORE,
             &["code 0: hookgate sends 5000 instead, and one without a message"],
         ),
+        warn(
+            "a denial that is a book",
+            "BeforeAddBlack",
+            always(proto::BeforeAddBlackResponse { denial: denial(5001, &"no ".repeat(2000)) }),
+            ALL_BEFORE,
+            &["a denial with a text of 6000 bytes: hookgate cuts it after 4096"],
+        ),
         bad(
             "nothing: a denial is fine",
             "BeforeAddBlack",

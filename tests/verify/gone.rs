@@ -103,17 +103,27 @@ async fn a_policy_that_dies_is_told_of_once_and_the_rest_is_not_run() {
 
 #[tokio::test]
 async fn what_is_no_grpc_service_is_not_taken_for_a_policy() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = axum::Router::new().fallback(|| async { (http::StatusCode::NOT_FOUND, "no").into_response() });
-    let server = tonic::transport::Server::builder()
-        .add_routes(tonic::service::Routes::from(router))
-        .serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener));
-    let server = tokio::spawn(server);
-    let ended = verify(&["--policy", &url]).await;
+    let page = |status: http::StatusCode| async move {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = axum::Router::new().fallback(move || async move { (status, "no").into_response() });
+        let server = tonic::transport::Server::builder()
+            .add_routes(tonic::service::Routes::from(router))
+            .serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener));
+        tokio::spawn(server);
+        url
+    };
+    let ended = verify(&["--policy", &page(http::StatusCode::FORBIDDEN).await]).await;
     assert_eq!((ended.code, &*ended.out, ended.err.lines().count()), (1, "", 1), "{}", ended.err);
-    assert!(ended.err.contains("it answers, but not gRPC: the answer is HTTP status 404"), "{}", ended.err);
-    server.abort();
+    assert!(ended.err.contains("it answers, but not gRPC: the answer is HTTP status 403"), "{}", ended.err);
+    // It could be a policy without health: that is known when all callbacks were asked.
+    let ended = verify(&["--policy", &page(http::StatusCode::NOT_FOUND).await, "--json"]).await;
+    assert_eq!((ended.code, &*ended.err), (1, ""), "{}", ended.out);
+    let report = ended.json();
+    let implemented = named(&report["service"], "name", "implemented");
+    let message = "HTTP status 404 from all of 53 callbacks: nothing there speaks the contract";
+    assert_eq!((&implemented["outcome"], &implemented["message"]), (&"failed".into(), &message.into()));
+    assert_eq!(report["totals"]["not_implemented"], 53);
 
     // One that takes connections and says nothing.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

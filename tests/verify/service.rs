@@ -87,6 +87,34 @@ async fn what_is_not_implemented_is_listed_and_no_failure() {
     assert_eq!(listed.count(), 53);
 }
 
+/// As of connect-go, connect-node and plain HTTP routers.
+#[tokio::test]
+async fn a_policy_that_answers_404_to_what_it_does_not_serve_is_judged_by_what_it_serves() {
+    let served = |path: &str| path.ends_with("/AfterRemoveBlack") || path.ends_with("/BeforeAddBlack");
+    let denies = at_once(|call| match call.rpc.ends_with("/BeforeAddBlack") {
+        true => Err(Status::internal("broken")),
+        false => Ok(Vec::new()),
+    });
+    let policy = crate::support::Policy::routing(served, denies).await;
+    let ended = verify(&["--policy", &policy.url(), "--skip", "beforeAddBlack"]).await;
+    assert_eq!((ended.code, &*ended.err), (0, ""), "{}", ended.out);
+    for line in [
+        "AfterRemoveBlack  ok  10 checks",
+        "note: health: not served; hookgate then takes any answer as ready",
+        "note: reflection: not served; grpcurl needs -proto",
+        "not implemented (51):",
+        "verify: 14 checks, 0 failed, 0 warnings, 51 callbacks not implemented",
+    ] {
+        assert_eq!(ended.out.lines().filter(|found| *found == line).count(), 1, "{line}\n{}", ended.out);
+    }
+    let ended =
+        verify(&["--policy", &policy.url(), "--only", "beforeAddBlack,beforeSendSingleMsg,lifelike", "--json"]).await;
+    let report = ended.json();
+    let lifelike = &named(&report["callbacks"], "callback", "BeforeAddBlack")["checks"][0];
+    assert_eq!((ended.code, &lifelike["outcome"]), (1, &"failed".into()), "{report:#}");
+    assert_eq!(named(&report["callbacks"], "callback", "BeforeSendSingleMsg")["implemented"], false);
+}
+
 #[tokio::test]
 async fn a_policy_that_implements_nothing_that_was_asked_for_fails() {
     let policy = with(serving(), lists_all(), at_once(|_| nothing())).await;

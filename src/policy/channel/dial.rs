@@ -61,8 +61,8 @@ const PROMPT: Duration = Duration::from_millis(50);
 const STREAM_WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 5 << 20;
 
-/// The most bytes of a response's headers and trailers.
-const HEADER_LIST: u32 = 16 << 10;
+/// The most bytes of a response's headers, and of its trailers: a status message of 256 KiB, and 16 KiB for the rest.
+const HEADER_LIST: u32 = (256 + 16) << 10;
 
 /// A connection over which the peer has begun to speak HTTP/2.
 pub(super) struct Line {

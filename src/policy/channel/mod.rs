@@ -39,6 +39,7 @@ pub use breaker::{Breaker, State as BreakerState};
 pub use call::ResponseBody;
 pub use pool::AddressStatus;
 
+use super::rpcs::Rpcs;
 use crate::config::{self, PolicyTls, PolicyUrl};
 use route::Route;
 use tls::Tls;
@@ -48,6 +49,7 @@ use tls::Tls;
 pub struct Channel {
     /// What calls go to; another one takes its place when the configuration changes.
     current: Arc<watch::Sender<Arc<Route>>>,
+    rpcs: Arc<Rpcs>,
 }
 
 /// Finds the addresses of the policy service.
@@ -102,7 +104,7 @@ impl Channel {
     }
 
     fn over(route: Arc<Route>) -> Self {
-        Self { current: Arc::new(watch::Sender::new(route)) }
+        Self { current: Arc::new(watch::Sender::new(route)), rpcs: Arc::default() }
     }
 
     /// Goes over to the policy service at a URL, reached in this way, as soon as it is connected; or when, after the time
@@ -172,6 +174,11 @@ impl Channel {
 
     pub(super) fn breaker(&self) -> Arc<Breaker> {
         self.route().breaker.clone()
+    }
+
+    /// What rpcs have been answered with.
+    pub(super) fn rpcs(&self) -> &Rpcs {
+        &self.rpcs
     }
 
     fn route(&self) -> Arc<Route> {
