@@ -60,7 +60,7 @@ pub enum Class {
     Overloaded,
     /// `UNIMPLEMENTED`, or HTTP status 404 in place of gRPC: the policy does not answer this callback.
     Unimplemented,
-    /// Any other status, two failures that contradict each other, and any other answer that is not gRPC.
+    /// Any other status, two different failures at once, and any other answer that is not gRPC.
     Error,
     /// Not the message of the rpc, too large, or a change that breaks a rule.
     InvalidReply,

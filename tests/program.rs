@@ -112,6 +112,30 @@ async fn without_its_policy_it_is_not_ready_and_says_why() {
 }
 
 #[tokio::test]
+async fn before_something_that_answers_404_to_everything_it_says_that_nothing_there_speaks_the_contract() {
+    let policy = Policy::routing(|_| false, |_| Box::pin(std::future::pending())).await;
+    let args = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--policy", &policy.url()];
+    let mut hookgate = Running::start(&args).await;
+    let ready = hookgate.ask("/readyz").await;
+    let said = String::from_utf8_lossy(&ready.body).into_owned();
+    assert_eq!(
+        (ready.status.as_u16(), said.contains("health is answered with HTTP status 404")),
+        (200, true),
+        "{said}"
+    );
+
+    let reply = hookgate.post("callbackBeforeAddBlackCommand", "{}").await;
+    assert_eq!(reply.headers["hookgate-outcome"], "failed-closed:unimplemented");
+    hookgate.says("nothing there speaks the contract").await;
+    let ready = hookgate.ask("/readyz").await;
+    assert_eq!(ready.status.as_u16(), 503);
+    assert!(String::from_utf8_lossy(&ready.body).contains("nothing there speaks the contract"), "{ready:?}");
+    hookgate.signal("-INT").await;
+    let (_, said) = hookgate.end().await;
+    assert_eq!(said.matches("the policy is taken as ready").count(), 1, "{said}");
+}
+
+#[tokio::test]
 async fn the_built_in_policy_has_reflection_and_health() {
     let hookgate = Running::start(&EVERYTHING_FREE).await;
     let channel = tonic::transport::Endpoint::from_shared(hookgate.policy.clone()).unwrap().connect().await.unwrap();

@@ -29,7 +29,9 @@ and what came after. A Before callback is waited for and obeyed, an After callba
 beside it where OpenIM's differs from the contract's. Where a response leaves a change out, nothing is changed.
 
 Every request also has `unknown_fields` (number 100): what the webhook carried beyond the contract, JSON path to raw JSON.
-Every response has `denial`: a code from 100 on, a message and a detail; it stops the operation.
+Every response has `denial`: a code from 100 on, a message and a detail; it stops the operation. So does the gRPC status
+`PERMISSION_DENIED`, whose message is the denial's. Each text is cut at 4 KiB, at a character; bytes that are not UTF-8
+become U+FFFD, and the denial stays one.
 
 An event (an After callback) can come twice, with the same `hookgate-event-id` in the metadata: a policy that counts or
 writes down notes the IDs that it has dealt with. As texts these IDs sort by the time at which hookgate received the events.
