@@ -46,8 +46,7 @@ func (p *policy) BeforeSendGroupMsg(
 
 // check is one rule for single and group chats: they share the message.
 func (p *policy) check(message *policyv1.ChatMessage) *policyv1.Denial {
-	text, ok := findText(message.GetContentType(), message.GetContent())
-	if ok && p.words.foundIn(text.value) {
+	if p.words.foundInContent(message.GetContent()) {
 		return blockedWord
 	}
 	return nil
@@ -57,13 +56,9 @@ func (p *policy) BeforeMsgModify(
 	_ context.Context, request *policyv1.BeforeMsgModifyRequest,
 ) (*policyv1.BeforeMsgModifyResponse, error) {
 	response := &policyv1.BeforeMsgModifyResponse{}
-	message := request.GetMessage()
-	text, ok := findText(message.GetContentType(), message.GetContent())
-	if !ok {
-		return response, nil
-	}
-	if masked := maskPhoneNumbers(text.value); masked != text.value {
-		response.Content = new(text.replaceIn(message.GetContent(), masked))
+	content := request.GetMessage().GetContent()
+	if masked := maskContent(content); masked != content {
+		response.Content = new(masked)
 	}
 	return response, nil
 }

@@ -9,65 +9,6 @@ import (
 	"unicode/utf8"
 )
 
-// textMember names the member of a message's content that holds its text, by content type.
-var textMember = map[int32]string{
-	101: "content", // Text.
-	106: "text",    // Text that mentions users.
-	114: "text",    // A quote; the quoted message has a text of its own, which is left alone.
-}
-
-// messageText is the text of a message, and the place in the content's JSON where it stands as a JSON string.
-type messageText struct {
-	value      string
-	start, end int
-}
-
-// findText finds the text of a message. There is none in a content type without one, nor in content that is not what
-// its type asks for: a client may put any string there.
-//
-// It keeps the text's place instead of unmarshalling everything, so that what stands around it is never written anew:
-// no number loses a digit, no member its place. (In the text itself half of a surrogate pair, which no string of Go can
-// hold, becomes U+FFFD.)
-func findText(contentType int32, content string) (messageText, bool) {
-	member, ok := textMember[contentType]
-	if !ok || !json.Valid([]byte(content)) {
-		return messageText{}, false
-	}
-	decoder := json.NewDecoder(strings.NewReader(content))
-	if brace, err := decoder.Token(); err != nil || brace != json.Delim('{') {
-		return messageText{}, false
-	}
-	// Where a member comes twice the last one counts, as it does to OpenIM.
-	var found messageText
-	isText := false
-	for decoder.More() {
-		name, err := decoder.Token()
-		if err != nil {
-			return messageText{}, false
-		}
-		var raw json.RawMessage
-		if err := decoder.Decode(&raw); err != nil {
-			return messageText{}, false
-		}
-		if name != member {
-			continue
-		}
-		isText = raw[0] == '"' && json.Unmarshal(raw, &found.value) == nil
-		found.end = int(decoder.InputOffset())
-		found.start = found.end - len(raw)
-	}
-	return found, isText
-}
-
-// replaceIn is the content in which the text was found, with another text in its place.
-func (t messageText) replaceIn(content, replacement string) string {
-	quoted, err := encodeJSON(replacement)
-	if err != nil {
-		panic(err) // A string always has a JSON form.
-	}
-	return content[:t.start] + string(quoted) + content[t.end:]
-}
-
 // wordList is the blocked words in lower case.
 type wordList []string
 
@@ -84,6 +25,23 @@ func (l wordList) foundIn(text string) bool {
 	text = strings.ToLower(text)
 	for _, word := range l {
 		if strings.Contains(text, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// foundInContent tells whether a client could show one of the words: one of the strings in the content of a message
+// holds it, or the content is no JSON and holds it itself. The content type says nothing that could be trusted.
+func (l wordList) foundInContent(content string) bool {
+	return !json.Valid([]byte(content)) && l.foundIn(content) || l.foundInStrings(content)
+}
+
+// foundInStrings looks into the strings of a JSON text, and of the JSON that they hold themselves. A string is shorter
+// than its JSON, so this comes to an end.
+func (l wordList) foundInStrings(text string) bool {
+	for found := range jsonStrings(text) {
+		if l.foundIn(found.value) || l.foundInStrings(found.value) {
 			return true
 		}
 	}
@@ -140,6 +98,33 @@ func maskPhoneNumbers(text string) string {
 			return '*'
 		}, number)
 	})
+}
+
+// maskContent masks the phone numbers in the text of a message: in each string that is named "content" or "text",
+// wherever it stands. Everything else, such as users' IDs, stays byte for byte. So does content that is no JSON object:
+// OpenIM takes nothing else in its place.
+func maskContent(content string) string {
+	if !isObject(content) {
+		return content
+	}
+	var masked strings.Builder
+	end := 0
+	for found := range jsonStrings(content) {
+		// Clients read names as Go does, in any case.
+		if !strings.EqualFold(found.name, "content") && !strings.EqualFold(found.name, "text") {
+			continue
+		}
+		mask := maskPhoneNumbers
+		if isObject(found.value) { // The content of a quoted message can stand here.
+			mask = maskContent
+		}
+		if value := mask(found.value); value != found.value {
+			masked.WriteString(content[end:found.start])
+			masked.Write(quote(value))
+			end = found.end
+		}
+	}
+	return masked.String() + content[end:]
 }
 
 func isDigit(char rune) bool {

@@ -35,7 +35,7 @@ macro_rules! cases {
 
 cases! {
     blocked_words_are_denied,
-    what_is_no_text_is_left_alone,
+    no_string_of_the_content_is_overlooked,
     phone_numbers_are_masked,
     remarks_are_trimmed,
     groups_have_names_and_short_ones,
@@ -95,51 +95,49 @@ async fn blocked_words_are_denied(language: &'static Language) {
     }
 }
 
-async fn what_is_no_text_is_left_alone(language: &'static Language) {
-    let example = Example::start(language).await;
-    let gate = example.gate(&format!("example-no-text-{}", language.name)).await;
-    let quoted = json!({"text": "so what", "quoteMessage": {"text": "casino", "textElem": {"content": "casino"}}});
-    let raw = |content: &str| json!({"contentType": 101, "content": content});
-    for message in [
-        content(114, quoted),
-        content(110, json!({"data": "casino", "description": "casino", "extension": ""})),
-        content(101, json!({"text": "casino"})),
-        content(106, json!({"content": "casino"})),
-        content(101, json!({"content": ["casino"]})),
-        content(101, json!({"content": null})),
-        content(101, json!(["casino"])),
-        raw("casino"),
-        raw("{\"content\":\"casino\""),
-        raw(""),
-        raw("null"),
-    ] {
-        assert_eq!(post(&gate, "beforeSendSingleMsg", message.clone()).await, allowed(), "{message}");
+/// The messages of `examples/content.json`, which the examples' own tests read too, through hookgate.
+async fn no_string_of_the_content_is_overlooked(language: &'static Language) {
+    let table: Value = serde_json::from_str(include_str!("../../examples/content.json")).unwrap();
+    let words = table["words"].as_array().unwrap().iter().flat_map(|word| ["--word", word.as_str().unwrap()]);
+    let example = Example::with(language, &words.collect::<Vec<_>>()).await;
+    let gate = example.gate(&format!("example-content-{}", language.name)).await;
+    let mut wrong = Vec::new();
+    for case in table["filter"].as_array().unwrap() {
+        let message = json!({"contentType": case["contentType"], "content": case["content"]});
+        for callback in ["beforeSendSingleMsg", "beforeSendGroupMsg"] {
+            let reading = post(&gate, callback, message.clone()).await;
+            if matches!(&reading, Reading::Denied(told) if told.code == 5001) != case["denied"]
+                || matches!(&reading, Reading::Allowed(_)) == case["denied"]
+            {
+                wrong.push(format!("{callback}, {}: {reading:?}", case["case"]));
+            }
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 async fn phone_numbers_are_masked(language: &'static Language) {
+    let table: Value = serde_json::from_str(include_str!("../../examples/content.json")).unwrap();
     let example = Example::start(language).await;
     let gate = example.gate(&format!("example-phones-{}", language.name)).await;
-    let number = "call +86 138-0013-8000 now <&>";
-    let masked = "call +** ***-****-**00 now <&>";
-    for (content_type, member, rest) in [
-        (101, "content", r#""x":1"#),
-        (106, "text", r#""atUserList":["13800138000"],"isAtSelf":false"#),
-        (114, "text", r#""quoteMessage":{"seq":12345678901234567890,"x":1.10,"text":"13800138000"}"#),
-    ] {
-        let content = |text: &str| format!(r#"{{"{member}":"{text}",{rest}}}"#);
-        let message = json!({"contentType": content_type, "content": content(number)});
-        let changed = changed(post(&gate, "beforeMsgModify", message).await, "content");
-        let changed = changed.as_str().unwrap();
-        let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
-        assert_eq!(read(changed), read(&content(masked)));
-        // As JSON is read here, a number can lose digits unseen.
-        let squeezed = changed.replace([' ', '\n'], "");
-        assert!(content_type != 114 || squeezed.contains(r#""seq":12345678901234567890,"x":1.10,"#), "{changed}");
+    let mut wrong = Vec::new();
+    for case in table["mask"].as_array().unwrap() {
+        let message = json!({"contentType": case["contentType"], "content": case["content"]});
+        let reading = post(&gate, "beforeMsgModify", message).await;
+        let masked = match &reading {
+            // A rewritten text is all that the example answers for; hookgate denies what parsers read differently.
+            Reading::Denied(_) if case["refusedByHookgate"] == true => continue,
+            Reading::Allowed(effects) if effects.is_empty() => &Value::Null,
+            Reading::Allowed(effects) if effects.len() == 1 && effects[0].field == "content" => {
+                effects[0].value.as_ref().unwrap()
+            }
+            _ => &Value::from(format!("{reading:?}")),
+        };
+        if masked != &case["masked"] {
+            wrong.push(format!("{}: {masked}", case["case"]));
+        }
     }
-    for message in [text("room 1234"), text("no number"), content(110, json!({"data": number}))] {
-        assert_eq!(post(&gate, "beforeMsgModify", message).await, allowed());
-    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 async fn remarks_are_trimmed(language: &'static Language) {

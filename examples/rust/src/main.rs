@@ -1,6 +1,7 @@
 //! An example policy service for hookgate: the command line, and the server around the policy.
 
 mod audit;
+mod content;
 mod policy;
 mod text;
 

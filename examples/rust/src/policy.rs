@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::audit::{Audit, Line};
+use crate::content;
 use crate::proto::group_policy_service_server::GroupPolicyService;
 use crate::proto::message_policy_service_server::MessagePolicyService;
 use crate::proto::relation_policy_service_server::RelationPolicyService;
@@ -18,7 +19,7 @@ use crate::proto::{
     BeforeSetFriendRemarkRequest, BeforeSetFriendRemarkResponse, BeforeSetGroupInfoExRequest,
     BeforeSetGroupInfoExResponse, BeforeSetGroupInfoRequest, BeforeSetGroupInfoResponse, ChatMessage, Denial,
 };
-use crate::text::{self, MessageText, Words};
+use crate::text::{self, Words};
 
 /// The most characters of a group's name.
 const LONGEST_NAME: usize = 30;
@@ -41,8 +42,7 @@ impl Policy {
 
     /// The same for all messages: a denial, or none.
     fn check_message(&self, message: Option<&ChatMessage>) -> Option<Denial> {
-        let found = find_text(message?)?;
-        self.words.are_in(found.text()).then(|| deny(5001, "the message holds a blocked word"))
+        content::holds_word(&message?.content, &self.words).then(|| deny(5001, "the message holds a blocked word"))
     }
 
     /// Writes down what has happened. hookgate delivers an event again whose answer is UNAVAILABLE.
@@ -83,7 +83,7 @@ impl MessagePolicyService for Policy {
         &self,
         request: Request<BeforeMsgModifyRequest>,
     ) -> Result<Response<BeforeMsgModifyResponse>, Status> {
-        let content = request.get_ref().message.as_ref().and_then(mask_message);
+        let content = request.get_ref().message.as_ref().and_then(|message| content::mask(&message.content));
         Ok(Response::new(BeforeMsgModifyResponse { content, ..Default::default() }))
     }
 
@@ -153,16 +153,6 @@ impl GroupPolicyService for Policy {
         let (denial, group_name) = name.map(check_name).unwrap_or_default();
         Ok(Response::new(BeforeSetGroupInfoExResponse { denial, group_name, ..Default::default() }))
     }
-}
-
-fn find_text(message: &ChatMessage) -> Option<MessageText<'_>> {
-    MessageText::find(message.content_type, &message.content)
-}
-
-/// The content with the phone numbers of its text masked; none where it has no phone number.
-fn mask_message(message: &ChatMessage) -> Option<String> {
-    let found = find_text(message)?;
-    text::mask_phone_numbers(found.text()).map(|masked| found.replaced(&masked))
 }
 
 /// A denial for a group's name, or another name.

@@ -6,6 +6,7 @@ import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from "@grpc/
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation } from "grpc-health-check";
 import { AuditLog } from "./audit.js";
+import { contentFilter } from "./content.js";
 import { GroupPolicyServiceService } from "./gen/openim/policy/v1/group.js";
 import { MessagePolicyServiceService } from "./gen/openim/policy/v1/message.js";
 import { RelationPolicyServiceService } from "./gen/openim/policy/v1/relation.js";
@@ -84,7 +85,7 @@ async function main() {
   const audit = openAudit(flags.audit);
 
   const server = new Server({ "grpc.max_receive_message_length": maxRequestBytes });
-  server.addService(MessagePolicyServiceService, messagePolicy(wordFilter(words), audit));
+  server.addService(MessagePolicyServiceService, messagePolicy(contentFilter(wordFilter(words)), audit));
   server.addService(RelationPolicyServiceService, relationPolicy(audit));
   server.addService(GroupPolicyServiceService, groupPolicy());
 

@@ -1,10 +1,11 @@
 import { type handleUnaryCall, type Metadata, status } from "@grpc/grpc-js";
 import { AuditError, type AuditLog } from "./audit.js";
+import { maskContent } from "./content.js";
 import { ChatMessage, Denial } from "./gen/openim/policy/v1/common.js";
 import type { GroupPolicyServiceServer } from "./gen/openim/policy/v1/group.js";
 import type { MessagePolicyServiceServer } from "./gen/openim/policy/v1/message.js";
 import type { RelationPolicyServiceServer } from "./gen/openim/policy/v1/relation.js";
-import { cutTo, maskPhoneNumbers, textOf, withText } from "./text.js";
+import { cutTo } from "./text.js";
 
 // What is decided. {} allows as it is, a field in it changes that, a denial stops. The rpcs that are not here answer
 // UNIMPLEMENTED: to take one on, write its function, and the generated types say what goes in and out.
@@ -15,19 +16,14 @@ const maxGroupName = 30;
 // hookgate always sends the message, but in protobuf any message may be absent.
 const noMessage = ChatMessage.create();
 
-export function messagePolicy(isBlocked: (text: string) => boolean, audit: AuditLog) {
-  const checkWords = ({ contentType, content }: ChatMessage) => {
-    const text = textOf(contentType, content);
-    return text !== undefined && isBlocked(text) ? { denial: blockedWord } : {};
-  };
+export function messagePolicy(isBlocked: (content: string) => boolean, audit: AuditLog) {
+  const checkWords = ({ content }: ChatMessage) => (isBlocked(content) ? { denial: blockedWord } : {});
   return {
     beforeSendSingleMsg: unary(({ message = noMessage }) => checkWords(message)),
     beforeSendGroupMsg: unary(({ message = noMessage }) => checkWords(message)),
-    beforeMsgModify: unary(({ message: { contentType, content } = noMessage }) => {
-      const text = textOf(contentType, content);
-      if (text === undefined) return {};
-      const masked = maskPhoneNumbers(text);
-      return masked === text ? {} : { content: withText(contentType, content, masked) };
+    beforeMsgModify: unary(({ message: { content } = noMessage }) => {
+      const masked = maskContent(content);
+      return masked === content ? {} : { content: masked };
     }),
     afterRevokeMsg: unary(async ({ conversationId, seq, userId }, metadata) => {
       await record(audit, "AfterRevokeMsg", metadata, { conversation_id: conversationId, seq, user_id: userId });

@@ -1,39 +1,3 @@
-import { parse, stringify } from "lossless-json";
-
-/** Which member of a message's content holds its text, by content type: text, text with mentions, quote. */
-const textMembers = new Map([
-  [101, "content"],
-  [106, "text"],
-  [114, "text"],
-]);
-
-/** The text of a message, or undefined where it has none: clients may put any string into the content. */
-export function textOf(contentType: number, content: string): string | undefined {
-  const member = textMembers.get(contentType);
-  if (member === undefined) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(content);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== "object" || value === null) return undefined;
-  const text = (value as Record<string, unknown>)[member];
-  return typeof text === "string" ? text : undefined;
-}
-
-/**
- * The content with another text and everything else as it was. JSON.parse would turn numbers into doubles and lose
- * digits; lossless-json keeps them as they are written. A member that is there twice counts once, the last one, as
- * JSON.parse has it.
- */
-export function withText(contentType: number, content: string, text: string): string {
-  const member = textMembers.get(contentType);
-  if (member === undefined) throw new Error(`content type ${contentType} has no text`);
-  const value = parse(content, null, { onDuplicateKey: ({ newValue }) => newValue }) as Record<string, unknown>;
-  return stringify({ ...value, [member]: text }) ?? content;
-}
-
 /** A test for texts that hold one of the words, in whatever case. */
 export function wordFilter(words: string[]): (text: string) => boolean {
   // A blank word would block every message.

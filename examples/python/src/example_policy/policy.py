@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from example_policy import text
+from example_policy import content
 from example_policy.audit import AuditLog
 from openim.policy.v1 import (
     common_pb2,
@@ -56,9 +56,9 @@ class MessagePolicy(message_pb2_grpc.MessagePolicyServiceServicer):
     async def BeforeMsgModify(
         self, request: message_pb2.BeforeMsgModifyRequest, context: grpc.aio.ServicerContext
     ) -> message_pb2.BeforeMsgModifyResponse:
-        message = request.message
+        masked = content.mask_phone_numbers(request.message.content)
         # None leaves the field out: the message goes on unchanged.
-        return message_pb2.BeforeMsgModifyResponse(content=text.mask_content(message.content_type, message.content))
+        return message_pb2.BeforeMsgModifyResponse(content=masked if masked != request.message.content else None)
 
     async def AfterRevokeMsg(
         self, request: message_pb2.AfterRevokeMsgRequest, context: grpc.aio.ServicerContext
@@ -74,8 +74,7 @@ class MessagePolicy(message_pb2_grpc.MessagePolicyServiceServicer):
         return message_pb2.AfterRevokeMsgResponse()
 
     def _check(self, message: common_pb2.ChatMessage) -> common_pb2.Denial | None:
-        found = text.find_text(message.content_type, message.content)
-        return BLOCKED_WORD if found and text.holds_word(found.value, self._words) else None
+        return BLOCKED_WORD if content.holds_word(message.content, self._words) else None
 
 
 class RelationPolicy(relation_pb2_grpc.RelationPolicyServiceServicer):

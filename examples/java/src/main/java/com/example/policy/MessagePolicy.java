@@ -13,7 +13,6 @@ import io.openim.policy.v1.ChatMessage;
 import io.openim.policy.v1.Denial;
 import io.openim.policy.v1.MessagePolicyServiceGrpc.MessagePolicyServiceImplBase;
 import java.util.List;
-import java.util.Optional;
 
 /** Stops messages that hold a blocked word, masks phone numbers, and records what was revoked. */
 final class MessagePolicy extends MessagePolicyServiceImplBase {
@@ -54,30 +53,20 @@ final class MessagePolicy extends MessagePolicyServiceImplBase {
   }
 
   private boolean isBlocked(ChatMessage message) {
-    return text(message)
-        .map(found -> Text.lower(found.text()))
-        .filter(text -> blockedWords.stream().anyMatch(text::contains))
-        .isPresent();
+    return MessageContent.holdsOneOf(blockedWords, message.getContent());
   }
 
   @Override
   public void beforeMsgModify(
       BeforeMsgModifyRequest request, StreamObserver<BeforeMsgModifyResponse> reply) {
     var response = BeforeMsgModifyResponse.newBuilder();
-    text(request.getMessage())
-        .ifPresent(
-            found -> {
-              String masked = Text.maskPhoneNumbers(found.text());
-              if (!masked.equals(found.text())) {
-                response.setContent(found.replacedBy(masked));
-              }
-            });
+    String content = request.getMessage().getContent();
+    String masked = MessageContent.maskPhoneNumbers(content);
+    if (!masked.equals(content)) {
+      response.setContent(masked);
+    }
     reply.onNext(response.build());
     reply.onCompleted();
-  }
-
-  private static Optional<MessageText> text(ChatMessage message) {
-    return MessageText.find(message.getContentType(), message.getContent());
   }
 
   @Override

@@ -32,6 +32,11 @@ final class Text {
     return text.toLowerCase(Locale.ROOT);
   }
 
+  /** Whether one of the words, which are in lower case, is somewhere in the text, in any case. */
+  static boolean holdsOneOf(List<String> words, String text) {
+    return words.stream().anyMatch(lower(text)::contains);
+  }
+
   /** The text with every digit of its phone numbers but the last two replaced by a star. */
   static String maskPhoneNumbers(String text) {
     return NUMBER.matcher(text).replaceAll(Text::mask);
