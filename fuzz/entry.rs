@@ -49,7 +49,8 @@ pub fn reply(data: &[u8]) {
 /// Any configuration file is taken or refused with a report; one that is taken is printed as one that says the same.
 pub fn config(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let Ok(loaded) = load(&["--config", "hookgate.yaml"], &text) else { return };
+    let policy: &[&str] = if text.contains("policy:") { &[] } else { &["--policy", "builtin"] };
+    let Ok(loaded) = load(&[&["--config", "hookgate.yaml"], policy].concat(), &text) else { return };
     let printed = config::print(&loaded);
     let again = load(&["--config", "hookgate.yaml"], &printed).unwrap_or_else(|report| panic!("{report}\n{printed}"));
     assert_eq!(loaded.config, again.config, "{printed}");

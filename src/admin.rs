@@ -1,5 +1,6 @@
 //! The admin listener: whether it runs, whether it is ready, how it stands, and the same for Prometheus.
 
+mod browsers;
 mod outbox;
 
 use std::future::Future;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -58,7 +60,10 @@ pub struct Admin {
 
 /// Answers on `listener` until told to stop.
 pub async fn run(listener: impl Into<Listener>, admin: Admin, until: impl Future<Output = ()>) {
-    let near = router(outbox::router(admin.events.clone()), admin.clone());
+    let outbox = outbox::router(admin.events.clone());
+    // A browser reaches no Unix socket.
+    let socket = router(outbox.clone(), admin.clone());
+    let near = router(outbox.layer(from_fn_with_state(admin.config.clone(), browsers::refuse)), admin.clone());
     let far = router(outbox::refusing(), admin);
     let listener = listener.into();
     // Dropped at the end, and every connection with it.
@@ -67,7 +72,11 @@ pub async fn run(listener: impl Into<Listener>, admin: Admin, until: impl Future
         loop {
             while connections.try_join_next().is_some() {}
             let (stream, peer) = listener.accept().await;
-            let router = if outbox::may_be_asked_by(peer) { &near } else { &far };
+            let router = match peer {
+                None => &socket,
+                Some(peer) if peer.is_loopback() => &near,
+                Some(_) => &far,
+            };
             let service = TowerToHyperService::new(router.clone());
             connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }

@@ -49,6 +49,18 @@ pub struct Failure {
     cause: String,
 }
 
+/// The most bytes of a cause that are kept for the log.
+pub(crate) const LONGEST_CAUSE: usize = 512;
+
+/// The beginning of a text that others choose, for a log: at most so many bytes, cut between two characters.
+pub(crate) fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    if text.len() <= most {
+        return text.into();
+    }
+    let end = (0..=most).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}…", &text[..end]).into()
+}
+
 /// The kinds of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
@@ -79,6 +91,8 @@ impl Failure {
             }
             source = error.source();
         }
+        // What the peer says is among it, as is the text of a GOAWAY.
+        let cause = cut(&cause, LONGEST_CAUSE).into_owned();
         Self { class, status: None, asked: true, not_grpc: false, cause }
     }
 

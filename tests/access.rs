@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
+#[path = "access/admin.rs"]
+mod admin;
 #[path = "access/callers.rs"]
 mod callers;
 #[path = "access/files.rs"]

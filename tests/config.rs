@@ -10,9 +10,13 @@ mod file;
 mod mistakes;
 #[path = "config/openim.rs"]
 mod openim;
+#[path = "config/policy.rs"]
+mod policy;
 #[path = "config/print.rs"]
 mod print;
 mod support;
+#[path = "config/variables.rs"]
+mod variables;
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -28,8 +32,16 @@ struct CommandLine {
     options: Options,
 }
 
-/// Reads the configuration where these are all the files there are.
+/// Reads the configuration where these are all the files there are. Where none of them names a policy, it is the built-in
+/// one: without any word of it a file is a mistake.
 fn load(args: &[&str], files: &[(&str, &str)]) -> Result<Loaded, String> {
+    let named = files.iter().any(|(_, text)| text.contains("policy:")) || args.contains(&"--policy");
+    let policy: &[&str] = if named { &[] } else { &["--policy", "builtin"] };
+    load_exactly(&[args, policy].concat(), files)
+}
+
+/// As `load`, with these arguments and no other.
+fn load_exactly(args: &[&str], files: &[(&str, &str)]) -> Result<Loaded, String> {
     let options = CommandLine::parse_from([&["hookgate"], args].concat()).options;
     let text_of = |path: &Path| {
         let file = files.iter().find(|(name, _)| Path::new(name) == path);
@@ -87,6 +99,7 @@ fn shipped(name: &str) -> String {
 const ALL_OF_IT: &str = r#"
 listen: "[::1]:1"
 admin_listen: 127.0.0.1:2
+admin_hosts: [Gate.Test, "10.0.0.1"]
 policy: https://policy
 threads: 3
 log: warn,hookgate=debug

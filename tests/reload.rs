@@ -1,7 +1,11 @@
 //! A configuration that changes while the program runs.
 
+#![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
 #[path = "reload/certificates.rs"]
 mod certificates;
+#[path = "reload/losses.rs"]
+mod losses;
 mod support;
 
 use std::fs;
@@ -143,8 +147,8 @@ async fn calls_go_on_as_before_until_the_new_policy_is_there() {
 
 #[tokio::test]
 async fn the_levels_of_the_log_change() {
-    let mut told = Told::start("levels", "log: warn\nbuiltin_listen: 127.0.0.1:0\n").await;
-    told.write("log: debug\nbuiltin_listen: 127.0.0.1:0\n");
+    let mut told = Told::start("levels", "log: warn\npolicy: builtin\nbuiltin_listen: 127.0.0.1:0\n").await;
+    told.write("log: debug\npolicy: builtin\nbuiltin_listen: 127.0.0.1:0\n");
     told.running.signal("-HUP").await;
     // The line about the change itself is at info, and comes before the levels are set.
     while told.running.status().await["configuration"]["ok"] == json!(0) {}
@@ -196,7 +200,7 @@ async fn a_rule_of_who_may_call_does_not_go_missing_unsaid() {
     told.running.signal("-HUP").await;
     told.running.says("access.sources: has no value").await;
     told.running.says("the old one stays in force").await;
-    told.write(&format!("policy: {policy}\n"));
+    told.write(&format!("policy: {policy}\naccess: none\n"));
     told.running.signal("-HUP").await;
     told.running.says("ANYBODY may call from now on").await;
     told.running.says("a new configuration is in force").await;

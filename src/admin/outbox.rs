@@ -3,8 +3,6 @@
 //! It shows content and throws events away, and the admin listener asks nobody for a password: only who is on this machine
 //! may ask. Health and metrics are for others too.
 
-use std::net::IpAddr;
-
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
@@ -13,11 +11,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::events::{Changed, Count, Events, Filter, Item, OperateError};
-
-/// Whether whoever is at the other end may ask: the address is a loopback one, or there is none, as with a Unix socket.
-pub(super) fn may_be_asked_by(peer: Option<IpAddr>) -> bool {
-    peer.is_none_or(|peer| peer.is_loopback())
-}
 
 /// What all the others get.
 pub(super) fn refusing<S: Clone + Send + Sync + 'static>() -> Router<S> {
@@ -95,17 +88,6 @@ mod tests {
     use tower::Service;
 
     use super::*;
-
-    #[test]
-    fn loopback_and_sockets_may_ask() {
-        for near in ["127.0.0.1", "127.8.9.10", "::1"] {
-            assert!(may_be_asked_by(Some(near.parse().unwrap())), "{near}");
-        }
-        assert!(may_be_asked_by(None));
-        for far in ["10.0.0.1", "192.0.2.1", "0.0.0.0", "fe80::1", "2001:db8::1"] {
-            assert!(!may_be_asked_by(Some(far.parse().unwrap())), "{far}");
-        }
-    }
 
     #[tokio::test]
     async fn the_others_are_told_why_not_whatever_they_ask() {

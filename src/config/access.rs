@@ -51,7 +51,12 @@ impl Passwords {
         let lines = lines(file, text, |line| {
             let whole = line.split_once(':').is_some_and(|(_, password)| !password.is_empty());
             let printable = !line.chars().any(char::is_control);
-            if whole && printable { Ok(Secret::of(line.as_bytes())) } else { Err("expected user:password") }
+            match (whole && printable, line.trim() == line) {
+                (true, true) => Ok(Secret::of(line.as_bytes())),
+                // Nobody sees it, and with it the password is another one.
+                (true, false) => Err("expected user:password with no whitespace before or after it"),
+                (false, _) => Err("expected user:password"),
+            }
         })?;
         Ok(Self { file: file.to_owned(), lines })
     }
@@ -117,13 +122,14 @@ impl Secret {
     }
 }
 
-/// The lines of a file, but for empty ones and those that begin with `#`. What is wrong is said without what stands
+/// The lines of a file, but for empty ones and comments, whose first character after any whitespace is `#`. What is wrong is said without what stands
 /// there.
 fn lines<T>(file: &Path, text: &str, read: impl Fn(&str) -> Result<T, &'static str>) -> Result<Vec<T>, String> {
     let name = file.display();
     let mut lines = Vec::new();
     for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
-        if !line.trim().is_empty() && !line.starts_with('#') {
+        let text = line.trim();
+        if !text.is_empty() && !text.starts_with('#') {
             lines.push(read(line).map_err(|what| format!("{name}: line {}: {what}", number + 1))?);
         }
     }

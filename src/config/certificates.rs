@@ -31,7 +31,8 @@ impl Certificates {
     pub(super) fn read(file: &Path, text: &str) -> Result<Self, String> {
         let name = file.display();
         let (mut list, mut times) = (Vec::new(), Vec::new());
-        for (place, certificate) in CertificateDer::pem_slice_iter(text.as_bytes()).enumerate() {
+        let pem = pem(text).map_err(|what| format!("{name}: {what}"))?;
+        for (place, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {
             let place = place + 1;
             let certificate = certificate.map_err(|error| format!("{name}: certificate {place} {}", broken(&error)))?;
             let Ok((_, parsed)) = X509Certificate::from_der(&certificate) else {
@@ -127,6 +128,17 @@ impl fmt::Debug for Certificates {
 fn time(seconds: i64) -> SystemTime {
     let seconds = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
     UNIX_EPOCH.checked_add(seconds).unwrap_or(UNIX_EPOCH)
+}
+
+/// The text of a PEM file without its byte order mark. A section whose first line is indented would be skipped in silence,
+/// and is an error.
+pub(super) fn pem(text: &str) -> Result<&[u8], String> {
+    let text = text.trim_start_matches('\u{feff}');
+    let is_indented = |line: &str| line.trim_start().starts_with("-----BEGIN ") && !line.starts_with('-');
+    match text.lines().position(is_indented) {
+        Some(place) => Err(format!("line {}: has whitespace before -----BEGIN", place + 1)),
+        None => Ok(text.as_bytes()),
+    }
 }
 
 /// What is wrong with a section of PEM, without a word of what stands there.

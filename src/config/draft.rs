@@ -28,6 +28,8 @@ pub struct Draft {
     pub files: Files,
     /// Who said what, by the full path of its key.
     pub origins: BTreeMap<String, Origin>,
+    /// The groups that the file turns off expressly, as in `access: none`.
+    pub turned_off: Vec<&'static str>,
 }
 
 /// What was said of one callback.
@@ -111,6 +113,7 @@ impl From<Config> for Draft {
             rules: Rules::default(),
             callbacks: BTreeMap::new(),
             origins: BTreeMap::new(),
+            turned_off: Vec::new(),
             files: Files::from(&config),
             config,
             policy,

@@ -20,6 +20,9 @@ const CALLBACKS: &str = "callbacks";
 /// The groups that say who calls and who answers. A key of theirs whose value has gone missing would be a rule that has.
 const GUARDS: [&str; 3] = ["access", "tls", "policy_tls"];
 
+/// The groups that can be turned off with the word `none`, so that a running hookgate lets them go.
+const TURNED_OFF: [&str; 2] = ["access", "tls"];
+
 /// Reads a file of a size that such files have.
 pub fn text(path: &Path) -> Result<String, String> {
     let why = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
@@ -33,7 +36,7 @@ pub fn text(path: &Path) -> Result<String, String> {
 
 /// Takes what the file says into the draft.
 pub fn read(name: &str, root: &Node, draft: &mut Draft, findings: &mut Vec<Finding>) {
-    let mut reader = Reader { name, origins: BTreeMap::new(), findings };
+    let mut reader = Reader { name, origins: BTreeMap::new(), turned_off: Vec::new(), findings };
     reader.settings(settings::general(), draft, "", "", root, &[CALLBACKS]);
     if let Some(callbacks) = root.get(CALLBACKS) {
         for entry in reader.entries(CALLBACKS, callbacks, "callbacks by their config key") {
@@ -41,6 +44,7 @@ pub fn read(name: &str, root: &Node, draft: &mut Draft, findings: &mut Vec<Findi
         }
     }
     draft.origins.append(&mut reader.origins);
+    draft.turned_off = reader.turned_off;
 }
 
 /// The callbacks with a config key, today's or an older one.
@@ -58,6 +62,7 @@ fn config_keys() -> impl Iterator<Item = &'static str> {
 struct Reader<'a> {
     name: &'a str,
     origins: BTreeMap<String, Origin>,
+    turned_off: Vec<&'static str>,
     findings: &'a mut Vec<Finding>,
 }
 
@@ -109,7 +114,8 @@ impl Reader<'_> {
         others: &[&'static str],
     ) {
         let known = keys_under(all, group).chain(others.iter().copied()).collect::<Vec<_>>();
-        let expected = format!("keys with values: {}", known.join(", "));
+        let none_or = if TURNED_OFF.contains(&group) { "none, or " } else { "" };
+        let expected = format!("{none_or}keys with values: {}", known.join(", "));
         for entry in self.entries(&join(base, group), node, &expected) {
             let path = join(group, &entry.key);
             let full = join(base, &path);
@@ -136,6 +142,9 @@ impl Reader<'_> {
                     if let Err(what) = setting.set(of, text) {
                         self.wrong(entry.line, &full, what);
                     }
+                }
+                (Value::Scalar(text), None) if text == "none" && TURNED_OFF.contains(&&*full) => {
+                    self.turned_off.extend(TURNED_OFF.iter().filter(|group| **group == full));
                 }
                 (Value::List(items), Some(setting)) if setting.list => self.list(setting, of, &full, entry, items),
                 (Value::Map(_), _) | (_, None) if is_group => self.settings(all, of, base, &path, &entry.value, &[]),

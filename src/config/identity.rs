@@ -7,10 +7,10 @@ use std::sync::Arc;
 use tokio_rustls::rustls::Error;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
-use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::pem::{Error as PemError, PemObject};
 use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 
-use super::certificates::{Certificates, broken};
+use super::certificates::{Certificates, broken, pem};
 
 /// Certificates, and the key of the first of them.
 #[derive(Clone)]
@@ -26,11 +26,12 @@ impl Identity {
     /// Puts a key, as a file's text, to its certificates; or says what is wrong with it.
     pub(super) fn new(certificates: Certificates, key: &Path, text: &str) -> Result<Self, String> {
         let name = key.display();
-        let read = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| match error {
-            pem::Error::NoItemsFound if text.contains("ENCRYPTED PRIVATE KEY") => {
+        let pem = pem(text).map_err(|what| format!("{name}: {what}"))?;
+        let read = PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
+            PemError::NoItemsFound if text.contains("ENCRYPTED PRIVATE KEY") => {
                 format!("{name}: the key is encrypted, and nobody is there to be asked for its password")
             }
-            pem::Error::NoItemsFound => format!("{name}: holds no private key in PEM (-----BEGIN PRIVATE KEY-----)"),
+            PemError::NoItemsFound => format!("{name}: holds no private key in PEM (-----BEGIN PRIVATE KEY-----)"),
             error => format!("{name}: the key {}", broken(&error)),
         })?;
         let certified = CertifiedKey::from_der(certificates.list().to_vec(), read, &provider());

@@ -20,9 +20,20 @@ pub struct Loaded {
     pub warnings: Vec<Finding>,
     /// Who said what is not a default, by the full path of its key.
     pub origins: BTreeMap<String, Origin>,
+    /// The groups that the file turns off expressly, as in `access: none`.
+    pub turned_off: Vec<&'static str>,
 }
 
+/// The built-in policy allows everything, so that one is not served because a line of a file is missing.
+const NO_POLICY: &str = "not there, and no flag or variable names one; say which policy service is asked, or policy: \
+                         builtin for the one that allows everything";
+
 impl Loaded {
+    /// Returns true if the configuration file of this name holds no setting: it is empty, or all of it is comments.
+    pub(crate) fn is_blank(&self, file: &str) -> bool {
+        !self.origins.values().any(|origin| matches!(origin, Origin::File(name, _) if name == file))
+    }
+
     /// A report of one setting that cannot be followed here, although it is well said.
     pub fn wrong(&self, path: &str, what: String) -> Report {
         Report(vec![Finding::new(Origin::of(path, &self.origins), path, what)])
@@ -40,8 +51,11 @@ impl Config {
     pub fn load_from(options: &Options, text_of: TextOf<'_>) -> Result<Loaded, Report> {
         let mut draft = Draft::from(Self::default());
         let mut mistakes = options::misspelt_variables();
-        read_file(options, text_of, &mut draft, &mut mistakes);
+        let file = read_file(options, text_of, &mut draft, &mut mistakes);
         read_options(options, &mut draft, &mut mistakes);
+        if let (Some(name), None) = (file, draft.said("policy")) {
+            mistakes.push(Finding::new(Origin::File(name.to_owned(), None), "policy", NO_POLICY));
+        }
         draft.fill_in();
         contradictions::find(&draft, &mut mistakes);
         let mut warnings = Vec::new();
@@ -52,17 +66,28 @@ impl Config {
     }
 }
 
-fn read_file(options: &Options, text_of: TextOf<'_>, draft: &mut Draft, mistakes: &mut Vec<Finding>) {
-    let Some((name, origin)) = &options.file else { return };
-    match text_of(Path::new(name)) {
-        Err(what) => mistakes.push(Finding::new(origin.clone(), "", what)),
-        Ok(text) => match yaml::read(&text) {
-            Err(error) => {
-                let origin = Origin::File(name.clone(), Some(error.line));
-                mistakes.push(Finding::new(origin, "", error.what));
-            }
-            Ok(root) => file::read(name, &root, draft, mistakes),
-        },
+/// Takes what the file says, and returns its name; nothing where there is none that can be read.
+fn read_file<'o>(
+    options: &'o Options,
+    text_of: TextOf<'_>,
+    draft: &mut Draft,
+    mistakes: &mut Vec<Finding>,
+) -> Option<&'o str> {
+    let (name, origin) = options.file.as_ref()?;
+    if options::is_empty_variable(name, origin) {
+        mistakes.push(Finding::new(origin.clone(), "", options::EMPTY));
+        return None;
+    }
+    let text = text_of(Path::new(name)).map_err(|what| Finding::new(origin.clone(), "", what));
+    let root = text.and_then(|text| {
+        yaml::read(&text).map_err(|error| Finding::new(Origin::File(name.clone(), Some(error.line)), "", error.what))
+    });
+    match root {
+        Ok(root) => file::read(name, &root, draft, mistakes),
+        Err(finding) => {
+            mistakes.push(finding);
+            return None;
+        }
     }
     // What a file names stands beside it. Nobody has named anything before it.
     if let Some(folder) = Path::new(name).parent() {
@@ -70,12 +95,15 @@ fn read_file(options: &Options, text_of: TextOf<'_>, draft: &mut Draft, mistakes
             *path = folder.join(&path);
         }
     }
+    Some(name)
 }
 
 fn read_options(options: &Options, draft: &mut Draft, mistakes: &mut Vec<Finding>) {
     for (path, text, origin) in &options.said {
         let Some(setting) = settings::general().iter().find(|setting| setting.path == *path) else { continue };
-        if let Err(what) = setting.set(draft, text) {
+        let empty = options::is_empty_variable(text, origin);
+        let set = if empty { Err(options::EMPTY.to_owned()) } else { setting.set(draft, text) };
+        if let Err(what) = set {
             mistakes.push(Finding::new(origin.clone(), *path, what));
         }
         draft.origins.insert((*path).to_owned(), origin.clone());
@@ -84,7 +112,7 @@ fn read_options(options: &Options, draft: &mut Draft, mistakes: &mut Vec<Finding
 
 /// What is in force after all that was said.
 fn settle(draft: Draft, warnings: Vec<Finding>) -> Loaded {
-    let Draft { mut config, policy, builtin_listen, rules, callbacks, origins, .. } = draft;
+    let Draft { mut config, policy, builtin_listen, rules, callbacks, origins, turned_off, .. } = draft;
     match (policy, builtin_listen) {
         (Some(url), _) => config.policy = PolicyService::Url(url),
         (None, Some(address)) => config.policy = PolicyService::BuiltIn(address),
@@ -100,5 +128,5 @@ fn settle(draft: Draft, warnings: Vec<Finding>) -> Loaded {
             config.callbacks.insert(command, handling);
         }
     }
-    Loaded { config, warnings, origins }
+    Loaded { config, warnings, origins, turned_off }
 }

@@ -14,6 +14,7 @@ mod identity;
 mod in_force;
 mod leads_here;
 mod load;
+mod losses;
 mod networks;
 mod openim;
 mod options;
@@ -41,6 +42,7 @@ pub(crate) use file::text;
 pub use identity::Identity;
 pub use in_force::InForce;
 pub use load::{Loaded, TextOf};
+pub(crate) use losses::{Losses, losses};
 pub use options::Options;
 pub use policy_url::{PolicyService, PolicyUrl};
 pub use print::print;
@@ -63,6 +65,8 @@ pub struct Config {
     pub listen: Address,
     /// Where health and status are asked for: an address or a Unix socket.
     pub admin_listen: Address,
+    /// The names by which the events that the admin listener shows may be asked for, besides this machine's own.
+    pub admin_hosts: Vec<String>,
     /// Whom to ask.
     pub policy: PolicyService,
     /// How many threads answer webhooks.
@@ -116,6 +120,7 @@ impl Default for Config {
         Self {
             listen: Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 10006))),
             admin_listen: Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 10007))),
+            admin_hosts: Vec::new(),
             policy: PolicyService::default(),
             threads: 1,
             log: Targets::new().with_default(tracing::Level::INFO),

@@ -14,6 +14,9 @@ use super::settings::{self, Setting};
 const FILE: &str = "config";
 const FILE_VARIABLE: &str = "HOOKGATE_CONFIG";
 
+/// What is said of an empty variable whose absence opens something: a template that was not filled in looks so.
+pub(super) const EMPTY: &str = "is set, but empty; give it a value, or unset it";
+
 /// What the command line and the environment say; it is judged together with the file, in [`Config::load`].
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -21,6 +24,13 @@ pub struct Options {
     pub(super) file: Option<(String, Origin)>,
     /// The texts of settings, by path.
     pub(super) said: Vec<(&'static str, String, Origin)>,
+}
+
+impl Options {
+    /// The name of the configuration file, if there is one.
+    pub(crate) fn file(&self) -> Option<&str> {
+        self.file.as_ref().map(|(name, _)| &**name)
+    }
 }
 
 impl Args for Options {
@@ -56,7 +66,10 @@ impl FromArgMatches for Options {
                 Some(ValueSource::EnvVariable) => Origin::Variable(variable),
                 _ => Origin::Flag(flag),
             };
-            matches.get_one::<String>(id).map(|text| (text.clone(), origin))
+            let text = matches.get_one::<String>(id)?;
+            // An empty variable is an unset one.
+            let unset = matches!(&origin, Origin::Variable(name) if text.is_empty() && !opens(name));
+            (!unset).then(|| (text.clone(), origin))
         };
         Ok(Self {
             file: said(FILE, format!("--{FILE}"), FILE_VARIABLE.to_owned()),
@@ -79,17 +92,34 @@ fn everyday() -> impl Iterator<Item = (&'static Setting<Draft>, &'static str)> {
     settings::general().iter().filter_map(|setting| Some((setting, setting.everyday?)))
 }
 
-/// The variables that are nearly ours. Others are not looked at: Kubernetes sets some of its own for a service that is
+/// Returns true for an empty text from the environment: of a variable that [`opens`] something, as others are unset then.
+pub(super) fn is_empty_variable(text: &str, origin: &Origin) -> bool {
+    text.is_empty() && matches!(origin, Origin::Variable(_))
+}
+
+/// Returns true for a variable whose absence opens something, or could: who may call, whom to ask, what a failure does.
+fn opens(variable: &str) -> bool {
+    let name = variable.trim_start_matches("HOOKGATE_");
+    matches!(name, "CONFIG" | "POLICY")
+        || ["ACCESS_", "TLS_", "POLICY_TLS_", "ON_FAILURE"].iter().any(|start| name.starts_with(start))
+}
+
+/// The variables that are nearly ours, and those of settings that stand in the file alone. Others are not looked at: Kubernetes sets some of its own for a service that is
 /// called hookgate.
 pub(super) fn misspelt_variables() -> Vec<Finding> {
     let mut known: BTreeSet<String> = everyday().map(|(setting, _)| setting.variable()).collect();
     known.insert(FILE_VARIABLE.to_owned());
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let names = names.filter(|name| name.starts_with("HOOKGATE_") && !known.contains(name));
+    let is_empty = |name: &str| std::env::var_os(name).is_none_or(|value| value.is_empty());
     let findings = names.filter_map(|name| {
+        if let Some(setting) = settings::general().iter().find(|setting| setting.variable() == name) {
+            let what = format!("no such variable; {} stands in the file that --config names", setting.path);
+            return (opens(&name) || !is_empty(&name)).then(|| Finding::new(Origin::Variable(name), "", what));
+        }
         let meant = nearest(&name["HOOKGATE_".len()..], known.iter().map(|known| &known["HOOKGATE_".len()..]))?;
         let what = format!("no such variable; did you mean HOOKGATE_{meant}?");
-        Some(Finding::new(Origin::Variable(name), "", what))
+        (opens(meant) || !is_empty(&name)).then(|| Finding::new(Origin::Variable(name), "", what))
     });
     findings.collect()
 }

@@ -31,11 +31,14 @@ pub enum PolicyUrl {
     Unix(Arc<Path>),
 }
 
-/// A policy service, if any.
+/// The word that stands for the built-in policy.
+const BUILTIN: &str = "builtin";
+
+/// A policy service, or none for the built-in one.
 pub const POLICY: Kind<Option<PolicyUrl>> = Kind {
     list: false,
-    read: |text| text.parse().map(Some),
-    show: |policy| policy.as_ref().map(|url| quoted(&url.to_string())),
+    read: |text| if text == BUILTIN { Ok(None) } else { text.parse().map(Some) },
+    show: |policy| Some(policy.as_ref().map_or_else(|| BUILTIN.to_owned(), |url| quoted(&url.to_string()))),
 };
 
 impl Default for PolicyService {

@@ -63,9 +63,9 @@ impl Entry {
         self.attempts.saturating_sub(self.spared)
     }
 
-    /// The command as posted: the fallback's row has none.
+    /// The command, as logs have it: the fallback's row has none.
     pub(super) fn command(&self) -> &str {
-        self.metadata.get(&metadata::COMMAND)
+        self.metadata.shown_command()
     }
 
     pub(super) fn operation_id(&self) -> &str {

@@ -19,7 +19,7 @@ use super::answer;
 use super::channel::{self, Channel};
 use super::observe::{self, NotGrpc, Observed, Seen, not_grpc};
 use super::rpcs::Answered;
-use crate::error::{Class, Failure};
+use crate::error::{Class, Failure, LONGEST_CAUSE, cut};
 
 /// Whether the policy service is ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +98,7 @@ fn readiness(answer: Result<ServingStatus, Status>, seen: &Seen, rpcs: Answered)
         _ if matches!(observe::cause(&status), Some(channel::Error::Late)) => late(),
         // What stands before a policy that is not there says so.
         (Some(Code::Unavailable), _) => {
-            State::NotReady(format!("health says UNAVAILABLE: {}", answer::cut(&seen.message())))
+            State::NotReady(format!("health says UNAVAILABLE: {}", cut(&seen.message(), LONGEST_CAUSE)))
         }
         (Some(_), _) => State::Ready,
         (None, Some(NotGrpc::NOT_FOUND)) => match rpcs {
@@ -120,7 +120,7 @@ fn late() -> State {
 fn cause(status: &Status) -> String {
     match std::error::Error::source(status) {
         Some(error) => Failure::new(Class::Unavailable, error).cause().to_owned(),
-        None => status.message().to_owned(),
+        None => cut(status.message(), LONGEST_CAUSE).into_owned(),
     }
 }
 

@@ -9,6 +9,8 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use smallvec::SmallVec;
 use tonic::metadata::MetadataMap;
 
+use crate::callback::Callback;
+
 /// The webhook's `operationID`.
 pub const OPERATION_ID: HeaderName = HeaderName::from_static("openim-operation-id");
 /// Its command, as posted.
@@ -19,6 +21,9 @@ pub const REPLY_KEY: HeaderName = HeaderName::from_static("openim-reply-key");
 pub const EVENT_ID: HeaderName = HeaderName::from_static("hookgate-event-id");
 /// Which attempt it is; 1 is the first.
 pub const ATTEMPT: HeaderName = HeaderName::from_static("hookgate-attempt");
+
+/// What logs and spans have in place of a command that may be part of a secret path.
+pub(crate) const NOT_SHOWN: &str = "(not shown)";
 
 /// What a header cannot carry as it is: all but printable ASCII, and what makes the encoding ambiguous.
 const NOT_METADATA: &AsciiSet = &CONTROLS.add(b'%');
@@ -79,6 +84,26 @@ impl Metadata {
         self.value(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
+    /// Adds a command that may be part of a secret path: the policy is told, logs and spans are not.
+    pub(crate) fn insert_hidden_command(&mut self, command: &str) {
+        self.insert(COMMAND, command);
+        self.hide_last();
+    }
+
+    fn hide_last(&mut self) {
+        if let Some((_, value)) = Arc::make_mut(&mut self.0).last_mut() {
+            value.set_sensitive(true);
+        }
+    }
+
+    /// The command, as logs and spans have it.
+    pub(crate) fn shown_command(&self) -> &str {
+        match self.value(&COMMAND) {
+            Some(hidden) if hidden.is_sensitive() => NOT_SHOWN,
+            _ => self.get(&COMMAND),
+        }
+    }
+
     /// Every entry as it is on the wire.
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
@@ -91,7 +116,12 @@ impl Metadata {
         for (name, value) in pairs {
             let constant = known.iter().find(|known| known.as_str() == name).cloned();
             let name = constant.or_else(|| HeaderName::from_bytes(name.as_bytes()).ok())?;
+            // Whether it was hidden is not on disk.
+            let hidden = name == COMMAND && Callback::known(value).is_none();
             metadata.insert_value(name, HeaderValue::from_str(value).ok()?);
+            if hidden {
+                metadata.hide_last();
+            }
         }
         Some(metadata)
     }

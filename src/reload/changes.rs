@@ -14,6 +14,7 @@ pub(super) fn put_back(before: &Config, now: &mut Config) -> Vec<&'static str> {
         traces,
         data,
         after,
+        admin_hosts: _,
         log: _,
         every: _,
         callbacks: _,

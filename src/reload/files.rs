@@ -28,13 +28,17 @@ struct Look {
 }
 
 impl Files {
-    /// What `load` makes of files, and which these are.
-    pub(super) fn of<T>(load: impl FnOnce(TextOf<'_>) -> T) -> (T, Self) {
+    /// What `load` makes of files, and which these are. `again` where they were read before: a pipe would be empty by now,
+    /// or never end.
+    pub(super) fn of<T>(again: bool, load: impl FnOnce(TextOf<'_>) -> T) -> (T, Self) {
         let read = RefCell::new(Looks::new());
         let loaded = load(&|path| {
             // Before it is read: what changes meanwhile is found at the next look.
             read.borrow_mut().entry(path.to_owned()).or_insert_with(|| look(path));
-            text(path)
+            match again && fs::metadata(path).is_ok_and(|file| !file.is_file() && !file.is_dir()) {
+                true => Err(format!("cannot read {}: no regular file, and so not read a second time", path.display())),
+                false => text(path),
+            }
         });
         let read = read.into_inner();
         (loaded, Self { seen: read.clone(), read })
@@ -51,7 +55,8 @@ impl Files {
 
 fn look(path: &Path) -> Option<Look> {
     let file = fs::metadata(path).ok()?;
-    Some(Look { modified: file.modified().ok(), length: file.len(), inode: file.ino() })
+    // What is written into a pipe is nothing that changes the configuration.
+    file.is_file().then(|| Look { modified: file.modified().ok(), length: file.len(), inode: file.ino() })
 }
 
 #[cfg(test)]
@@ -64,7 +69,7 @@ mod tests {
     fn a_file_that_is_still_being_written_is_left_alone() {
         let path = std::env::temp_dir().join(format!("hookgate-files-{}", std::process::id()));
         fs::write(&path, "one").expect("a file");
-        let (text, mut files) = Files::of(|text_of| text_of(&path));
+        let (text, mut files) = Files::of(false, |text_of| text_of(&path));
         assert_eq!(text.as_deref(), Ok("one"));
         assert!(!files.have_changed(), "as it was read");
         fs::write(&path, "two, ").expect("a file");

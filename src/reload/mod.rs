@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
-use crate::config::{Config, Finding, Loaded, Options, Report, differences};
+use crate::config::{Config, Finding, Loaded, Losses, Options, Origin, Report, differences, losses};
 use crate::decisions::Decisions;
 use files::Files;
 
@@ -29,11 +29,16 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long a look may take before somebody is told.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A file that was emptied, or is just being written, is not taken for one that takes everything back.
+const NO_SETTINGS: &str = "holds no setting any more; a restart takes an empty file";
+
 /// Reads the configuration, and remembers what for the next time.
 #[derive(Debug)]
 pub struct Source {
     options: Options,
     files: Files,
+    /// Set if the file that was taken last holds no setting.
+    is_blank: bool,
 }
 
 /// What has become of the attempts to read it anew. Its clones are one and the same.
@@ -59,16 +64,37 @@ struct Last {
 impl Source {
     /// Reads the configuration for the first time.
     pub fn load(options: &Options) -> Result<(Self, Loaded), Report> {
-        let mut source = Self { options: options.clone(), files: Files::default() };
+        let mut source = Self { options: options.clone(), files: Files::default(), is_blank: true };
         let loaded = source.read(None)?;
         Ok((source, loaded))
     }
 
     fn read(&mut self, in_force: Option<&Config>) -> Result<Loaded, Report> {
-        let (loaded, files) = Files::of(|text_of| Config::load_from(&self.options, text_of));
+        let (loaded, files) = Files::of(in_force.is_some(), |text_of| Config::load_from(&self.options, text_of));
         // A file that is not named any more is no longer looked at; one that could not be read is.
         self.files = files;
-        let loaded = loaded?;
+        let mut loaded = loaded?;
+        if let (Some(before), Some(file)) = (in_force, self.options.file()) {
+            self.keeps_its_rules(file, before, &mut loaded)?;
+        }
+        let is_blank = self.options.file().is_none_or(|file| loaded.is_blank(file));
+        let loaded = self.checked(in_force, loaded)?;
+        self.is_blank = is_blank;
+        Ok(loaded)
+    }
+
+    /// Refuses what takes protections away without a word that says so.
+    fn keeps_its_rules(&self, file: &str, before: &Config, now: &mut Loaded) -> Result<(), Report> {
+        let Losses { mut refused, warnings } = losses(file, before, now);
+        if now.is_blank(file) && !self.is_blank {
+            refused.push(Finding::new(Origin::File(file.to_owned(), None), "", NO_SETTINGS));
+        }
+        now.warnings.extend(warnings);
+        if refused.is_empty() { Ok(()) } else { Err(Report(refused)) }
+    }
+
+    /// Tries what the decision log is to be written to.
+    fn checked(&self, in_force: Option<&Config>, loaded: Loaded) -> Result<Loaded, Report> {
         // What is open is left alone: the check could take away a file that the decision log has just made.
         if in_force.is_some_and(|before| before.decisions.to == loaded.config.decisions.to) {
             return Ok(loaded);

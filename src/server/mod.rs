@@ -190,7 +190,7 @@ impl<T: Transport> Gate<T> {
             self.status.callers_refused.caller(reason, caller.address, forwarded_for);
         } else {
             self.status.count_nowhere(&refusal);
-            reply::log_nowhere(&refusal, head);
+            reply::log_nowhere(&refusal, head, config.access.paths.is_some());
         }
         let whole = body::skip(body, config.limits.body, arrived + config.every.budget).await;
         reply::refused_by_head(&refusal, config, whole)
@@ -252,7 +252,9 @@ async fn reply_to<T: Transport>(
 ) -> Response {
     let mut times = Times::begin();
     let (mut head, body) = request.into_parts();
-    let mut webhook = match access::check(config, caller, &mut head).and_then(|()| Webhook::route(&head)) {
+    let mut webhook = match access::check(config, caller, &mut head)
+        .and_then(|()| Webhook::route(&head, config.access.paths.is_some()))
+    {
         Ok(webhook) => webhook,
         Err(refusal) => return gate.refuse(config, (caller, &head), refusal, body, times.arrived).await,
     };

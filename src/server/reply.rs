@@ -14,12 +14,15 @@ use crate::callback::Callback;
 use crate::callers::Reason;
 use crate::config::{self, Config, Rule};
 use crate::decisions::Decided;
-use crate::error::{Class, Failure, Refusal};
+use crate::error::{Class, Failure, Refusal, cut};
 use crate::status::Outcome;
 use crate::verdict::{Denial, Reply};
 
 /// The response header that says what became of a webhook.
 const OUTCOME: HeaderName = HeaderName::from_static("hookgate-outcome");
+
+/// The most bytes of a method or a path's segment that are logged.
+const LONGEST_SHOWN: usize = 64;
 
 /// The code of the one reply that is made without a configuration at hand.
 const PANIC_CODE: i32 = 5000;
@@ -102,7 +105,7 @@ impl Decision {
 
     /// One line a webhook, and nothing of its content. A plain allow is the ordinary case and stands at debug.
     pub(super) fn log(&self, webhook: &Webhook, took: Duration, default_code: i32) {
-        let (command, operation_id) = (&*webhook.command, &*webhook.operation_id);
+        let (command, operation_id) = (webhook.shown_command(), &*webhook.operation_id);
         let Oddities { unknown_fields, other_command, .. } = &webhook.oddities;
         // A field that is empty is left out of the line.
         let unknown_fields = (!unknown_fields.is_empty()).then_some(unknown_fields.len());
@@ -157,7 +160,7 @@ impl Decision {
         let kept = webhook.kept.as_ref();
         Decided {
             callback: webhook.callback,
-            command: webhook.command.as_ref().into(),
+            command: webhook.shown_command().into(),
             operation_id: webhook.operation_id.as_str().into(),
             event_id: kept.map_or("", |kept| &kept.event_id),
             request: kept.map(|kept| &*kept.message),
@@ -184,12 +187,14 @@ impl Decision {
 }
 
 /// One line about a request that names no callback.
-pub(super) fn log_nowhere(refusal: &Refusal, head: &Parts) {
-    // The rest of the path may be the operator's secret, and as long as it likes.
-    let segment = head.uri.path().rsplit('/').next().unwrap_or_default();
-    let segment: String = segment.chars().take(64).collect();
+pub(super) fn log_nowhere(refusal: &Refusal, head: &Parts, secret_paths: bool) {
+    // The rest of the path may be the operator's secret; where paths are secrets, any of it.
+    let segment = head.uri.path().rsplit('/').next().filter(|_| !secret_paths);
+    let segment = segment.map(|segment| cut(segment, LONGEST_SHOWN));
     let operation_id = webhook::operation_id(&head.headers);
-    warn!(method = %head.method, segment, operation_id, reason = %refusal, "refused");
+    let method = cut(head.method.as_str(), LONGEST_SHOWN);
+    let (method, segment) = (&*method, segment.as_deref());
+    warn!(method, segment, operation_id, reason = %refusal, "refused");
 }
 
 /// The reply to a request that is refused by its head; `whole` where its body was read to the end.

@@ -40,6 +40,8 @@ pub(crate) struct Webhook {
     place: Option<usize>,
     /// Its row, or the fallback's.
     pub(super) callback: &'static Callback,
+    /// Set while the command may be part of a secret path: no row has it, and no body has named it.
+    maybe_secret: bool,
     /// The `operationID` header. Empty where there is none.
     pub(super) operation_id: String,
     /// The `key` query of the message events, for POST /msg/send_simple_msg of OpenIM.
@@ -73,8 +75,9 @@ pub(crate) struct Oddities {
 }
 
 impl Webhook {
-    /// Reads a request's head.
-    pub(crate) fn route(head: &Parts) -> Result<Self, Refusal> {
+    /// Reads a request's head. With `secret_paths` a command that no row has is not shown
+    /// unless the body names it too.
+    pub(crate) fn route(head: &Parts, secret_paths: bool) -> Result<Self, Refusal> {
         if head.method != Method::POST {
             return Err(Refusal::Method);
         }
@@ -88,6 +91,7 @@ impl Webhook {
         Ok(Self {
             operation_id: operation_id(&head.headers),
             reply_key: query(&head.uri, "key").filter(|key| key.len() <= LONGEST_REPLY_KEY).map(Cow::into_owned),
+            maybe_secret: secret_paths && place.is_none(),
             command,
             place,
             callback,
@@ -100,12 +104,18 @@ impl Webhook {
 
     /// Begins its span.
     pub(super) fn begin_span(&mut self, traces: &Traces) {
-        self.span = traces.webhook(self.callback, &self.command, &self.operation_id, &mut self.trace);
+        let command = if self.maybe_secret { metadata::NOT_SHOWN } else { &*self.command };
+        self.span = traces.webhook(self.callback, command, &self.operation_id, &mut self.trace);
     }
 
     /// Ends its span with what became of it.
     pub(super) fn end_span(&mut self, outcome: Outcome) {
         self.span.end(outcome);
+    }
+
+    /// The command, as logs, traces and counters have it.
+    pub(super) fn shown_command(&self) -> &str {
+        if self.maybe_secret { metadata::NOT_SHOWN } else { &self.command }
     }
 
     /// Whether no row has this command.
@@ -117,7 +127,7 @@ impl Webhook {
     pub(super) fn count_names(&self, names: &Names, unknowns: &Unknowns, now: u64) {
         match self.place {
             Some(place) => names.count_command(place, now),
-            None => unknowns.count_command(&self.command),
+            None => unknowns.count_command(self.shown_command()),
         }
         names.count_fields(self.callback, &self.oddities.older_fields, now);
         unknowns.count_fields(self.callback, &self.oddities.unknown_fields);
@@ -132,6 +142,7 @@ impl Webhook {
     pub(crate) fn transcode(&mut self, body: &[u8]) -> Result<Bytes, Refusal> {
         if self.is_unknown() {
             let body_json = wire::check_object(body)?.to_owned();
+            self.maybe_secret = self.maybe_secret && !wire::names_command(&body_json, &self.command);
             let request = UnknownCallbackRequest { callback_command: self.command.to_string(), body_json };
             return Ok(request.encode_to_vec().into());
         }
@@ -154,6 +165,7 @@ impl Webhook {
         metadata.insert_ids(&self.operation_id, event_id);
         match &self.command {
             Cow::Borrowed(known) => metadata.insert_value(metadata::COMMAND, HeaderValue::from_static(known)),
+            Cow::Owned(unknown) if self.maybe_secret => metadata.insert_hidden_command(unknown),
             Cow::Owned(unknown) => metadata.insert(metadata::COMMAND, unknown),
         }
         if let Some(key) = &self.reply_key {

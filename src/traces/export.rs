@@ -16,6 +16,7 @@ use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, Span, Spa
 use tracing::warn;
 
 use super::Counts;
+use crate::error::{LONGEST_CAUSE, cut};
 
 /// How many spans wait for the collector at most; they take a kilobyte each, about.
 const QUEUE: usize = 8_192;
@@ -75,6 +76,8 @@ impl Tally {
         {
             *said = Some(Instant::now());
             let Counts { queue_full, failed, .. } = self.counts();
+            let why = why.to_string();
+            let why = cut(&why, LONGEST_CAUSE);
             warn!(%why, lost = queue_full + failed, "spans are lost; this is said once a minute");
         }
     }

@@ -72,7 +72,8 @@ impl Traces {
         if !webhook.span().span_context().is_sampled() {
             return AttemptSpan(None);
         }
-        let text = |name| percent_decode_str(metadata.get(name)).decode_utf8_lossy().into_owned();
+        let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let text = |name| decoded(metadata.get(name));
         let rpc = callback.rpc.trim_start_matches('/');
         let span = on
             .tracer
@@ -83,7 +84,7 @@ impl Traces {
                 KeyValue::new("rpc.service", rpc.split_once('/').map_or(rpc, |(service, _)| service)),
                 KeyValue::new("rpc.method", callback.method()),
                 KeyValue::new(ATTEMPT, i64::from(*attempt)),
-                KeyValue::new(COMMAND, text(&metadata::COMMAND)),
+                KeyValue::new(COMMAND, decoded(metadata.shown_command())),
                 KeyValue::new(OPERATION_ID, text(&metadata::OPERATION_ID)),
                 KeyValue::new(EVENT_ID, text(&metadata::EVENT_ID)),
             ])

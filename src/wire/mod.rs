@@ -19,6 +19,7 @@ pub use json::{write_field, write_name, write_redacted, write_text, write_whole}
 pub use record::{Garbled, Record, Value};
 pub use request::{Malformed, Transcoded, transcode};
 pub use strict::check_object;
+pub(crate) use strict::names_command;
 
 /// A message of the contract, as its JSON shows it: the fields of flattened groups stand among the others.
 #[derive(Debug)]

@@ -38,6 +38,16 @@ pub fn check_object(body: &[u8]) -> Result<&str, Malformed> {
     std::str::from_utf8(body).map_err(|_| Malformed::new("the body is not UTF-8"))
 }
 
+/// Returns true if a body, which [`check_object`] has taken, names this command as its own.
+pub(crate) fn names_command(body: &str, command: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Named<'b> {
+        #[serde(rename = "callbackCommand", borrow)]
+        command: std::borrow::Cow<'b, str>,
+    }
+    serde_json::from_str::<Named<'_>>(body).is_ok_and(|named| named.command == command)
+}
+
 /// Reads any value; says whether it was an object.
 struct Strict;
 

@@ -9,6 +9,9 @@ fn files() -> Files {
         .with("good", "openim:MARKER\r\n\n# a comment\nopenim:other")
         .with("empty", "\n# nothing\n")
         .with("odd-password", "openim:x\nno colon MARKER")
+        .with("comment", "  # openim:MARKER\n\t#openim:MARKER\n\u{a0}# openim:MARKER")
+        .with("before", "openim:x\n openim:MARKER")
+        .with("behind", "openim:MARKER ")
         .with("no-password", "openim:")
         .with("control", "openim:\u{7}MARKER")
         .with("path", "a/b\n")
@@ -45,6 +48,16 @@ fn each_mistake_is_one_line_that_names_the_key_and_no_secret() {
         (
             "access: {passwords: odd-password}",
             "access.passwords: odd-password: line 2: expected user:password".to_owned(),
+        ),
+        ("access: {passwords: comment}", "access.passwords: comment: holds no line".to_owned()),
+        ("access: {paths: comment}", "access.paths: comment: holds no line".to_owned()),
+        (
+            "access: {passwords: before}",
+            "access.passwords: before: line 2: expected user:password with no whitespace before or after it".to_owned(),
+        ),
+        (
+            "access: {passwords: behind}",
+            "access.passwords: behind: line 1: expected user:password with no whitespace before or after it".to_owned(),
         ),
         (
             "access: {passwords: no-password}",
@@ -154,4 +167,23 @@ fn openim_s_url_is_held_against_who_may_call() {
     assert_eq!(warnings("http://127.0.0.1:10006/a/b"), [user]);
     assert_eq!(warnings("http://openim:wrong@127.0.0.1:10006/a/b"), [user]);
     assert_eq!(warnings("http://openim:MARKER@127.0.0.1:10006/b"), [path]);
+}
+
+#[test]
+fn a_comment_is_never_a_secret_however_it_is_indented() {
+    let text = "\u{feff}# openim:out\r\n  # openim:old\r\n\t#openim:older\r\nopenim:a#b\r\nopenim:last\r";
+    let files = Files::default().with("passwords", text.trim_end_matches('\r')).with("paths", " # a/old\r\na\r\n");
+    let access = files.load("access: {passwords: passwords, paths: paths}").unwrap().config.access;
+    let passwords = access.passwords.unwrap();
+    for (line, good) in [
+        ("openim:a#b", true),
+        ("openim:last", true),
+        ("  # openim:old", false),
+        ("# openim:old", false),
+        ("\t#openim:older", false),
+        ("#openim:older", false),
+    ] {
+        assert_eq!(passwords.contain(line.as_bytes()), good, "{line:?}");
+    }
+    assert_eq!(access.paths.unwrap().stripped("/a/x"), Some("/x"));
 }

@@ -3,6 +3,7 @@
 use http_body_util::Full;
 use tokio::task::JoinSet;
 
+use crate::support::collector::Collector;
 use crate::support::program::{Running, configured};
 use crate::support::{COMMAND, Policy, file, send};
 use crate::{assert_denied, basic};
@@ -46,6 +47,79 @@ async fn no_secret_is_in_a_log_a_status_or_a_reply_whether_it_is_right_or_was_or
         let encoded = basic("openim:MARKER-new");
         assert!(!text.contains("MARKER") && !text.contains(encoded.trim_start_matches("Basic ")), "{place}: {text}");
     }
+}
+
+#[tokio::test]
+async fn where_paths_are_secret_no_part_of_one_is_written_down() {
+    let policy = Policy::start(|call| match call.rpc.ends_with("UnknownCallback") {
+        // An After event that ends undelivered has lines of its own.
+        true => Err(tonic::Status::unimplemented("no")),
+        false => Ok(Vec::new()),
+    })
+    .await;
+    let collector = Collector::start().await;
+    let paths = file("written-paths", "MARKER-path\ncallbackBeforeMARKER\ncallbackAfterMARKER");
+    let yaml = format!(
+        "log: trace\naccess: {{paths: {paths}}}\ndecisions: {{to: stdout}}\ntraces: {{endpoint: '{}'}}",
+        collector.url()
+    );
+    let mut hookgate = Running::of(configured(&policy.url(), "written-down", &yaml)).await;
+    let mut stdout = hookgate.child.stdout.take().unwrap();
+    let decisions = tokio::spawn(async move {
+        let mut text = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut stdout, &mut text).await.unwrap();
+        text
+    });
+    let mut statuses = Vec::new();
+    for secret in ["MARKER-path", "callbackBeforeMARKER", "callbackAfterMARKER"] {
+        for path in [format!("{secret}/{secret}"), format!("{secret}/x/{secret}"), format!("{secret}?command={secret}")]
+        {
+            for (method, body) in [("POST", "{}"), ("POST", "no JSON"), ("GET", "")] {
+                let uri = format!("http://{}/{path}", hookgate.webhooks);
+                let request = http::Request::builder().method(method).uri(uri).body(Full::from(body)).unwrap();
+                statuses.push(send(request).await.status.as_u16());
+            }
+        }
+    }
+    assert_eq!([200, 400, 404, 405].map(|status| statuses.contains(&status)), [true; 4], "{statuses:?}");
+    // The policy is told all the same.
+    let told =
+        policy.take_calls().into_iter().filter(|call| call.metadata("openim-command") == Some("callbackBeforeMARKER"));
+    assert_eq!(told.count(), 3);
+    // A command that the body names too is OpenIM's own word.
+    let uri = format!("http://{}/MARKER-path/callbackBeforeTomorrow", hookgate.webhooks);
+    let body = Full::from(r#"{"callbackCommand":"callbackBeforeTomorrow"}"#);
+    send(http::Request::post(uri).body(body).unwrap()).await;
+    let mut told = String::new();
+    for path in ["/status", "/metrics"] {
+        told += &String::from_utf8_lossy(&hookgate.ask(path).await.body);
+    }
+    hookgate.signal("-INT").await;
+    let (_, said) = hookgate.end().await;
+    let spans = collector.take().iter().map(|span| span.whole.clone()).collect::<String>();
+    let decisions = decisions.await.unwrap();
+    assert!(said.contains("an event ends undelivered") && said.contains("TRACE"), "{said}");
+    for (place, text) in [("log", said), ("decisions", decisions), ("spans", spans), ("status, metrics", told)] {
+        assert!(text.contains("(not shown)"), "{place}: {text}");
+        assert!(text.contains("callbackBeforeTomorrow"), "{place}: {text}");
+        if let Some(at) = text.find("MARKER") {
+            panic!("{place}: {}", &text[at.saturating_sub(300)..text.len().min(at + 100)]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_method_is_cut_where_it_is_logged() {
+    let policy = Policy::allow().await;
+    let hookgate = Running::of(configured(&policy.url(), "long-method", "")).await;
+    let method = "M".repeat(4_000);
+    let uri = format!("http://{}/{COMMAND}", hookgate.webhooks);
+    let request = http::Request::builder().method(&*method).uri(uri).body(Full::from("{}")).unwrap();
+    assert_eq!(send(request).await.status, 405);
+    hookgate.signal("-INT").await;
+    let (_, said) = hookgate.end().await;
+    let line = said.lines().find(|line| line.contains("MMM")).unwrap();
+    assert!(line.len() < 400 && line.contains("refused"), "{line}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use super::load;
 
-fn hookgate(args: &[&str], variables: &[(&str, &str)]) -> Output {
+pub fn hookgate(args: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HOOKGATE_")) {
         command.env_remove(name);
@@ -64,7 +64,7 @@ fn config_check_says_ok_or_what_is_wrong() {
         format!("warning: {}:1: url: leads to port 1, but hookgate listens on 127.0.0.1:10006\n", openim.display());
     assert_eq!((odd.status.code(), said(&odd.stdout), said(&odd.stderr)), (Some(0), "ok\n", &*warning));
 
-    let yaml = file("bad.yaml", b"listn: 1\nbudget: 1");
+    let yaml = file("bad.yaml", b"listn: 1\nbudget: 1\npolicy: builtin");
     let expected = format!(
         "HOOKGATE_POLCY: no such variable; did you mean HOOKGATE_POLICY?\n\
          {0}:1: listn: no such key; did you mean listen?\n\
@@ -87,8 +87,10 @@ fn config_check_says_ok_or_what_is_wrong() {
 
 #[test]
 fn the_environment_goes_before_the_file_and_behind_flags() {
-    let yaml =
-        file("order.yaml", b"budget: 1s\nlog: error\non_failure: {default: allow, error: deny}\nlisten: 127.0.0.1:1");
+    let yaml = file(
+        "order.yaml",
+        b"budget: 1s\nlog: error\non_failure: {default: allow, error: deny}\nlisten: 127.0.0.1:1\npolicy: builtin",
+    );
     let variables = [
         ("HOOKGATE_CONFIG", yaml.to_str().unwrap()),
         ("HOOKGATE_BUDGET", "2s"),
@@ -130,7 +132,11 @@ fn what_cannot_be_read_is_exit_code_2() {
             assert_eq!((output.status.code(), said(&output.stderr)), (Some(2), &*expected));
         }
     }
-    assert!(hookgate(&["config", "check", "--config", largest.to_str().unwrap()], &[]).status.success());
+    assert!(
+        hookgate(&["config", "check", "--policy", "builtin", "--config", largest.to_str().unwrap()], &[])
+            .status
+            .success()
+    );
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn each_mistake_in_the_file_is_one_line_with_path_and_line() {
         ("limits: 5", "1: limits: expected keys with values: body, reply, calls, connections"),
         (
             "- a",
-            "1: expected keys with values: listen, admin_listen, policy, builtin_listen, threads, log, budget, on_failure, \
+            "1: expected keys with values: listen, admin_listen, admin_hosts, policy, builtin_listen, threads, log, budget, on_failure, \
           openim, denial, limits, access, tls, policy_tls, channel, data, after, drain, traces, decisions, callbacks",
         ),
         ("budget: [1s]", "1: budget: expected a single value"),

@@ -7,7 +7,7 @@ use crate::support::{self, program::hookgate};
 
 async fn check(command: &[&str], name: &str, yaml: &str) -> (Option<i32>, String) {
     let settings = support::file(&format!("decisions-settings-{name}.yaml"), yaml);
-    let arguments = [command, &["--config", &settings]].concat();
+    let arguments = [command, &["--policy", "builtin", "--config", &settings]].concat();
     let Output { status, stderr, .. } = hookgate(&arguments).output().await.unwrap();
     (status.code(), String::from_utf8(stderr).unwrap())
 }

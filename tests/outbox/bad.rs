@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use super::gate::{GROUP, LONG, Ledger, Poster, body, directory, with_data};
 use super::policy::{Act, Policy, anywhere};
-use super::support::program::Running;
+use super::support::program::{Running, hookgate};
 
 /// A policy that nobody is at.
 const NOWHERE: &str = "http://127.0.0.1:9";
@@ -41,6 +41,44 @@ async fn a_second_hookgate_on_one_directory_says_so() {
     let (code, said) = refused(with_data(NOWHERE, &data, "log: error")).await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("another hookgate uses this directory"), "{said}");
+    // Without the file that earlier versions lock, and by another name.
+    fs::remove_file(data.join("lock")).unwrap();
+    let link = directory("twice-link");
+    let _ = fs::remove_file(&link);
+    std::os::unix::fs::symlink(&data, &link).unwrap();
+    for name in [&data, &link] {
+        let (code, said) = refused(with_data(NOWHERE, name, "log: error")).await;
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("another hookgate uses this directory"), "{said}");
+    }
+    let by_hand = hookgate(&["outbox", "--data", data.to_str().unwrap()]).output().await.unwrap();
+    let said = String::from_utf8(by_hand.stderr).unwrap();
+    assert!(!by_hand.status.success() && said.contains("another hookgate uses this directory"), "{said}");
+}
+
+#[tokio::test]
+async fn an_earlier_version_that_locks_the_file_alone_is_not_run_over() {
+    let data = directory("earlier");
+    fs::create_dir_all(&data).unwrap();
+    let lock = fs::File::create(data.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let (code, said) = refused(with_data(NOWHERE, &data, "log: error")).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("another hookgate uses this directory"), "{said}");
+}
+
+#[tokio::test]
+async fn of_two_that_start_at_once_one_serves() {
+    let data = directory("at-once");
+    let started = [0, 1].map(|_| with_data(NOWHERE, &data, "log: error").spawn().unwrap());
+    let [mut one, mut other] = started;
+    // One ends by itself; the other goes on until it is told to.
+    let ended = tokio::select! {
+        ended = one.wait() => (ended, other.try_wait()),
+        ended = other.wait() => (ended, one.try_wait()),
+    };
+    assert_eq!(ended.0.unwrap().code(), Some(1));
+    assert!(ended.1.unwrap().is_none(), "the other one serves");
 }
 
 #[tokio::test]

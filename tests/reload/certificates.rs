@@ -24,22 +24,26 @@ const PACE: Duration = Duration::from_millis(10);
 const ON_ONE_CONNECTION: usize = 20;
 
 /// A folder with the certificates that a configuration names.
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir_all(&folder).expect("a folder among the build's own");
         Self(folder)
     }
 
-    fn write(&self, name: &str, text: &str) -> PathBuf {
-        let file = self.0.join(name);
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let file = self.path(name);
         fs::write(&file, text).expect("a file");
         file
     }
 
-    fn write_pair(&self, name: &str, pair: &Pair) {
+    pub fn write_pair(&self, name: &str, pair: &Pair) {
         self.write(&format!("{name}.pem"), &pair.certificate);
         self.write(&format!("{name}.key"), &pair.key);
     }

@@ -115,7 +115,9 @@ impl Files {
 
     /// What one of these files says.
     pub fn load_file(&self, name: &str) -> Result<Loaded, String> {
-        let options = CommandLine::parse_from(["hookgate", "--config", name]).options;
+        let policy = self.0.get(name).is_some_and(|text| text.contains("policy:"));
+        let policy: &[&str] = if policy { &[] } else { &["--policy", "builtin"] };
+        let options = CommandLine::parse_from([&["hookgate", "--config", name], policy].concat()).options;
         let text_of = |path: &Path| {
             let text = self.0.get(path.to_str().expect("a name"));
             text.cloned().ok_or_else(|| format!("cannot read {}: not there", path.display()))

@@ -110,6 +110,21 @@ fn each_mistake_is_one_line_that_names_the_key_and_the_file() {
             "policy_tls.server_name: has no effect without a policy whose URL begins with https://".to_owned(),
         ),
     ];
+    let pair = Ca::new("marked").issue("hookgate.test", 90);
+    let files = files
+        .with("indented.pem", format!("{}  {}", pair.certificate, pair.certificate))
+        .with("indented.key", format!("\t{}", pair.key));
+    let place = pair.certificate.lines().count() + 1;
+    let table = table.into_iter().chain([
+        (
+            tls("certificate: indented.pem, key: server.key"),
+            format!("tls.certificate: indented.pem: line {place}: has whitespace before -----BEGIN"),
+        ),
+        (
+            tls("certificate: server.pem, key: indented.key"),
+            "tls.key: indented.key: line 1: has whitespace before -----BEGIN".to_owned(),
+        ),
+    ]);
     for (yaml, expected) in table {
         let report = files.load(&yaml).expect_err(&yaml);
         assert_eq!(report, format!("hookgate.yaml:1: {expected}"), "{yaml}");
@@ -202,4 +217,17 @@ async fn the_program_serves_over_tls_and_says_until_when() {
         said.contains("WARN") && said.contains("tls.certificate: ") && said.contains("expires soon, at "),
         "{said}"
     );
+}
+
+#[test]
+fn a_byte_order_mark_takes_no_certificate_away() {
+    let (ca, other) = (Ca::new("ours"), Ca::new("other"));
+    let pair = ca.issue("hookgate.test", 90);
+    let marked = |text: &str| format!("\u{feff}{text}");
+    let files = Files::default()
+        .with("server.pem", marked(&pair.certificate))
+        .with("server.key", marked(&pair.key))
+        .with("ca.pem", marked(&format!("{}{}", ca.pem, other.pem)));
+    let tls = files.load("tls: {certificate: server.pem, key: server.key, client_ca: ca.pem}").unwrap().config.tls;
+    assert_eq!(tls.unwrap().client_ca.unwrap().certificates.list().len(), 2);
 }

@@ -1,12 +1,29 @@
 //! Where hookgate listens, whom it asks, how failures are dealt with, and what OpenIM's own file is good for.
 
+use tokio_rustls::rustls::pki_types::ServerName;
+
 use super::{Setting, row};
 use crate::config::address::LISTEN;
 use crate::config::draft::Draft;
 use crate::config::policy_url::POLICY;
 use crate::config::rules::{RULE, RULES};
-use crate::config::value::{COUNT, FILE, LOG, MAYBE_ADDRESS, SWITCH, TIME};
+use crate::config::value::{COUNT, FILE, Kind, LOG, MAYBE_ADDRESS, SWITCH, TIME, parts, quoted, show_list};
 use crate::error::Class;
+
+/// A list of hosts as a browser names them, without a port.
+const HOSTS: Kind<Vec<String>> = Kind {
+    list: true,
+    read: |text| parts(text).map(host).collect(),
+    show: |hosts| show_list(hosts.iter().map(|host| quoted(host))),
+};
+
+fn host(text: &str) -> Result<String, String> {
+    match ServerName::try_from(text) {
+        Ok(ServerName::IpAddress(_)) => Ok(text.to_ascii_lowercase()),
+        Ok(_) => Ok(text.trim_end_matches('.').to_ascii_lowercase()),
+        Err(_) => Err(format!("{text:?}: expected a host name or an IP address, without a port")),
+    }
+}
 
 pub(super) fn rows() -> Vec<Setting<Draft>> {
     let mut rows = vec![
@@ -20,10 +37,16 @@ pub(super) fn rows() -> Vec<Setting<Draft>> {
         row("admin_listen", LISTEN, |d| &mut d.config.admin_listen, "Where health and status are asked for: an address or a Unix socket, as for listen")
             .everyday("ADDRESS"),
         row(
+            "admin_hosts",
+            HOSTS,
+            |d| &mut d.config.admin_hosts,
+            "The host names by which hookgate outbox reaches admin_listen, where it is by another than localhost: requests that name any other show no event and change nothing",
+        ),
+        row(
             "policy",
             POLICY,
             |d| &mut d.policy,
-            "The policy service to ask, as in http://policy:50051, https://policy:50051 or unix:///run/policy.sock. Without it a built-in policy allows and logs everything",
+            "The policy service to ask, as in http://policy:50051, https://policy:50051 or unix:///run/policy.sock; builtin is one that allows and logs everything. With a configuration file it must be named, there or here",
         )
         .everyday("URL"),
         row(

@@ -33,7 +33,6 @@ mod tables;
 mod writer;
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -192,7 +191,7 @@ pub(super) struct Store {
     pub(super) gauges: Arc<Gauges>,
     file: PathBuf,
     /// Held for as long as the file is used, by the thread too: it may end before or after.
-    _lock: Arc<File>,
+    _lock: Arc<open::Lock>,
 }
 
 impl Store {

@@ -23,8 +23,17 @@ use crate::config;
 /// The file, in the directory.
 const FILE: &str = "outbox.db";
 
-/// Whoever has this file locked has the directory.
+/// Locked besides the directory: earlier versions lock nothing else, and on a network file system a lock of a directory
+/// holds on one machine alone.
 const LOCK: &str = "lock";
+
+/// The directory, locked: whoever has this has the database in it, and nobody can delete the lock and leave the database.
+/// A lock of the database file would go away with the file when a damaged one is replaced.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _directory: File,
+    _file: File,
+}
 
 /// How long whoever has the directory may take to leave it.
 const LEAVING: Duration = Duration::from_secs(1);
@@ -103,7 +112,7 @@ pub(in crate::events) struct Opened {
     /// The first number that no event has had.
     pub(in crate::events) number: u64,
     pub(super) path: PathBuf,
-    pub(super) lock: Arc<File>,
+    pub(super) lock: Arc<Lock>,
 }
 
 /// Opens the outbox of a directory, which is made if it is not there.
@@ -121,13 +130,16 @@ pub(in crate::events) fn open(directory: &Path) -> Result<Opened, OpenError> {
         .mode(0o700)
         .create(directory)
         .map_err(|error| unfit("it cannot be made", error))?;
+    let itself = File::open(directory).map_err(|error| unfit("it cannot be read", error))?;
     let lock = File::options().create(true).truncate(false).write(true).mode(0o600).open(directory.join(LOCK));
     let lock = lock.map_err(|error| unfit("it cannot be written to", error))?;
-    match try_lock(&lock) {
+    let patience = Instant::now() + LEAVING;
+    match try_lock(&itself, patience).and_then(|()| try_lock(&lock, patience)) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(directory.to_owned())),
         Err(TryLockError::Error(error)) => return Err(unfit("it cannot be locked", error)),
     }
+    let lock = Lock { _directory: itself, _file: lock };
     let path = directory.join(FILE);
     let broken = |error| OpenError::Broken { path: path.clone(), error };
     let started = Instant::now();
@@ -148,10 +160,9 @@ pub(in crate::events) fn open(directory: &Path) -> Result<Opened, OpenError> {
     Ok(Opened { connection, clock: Clock::start(latest), standing, number, path, lock: Arc::new(lock) })
 }
 
-/// Locks the directory. Whoever has it may be leaving, so it is tried for a moment.
+/// Locks the directory, or the file in it. Whoever has it may be leaving, so it is tried until then.
 #[allow(clippy::disallowed_methods, reason = "nothing is served yet, so nothing is held up")]
-fn try_lock(lock: &File) -> Result<(), TryLockError> {
-    let patience = Instant::now() + LEAVING;
+fn try_lock(lock: &File, patience: Instant) -> Result<(), TryLockError> {
     loop {
         match lock.try_lock() {
             Err(TryLockError::WouldBlock) if Instant::now() < patience => thread::sleep(LEAVING / 50),

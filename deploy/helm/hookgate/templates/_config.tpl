@@ -14,7 +14,7 @@
 {{- end -}}
 {{- with .Values.access.sources }}{{ $_ := set $access "sources" . }}{{ end -}}
 {{- with .Values.access.trustedProxies }}{{ $_ := set $access "trusted_proxies" . }}{{ end -}}
-{{- if $access }}{{ $_ := set $config "access" $access }}{{ end -}}
+{{- if $access }}{{ $_ := set $config "access" $access }}{{ else if .Values.access.anybody }}{{ $_ := set $config "access" "none" }}{{ end -}}
 {{- if .Values.tls.secret -}}
 {{- $tls := dict "certificate" "/etc/hookgate/tls/tls.crt" "key" "/etc/hookgate/tls/tls.key" -}}
 {{- if .Values.tls.clientCaSecret }}{{ $_ := set $tls "client_ca" "/etc/hookgate/client-ca/ca.crt" }}{{ end -}}

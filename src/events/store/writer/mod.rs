@@ -4,7 +4,6 @@ mod failing;
 mod reading;
 mod upkeep;
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,6 +15,7 @@ use tracing::{error, info, warn};
 
 use super::changes::Outcome;
 use super::inbox::Receiver;
+use super::open::Lock;
 use super::pending::Pending;
 use super::{Act, Acted, Clock, Gauges, Hear, News, Op, Opened, Written, dead, rows, salvage};
 use crate::config::{self, SyncRule};
@@ -42,7 +42,7 @@ pub(super) struct Writer {
     hear: Hear,
     path: PathBuf,
     /// Held for as long as the file is used.
-    _lock: Arc<File>,
+    _lock: Arc<Lock>,
     /// What the disk has not taken yet.
     pending: Pending,
     /// When what was written has to be on the disk.
