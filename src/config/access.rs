@@ -122,8 +122,8 @@ impl Secret {
     }
 }
 
-/// The lines of a file, but for empty ones and comments, whose first character after any whitespace is `#`. What is wrong is said without what stands
-/// there.
+/// The lines of a file, but for empty ones and comments, whose first character after any whitespace is `#`. What is wrong
+/// is said without what stands there.
 fn lines<T>(file: &Path, text: &str, read: impl Fn(&str) -> Result<T, &'static str>) -> Result<Vec<T>, String> {
     let name = file.display();
     let mut lines = Vec::new();

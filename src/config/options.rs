@@ -104,8 +104,8 @@ fn opens(variable: &str) -> bool {
         || ["ACCESS_", "TLS_", "POLICY_TLS_", "ON_FAILURE"].iter().any(|start| name.starts_with(start))
 }
 
-/// The variables that are nearly ours, and those of settings that stand in the file alone. Others are not looked at: Kubernetes sets some of its own for a service that is
-/// called hookgate.
+/// The variables that are nearly ours, and those of settings that stand in the file alone. Others are not looked at:
+/// Kubernetes sets some of its own for a service that is called hookgate.
 pub(super) fn misspelt_variables() -> Vec<Finding> {
     let mut known: BTreeSet<String> = everyday().map(|(setting, _)| setting.variable()).collect();
     known.insert(FILE_VARIABLE.to_owned());

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use axum::extract::Request;
 use axum::response::IntoResponse;
 use bytes::Bytes;
+use prost::Message as _;
 use tokio::net::TcpListener;
 use tonic::server::{Grpc, UnaryService};
 use tonic::service::Routes;
@@ -15,8 +16,9 @@ use tonic::{Response, Status};
 use tracing::info;
 
 use super::codec::BytesCodec;
+use super::metadata::NOT_SHOWN;
 use crate::callback::Callback;
-use crate::proto::DESCRIPTORS;
+use crate::proto::{DESCRIPTORS, UnknownCallbackRequest};
 use crate::wire::{self, Record};
 
 /// The built-in policy, bound and ready to serve.
@@ -80,11 +82,22 @@ impl UnaryService<Bytes> for Allow {
 }
 
 impl Allow {
+    /// Returns false for a command that the body does not name: it may be part of a secret path.
+    fn shows(&self, request: &[u8]) -> bool {
+        !std::ptr::eq(self.0, Callback::fallback())
+            || UnknownCallbackRequest::decode(request)
+                .is_ok_and(|request| wire::names_command(&request.body_json, &request.callback_command))
+    }
+
     fn allow(&self, request: &tonic::Request<Bytes>) -> Result<Response<Bytes>, Status> {
         let record = Record::decode(self.0.request, request.get_ref())
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let mut fields = Vec::new();
-        wire::write_redacted(&record, &mut fields);
+        if self.shows(request.get_ref()) {
+            wire::write_redacted(&record, &mut fields);
+        } else {
+            fields.extend_from_slice(NOT_SHOWN.as_bytes());
+        }
         let operation_id = request.metadata().get("openim-operation-id").and_then(|id| id.to_str().ok());
         info!(
             rpc = self.0.rpc,

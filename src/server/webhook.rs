@@ -75,8 +75,7 @@ pub(crate) struct Oddities {
 }
 
 impl Webhook {
-    /// Reads a request's head. With `secret_paths` a command that no row has is not shown
-    /// unless the body names it too.
+    /// Reads a request's head. With `secret_paths` a command that no row has is not shown unless the body names it too.
     pub(crate) fn route(head: &Parts, secret_paths: bool) -> Result<Self, Refusal> {
         if head.method != Method::POST {
             return Err(Refusal::Method);

@@ -1,10 +1,11 @@
 //! What callers know is nowhere to be read, and crowds of those who know nothing cost next to nothing.
 
+use hookgate::error::{Class, Failure};
 use http_body_util::Full;
 use tokio::task::JoinSet;
 
 use crate::support::collector::Collector;
-use crate::support::program::{Running, configured};
+use crate::support::program::{EVERYTHING_FREE, Running, configured};
 use crate::support::{COMMAND, Policy, file, send};
 use crate::{assert_denied, basic};
 
@@ -120,6 +121,30 @@ async fn a_method_is_cut_where_it_is_logged() {
     let (_, said) = hookgate.end().await;
     let line = said.lines().find(|line| line.contains("MMM")).unwrap();
     assert!(line.len() < 400 && line.contains("refused"), "{line}");
+}
+
+#[test]
+fn what_a_peer_says_is_cut_in_the_cause_of_a_failure() {
+    // h2 repeats the text of a GOAWAY, of which a frame can hold 16 KiB.
+    let error = std::io::Error::other(format!("x{}", "ä".repeat(8_000)));
+    let failure = Failure::new(Class::Unavailable, &error);
+    assert!(failure.cause().len() <= 515 && failure.cause().ends_with("ä…"), "{}", failure.cause());
+}
+
+#[tokio::test]
+async fn the_built_in_policy_shows_no_part_of_a_secret_path() {
+    let paths = file("builtin-paths", "callbackBeforeMARKER");
+    let yaml = file("builtin-paths.yaml", format!("policy: builtin\naccess: {{paths: {paths}}}"));
+    let hookgate = Running::start(&[&EVERYTHING_FREE[..], &["--config", &yaml]].concat()).await;
+    for (command, body) in
+        [("callbackBeforeMARKER", "{}"), ("callbackBeforeTomorrow", r#"{"callbackCommand":"callbackBeforeTomorrow"}"#)]
+    {
+        let uri = format!("http://{}/callbackBeforeMARKER/{command}", hookgate.webhooks);
+        assert_eq!(send(http::Request::post(uri).body(Full::from(body)).unwrap()).await.status, 200);
+    }
+    hookgate.signal("-INT").await;
+    let (_, said) = hookgate.end().await;
+    assert!(said.contains("callbackBeforeTomorrow") && !said.contains("MARKER"), "{said}");
 }
 
 #[tokio::test]

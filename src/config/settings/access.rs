@@ -11,7 +11,7 @@ pub(super) fn rows() -> Vec<Setting<Draft>> {
             "access.passwords",
             FILE,
             |d| &mut d.files.passwords,
-            "A file of user:password, one a line, of which callers must send one by basic authentication: OpenIM does for a url as in http://user:password@host. Lines that begin with # do not count",
+            "A file of user:password, one a line, of which callers must send one by basic authentication: OpenIM does for a url as in http://user:password@host. Lines whose first character is #, indented or not, do not count",
         ),
         row(
             "access.paths",
