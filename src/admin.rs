@@ -3,33 +3,41 @@
 mod browsers;
 mod outbox;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::debug;
 
 use crate::config::{Config, InForce, days_until};
+use crate::crowd::{Crowd, Descriptors};
 use crate::decisions::Decisions;
 use crate::drift;
 use crate::events::{Events, Reason};
-use crate::listener::Listener;
+use crate::listener::{Listener, Stream, pause};
+use crate::memory::Memory;
 use crate::metrics;
 use crate::policy::health;
 use crate::policy::{Channel, Policy};
 use crate::reload::Reloads;
 use crate::server::Stopping;
+use crate::server::progress::{Progress, Times, Watched};
 use crate::status::Status;
 use crate::traces::Traces;
 
@@ -58,7 +66,25 @@ pub struct Admin {
     pub traces: Traces,
 }
 
-/// Answers on `listener` until told to stop.
+/// Prometheus keeps its connection from one scrape to the next; none of a minute and less is cut.
+const TIMES: Times = Times {
+    idle: Some(Duration::from_secs(120)),
+    head: Duration::from_secs(10),
+    call: Some(Duration::from_secs(60)),
+    reply: Duration::from_secs(30),
+};
+
+/// The largest head, and the room for reading that a connection may take, in bytes.
+const HEAD: usize = 16 << 10;
+
+/// The largest body, in bytes: what is asked of the outbox is a line of JSON.
+const BODY: usize = 64 << 10;
+
+/// How long the end of a connection may take.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// Answers on `listener` until told to stop. A connection over the bound ends the oldest: whoever holds many of them cannot
+/// keep a probe out.
 pub async fn run(listener: impl Into<Listener>, admin: Admin, until: impl Future<Output = ()>) {
     let outbox = outbox::router(admin.events.clone());
     // A browser reaches no Unix socket.
@@ -66,25 +92,53 @@ pub async fn run(listener: impl Into<Listener>, admin: Admin, until: impl Future
     let near = router(outbox.layer(from_fn_with_state(admin.config.clone(), browsers::refuse)), admin.clone());
     let far = router(outbox::refusing(), admin);
     let listener = listener.into();
-    // Dropped at the end, and every connection with it.
-    let mut connections = JoinSet::new();
+    let mut connections = Crowd::of_at_most(Descriptors::of_this_process().admin);
     let accepting = async {
         loop {
-            while connections.try_join_next().is_some() {}
-            let (stream, peer) = listener.accept().await;
-            let router = match peer {
-                None => &socket,
-                Some(peer) if peer.is_loopback() => &near,
-                Some(_) => &far,
-            };
-            let service = TowerToHyperService::new(router.clone());
-            connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    let router = match peer {
+                        None => &socket,
+                        Some(peer) if peer.is_loopback() => &near,
+                        Some(_) => &far,
+                    };
+                    connections.add(tokio::spawn(attend(stream, router.clone())).abort_handle());
+                }
+                Err(error) => pause(&error).await,
+            }
         }
     };
     tokio::select! {
         () = accepting => {}
         () = until => {}
     }
+    connections.end_all();
+}
+
+async fn attend(stream: Stream, router: Router) {
+    let progress = Arc::new(Progress::default());
+    // What hyper itself bounds, by the size of a head.
+    let watched = Watched::new(stream, progress.clone(), Memory::default().share(), usize::MAX).with_refusals();
+    let (service, calling) = (TowerToHyperService::new(router), progress.clone());
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        calling.begin_call();
+        service.call(request)
+    });
+    let mut connection = http1::Builder::new()
+        .half_close(true)
+        .header_read_timeout(None)
+        .max_buf_size(HEAD)
+        .serve_connection(TokioIo::new(watched), service);
+    {
+        let serving = pin!(progress.within(TIMES, poll_fn(|cx| Pin::new(&mut connection).poll(cx))));
+        match serving.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!(%error, "a connection to the admin listener ended badly"),
+            Err(stalled) => debug!(%stalled, "a connection to the admin listener is given up"),
+        }
+    }
+    let (mut line, _) = connection.into_parts().io.into_inner().into_parts();
+    let _ = timeout(CLOSING, line.shutdown()).await;
 }
 
 fn router(outbox: Router<Admin>, admin: Admin) -> Router {
@@ -94,6 +148,7 @@ fn router(outbox: Router<Admin>, admin: Admin) -> Router {
         .route("/status", get(status))
         .route("/metrics", get(metrics))
         .nest("/outbox", outbox)
+        .layer(DefaultBodyLimit::max(BODY))
         .with_state(admin)
 }
 

@@ -22,6 +22,12 @@ pub enum Reason {
     PlainHttp,
     /// It sent something that is no HTTP, as is TLS where plain HTTP is spoken.
     NotHttp,
+    /// It speaks HTTP/2.
+    Http2,
+    /// It sent the PROXY protocol's header before its request.
+    ProxyProtocol,
+    /// The head of its request was not whole in time.
+    HeadTimeout,
     /// The TLS handshake failed, or was given up.
     Handshake,
     /// The TLS handshake took too long.
@@ -30,13 +36,16 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Password,
         Self::Path,
         Self::Source,
         Self::Certificate,
         Self::PlainHttp,
         Self::NotHttp,
+        Self::Http2,
+        Self::ProxyProtocol,
+        Self::HeadTimeout,
         Self::Handshake,
         Self::HandshakeTimeout,
     ];
@@ -50,6 +59,9 @@ impl Reason {
             Self::Certificate => "certificate",
             Self::PlainHttp => "plain_http",
             Self::NotHttp => "not_http",
+            Self::Http2 => "http2",
+            Self::ProxyProtocol => "proxy_protocol",
+            Self::HeadTimeout => "head_timeout",
             Self::Handshake => "handshake",
             Self::HandshakeTimeout => "handshake_timeout",
         }
@@ -59,6 +71,10 @@ impl Reason {
     pub(crate) fn told(self) -> &'static str {
         match self {
             Self::PlainHttp => "https is spoken here, not http",
+            Self::NotHttp => "this is no HTTP/1.1 request",
+            Self::Http2 => "HTTP/1.1 is spoken here, not HTTP/2",
+            Self::ProxyProtocol => "HTTP is spoken here, without the PROXY protocol before it",
+            Self::HeadTimeout => "the request's head did not arrive in time",
             _ => "not allowed to call",
         }
     }
@@ -96,11 +112,16 @@ impl CallersRefused {
         }
     }
 
-    /// Counts a connection that came to nothing. Whoever knocks on ports makes such, so that it is told at debug.
+    /// Counts a connection that came to nothing. Whoever knocks on ports makes such, so that it is told at debug, but for
+    /// what a proxy that is set up wrongly sends.
     pub(crate) fn connection(&self, reason: Reason, peer: Option<IpAddr>, why: &str) {
-        if let Some(untold) = self.count(reason) {
-            let (reason, peer) = (reason.as_str(), shown(peer));
-            debug!(reason, peer, why, untold, "a connection came to nothing");
+        let Some(untold) = self.count(reason) else { return };
+        let (name, peer) = (reason.as_str(), shown(peer));
+        match reason {
+            Reason::Http2 | Reason::ProxyProtocol => {
+                warn!(reason = name, peer, why, untold, "a connection came to nothing");
+            }
+            _ => debug!(reason = name, peer, why, untold, "a connection came to nothing"),
         }
     }
 

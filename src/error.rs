@@ -21,8 +21,11 @@ pub enum Refusal {
     #[error("a webhook is a POST")]
     Method,
     /// The body is larger than the limit, in bytes.
-    #[error("the body is larger than {0} bytes")]
+    #[error("the body is larger than {0} bytes (limits.body)")]
     TooLarge(usize),
+    /// The head is larger than the limit, in bytes, or has more fields than hyper takes.
+    #[error("the head of the request is larger than {0} bytes (limits.head) or has more than 100 fields")]
+    HeadTooLarge(usize),
     /// The body did not arrive within the budget.
     #[error("the body did not arrive in time")]
     Late,

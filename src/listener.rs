@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::sleep;
 use tokio_util::either::Either;
@@ -18,6 +19,11 @@ use crate::config::Address;
 /// How long accepting pauses when the process is out of something, file descriptors mostly.
 const OUT_OF_RESOURCES: Duration = Duration::from_millis(50);
 
+/// When a silent connection is asked whether it is still there, and how often: one whose other end is gone without a word
+/// ends after two minutes.
+const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
+
 /// Accepts connections.
 #[derive(Debug)]
 pub struct Listener(Kind);
@@ -25,8 +31,12 @@ pub struct Listener(Kind);
 #[derive(Debug)]
 enum Kind {
     Tcp(TcpListener),
-    Unix(UnixListener, SocketFile),
+    /// With its path, and its file until nobody is to find it any more.
+    Unix(UnixListener, Arc<Path>, Option<SocketFile>),
 }
+
+/// A connection, and the address at its other end; through a Unix socket there is none.
+pub(crate) type Accepted = (Stream, Option<IpAddr>);
 
 /// A connection.
 pub type Stream = Either<TcpStream, UnixStream>;
@@ -42,7 +52,7 @@ impl Listener {
                     Err(error) if error.kind() == io::ErrorKind::AddrInUse => replace(path).await?,
                     bound => bound?,
                 };
-                Ok(Self(Kind::Unix(listener, SocketFile::at(path)?)))
+                Ok(Self(Kind::Unix(listener, path.clone(), Some(SocketFile::at(path)?))))
             }
         }
     }
@@ -51,38 +61,89 @@ impl Listener {
     pub fn address(&self) -> io::Result<Address> {
         match &self.0 {
             Kind::Tcp(listener) => listener.local_addr().map(Address::Tcp),
-            Kind::Unix(_, file) => Ok(Address::Unix(file.path.clone())),
+            Kind::Unix(_, path, _) => Ok(Address::Unix(path.clone())),
         }
     }
 
-    /// The next connection, and the address at its other end; through a Unix socket there is none.
-    /// Waits for as long as none can be accepted, and says so in the log.
-    pub async fn accept(&self) -> (Stream, Option<IpAddr>) {
-        loop {
-            match self.try_accept().await {
-                Ok(accepted) => return accepted,
-                Err(error) => {
-                    warn!(%error, "cannot accept a connection");
-                    sleep(OUT_OF_RESOURCES).await;
-                }
-            }
-        }
-    }
-
-    async fn try_accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+    /// The next connection. An error is one of this connection, or the process has run out of something, file descriptors
+    /// mostly: [`pause`] then.
+    pub(crate) async fn accept(&self) -> io::Result<Accepted> {
         match &self.0 {
-            Kind::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                // Without it a reply could wait for the client's acknowledgement.
-                if let Err(error) = stream.set_nodelay(true) {
-                    debug!(%error, "cannot set TCP_NODELAY");
-                }
-                // Where IPv6 is listened on, IPv4 comes wrapped in it.
-                Ok((Either::Left(stream), Some(peer.ip().to_canonical())))
-            }
-            Kind::Unix(listener, _) => Ok((Either::Right(listener.accept().await?.0), None)),
+            Kind::Tcp(listener) => listener.accept().await.map(|(stream, peer)| tcp(stream, peer)),
+            Kind::Unix(listener, ..) => Ok((Either::Right(listener.accept().await?.0), None)),
         }
     }
+
+    /// Has new callers find nobody, while those whose connection is being made are still accepted: they believe that they
+    /// are connected.
+    pub(crate) fn turn_away(&mut self) {
+        match &mut self.0 {
+            Kind::Tcp(listener) => {
+                if let Err(error) = drop_syn(&SockRef::from(&*listener)) {
+                    debug!(%error, "cannot turn new connections away before the end");
+                }
+            }
+            Kind::Unix(_, _, file) => drop(file.take()),
+        }
+    }
+
+    /// Takes the connections that have been made and not accepted, and closes.
+    pub(crate) fn close(self) -> io::Result<Vec<Accepted>> {
+        let mut left = Vec::new();
+        match self.0 {
+            Kind::Tcp(listener) => {
+                let listener = listener.into_std()?;
+                while let Ok((stream, peer)) = listener.accept() {
+                    stream.set_nonblocking(true)?;
+                    left.push(tcp(TcpStream::from_std(stream)?, peer));
+                }
+            }
+            Kind::Unix(listener, ..) => {
+                let listener = listener.into_std()?;
+                while let Ok((stream, _)) = listener.accept() {
+                    stream.set_nonblocking(true)?;
+                    left.push((Either::Right(UnixStream::from_std(stream)?), None));
+                }
+            }
+        }
+        Ok(left)
+    }
+}
+
+/// Says that a connection could not be accepted, and waits before the next.
+pub(crate) async fn pause(error: &io::Error) {
+    warn!(%error, "cannot accept a connection");
+    sleep(OUT_OF_RESOURCES).await;
+}
+
+fn tcp(stream: TcpStream, peer: SocketAddr) -> Accepted {
+    // Without it a reply could wait for the client's acknowledgement.
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "cannot set TCP_NODELAY");
+    }
+    if let Err(error) = SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE) {
+        debug!(%error, "cannot set TCP keep-alive");
+    }
+    // Where IPv6 is listened on, IPv4 comes wrapped in it.
+    (Either::Left(stream), Some(peer.ip().to_canonical()))
+}
+
+/// Drops every SYN before a listening socket sees it (classic BPF): the caller tries again in a second, and finds nobody.
+#[cfg(target_os = "linux")]
+fn drop_syn(socket: &SockRef<'_>) -> io::Result<()> {
+    use socket2::SockFilter;
+    // Byte 13 of a TCP header has its flags, SYN is 2. Load; drop if set; else take all.
+    socket.attach_filter(&[
+        SockFilter::new(0x30, 0, 0, 13),
+        SockFilter::new(0x45, 0, 1, 2),
+        SockFilter::new(0x06, 0, 0, 0),
+        SockFilter::new(0x06, 0, 0, u32::MAX),
+    ])
+}
+
+#[cfg(not(target_os = "linux"))]
+fn drop_syn(_: &SockRef<'_>) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 impl From<TcpListener> for Listener {

@@ -11,6 +11,7 @@ use crate::callers::CallersRefused;
 use crate::config::Rule;
 use crate::drift::{Names, Unknowns};
 use crate::error::{Class, Refusal};
+use crate::memory::Memory;
 use crate::metrics::Durations;
 
 /// What became of a webhook.
@@ -84,9 +85,12 @@ pub struct Status {
     started: Instant,
     /// One a row of the table, the fallback's last.
     callbacks: Vec<Counts>,
-    /// Requests whose path names no callback, and requests that are no POST.
+    /// Requests whose path names no callback, requests that are no POST, and heads over the limit whose request line names
+    /// no callback.
     no_callback: AtomicU64,
     no_post: AtomicU64,
+    head_too_large: AtomicU64,
+    memory: Memory,
     in_flight: AtomicUsize,
     calls: AtomicUsize,
     connections: AtomicUsize,
@@ -137,6 +141,8 @@ impl Default for Status {
             callbacks: (0..=Callback::all().len()).map(|_| Counts::default()).collect(),
             no_callback: AtomicU64::new(0),
             no_post: AtomicU64::new(0),
+            head_too_large: AtomicU64::new(0),
+            memory: Memory::default(),
             in_flight: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
@@ -158,13 +164,21 @@ impl Status {
 
     /// Counts a request that is no webhook.
     pub fn count_nowhere(&self, refusal: &Refusal) {
-        let counter = if let Refusal::Method = refusal { &self.no_post } else { &self.no_callback };
+        let counter = match refusal {
+            Refusal::Method => &self.no_post,
+            Refusal::HeadTooLarge(_) => &self.head_too_large,
+            _ => &self.no_callback,
+        };
         counter.fetch_add(1, Relaxed);
     }
 
     /// How many requests were no webhooks, by why.
-    pub fn not_webhooks(&self) -> [(&'static str, u64); 2] {
-        [("no_callback", self.no_callback.load(Relaxed)), ("no_post", self.no_post.load(Relaxed))]
+    pub fn not_webhooks(&self) -> [(&'static str, u64); 3] {
+        [
+            ("no_callback", self.no_callback.load(Relaxed)),
+            ("no_post", self.no_post.load(Relaxed)),
+            ("head_too_large", self.head_too_large.load(Relaxed)),
+        ]
     }
 
     /// How often a callback had an outcome.
@@ -190,6 +204,11 @@ impl Status {
     /// Open connections of webhook clients.
     pub fn connections(&self) -> usize {
         self.connections.load(Relaxed)
+    }
+
+    /// Bytes of webhooks that are held.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// What came that this build does not know.
@@ -240,6 +259,7 @@ impl Status {
             "uptime_seconds": self.started.elapsed().as_secs(),
             "in_flight": self.in_flight(),
             "connections": self.connections(),
+            "held_bytes": self.memory.held(),
             "not_webhooks": self.not_webhooks().iter().map(|(_, count)| count).sum::<u64>(),
             "callers_refused": self.callers_refused.report(),
             "callbacks": callbacks.collect::<Map<_, _>>(),

@@ -301,7 +301,7 @@ async fn a_list_of_more_entries_than_anybody_means() {
 
 #[tokio::test]
 async fn a_reply_over_the_limit() {
-    let policy = Policy::start(|_| Ok(vec![0; (4 << 20) + 1])).await;
+    let policy = Policy::start(|_| Ok(vec![0; (8 << 20) + 1])).await;
     assert_denied(&asked(policy.address).await, INVALID);
 }
 

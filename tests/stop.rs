@@ -135,7 +135,8 @@ async fn what_is_in_flight_when_the_delay_is_over_is_finished() {
     .await;
     let yaml = "budget: 15s\ndrain: {delay: 10ms, time: 1m}";
     let hookgate = Running::of(configured(&policy.url(), "in-flight", yaml)).await;
-    let [mut busy, idle] = [Kept::open(hookgate.webhooks).await, Kept::open(hookgate.webhooks).await];
+    let mut busy = Kept::open(hookgate.webhooks).await;
+    let [mut used, idle] = [Kept::open(hookgate.webhooks).await, Kept::open(hookgate.webhooks).await];
     let in_flight = tokio::spawn(async move {
         let reply = busy.post(BEFORE).await;
         busy.closed().await;
@@ -145,10 +146,14 @@ async fn what_is_in_flight_when_the_delay_is_over_is_finished() {
 
     hookgate.signal("-TERM").await;
     closed_to_others(&hookgate).await;
-    idle.closed().await;
+    // Idle ones are closed last: what is on its way over them is answered.
+    let reply = used.post(AFTER).await;
+    assert_eq!((&*reply.body, asks_to_close(&reply)), (ALLOW.as_bytes(), true));
+    used.closed().await;
     release.send(true).unwrap();
     let reply = in_flight.await.unwrap();
     assert_eq!((&*reply.body, asks_to_close(&reply)), (ALLOW.as_bytes(), true));
+    idle.closed().await;
     let (code, said) = hookgate.end().await;
     assert_eq!(code, Some(0), "{said}");
     assert!(!said.contains("did not end in time"), "{said}");

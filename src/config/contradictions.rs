@@ -54,6 +54,14 @@ pub fn find(draft: &Draft, mistakes: &mut Vec<Finding>) {
         let path = if draft.said("after.bytes").is_some() { "after.bytes" } else { "limits.body" };
         wrong(path, "after.bytes is less than limits.body: the largest After event could not be kept".to_owned());
     }
+    let limits = &draft.config.limits;
+    if limits.memory / 3 < limits.body {
+        let path = if draft.said("limits.memory").is_some() { "limits.memory" } else { "limits.body" };
+        wrong(
+            path,
+            "limits.memory is less than three times limits.body: the largest body could not be held".to_owned(),
+        );
+    }
     if draft.config.data.is_none() {
         let (after, plain) = (&draft.config.after, After::in_memory());
         for (path, said) in [

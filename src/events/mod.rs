@@ -157,6 +157,11 @@ impl Events {
         }
     }
 
+    /// Counts an event whose webhook was refused before it was one.
+    pub(crate) fn lose_unread(&self, reason: Reason) {
+        self.0.lose_unread(reason);
+    }
+
     /// Goes on at once with what waits, as the policy has come back: a pause may have been for its absence. Says whether
     /// anything waits.
     pub fn resume(&self) -> bool {

@@ -88,12 +88,25 @@ pub enum Reason {
     Age,
     /// hookgate stopped.
     Shutdown,
+    /// Its webhook was larger than a limit.
+    TooLarge,
+    /// Its webhook found no room in memory.
+    Overloaded,
 }
 
 impl Reason {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 7] =
-        [Self::Full, Self::Disk, Self::Unimplemented, Self::InvalidReply, Self::Attempts, Self::Age, Self::Shutdown];
+    pub const ALL: [Self; 9] = [
+        Self::Full,
+        Self::Disk,
+        Self::Unimplemented,
+        Self::InvalidReply,
+        Self::Attempts,
+        Self::Age,
+        Self::Shutdown,
+        Self::TooLarge,
+        Self::Overloaded,
+    ];
 
     /// Its name in logs: `invalid_reply`.
     pub fn as_str(self) -> &'static str {
@@ -105,6 +118,8 @@ impl Reason {
             Self::Attempts => "attempts",
             Self::Age => "age",
             Self::Shutdown => "shutdown",
+            Self::TooLarge => "too_large",
+            Self::Overloaded => "overloaded",
         }
     }
 }
@@ -122,6 +137,11 @@ impl Counts {
 }
 
 impl Queue {
+    /// Counts an event that never came so far.
+    pub(super) fn lose_unread(&self, reason: Reason) {
+        self.lock().counts.lose(reason, 1);
+    }
+
     pub(super) fn counts(&self) -> Counts {
         self.lock().counts
     }

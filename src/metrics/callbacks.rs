@@ -17,6 +17,7 @@ const COUNTED: Family = plain("callbacks", "Webhooks by what became of them, as 
 const DURATION: Family =
     in_unit("callback_duration", Unit::Seconds, "How long the phases of webhooks took: decode, policy, reply");
 const IN_FLIGHT: Family = plain("callbacks_in_flight", "Webhooks being answered");
+const HELD: Family = in_unit("callbacks_held", Unit::Bytes, "Bytes of webhooks held, of limits.memory");
 const CONNECTIONS: Family = plain("connections", "Open connections of webhook clients");
 const REFUSED: Family = plain("requests_refused", "Requests that are no webhook, by why they are none");
 const UNKNOWN_COMMANDS: Family = plain("unknown_commands", "Webhooks whose command this build does not know");
@@ -38,6 +39,7 @@ pub(super) fn write(admin: &Admin, out: &mut Writer<'_>) -> fmt::Result {
     let durations = all().filter(seen).flat_map(|callback| Phase::ALL.map(|phase| duration(admin, callback, phase)));
     out.histograms(&DURATION, durations)?;
     out.gauge(&IN_FLIGHT, status.in_flight() as f64)?;
+    out.gauge(&HELD, status.memory().held() as f64)?;
     out.gauge(&CONNECTIONS, status.connections() as f64)?;
     out.counters(&REFUSED, status.not_webhooks().map(|(reason, count)| ([("reason", reason)], count)))?;
     unknown(admin, out)

@@ -14,7 +14,7 @@ use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Status};
 
 use super::answer::{Answer, Unanswered};
-use super::channel::{Channel, Outcome};
+use super::channel::{Channel, DEADLINE, Outcome};
 use super::codec::BytesCodec;
 use super::metadata::Metadata;
 use super::observe::Observed;
@@ -122,7 +122,7 @@ impl<T: Transport> Policy<T> {
         };
         let deadline = question.deadline;
         let (transport, shared) = (self.transport.clone(), self.shared.clone());
-        let mut called = Box::pin(async move {
+        let mut called = Box::pin(DEADLINE.scope(deadline, async move {
             match call(transport.clone(), &shared, &question).await {
                 Err(unanswered) if unanswered.is_not_taken() && Instant::now() < question.deadline => {
                     shared.retries.fetch_add(1, Relaxed);
@@ -130,7 +130,7 @@ impl<T: Transport> Policy<T> {
                 }
                 result => result,
             }
-        });
+        }));
         let late = || (Some(Outcome::Unanswered), Err(Failure::because(Class::Deadline, "the budget is spent")));
         let called_in_time = timeout_at(deadline, &mut called).await;
         if let (Some(channel), Ok(ended)) = (&self.channel, &called_in_time) {

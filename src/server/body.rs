@@ -1,4 +1,4 @@
-//! A webhook's body, no larger than the limit and no later than the deadline.
+//! A webhook's body, no larger than the limit, no later than the deadline, and within the bound of memory.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -8,14 +8,54 @@ use http_body::Body;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::Refusal;
+use crate::memory::{Memory, NoRoom, SMALL, Share};
 
-/// Reads the whole body, of at most `limit` bytes.
+/// The room that is taken for an announced body before anything of it has arrived, in bytes, at most.
+const ANNOUNCED: usize = 1 << 20;
+
+/// A whole body is held three times at most: as it came, as a message, and as the message is written to the policy.
+const COPIES: usize = 3;
+
+/// How much may be read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds<'a> {
+    /// Of one body, in bytes.
+    pub(super) body: usize,
+    /// What counts all of them.
+    pub(super) memory: &'a Memory,
+    /// Of all together, in bytes.
+    pub(super) all: usize,
+}
+
+/// A whole body, and its share of the memory: nothing for a small one.
+#[derive(Debug)]
+pub(super) struct Whole {
+    pub(super) bytes: Bytes,
+    pub(super) share: Option<Share>,
+}
+
+/// Why there is no body.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// OpenIM would not send it.
+    Refused(Refusal),
+    /// There was no room for it.
+    NoRoom(NoRoom),
+}
+
+impl From<Refusal> for Unread {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Reads the whole body.
 pub(super) async fn read(
     body: impl Body<Data = Bytes> + Unpin,
-    limit: usize,
+    bounds: Bounds<'_>,
     deadline: Instant,
-) -> Result<Bytes, Refusal> {
-    timeout_at(deadline, read_within(body, limit)).await.unwrap_or(Err(Refusal::Late))
+) -> Result<Whole, Unread> {
+    timeout_at(deadline, read_within(body, bounds)).await.unwrap_or(Err(Refusal::Late.into()))
 }
 
 /// Reads the body to its end and keeps nothing of it; says whether it got there, as far as `read` goes. What is left of
@@ -36,27 +76,55 @@ async fn skip_within(mut body: impl Body<Data = Bytes> + Unpin, limit: usize) ->
     total <= limit
 }
 
-/// A body over the limit is read on for at most as much again: a client that is still sending reads no reply.
-async fn read_within(mut body: impl Body<Data = Bytes> + Unpin, limit: usize) -> Result<Bytes, Refusal> {
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(limit).min(limit);
-    let mut whole = BytesMut::new();
+/// A body over a limit is read on for at most as much again: a client that is still sending reads no reply.
+async fn read_within(mut body: impl Body<Data = Bytes> + Unpin, bounds: Bounds<'_>) -> Result<Whole, Unread> {
+    let limit = bounds.body;
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(limit).min(limit).min(ANNOUNCED);
+    // Nothing once there was no room.
+    let mut kept: Result<Option<(BytesMut, Share)>, NoRoom> = Ok(None);
     let mut total = 0;
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        let Ok(data) = frame.map_err(|_| Refusal::CutShort)?.into_data() else { continue };
+        let data = frame.map_err(|_| Refusal::CutShort)?.into_data().unwrap_or_default();
         total += data.len();
-        if whole.is_empty() && body.is_end_stream() && total <= limit {
-            return Ok(data);
-        }
-        if total <= limit {
-            if whole.is_empty() {
-                whole.reserve(announced);
-            }
-            whole.extend_from_slice(&data);
-        } else if total > 2 * limit {
+        if total > 2 * limit {
             break;
         }
+        if total > limit {
+            kept = Ok(None);
+            continue;
+        }
+        kept = match kept {
+            Ok(None) if body.is_end_stream() => return one_piece(data, bounds),
+            Ok(None) => {
+                let mut whole = BytesMut::with_capacity(announced.max(data.len()));
+                whole.extend_from_slice(&data);
+                let mut share = bounds.memory.share();
+                share.grow(data.len(), bounds.all).map(|()| Some((whole, share)))
+            }
+            Ok(Some((mut whole, mut share))) => {
+                whole.extend_from_slice(&data);
+                share.grow(data.len(), bounds.all).map(|()| Some((whole, share)))
+            }
+            Err(no_room) => Err(no_room),
+        };
     }
-    if total > limit { Err(Refusal::TooLarge(limit)) } else { Ok(whole.freeze()) }
+    if total > limit {
+        return Err(Refusal::TooLarge(limit).into());
+    }
+    let Some((whole, mut share)) = kept.map_err(Unread::NoRoom)? else {
+        return Ok(Whole { bytes: Bytes::new(), share: None });
+    };
+    share.grow((COPIES - 1) * total, bounds.all).map_err(Unread::NoRoom)?;
+    Ok(Whole { bytes: whole.freeze(), share: Some(share) })
+}
+
+fn one_piece(bytes: Bytes, bounds: Bounds<'_>) -> Result<Whole, Unread> {
+    if bytes.len() <= SMALL {
+        return Ok(Whole { bytes, share: None });
+    }
+    let mut share = bounds.memory.share();
+    share.grow(COPIES * bytes.len(), bounds.all).map_err(Unread::NoRoom)?;
+    Ok(Whole { bytes, share: Some(share) })
 }
 
 #[cfg(test)]

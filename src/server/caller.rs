@@ -5,10 +5,18 @@ use std::sync::Arc;
 
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
+use super::progress::Progress;
 use crate::config::{ClientCa, Config};
 
+/// Who is at the other end of a connection, and how far that is.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) caller: Caller,
+    pub(super) progress: Arc<Progress>,
+}
+
 /// Who is at the other end of a connection, as far as the connection tells.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Caller {
     /// Its address; none through a Unix socket.
     pub(super) address: Option<IpAddr>,

@@ -5,6 +5,9 @@ mod body;
 mod caller;
 mod connections;
 mod handshake;
+mod heads;
+pub(crate) mod progress;
+mod refused;
 mod reply;
 mod stop;
 mod times;
@@ -16,7 +19,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Request;
-use http::request::Parts;
 use http_body::Body as HttpBody;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -31,11 +33,14 @@ use crate::decisions::Decisions;
 use crate::error::{Class, Failure, Refusal};
 use crate::events::{Delivery, Event, Events};
 use crate::listener::Listener;
+use crate::memory::Share;
 use crate::panics;
 use crate::policy::{Answer, Policy, Question};
 use crate::status::{Status, millis_now};
-use caller::Caller;
+use body::{Bounds, Unread};
+use caller::Peer;
 pub use connections::Crowded;
+use heads::Why;
 use reply::Decision;
 pub use stop::{Stop, Stopping};
 use times::Times;
@@ -130,7 +135,13 @@ impl<T: Transport> Gate<T> {
     ) -> Result<Decision, Refusal> {
         let handling = config.handling(webhook.callback);
         let deadline = times.arrived + handling.budget;
-        let body = body::read(body, config.limits.body, deadline).await?;
+        let limits = &config.limits;
+        let bounds = Bounds { body: limits.body, memory: self.status.memory(), all: limits.memory };
+        let (body, share) = match body::read(body, bounds, deadline).await {
+            Ok(body) => (body.bytes, body.share),
+            Err(Unread::Refused(refusal)) => return Err(refusal),
+            Err(Unread::NoRoom(why)) => return Ok(self.no_room(config, webhook, why)),
+        };
         let message = webhook.transcode(&body)?;
         let (callback, metadata) = (webhook.callback, webhook.metadata());
         if self.decisions.is_on() {
@@ -142,8 +153,9 @@ impl<T: Transport> Gate<T> {
             times.answered = Some(Instant::now());
             return Ok(told);
         }
+        let message = share.map_or(message.clone(), |share| counted(message, share));
         let question = Question { callback, message, metadata, attempt: 1, deadline };
-        let answer = self.ask(question, config.limits.calls, crowded).await;
+        let answer = self.ask(question, limits.calls, crowded).await;
         times.answered = Some(Instant::now());
         Ok(match answer.and_then(|answer| answer.into_reply(callback, &body)) {
             Ok(reply) => Decision::verdict(reply),
@@ -175,27 +187,6 @@ impl<T: Transport> Gate<T> {
         }
     }
 
-    /// Refuses a request by its head: counts it, leaves its body unread as far as that can be, and replies.
-    async fn refuse(
-        &self,
-        config: &Config,
-        (caller, head): (&Caller, &Parts),
-        refusal: Refusal,
-        body: Incoming,
-        arrived: Instant,
-    ) -> Response {
-        if let Refusal::Caller(reason) = refusal {
-            let source = caller.address.and_then(|peer| access::source(&config.access, peer, &head.headers));
-            let forwarded_for = source.filter(|source| caller.address != Some(*source));
-            self.status.callers_refused.caller(reason, caller.address, forwarded_for);
-        } else {
-            self.status.count_nowhere(&refusal);
-            reply::log_nowhere(&refusal, head, config.access.paths.is_some());
-        }
-        let whole = body::skip(body, config.limits.body, arrived + config.every.budget).await;
-        reply::refused_by_head(&refusal, config, whole)
-    }
-
     /// Delivers an After event; its reply is the policy's verdict only if that comes at once.
     async fn tell(&self, event: Event) -> Decision {
         let callback = event.callback;
@@ -208,38 +199,67 @@ impl<T: Transport> Gate<T> {
     }
 }
 
+/// A message that is counted as long as anybody holds it: a call that is late goes on without its webhook.
+fn counted(message: Bytes, share: Share) -> Bytes {
+    struct Counted(Bytes, #[allow(dead_code, reason = "held for its end")] Share);
+    impl AsRef<[u8]> for Counted {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    Bytes::from_owner(Counted(message, share))
+}
+
 /// Answers webhooks on `listener` until told to stop; what is in flight then is finished.
 pub async fn run<T: Transport>(listener: impl Into<Listener>, gate: Arc<Gate<T>>, until: impl Future<Output = Stop>) {
-    let answering = gate.clone();
-    let front = move |crowded, caller| front(answering.clone(), crowded, caller);
+    let front = Answering(gate.clone());
     let give_up = connections::serve(listener.into(), front, &gate.config, &gate.status, &gate.stopping, until).await;
     gate.events.flush(give_up).await;
     gate.policy.traces().shut_down(give_up).await;
 }
 
-/// The whole front of a connection as one value. Any path leads to it: what OpenIM is told as its url is the operator's
-/// choice.
-fn front<T: Transport>(gate: Arc<Gate<T>>, crowded: Crowded, caller: Caller) -> impl connections::Front {
-    service_fn(move |request| {
-        let (gate, caller) = (gate.clone(), caller.clone());
-        async move { Ok(answer(&gate, crowded, &caller, request).await) }
-    })
+/// Answers connections.
+struct Answering<T>(Arc<Gate<T>>);
+
+impl<T> Clone for Answering<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Transport> connections::Answering for Answering<T> {
+    /// The whole front of a connection as one value. Any path leads to it: what OpenIM is told as its url is the operator's
+    /// choice.
+    fn front(&self, crowded: Crowded, peer: Arc<Peer>) -> impl connections::Front {
+        let gate = self.0.clone();
+        service_fn(move |request| {
+            let (gate, peer) = (gate.clone(), peer.clone());
+            peer.progress.begin_call();
+            async move { Ok(answer(&gate, crowded, &peer, request).await) }
+        })
+    }
+
+    fn refuse_head(&self, peer: &Peer, why: Why, head: &[u8]) -> Response {
+        self.0.refuse_head(peer, why, head)
+    }
 }
 
 /// Answers one webhook, whatever happens.
-async fn answer<T: Transport>(
-    gate: &Gate<T>,
-    crowded: Crowded,
-    caller: &Caller,
-    request: Request<Incoming>,
-) -> Response {
+async fn answer<T: Transport>(gate: &Gate<T>, crowded: Crowded, peer: &Peer, request: Request<Incoming>) -> Response {
     let config = gate.config.now();
     // A panic is a denial like any other; without this the connection would just end.
-    let response = panics::caught(pin!(reply_to(gate, &config, crowded, caller, request))).await;
+    let response = panics::caught(pin!(reply_to(gate, &config, crowded, &peer.caller, request))).await;
     let response = response.unwrap_or_else(|_| reply::panicked());
+    let large = response.body().size_hint().lower() > LARGE;
+    if large {
+        // Until it is read, or the connection is given up.
+        let mut share = gate.status.memory().share();
+        share.grow_anyway(usize::try_from(response.body().size_hint().lower()).unwrap_or_default());
+        peer.progress.hold(share);
+    }
     // On the way out every reply asks for the connection to be closed, and so does the first one after TLS came.
-    let leaves = gate.stopping.is_stopping() || caller.is_behind(&gate.config.now());
-    if leaves || response.body().size_hint().lower() > LARGE { stop::close(response) } else { response }
+    let leaves = gate.stopping.is_stopping() || peer.caller.is_behind(&gate.config.now());
+    if leaves || large { stop::close(response) } else { response }
 }
 
 /// Answers one webhook, and says so in the log.
@@ -247,7 +267,7 @@ async fn reply_to<T: Transport>(
     gate: &Gate<T>,
     config: &Config,
     crowded: Crowded,
-    caller: &Caller,
+    caller: &caller::Caller,
     request: Request<Incoming>,
 ) -> Response {
     let mut times = Times::begin();
@@ -261,7 +281,7 @@ async fn reply_to<T: Transport>(
     let _answering = gate.status.answering();
     webhook.begin_span(gate.policy.traces());
     let decided = gate.decide(config, &mut webhook, body, &mut times, crowded).await;
-    let decision = decided.unwrap_or_else(Decision::refused);
+    let decision = decided.unwrap_or_else(|refusal| gate.refused(&webhook, refusal));
     times.replied = Instant::now();
     gate.watched(config, &webhook, &decision, &times);
     webhook.end_span(decision.outcome());

@@ -58,7 +58,11 @@ impl Decision {
 
     /// An After event is lost. OpenIM is told to go on all the same: what it tells of has happened.
     pub(super) fn dropped(callback: &Callback) -> Self {
-        let failure = Failure::because(Class::Overloaded, "the queue of After events is full").unasked();
+        Self::lost(callback, Failure::because(Class::Overloaded, "the queue of After events is full").unasked())
+    }
+
+    /// An After event is lost by this failure. OpenIM is told to go on.
+    pub(super) fn lost(callback: &Callback, failure: Failure) -> Self {
         Self { reply: callback.unchanged(NOTHING_TO_ECHO), why: Why::Failed(Rule::Allow, failure) }
     }
 
@@ -85,6 +89,12 @@ impl Decision {
             }
         };
         Self { reply, why: Why::Failed(rule, failure) }
+    }
+
+    /// The same for a webhook whose body was not read. Where an allow would have to echo of it, there is none.
+    pub(super) fn unread(rule: Rule, failure: Failure, callback: &Callback, told: &config::Denial) -> Self {
+        let rule = if callback.echoes() { Rule::Deny } else { rule };
+        Self::by_rule(rule, failure, callback, NOTHING_TO_ECHO, told)
     }
 
     /// It is nothing that OpenIM would send.
@@ -224,8 +234,14 @@ fn refuse(refusal: &Refusal, body: Bytes) -> Response {
         Refusal::NotFound => StatusCode::NOT_FOUND,
         Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
         Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        Refusal::HeadTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        Refusal::Caller(Reason::HeadTimeout) => StatusCode::REQUEST_TIMEOUT,
         Refusal::Late => StatusCode::REQUEST_TIMEOUT,
-        Refusal::CutShort | Refusal::Malformed(_) | Refusal::Caller(Reason::PlainHttp) => StatusCode::BAD_REQUEST,
+        Refusal::CutShort
+        | Refusal::Malformed(_)
+        | Refusal::Caller(Reason::PlainHttp | Reason::NotHttp | Reason::Http2 | Reason::ProxyProtocol) => {
+            StatusCode::BAD_REQUEST
+        }
         Refusal::Caller(_) => StatusCode::UNAUTHORIZED,
     };
     let mut response = respond(status, body, Outcome::Refused);

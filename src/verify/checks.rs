@@ -92,7 +92,7 @@ impl Check {
             Self::Empty => ("empty", "A request without any field is answered.", "a request without any field"),
             Self::Huge => (
                 "huge",
-                "The largest webhook that hookgate takes by default is answered.",
+                "A large webhook, of 1 MiB, is answered.",
                 "a request near 1 MiB: every text long, 500 entries in every list",
             ),
             Self::Unicode => (

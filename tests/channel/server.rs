@@ -172,8 +172,12 @@ pub async fn ask(channel: &Channel) -> Result<Answer, Failure> {
 }
 
 pub async fn ask_within(channel: &Channel, time: Duration) -> Result<Answer, Failure> {
+    ask_until(channel, Instant::now() + time).await
+}
+
+pub async fn ask_until(channel: &Channel, deadline: Instant) -> Result<Answer, Failure> {
     let callback = Callback::by_command("callbackBeforeAddBlackCommand").unwrap();
-    let (message, metadata, deadline) = (Bytes::new(), Metadata::new(), Instant::now() + time);
+    let (message, metadata) = (Bytes::new(), Metadata::new());
     let question = Question { callback, message, metadata, attempt: 1, deadline };
     Policy::over(channel.clone(), 1 << 20).ask(question).await
 }

@@ -101,7 +101,8 @@ fn every_setting_reaches_its_place() {
     assert_eq!(said.denial.messages[&Class::Unavailable], "down: # no \"policy\"\n\t\\ \u{7}\u{2028}\u{85}");
     let texts = [Class::Deadline, Class::Overloaded, Class::Unimplemented, Class::Error, Class::InvalidReply];
     assert_eq!(texts.map(|class| &*said.denial.messages[&class]), ["späť", "yes", "5", "~", " x "]);
-    let limits = config::Limits { body: 1537, reply: 2 << 30, calls: 1, connections: 2 };
+    let limits =
+        config::Limits { body: 1537, head: 9_000, reply: 2 << 30, memory: 5_000_000, calls: 1, connections: 2 };
     assert_eq!(said.limits, limits);
     let seconds = Duration::from_secs;
     let channel = config::Channel {

@@ -10,7 +10,7 @@ fn each_mistake_in_the_file_is_one_line_with_path_and_line() {
         ("admin-listen: 127.0.0.1:1", "1: admin-listen: no such key; did you mean admin_listen?"),
         ("\n\ndrain:\n  grace: 5s", "4: drain.grace: no such key; expected delay, time"),
         ("listen:\nlisten:", "2: listen: given twice; it is on line 1 too"),
-        ("limits: 5", "1: limits: expected keys with values: body, reply, calls, connections"),
+        ("limits: 5", "1: limits: expected keys with values: body, head, reply, memory, calls, connections"),
         (
             "- a",
             "1: expected keys with values: listen, admin_listen, admin_hosts, policy, builtin_listen, threads, log, budget, on_failure, \
@@ -144,6 +144,14 @@ fn each_mistake_in_the_file_is_one_line_with_path_and_line() {
         (
             "after: {bytes: 1KiB}",
             "1: after.bytes: after.bytes is less than limits.body: the largest After event could not be kept",
+        ),
+        (
+            "limits: {memory: 23MiB}",
+            "1: limits.memory: limits.memory is less than three times limits.body: the largest body could not be held",
+        ),
+        (
+            "limits: {body: 65MiB}",
+            "1: limits.body: limits.memory is less than three times limits.body: the largest body could not be held",
         ),
         ("budget: 16s", "1: budget: 16s is longer than 15s, when OpenIM gives up at the latest"),
         (

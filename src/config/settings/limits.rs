@@ -9,8 +9,12 @@ use crate::config::value::{COUNT, SIZE};
 pub struct Limits {
     /// The largest body of a webhook, in bytes.
     pub body: usize,
+    /// The largest head of a webhook, in bytes.
+    pub head: usize,
     /// The largest response of a policy, in bytes.
     pub reply: usize,
+    /// Bytes of webhooks held at once: bodies, messages on their way to the policy, unfinished heads, unread replies.
+    pub memory: usize,
     /// Calls to the policy in flight.
     pub calls: usize,
     /// Connections of webhook clients.
@@ -19,14 +23,28 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body: 1 << 20, reply: 4 << 20, calls: 1_000, connections: 20_000 }
+        // The largest body is what OpenIM's API takes (share.yml, rpcMaxBodySize).
+        Self { body: 8 << 20, head: 32 << 10, reply: 8 << 20, memory: 192 << 20, calls: 1_000, connections: 10_000 }
     }
 }
 
 pub(super) fn rows() -> Vec<Setting<Draft>> {
     vec![
         row("limits.body", SIZE, |d| &mut d.config.limits.body, "The largest body of a webhook"),
+        row(
+            "limits.head",
+            SIZE,
+            |d| &mut d.config.limits.head,
+            "The largest head of a webhook: path and header fields",
+        ),
         row("limits.reply", SIZE, |d| &mut d.config.limits.reply, "The largest response of a policy"),
+        row(
+            "limits.memory",
+            SIZE,
+            |d| &mut d.config.limits.memory,
+            "Bytes of webhooks held at once. A body counts once while it arrives, three times when it is whole; unfinished heads get a \
+             quarter of it at most. Webhooks over it are answered by the rule for overloaded",
+        ),
         row(
             "limits.calls",
             COUNT,

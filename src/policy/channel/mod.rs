@@ -38,6 +38,7 @@ pub(super) use breaker::Outcome;
 pub use breaker::{Breaker, State as BreakerState};
 pub use call::ResponseBody;
 pub use pool::AddressStatus;
+pub(super) use time::DEADLINE;
 
 use super::rpcs::Rpcs;
 use crate::config::{self, PolicyTls, PolicyUrl};

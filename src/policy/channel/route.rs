@@ -73,10 +73,13 @@ impl Route {
         if let Poll::Ready(free) = poll_fn(|cx| Poll::Ready(free.as_mut().poll(cx))).await {
             return free;
         }
-        let Some(time) = time::told(headers) else { return free.await };
-        let deadline = Instant::now() + time;
+        let Some(deadline) = time::deadline(headers) else { return free.await };
         let free = timeout_at(deadline, free).await.map_err(|_| Error::Late)?;
-        time::tell(headers, deadline.saturating_duration_since(Instant::now()));
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Error::Late);
+        }
+        time::tell(headers, left);
         free
     }
 

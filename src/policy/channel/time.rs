@@ -1,15 +1,27 @@
-//! The time that a call has, as its own `grpc-timeout` says it.
+//! The time that a call has: until the deadline of whoever waits for it, else as long as its own `grpc-timeout` says.
 //!
 //! Until a call is sent it is given up when that is over; sent it is left to whoever waits for it.
 
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
+use tokio::time::Instant;
+
+tokio::task_local! {
+    /// When a call is given up by whoever waits for it. A `grpc-timeout` counts from when it is read, which may be later than
+    /// when it was written: a call would be sent that is late already.
+    pub(in crate::policy) static DEADLINE: Instant;
+}
+
+/// When a call with these headers is too late to be sent, if ever.
+pub(super) fn deadline(headers: &HeaderMap) -> Option<Instant> {
+    DEADLINE.try_with(|deadline| *deadline).ok().or_else(|| Some(Instant::now() + told(headers)?))
+}
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// What a call says, if it says anything: digits and a unit (gRPC over HTTP/2, "Requests").
-pub(super) fn told(headers: &HeaderMap) -> Option<Duration> {
+fn told(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
     let count: u64 = digits.parse().ok()?;

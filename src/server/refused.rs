@@ -1,0 +1,110 @@
+//! Webhooks that are not answered by the policy: refused by their head, too large, or without room in memory. Each is
+//! counted and has a line in the log.
+
+use http::request::Parts;
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::caller::{Caller, Peer};
+use super::heads::{self, Why};
+use super::reply::{self, Decision};
+use super::times::Times;
+use super::webhook::Webhook;
+use super::{Gate, Response, Transport, access, body};
+use crate::callback::Timing;
+use crate::config::Config;
+use crate::error::{Class, Failure, Refusal};
+use crate::events;
+use crate::memory::NoRoom;
+
+impl<T: Transport> Gate<T> {
+    /// Refuses a request by its head: counts it, leaves its body unread as far as that can be, and replies.
+    pub(super) async fn refuse(
+        &self,
+        config: &Config,
+        (caller, head): (&Caller, &Parts),
+        refusal: Refusal,
+        body: Incoming,
+        arrived: Instant,
+    ) -> Response {
+        self.count_refused(config, caller, head, &refusal);
+        let whole = body::skip(body, config.limits.body, arrived + config.every.budget).await;
+        reply::refused_by_head(&refusal, config, whole)
+    }
+
+    fn count_refused(&self, config: &Config, caller: &Caller, head: &Parts, refusal: &Refusal) {
+        if let Refusal::Caller(reason) = refusal {
+            let source = caller.address.and_then(|peer| access::source(&config.access, peer, &head.headers));
+            let forwarded_for = source.filter(|source| caller.address != Some(*source));
+            self.status.callers_refused.caller(*reason, caller.address, forwarded_for);
+        } else {
+            self.status.count_nowhere(refusal);
+            reply::log_nowhere(refusal, head, config.access.paths.is_some());
+        }
+    }
+
+    /// Refuses a head that became no request, whose bytes these are as far as they came.
+    pub(super) fn refuse_head(&self, peer: &Peer, why: Why, bytes: &[u8]) -> Response {
+        let config = &*self.config.now();
+        let refusal = match why {
+            // The connection has been counted.
+            Why::Reason(reason) => return reply::refused_by_head(&Refusal::Caller(reason), config, false),
+            Why::TooLarge(limit) => Refusal::HeadTooLarge(limit),
+            Why::NoRoom => Refusal::HeadTooLarge(config.limits.head),
+        };
+        let Some(mut head) = heads::read(bytes) else {
+            self.status.count_nowhere(&refusal);
+            warn!(reason = %refusal, "refused");
+            return reply::refused_by_head(&refusal, config, false);
+        };
+        let refusal = match access::check(config, &peer.caller, &mut head) {
+            Err(refusal) => refusal,
+            Ok(()) => match Webhook::route(&head) {
+                Ok(webhook) => return self.refuse_webhook(config, webhook, why, refusal),
+                Err(_) => refusal,
+            },
+        };
+        self.count_refused(config, &peer.caller, &head, &refusal);
+        reply::refused_by_head(&refusal, config, false)
+    }
+
+    fn refuse_webhook(&self, config: &Config, mut webhook: Webhook, why: Why, refusal: Refusal) -> Response {
+        let times = Times::begin();
+        webhook.begin_span(self.policy.traces());
+        let decision = match why {
+            Why::NoRoom => self.no_room(config, &webhook, NoRoom),
+            _ => self.refused(&webhook, refusal),
+        };
+        self.watched(config, &webhook, &decision, &times);
+        webhook.end_span(decision.outcome());
+        super::stop::close(decision.into_response(config.denial.code))
+    }
+
+    /// It is nothing that OpenIM would send, or too large; an After event is lost then.
+    pub(super) fn refused(&self, webhook: &Webhook, refusal: Refusal) -> Decision {
+        if let Refusal::TooLarge(_) | Refusal::HeadTooLarge(_) = refusal {
+            self.lose_event(webhook, events::Reason::TooLarge);
+        }
+        Decision::refused(refusal)
+    }
+
+    /// There is no room for a webhook.
+    pub(super) fn no_room(&self, config: &Config, webhook: &Webhook, why: NoRoom) -> Decision {
+        let failure = Failure::because(Class::Overloaded, why.to_string()).unasked();
+        if webhook.timing() == Timing::After {
+            self.lose_event(webhook, events::Reason::Overloaded);
+            return Decision::lost(webhook.callback, failure);
+        }
+        let rule = config.handling(webhook.callback).on_failure.rule(failure.class);
+        Decision::unread(rule, failure, webhook.callback, &config.denial)
+    }
+
+    fn lose_event(&self, webhook: &Webhook, reason: events::Reason) {
+        if webhook.timing() == Timing::After {
+            self.events.lose_unread(reason);
+            let (command, rpc, operation_id) = (&*webhook.command, webhook.callback.rpc, &*webhook.operation_id);
+            warn!(command, rpc, operation_id, reason = reason.as_str(), "an event ends undelivered");
+        }
+    }
+}
