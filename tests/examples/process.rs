@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::support::program::{Running, configured};
 
@@ -100,7 +103,15 @@ impl Example {
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let mut out = child.stdout.take().unwrap();
         tokio::spawn(async move { drop(out.read_to_end(&mut Vec::new()).await) });
-        Self { child, address, audit }
+        let example = Self { child, address, audit };
+        example.warm_up().await;
+        example
+    }
+
+    /// Has it answer once: on a busy machine a JVM's first answer takes longer than hookgate waits for one.
+    async fn warm_up(&self) {
+        let channel = Endpoint::try_from(self.url()).unwrap().connect().await.unwrap();
+        HealthClient::new(channel).check(HealthCheckRequest::default()).await.unwrap();
     }
 
     pub fn url(&self) -> String {
