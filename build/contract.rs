@@ -43,6 +43,19 @@ pub struct Callback {
     pub response: String,
     /// What its events belong to: the first entry counts whose fields, by their places in the request, all have a text.
     pub ordered_by: Vec<Vec<usize>>,
+    /// Allowed without a verdict, where the operator has no rule of its own for it.
+    pub fails_open: bool,
+    /// The damage of a failure rule that denies. Empty where it does not fail open.
+    pub fail_closed_breaks: String,
+    pub denial_breaks: Option<DenialBreaks>,
+}
+
+/// The denials of a callback that leave OpenIM's data broken.
+#[derive(Debug, PartialEq)]
+pub struct DenialBreaks {
+    pub what: String,
+    /// The requests whose denial does it, a field's JSON name and values; all where there is none.
+    pub when: Option<(String, Vec<i32>)>,
 }
 
 impl Callback {
@@ -186,5 +199,8 @@ fn callback(method: &MethodDescriptor, webhook: Webhook, ordered_by: Vec<Vec<usi
         request: method.input().name().to_owned(),
         response: method.output().name().to_owned(),
         ordered_by,
+        fails_open: webhook.fails_open,
+        fail_closed_breaks: webhook.fail_closed_breaks,
+        denial_breaks: webhook.denial_breaks,
     }
 }

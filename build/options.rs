@@ -7,7 +7,7 @@ use prost_reflect::{
     ReflectMessage, Value,
 };
 
-use super::{Id, PACKAGE, Rules};
+use super::{DenialBreaks, Id, PACKAGE, Rules};
 
 /// The releases of OpenIM that the contract tells apart, oldest first.
 pub const RELEASES: [&str; 5] = ["3.5", "3.7", "3.8", "3.8.3", "3.8.4"];
@@ -17,6 +17,9 @@ pub const BEFORE: i32 = 1;
 
 /// `TIMING_AFTER`.
 pub const AFTER: i32 = 2;
+
+/// `FAILURE_RULE_ALLOW`.
+const ALLOW: i32 = 1;
 
 /// What an rpc says of its webhook.
 #[derive(Debug, Default, PartialEq)]
@@ -29,6 +32,9 @@ pub struct Webhook {
     pub releases: String,
     pub fallback: bool,
     pub ordered_by: Vec<String>,
+    pub fails_open: bool,
+    pub fail_closed_breaks: String,
+    pub denial_breaks: Option<DenialBreaks>,
 }
 
 /// What a field says of its JSON form, and of the changes that it takes.
@@ -73,6 +79,9 @@ impl Options {
             releases: text(&webhook, "releases"),
             fallback: flag(&webhook, "fallback"),
             ordered_by: texts(&webhook, "ordered_by"),
+            fails_open: get(&webhook, "on_failure").as_enum_number() == Some(ALLOW),
+            fail_closed_breaks: text(&webhook, "fail_closed_breaks"),
+            denial_breaks: denial_breaks(&webhook),
         }
     }
 
@@ -140,6 +149,12 @@ fn text_list(value: &Value) -> Vec<String> {
 
 fn numbers(message: &DynamicMessage, name: &str) -> Vec<i32> {
     get(message, name).as_list().unwrap_or_default().iter().filter_map(Value::as_i32).collect()
+}
+
+/// The denials that break something, if an rpc names any.
+fn denial_breaks(webhook: &DynamicMessage) -> Option<DenialBreaks> {
+    let set = webhook.has_field_by_name("denial_breaks").then(|| message(&get(webhook, "denial_breaks")))?;
+    Some(DenialBreaks { what: text(&set, "what"), when: condition(&set, "when") })
 }
 
 /// A condition on the request: a field's JSON name, and values.

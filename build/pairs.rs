@@ -24,6 +24,7 @@ pub fn check(contract: &Contract) -> Result<(), String> {
         messages.check(response, Way::Response, true)?;
         check_response(response, callback)?;
         check_beside(response, request)?;
+        check_failure(callback, response, request)?;
     }
     Ok(())
 }
@@ -152,14 +153,44 @@ fn check_beside(response: &Message, request: &Message) -> Result<(), String> {
         if (rules.echo || rules.only_if_sent) && !of_request(json).is_some_and(is_twin) {
             return Err(format!("{name} is compared with {json}, which {} does not have in that type", request.name));
         }
-        for (json, values) in rules.conditions() {
-            if !of_request(json).is_some_and(|field| field.kind == Kind::Int32 && field.is_single()) {
-                return Err(format!("{name} is refused by {json:?}, which is no int32 of {}", request.name));
-            }
-            if values.is_empty() {
-                return Err(format!("{name} is refused by {json:?}, but at no value of it"));
-            }
+        for condition in rules.conditions() {
+            check_condition(&format!("{name} is refused by"), condition, request)?;
         }
     }
     Ok(())
+}
+
+/// Refuses a condition that no request can fulfil.
+fn check_condition(subject: &str, (json, values): &(String, Vec<i32>), request: &Message) -> Result<(), String> {
+    let is_number = |field: &Field| field.json == *json && field.kind == Kind::Int32 && field.is_single();
+    if !request.fields.iter().any(is_number) {
+        return Err(format!("{subject} {json:?}, which is no int32 of {}", request.name));
+    }
+    if values.is_empty() {
+        return Err(format!("{subject} {json:?}, but at no value of it"));
+    }
+    Ok(())
+}
+
+/// Refuses a default failure rule that could not be followed, and damage that cannot be done or is not said.
+fn check_failure(callback: &Callback, response: &Message, request: &Message) -> Result<(), String> {
+    let name = callback.name();
+    let Callback { before, fails_open, fail_closed_breaks, denial_breaks, .. } = callback;
+    if (*fails_open || denial_breaks.is_some()) && !before {
+        return Err(format!("{name} says what a denial does, which only one of a Before callback does"));
+    }
+    let echo = response.fields.iter().find(|field| field.rules.echo).map(|field| &field.json);
+    if let (true, Some(json)) = (*fails_open, response.echo_only.first().or(echo)) {
+        return Err(format!(
+            "{name} is allowed on failure, but hands back {json}, which a body that is not read hides"
+        ));
+    }
+    if *fails_open == fail_closed_breaks.is_empty() {
+        return Err(format!("{name} needs both of on_failure and fail_closed_breaks, or neither"));
+    }
+    let Some(breaks) = denial_breaks else { return Ok(()) };
+    if breaks.what.is_empty() {
+        return Err(format!("{name} does not say what a denial breaks"));
+    }
+    breaks.when.iter().try_for_each(|when| check_condition(&format!("{name} is broken by denials at"), when, request))
 }

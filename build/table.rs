@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
-use crate::contract::{Callback, Contract, Field, Group, Id, Kind, Label, Message, Rules};
+use crate::contract::{Callback, Contract, DenialBreaks, Field, Group, Id, Kind, Label, Message, Rules};
 
 /// Lifelike bodies of webhooks, by command.
 pub type Examples = BTreeMap<String, String>;
@@ -54,16 +54,26 @@ impl Display for Row<(usize, &Callback, &str)> {
             request,
             response,
             ordered_by,
+            fails_open,
+            fail_closed_breaks,
+            denial_breaks,
         } = callback;
         let timing = if *before { "Before" } else { "After" };
         let (request, response) = (constant(request), constant(response));
         let ordered_by: String = ordered_by.iter().map(|places| format!("&{places:?}, ")).collect();
+        let denial_breaks = match denial_breaks {
+            Some(DenialBreaks { what, when }) => {
+                format!("Some(DenialBreaks {{ what: {what:?}, when: {} }})", condition(when.as_ref()))
+            }
+            None => "None".to_owned(),
+        };
         write!(
             f,
             "Callback {{ place: {place}, command: {command:?}, older_commands: &{older_commands:?}, config_key: {config_key:?}, \
              older_config_keys: &{older_config_keys:?}, timing: Timing::{timing}, \
              releases: &{releases:?}, rpc: {rpc:?}, request: &{request}, response: &{response}, \
-             ordered_by: &[{ordered_by}], example: {example:?} }}"
+             ordered_by: &[{ordered_by}], example: {example:?}, fails_open: {fails_open}, \
+             fail_closed_breaks: {fail_closed_breaks:?}, denial_breaks: {denial_breaks} }}"
         )
     }
 }
@@ -128,17 +138,21 @@ impl Display for Row<&Rules> {
         if *self.0 == Rules::default() {
             return write!(f, "Rules::NONE");
         }
-        let condition = |condition: &Option<(String, Vec<i32>)>| match condition {
-            Some((field, values)) => format!("Some(RequestIs {{ field: {field:?}, values: &{values:?} }})"),
-            None => "None".to_owned(),
-        };
         write!(
             f,
             "Rules {{ echo: {echo}, only_if_sent: {only_if_sent}, non_empty: {non_empty}, json_object: {json_object}, \
              one_of: &{one_of:?}, refused_when: {}, refused_unless: {} }}",
-            condition(refused_when),
-            condition(refused_unless)
+            condition(refused_when.as_ref()),
+            condition(refused_unless.as_ref())
         )
+    }
+}
+
+/// A condition on the request, as the expression of an option.
+fn condition(condition: Option<&(String, Vec<i32>)>) -> String {
+    match condition {
+        Some((field, values)) => format!("Some(RequestIs {{ field: {field:?}, values: &{values:?} }})"),
+        None => "None".to_owned(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A row of the table: a callback's command, its rpc, and the way between, as data.
 
 use crate::proto::table::{CALLBACKS, COMMANDS, FALLBACK};
-use crate::wire::Message;
+use crate::wire::{Message, RequestFields, RequestIs};
 
 /// One kind of webhook, and the rpc that answers it.
 #[derive(Debug)]
@@ -31,6 +31,22 @@ pub struct Callback {
     pub ordered_by: &'static [&'static [usize]],
     /// A lifelike webhook's body. Empty for the fallback.
     pub example: &'static str,
+    /// Allowed without a verdict, where the operator has no failure rule for this callback itself. Its response echoes
+    /// nothing.
+    pub fails_open: bool,
+    /// The damage in OpenIM of a failure rule that denies this callback. Empty where it does not fail open.
+    pub fail_closed_breaks: &'static str,
+    /// The denials by a policy that leave OpenIM's data broken.
+    pub denial_breaks: Option<DenialBreaks>,
+}
+
+/// The denials of a callback that leave OpenIM's data broken.
+#[derive(Debug)]
+pub struct DenialBreaks {
+    /// The damage, and what repairs it.
+    pub what: &'static str,
+    /// The requests whose denial does it; all of them where there is none.
+    pub when: Option<RequestIs>,
 }
 
 /// When OpenIM sends a callback.
@@ -109,6 +125,14 @@ impl Callback {
     /// The rpc's own name: `AfterRemoveBlack`.
     pub fn method(&self) -> &'static str {
         self.rpc.rsplit_once('/').map_or(self.rpc, |(_, method)| method)
+    }
+
+    /// The damage in OpenIM of denying the webhook with this body, which has been transcoded before; `None` if a denial
+    /// does no damage.
+    pub(crate) fn broken_by_denial(&self, body: &[u8]) -> Option<&'static str> {
+        let DenialBreaks { what, when } = self.denial_breaks.as_ref()?;
+        let does = |when: &RequestIs| RequestFields::read(self.request, body).is(when);
+        when.as_ref().is_none_or(does).then_some(*what)
     }
 
     /// The JSON names of what an allow can change.

@@ -37,6 +37,19 @@ pub enum Refusal {
     Malformed(#[from] Malformed),
 }
 
+impl Refusal {
+    /// Class of failure of a request that could not be read whole; `None` for requests that nobody would send and callers that may
+    /// not call.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::TooLarge(_) | Self::HeadTooLarge(_) => Some(Class::Overloaded),
+            Self::Late => Some(Class::Deadline),
+            Self::CutShort => Some(Class::Error),
+            Self::Caller(_) | Self::NotFound | Self::Method | Self::Malformed(_) => None,
+        }
+    }
+}
+
 /// No usable verdict. Its text is the cause, with sources, for the log alone: it may hold addresses.
 #[derive(Debug, thiserror::Error)]
 #[error("{class}: {cause}")]

@@ -18,7 +18,7 @@ pub const FILES: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/files.rs
 
 /// The rows of the table, made from the contract.
 pub(crate) mod table {
-    use crate::callback::{Callback, Timing};
+    use crate::callback::{Callback, DenialBreaks, Timing};
     use crate::wire::{Field, Group, Id, Kind, Label, Message, RequestIs, Rules};
 
     include!(concat!(env!("OUT_DIR"), "/table.rs"));

@@ -74,12 +74,17 @@ fn load_openim(text: &str) -> Result<Loaded, String> {
     load(&["--openim-webhooks", "webhooks.yml"], &[("webhooks.yml", text)])
 }
 
+/// With our file and OpenIM's, which ours names `w.yml`.
+fn load_openim_and(yaml: &str, openim: &str) -> Loaded {
+    load(&["--config", "c.yaml"], &[("c.yaml", yaml), ("w.yml", openim)]).unwrap()
+}
+
 fn lines(findings: &[config::Finding]) -> Vec<String> {
     findings.iter().map(ToString::to_string).collect()
 }
 
 /// The handling of the callback with a command.
-fn handling<'a>(config: &'a Config, command: &str) -> &'a Handling {
+fn handling(config: &Config, command: &str) -> Handling {
     config.handling(Callback::by_command(command).expect("a command"))
 }
 

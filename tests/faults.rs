@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hookgate::callback::Callback;
-use hookgate::config::Handling;
+use hookgate::config::Override;
 use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -380,7 +380,7 @@ async fn calls_that_are_late_while_the_policy_stalls_harm_no_other() {
     });
     let mut config = support::config();
     let hurried = Callback::by_command("callbackBeforeAddFriendCommand").unwrap();
-    let brief = Handling { budget: Duration::from_millis(500), ..config.every.clone() };
+    let brief = Override { budget: Some(Duration::from_millis(500)), ..Override::default() };
     config.callbacks.insert(hurried.command, brief);
     config.channel.breaker_failures = 1_000;
     let gate = std::sync::Arc::new(Gate::configured(&policy.await.unwrap(), config).await);

@@ -168,6 +168,13 @@ fn write_facts(callback: &Callback, out: &mut String) {
     let _ = writeln!(out, "| timing | {timing} |");
     let _ = writeln!(out, "| releases | {releases} |");
     let _ = writeln!(out, "| config key | `{}`{} |", callback.config_key, older(callback.older_config_keys));
+    if callback.timing == Timing::Before {
+        let rule = match callback.fails_open {
+            true => format!("allow, unless `callbacks.{}.on_failure` says otherwise", callback.config_key),
+            false => "the operator's rule, deny by default".to_owned(),
+        };
+        let _ = writeln!(out, "| on failure | {rule} |");
+    }
     let fields = |places: &&[usize]| {
         let names: Vec<_> = places.iter().map(|place| callback.request.fields[*place].name).collect();
         format!("`{}`", names.join("` and `"))

@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
+#[path = "rules/open.rs"]
+mod open;
 mod support;
 
 use std::time::Duration;
 
 use hookgate::callback::Callback;
-use hookgate::config::{Handling, OnFailure, Rule};
+use hookgate::config::{Handling, OnFailure, Override, Rule};
 use hookgate::error::Class;
 use hookgate::openim::{self, Reading, Release};
 use hookgate::status::Outcome;
@@ -96,7 +98,7 @@ async fn a_class_and_a_callback_can_have_rules_of_their_own() {
     let policy = Policy::start(|_| Err(Status::internal("broken"))).await;
     let mut config = support::config();
     config.every.on_failure.set(Class::Error, Rule::Allow);
-    let strict = Handling { on_failure: OnFailure::default(), ..config.every.clone() };
+    let strict = Override { on_failure: OnFailure::default().into(), budget: None };
     config.callbacks.insert("callbackBeforeAddBlackCommand", strict);
     let gate = Gate::configured(&policy.url(), config).await;
     let open = gate.post("/callbackBeforeAddFriendCommand", "{}").await;

@@ -7,10 +7,10 @@ use hookgate::callback::{Callback, Timing};
 use hookgate::openim::Release;
 use hookgate::wire::{Field, Id, Kind, Label, Message};
 use prost::Message as _;
-use prost_reflect::{FieldDescriptor, MessageDescriptor, Value};
+use prost_reflect::{FieldDescriptor, MessageDescriptor, MethodDescriptor, Value};
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 
-use support::{CONTRACT, method};
+use support::{CONTRACT, OPEN, method};
 
 #[path = "schema/comments.rs"]
 mod comments;
@@ -367,6 +367,42 @@ fn what_is_called_the_id_of_a_user_or_a_group_is_marked_as_one() {
         .map(Callback::method)
         .collect();
     assert_eq!(neither, [""; 0]);
+}
+
+/// Read by prost-reflect: the contract's own words, not the table.
+fn option_of(method: &MethodDescriptor, name: &str) -> Option<Value> {
+    let webhook = CONTRACT.get_extension_by_name(&format!("{PACKAGE}.webhook")).expect("options.proto");
+    let options = method.options();
+    let set = options.get_extension(&webhook).as_message().expect("a message").clone();
+    set.has_field_by_name(name).then(|| set.get_field_by_name(name).expect("a field").into_owned())
+}
+
+#[test]
+fn pushes_and_new_conversations_alone_fail_open() {
+    let open = rows().filter(|callback| {
+        let rule = option_of(&method(callback.rpc), "on_failure").and_then(|rule| rule.as_enum_number());
+        assert_eq!(rule == Some(1), callback.fails_open, "{}", callback.rpc);
+        callback.fails_open
+    });
+    let mut commands: Vec<_> = open.map(|callback| callback.command).collect();
+    let mut expected = OPEN;
+    (commands.sort_unstable(), expected.sort_unstable());
+    assert_eq!(commands, expected);
+}
+
+/// Prometheus knows callbacks by their rpcs alone.
+#[test]
+fn the_alerts_know_the_callbacks_that_fail_open() {
+    let alerts = include_str!("../deploy/prometheus/alerts.yaml");
+    let pattern =
+        |rest: &'static str| rest.strip_prefix("=~\"").or_else(|| rest.strip_prefix("!~\""))?.split('"').next();
+    let patterns: Vec<_> = alerts.split("rpc").filter_map(pattern).collect();
+    assert!(patterns.len() == 4 && patterns.iter().all(|other| *other == patterns[0]), "{patterns:?}");
+    let prefixes: Vec<_> = patterns[0].split('|').map(|part| part.strip_suffix(".+").expect("a prefix")).collect();
+    for callback in rows() {
+        let selected = prefixes.iter().any(|prefix| callback.service_and_method().starts_with(prefix));
+        assert_eq!(selected, callback.fails_open, "{}", callback.rpc);
+    }
 }
 
 #[test]

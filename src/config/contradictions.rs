@@ -7,7 +7,9 @@ use super::openim::{HONOUR, MARGIN, WEBHOOKS};
 use super::policy_url::PolicyUrl;
 use super::report::Finding;
 use super::value::show_time;
-use super::{Address, After, LONGEST_TIMEOUT};
+use super::{Address, After, LONGEST_TIMEOUT, OnFailure, Rule};
+use crate::callback::Callback;
+use crate::error::Class;
 
 /// More threads than any machine has cores for would only take its memory.
 const MOST_THREADS: usize = 1024;
@@ -144,6 +146,17 @@ pub fn doubts(draft: &Draft, warnings: &mut Vec<Finding>) {
              access.paths, access.sources, tls.client_ca)"
         );
         warnings.push(Finding::new(origin.clone(), "listen", what));
+    }
+    for callback in Callback::all().iter().filter(|callback| callback.fails_open) {
+        let Some(own) = draft.callbacks.get(callback.command) else { continue };
+        let rules = own.rules.over(OnFailure::all(Rule::Allow));
+        let denies = |class: &Class| rules.rule(*class) == Rule::Deny;
+        let denied: Vec<_> = Class::ALL.into_iter().filter(denies).map(Class::as_str).collect();
+        let path = format!("callbacks.{}.on_failure", own.key);
+        if let (false, Some(origin)) = (denied.is_empty(), draft.said(&path)) {
+            let what = format!("denies when the policy fails ({}): {}", denied.join(", "), callback.fail_closed_breaks);
+            warnings.push(Finding::new(origin.clone(), path, what));
+        }
     }
 }
 

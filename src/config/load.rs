@@ -6,7 +6,7 @@ use std::path::Path;
 use super::draft::Draft;
 use super::options::{self, Options};
 use super::report::{Finding, Origin, Report};
-use super::{Config, Handling, PolicyService, contradictions, credentials, file, openim, settings, yaml};
+use super::{Config, Override, PolicyService, contradictions, credentials, file, openim, settings, yaml};
 
 /// The text of a file, or why there is none.
 pub type TextOf<'a> = &'a dyn Fn(&Path) -> Result<String, String>;
@@ -120,12 +120,10 @@ fn settle(draft: Draft, warnings: Vec<Finding>) -> Loaded {
     }
     config.every.on_failure = rules.over(config.every.on_failure);
     for (command, own) in callbacks {
-        let handling = Handling {
-            budget: own.budget.unwrap_or(config.every.budget),
-            on_failure: own.rules.over(config.every.on_failure),
-        };
-        if handling != config.every {
-            config.callbacks.insert(command, handling);
+        let budget = own.budget.filter(|budget| *budget != config.every.budget);
+        let own = Override { budget, on_failure: own.rules };
+        if own != Override::default() {
+            config.callbacks.insert(command, own);
         }
     }
     Loaded { config, warnings, origins, turned_off }

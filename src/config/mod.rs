@@ -48,7 +48,7 @@ pub use policy_url::{PolicyService, PolicyUrl};
 pub use print::print;
 pub(crate) use report::nearest;
 pub use report::{Finding, Origin, Report};
-pub use rules::{Handling, OnFailure, Rule};
+pub use rules::{Handling, OnFailure, Override, Rule, Rules};
 pub use settings::{After, Channel, Decisions, DecisionsTo, Denial, Drain, Limits, SyncRule, Traces, WhenFull};
 pub(crate) use tls::connector;
 pub use tls::{PolicyTls, Roots, ServerTls};
@@ -75,8 +75,8 @@ pub struct Config {
     pub log: Targets,
     /// What a webhook is given and how it fails, without the callbacks' own settings.
     pub every: Handling,
-    /// The callbacks whose handling is not `every`'s, by command.
-    pub callbacks: BTreeMap<&'static str, Handling>,
+    /// The callbacks that have settings of their own, by command.
+    pub callbacks: BTreeMap<&'static str, Override>,
     /// What the API client is told.
     pub denial: Denial,
     /// Who may call.
@@ -104,9 +104,15 @@ pub struct Config {
 }
 
 impl Config {
-    /// The handling of a callback; that of every callback for the fallback.
-    pub fn handling(&self, callback: &Callback) -> &Handling {
-        self.callbacks.get(callback.command).unwrap_or(&self.every)
+    /// The handling of a callback; that of every callback for the fallback. A failure rule of the callback's own goes
+    /// before the contract's, and that before the rules of every callback.
+    pub fn handling(&self, callback: &Callback) -> Handling {
+        let Handling { budget, on_failure } = self.every;
+        let on_failure = if callback.fails_open { OnFailure::all(Rule::Allow) } else { on_failure };
+        match self.callbacks.get(callback.command) {
+            None => Handling { budget, on_failure },
+            Some(own) => Handling { budget: own.budget.unwrap_or(budget), on_failure: own.on_failure.over(on_failure) },
+        }
     }
 
     /// Whether callers must prove or be anything at all.

@@ -10,7 +10,7 @@ use super::rules::Rules;
 use super::value::show_time;
 use super::webhooks_yml::{self, WebhooksYml};
 use super::{Rule, leads_here};
-use crate::callback::Timing;
+use crate::callback::{Callback, Timing};
 
 /// The setting that names OpenIM's file.
 pub const WEBHOOKS: &str = "openim.webhooks";
@@ -145,7 +145,8 @@ fn budgets(draft: &mut Draft, openim: &WebhooksYml, mistakes: &mut Vec<Finding>)
     }
 }
 
-/// `failedContinue`, if that is to count, beneath everything that was said of failures.
+/// `failedContinue`, if that is to count, beneath everything that was said of failures. A callback that the contract
+/// allows on failure is allowed without it.
 fn wishes(draft: &mut Draft, openim: &WebhooksYml) {
     if !draft.openim.honour_failed_continue || draft.rules.default.is_some() {
         return;
@@ -154,7 +155,8 @@ fn wishes(draft: &mut Draft, openim: &WebhooksYml) {
     for webhook in &openim.callbacks {
         *wishes.entry(webhook.callback.command).or_insert(true) &= webhook.failed_continue;
     }
-    for (command, _) in wishes.into_iter().filter(|(_, wish)| *wish) {
+    let opens = |command: &str| Callback::by_command(command).is_some_and(|callback| callback.fails_open);
+    for (command, _) in wishes.into_iter().filter(|(command, wish)| *wish && !opens(command)) {
         let own = draft.callbacks.entry(command).or_default();
         if own.rules == Rules::default() {
             own.rules.clone_from(&draft.rules);

@@ -43,7 +43,7 @@ fn callbacks(loaded: &Loaded, out: &mut String) {
     // Callbacks of one key have one handling.
     let mut keys = BTreeSet::new();
     for callback in Callback::all() {
-        let Some(handling) = config.callbacks.get(callback.command) else { continue };
+        let Some(own) = config.callbacks.get(callback.command) else { continue };
         if !keys.insert(callback.config_key) {
             continue;
         }
@@ -53,13 +53,13 @@ fn callbacks(loaded: &Loaded, out: &mut String) {
         }
         let path = format!("callbacks.{}", callback.config_key);
         line(out, format_args!("  {}:", callback.config_key));
-        if handling.budget != config.every.budget {
+        if let Some(budget) = own.budget {
             let said = said(loaded, &format!("{path}.budget"));
-            line(out, format_args!("    budget: {}{said}", show_time(handling.budget)));
+            line(out, format_args!("    budget: {}{said}", show_time(budget)));
         }
-        if handling.on_failure != config.every.on_failure {
+        if let Some(rules) = rules::show_said(&own.on_failure) {
             let said = said(loaded, &format!("{path}.on_failure"));
-            line(out, format_args!("    on_failure: {}{said}", rules::show(&handling.on_failure)));
+            line(out, format_args!("    on_failure: {rules}{said}"));
         }
     }
 }

@@ -14,6 +14,15 @@ pub struct Handling {
     pub on_failure: OnFailure,
 }
 
+/// The settings of one callback, which go before those of all callbacks. Parts that are not set are left to these.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Override {
+    /// Its budget.
+    pub budget: Option<Duration>,
+    /// Its failure rules.
+    pub on_failure: Rules,
+}
+
 /// A failure rule for each class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OnFailure([Rule; Class::ALL.len()]);
@@ -111,7 +120,19 @@ impl From<OnFailure> for Rules {
     }
 }
 
-/// The rules as YAML.
+/// Rules as they were said, as YAML; nothing where none was.
+pub fn show_said(rules: &Rules) -> Option<String> {
+    let classes = Class::ALL.into_iter().map(|class| (class.as_str(), rules.classes[class as usize]));
+    let said = |(name, rule): (&str, Option<Rule>)| rule.map(|rule| format!("{name}: {}", rule.as_str()));
+    let classes: Vec<_> = classes.filter_map(said).collect();
+    match (said(("default", rules.default)), classes.is_empty()) {
+        (_, true) => rules.default.map(|rule| rule.as_str().to_owned()),
+        (Some(default), false) => Some(format!("{{{default}, {}}}", classes.join(", "))),
+        (None, false) => Some(format!("{{{}}}", classes.join(", "))),
+    }
+}
+
+/// The rules of all classes as YAML.
 pub fn show(rules: &OnFailure) -> String {
     let exceptions: Vec<_> = Class::ALL.into_iter().filter(|class| rules.rule(*class) != Rule::Deny).collect();
     match exceptions.len() {

@@ -15,7 +15,6 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tracing::{info, warn};
 
-use super::answer;
 use super::channel::{self, Channel};
 use super::observe::{self, NotGrpc, Observed, Seen, not_grpc};
 use super::rpcs::Answered;

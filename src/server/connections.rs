@@ -39,6 +39,9 @@ const BRIEF: Times = Times { idle: Some(Duration::from_secs(5)), head: Duration:
 /// How long the last connections have for their first word: it may be on its way when hookgate stops to accept.
 const FIRST_WORD: Duration = Duration::from_millis(100);
 
+/// The end of the drain time that is left to the replies of calls without a verdict by then; less of a short one.
+const LAST_REPLIES: Duration = Duration::from_millis(100);
+
 /// How long the last words to a connection that is given up may take.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -85,6 +88,8 @@ enum End {
     Busy,
     /// All end.
     All,
+    /// Calls without a verdict end too: the failure rules decide.
+    Over,
 }
 
 /// What every connection is given.
@@ -130,7 +135,8 @@ pub(super) async fn serve<A: Answering>(
         info!(?delay, "still accepting, closing each connection with its next reply");
         door.accept_for(&listener, delay).await;
     }
-    let give_up = Instant::now() + config.now().drain.time;
+    let drain = config.now().drain.time;
+    let give_up = Instant::now() + drain;
     listener.turn_away();
     door.accept_for(&listener, FIRST_WORD).await;
     match listener.close() {
@@ -139,17 +145,21 @@ pub(super) async fn serve<A: Answering>(
     }
     // Without it each of them would wait for this one.
     drop(door);
-    let ended = async {
+    let mut ended = pin!(async {
         let _ = timeout(FIRST_WORD, none_open.recv()).await;
         // A request on its way over an idle connection finds it open for as long as possible.
         ending.send_replace(End::Busy);
         none_busy.recv().await;
         ending.send_replace(End::All);
         none_open.recv().await;
-    };
-    if timeout_at(give_up, ended).await.is_err() {
-        ending.send_replace(End::All);
-        warn!("some calls did not end in time");
+    });
+    if timeout_at(give_up - LAST_REPLIES.min(drain / 10), &mut ended).await.is_err() {
+        // Wakes the calls that have no verdict.
+        stopping.end();
+        ending.send_replace(End::Over);
+        if timeout_at(give_up, ended).await.is_err() {
+            warn!("some calls did not end in time");
+        }
     }
     give_up
 }
@@ -231,21 +241,18 @@ async fn attend<A: Answering>(
         .max_header_size(head)
         .max_buf_size(head.clamp(LEAST_BUFFER, usize::MAX).max(BUFFER))
         .serve_connection(TokioIo::new(watched), answering.front(crowded, peer.clone()));
-    let mut next = End::Busy;
+    let mut seen = End::NotYet;
     let ended = loop {
         {
             let serving = pin!(peer.progress.within(times, poll_fn(|cx| Pin::new(&mut connection).poll(cx))));
             tokio::select! {
                 ended = serving => break ended,
-                _ = end.wait_for(|end| *end >= next) => {}
+                Ok(end) = end.wait_for(|end| *end > seen) => seen = *end,
             }
         }
-        if next == End::Busy {
-            next = End::All;
-            if peer.progress.step() == Step::Idle {
-                busy = None;
-                continue;
-            }
+        if seen == End::Busy && peer.progress.step() == Step::Idle {
+            busy = None;
+            continue;
         }
         Pin::new(&mut connection).graceful_shutdown();
     };

@@ -27,8 +27,8 @@ use tokio::time::Instant;
 use tonic::client::GrpcService;
 use tonic::codegen::StdError;
 
-use crate::callback::Timing;
-use crate::config::{Config, InForce};
+use crate::callback::{Callback, Timing};
+use crate::config::{Config, Handling, InForce};
 use crate::decisions::Decisions;
 use crate::error::{Class, Failure, Refusal};
 use crate::events::{Delivery, Event, Events};
@@ -127,20 +127,20 @@ impl<T: Transport> Gate<T> {
     /// A webhook's reply, or why it is none. Decode, ask, decide, reply.
     async fn decide(
         &self,
-        config: &Config,
+        (config, handling): (&Config, &Handling),
         webhook: &mut Webhook,
         body: Incoming,
         times: &mut Times,
         crowded: Crowded,
     ) -> Result<Decision, Refusal> {
-        let handling = config.handling(webhook.callback);
         let deadline = times.arrived + handling.budget;
         let limits = &config.limits;
         let bounds = Bounds { body: limits.body, memory: self.status.memory(), all: limits.memory };
-        let (body, share) = match body::read(body, bounds, deadline).await {
+        let body = self.stopping.unless_over(pin!(body::read(body, bounds, deadline))).await;
+        let (body, share) = match body.unwrap_or(Err(Refusal::Late.into())) {
             Ok(body) => (body.bytes, body.share),
             Err(Unread::Refused(refusal)) => return Err(refusal),
-            Err(Unread::NoRoom(why)) => return Ok(self.no_room(config, webhook, why)),
+            Err(Unread::NoRoom(why)) => return Ok(self.no_room((config, handling), webhook, why)),
         };
         let message = webhook.transcode(&body)?;
         let (callback, metadata) = (webhook.callback, webhook.metadata());
@@ -155,7 +155,9 @@ impl<T: Transport> Gate<T> {
         }
         let message = share.map_or(message.clone(), |share| counted(message, share));
         let question = Question { callback, message, metadata, attempt: 1, deadline };
-        let answer = self.ask(question, limits.calls, crowded).await;
+        let answer = self.stopping.unless_over(pin!(self.ask(question, limits.calls, crowded))).await;
+        let late = || Err(Failure::because(Class::Deadline, "the drain time is over"));
+        let answer = answer.unwrap_or_else(late);
         times.answered = Some(Instant::now());
         Ok(match answer.and_then(|answer| answer.into_reply(callback, &body)) {
             Ok(reply) => Decision::verdict(reply),
@@ -163,7 +165,8 @@ impl<T: Transport> Gate<T> {
                 let rule = handling.on_failure.rule(failure.class);
                 Decision::by_rule(rule, failure, callback, &body, &config.denial)
             }
-        })
+        }
+        .noting_damage(callback, &body))
     }
 
     /// Asks about a Before callback.
@@ -247,9 +250,10 @@ impl<T: Transport> connections::Answering for Answering<T> {
 /// Answers one webhook, whatever happens.
 async fn answer<T: Transport>(gate: &Gate<T>, crowded: Crowded, peer: &Peer, request: Request<Incoming>) -> Response {
     let config = gate.config.now();
-    // A panic is a denial like any other; without this the connection would just end.
-    let response = panics::caught(pin!(reply_to(gate, &config, crowded, &peer.caller, request))).await;
-    let response = response.unwrap_or_else(|_| reply::panicked());
+    // A panic is a failure like any other; without this the connection would just end.
+    let mut open = None;
+    let response = panics::caught(pin!(reply_to(gate, &config, crowded, &peer.caller, request, &mut open))).await;
+    let response = response.unwrap_or_else(|_| reply::panicked(open));
     let large = response.body().size_hint().lower() > LARGE;
     if large {
         // Until it is read, or the connection is given up.
@@ -262,13 +266,14 @@ async fn answer<T: Transport>(gate: &Gate<T>, crowded: Crowded, peer: &Peer, req
     if leaves || large { stop::close(response) } else { response }
 }
 
-/// Answers one webhook, and says so in the log.
+/// Answers one webhook, and says so in the log. `open` becomes its callback where that is to be allowed if this panics.
 async fn reply_to<T: Transport>(
     gate: &Gate<T>,
     config: &Config,
     crowded: Crowded,
     caller: &caller::Caller,
     request: Request<Incoming>,
+    open: &mut Option<&'static Callback>,
 ) -> Response {
     let mut times = Times::begin();
     let (mut head, body) = request.into_parts();
@@ -280,8 +285,14 @@ async fn reply_to<T: Transport>(
     };
     let _answering = gate.status.answering();
     webhook.begin_span(gate.policy.traces());
-    let decided = gate.decide(config, &mut webhook, body, &mut times, crowded).await;
-    let decision = decided.unwrap_or_else(|refusal| gate.refused(&webhook, refusal));
+    let (callback, handling) = (webhook.callback, config.handling(webhook.callback));
+    *open = reply::is_open(callback, &handling, Class::Error).then_some(callback);
+    let decided = panics::caught(pin!(gate.decide((config, &handling), &mut webhook, body, &mut times, crowded))).await;
+    let decision = match decided {
+        Ok(Ok(decision)) => decision,
+        Ok(Err(refusal)) => gate.refused(&handling, &webhook, refusal),
+        Err(_) => Decision::panicked(*open),
+    };
     times.replied = Instant::now();
     gate.watched(config, &webhook, &decision, &times);
     webhook.end_span(decision.outcome());

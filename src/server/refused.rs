@@ -13,7 +13,7 @@ use super::times::Times;
 use super::webhook::Webhook;
 use super::{Gate, Response, Transport, access, body};
 use crate::callback::Timing;
-use crate::config::Config;
+use crate::config::{Config, Handling};
 use crate::error::{Class, Failure, Refusal};
 use crate::events;
 use crate::memory::NoRoom;
@@ -60,7 +60,7 @@ impl<T: Transport> Gate<T> {
         };
         let refusal = match access::check(config, &peer.caller, &mut head) {
             Err(refusal) => refusal,
-            Ok(()) => match Webhook::route(&head) {
+            Ok(()) => match Webhook::route(&head, config.access.paths.is_some()) {
                 Ok(webhook) => return self.refuse_webhook(config, webhook, why, refusal),
                 Err(_) => refusal,
             },
@@ -70,11 +70,11 @@ impl<T: Transport> Gate<T> {
     }
 
     fn refuse_webhook(&self, config: &Config, mut webhook: Webhook, why: Why, refusal: Refusal) -> Response {
-        let times = Times::begin();
+        let (times, handling) = (Times::begin(), config.handling(webhook.callback));
         webhook.begin_span(self.policy.traces());
         let decision = match why {
-            Why::NoRoom => self.no_room(config, &webhook, NoRoom),
-            _ => self.refused(&webhook, refusal),
+            Why::NoRoom => self.no_room((config, &handling), &webhook, NoRoom),
+            _ => self.refused(&handling, &webhook, refusal),
         };
         self.watched(config, &webhook, &decision, &times);
         webhook.end_span(decision.outcome());
@@ -82,21 +82,21 @@ impl<T: Transport> Gate<T> {
     }
 
     /// It is nothing that OpenIM would send, or too large; an After event is lost then.
-    pub(super) fn refused(&self, webhook: &Webhook, refusal: Refusal) -> Decision {
+    pub(super) fn refused(&self, handling: &Handling, webhook: &Webhook, refusal: Refusal) -> Decision {
         if let Refusal::TooLarge(_) | Refusal::HeadTooLarge(_) = refusal {
             self.lose_event(webhook, events::Reason::TooLarge);
         }
-        Decision::refused(refusal)
+        Decision::refused(refusal, webhook.callback, handling)
     }
 
     /// There is no room for a webhook.
-    pub(super) fn no_room(&self, config: &Config, webhook: &Webhook, why: NoRoom) -> Decision {
+    pub(super) fn no_room(&self, (config, handling): (&Config, &Handling), webhook: &Webhook, why: NoRoom) -> Decision {
         let failure = Failure::because(Class::Overloaded, why.to_string()).unasked();
         if webhook.timing() == Timing::After {
             self.lose_event(webhook, events::Reason::Overloaded);
             return Decision::lost(webhook.callback, failure);
         }
-        let rule = config.handling(webhook.callback).on_failure.rule(failure.class);
+        let rule = handling.on_failure.rule(failure.class);
         Decision::unread(rule, failure, webhook.callback, &config.denial)
     }
 

@@ -12,7 +12,7 @@ use super::webhook::{self, Oddities, Webhook};
 use super::{Response, stop};
 use crate::callback::Callback;
 use crate::callers::Reason;
-use crate::config::{self, Config, Rule};
+use crate::config::{self, Config, Handling, Rule};
 use crate::decisions::Decided;
 use crate::error::{Class, Failure, Refusal, cut};
 use crate::status::Outcome;
@@ -27,7 +27,8 @@ const LONGEST_SHOWN: usize = 64;
 /// The code of the one reply that is made without a configuration at hand.
 const PANIC_CODE: i32 = 5000;
 
-/// The body of an After event, as far as its reply needs it: no After callback echoes (`build.rs` sees to it).
+/// The body of a webhook whose reply needs none of it: no After callback echoes, and none that fails open (`build.rs`
+/// sees to it).
 const NOTHING_TO_ECHO: &[u8] = b"{}";
 
 /// What became of a webhook, and why.
@@ -35,6 +36,12 @@ const NOTHING_TO_ECHO: &[u8] = b"{}";
 pub(super) struct Decision {
     reply: Reply,
     why: Why,
+    /// The HTTP status, except of a refusal, which has its own.
+    http: StatusCode,
+    /// The body was not read to its end.
+    unread: bool,
+    /// The damage that a denial does in OpenIM.
+    breaks: Option<&'static str>,
 }
 
 #[derive(Debug)]
@@ -45,15 +52,21 @@ enum Why {
     Refused(Refusal),
 }
 
+/// Returns true if a callback is allowed, its body unread, on a failure of this class: the contract has it fail open, and
+/// the operator has no other rule for it.
+pub(super) fn is_open(callback: &Callback, handling: &Handling, class: Class) -> bool {
+    callback.fails_open && handling.on_failure.rule(class) == Rule::Allow
+}
+
 impl Decision {
     /// The policy decided.
     pub(super) fn verdict(reply: Reply) -> Self {
-        Self { reply, why: Why::Verdict }
+        Self::of(reply, Why::Verdict)
     }
 
     /// An After event is delivered behind the reply.
     pub(super) fn accepted(callback: &Callback) -> Self {
-        Self { reply: callback.unchanged(NOTHING_TO_ECHO), why: Why::Accepted }
+        Self::of(callback.unchanged(NOTHING_TO_ECHO), Why::Accepted)
     }
 
     /// An After event is lost. OpenIM is told to go on all the same: what it tells of has happened.
@@ -63,14 +76,14 @@ impl Decision {
 
     /// An After event is lost by this failure. OpenIM is told to go on.
     pub(super) fn lost(callback: &Callback, failure: Failure) -> Self {
-        Self { reply: callback.unchanged(NOTHING_TO_ECHO), why: Why::Failed(Rule::Allow, failure) }
+        Self::of(callback.unchanged(NOTHING_TO_ECHO), Why::Failed(Rule::Allow, failure))
     }
 
     /// An After event is in memory alone, though it should be on disk. It is delivered all the same, but for a crash.
     pub(super) fn unwritten(callback: &Callback) -> Self {
         let failure =
             Failure::because(Class::Overloaded, "the disk does not take the event; it is in memory alone").unasked();
-        Self { reply: callback.unchanged(NOTHING_TO_ECHO), why: Why::Failed(Rule::Allow, failure) }
+        Self::of(callback.unchanged(NOTHING_TO_ECHO), Why::Failed(Rule::Allow, failure))
     }
 
     /// There is no verdict, so the operator's rule decides.
@@ -88,7 +101,7 @@ impl Decision {
                 Reply::Deny(Denial::because(sentence))
             }
         };
-        Self { reply, why: Why::Failed(rule, failure) }
+        Self::of(reply, Why::Failed(rule, failure))
     }
 
     /// The same for a webhook whose body was not read. Where an allow would have to echo of it, there is none.
@@ -97,9 +110,44 @@ impl Decision {
         Self::by_rule(rule, failure, callback, NOTHING_TO_ECHO, told)
     }
 
-    /// It is nothing that OpenIM would send.
-    pub(super) fn refused(refusal: Refusal) -> Self {
-        Self { reply: Reply::Deny(Denial::because(&refusal.to_string())), why: Why::Refused(refusal) }
+    /// It is nothing that OpenIM would send, or its body could not be read: a denial, but for callbacks that fail open.
+    pub(super) fn refused(refusal: Refusal, callback: &Callback, handling: &Handling) -> Self {
+        match refusal.class().filter(|class| is_open(callback, handling, *class)) {
+            Some(class) => {
+                let failure = Failure::because(class, refusal.to_string()).unasked();
+                Self {
+                    unread: true,
+                    ..Self::of(callback.unchanged(NOTHING_TO_ECHO), Why::Failed(Rule::Allow, failure))
+                }
+            }
+            None => Self::of(Reply::Deny(Denial::because(&refusal.to_string())), Why::Refused(refusal)),
+        }
+    }
+
+    /// The handler has panicked: a denial, but for a callback that is `open`. The text of the panic is not repeated, as it
+    /// can quote what it failed on; the panic hook says where it was.
+    pub(super) fn panicked(open: Option<&Callback>) -> Self {
+        let failure = Failure::because(Class::Error, "hookgate panicked").unasked();
+        match open {
+            Some(callback) => Self::of(callback.unchanged(NOTHING_TO_ECHO), Why::Failed(Rule::Allow, failure)),
+            None => {
+                let reply = Reply::Deny(Denial::because("hookgate failed"));
+                let http = StatusCode::INTERNAL_SERVER_ERROR;
+                Self { http, ..Self::of(reply, Why::Failed(Rule::Deny, failure)) }
+            }
+        }
+    }
+
+    fn of(reply: Reply, why: Why) -> Self {
+        Self { reply, why, http: StatusCode::OK, unread: false, breaks: None }
+    }
+
+    /// The same, with the damage that it does in OpenIM if it denies the webhook with this body.
+    pub(super) fn noting_damage(self, callback: &Callback, body: &[u8]) -> Self {
+        match self.reply {
+            Reply::Deny(_) => Self { breaks: callback.broken_by_denial(body), ..self },
+            Reply::Allow { .. } => self,
+        }
     }
 
     pub(super) fn outcome(&self) -> Outcome {
@@ -128,13 +176,19 @@ impl Decision {
         match (&self.why, &self.reply) {
             (Why::Verdict, Reply::Allow { changes, .. }) if changes.is_empty() => line!(debug, "allow"),
             (Why::Verdict, Reply::Allow { changes, .. }) => line!(info, "allow, changed", ?changes),
-            (Why::Verdict, Reply::Deny(denial)) => line!(info, "deny", code = denial.code(default_code)),
+            (Why::Verdict, Reply::Deny(denial)) => {
+                let code = denial.code(default_code);
+                match self.breaks {
+                    Some(breaks) => line!(warn, "deny", code, breaks),
+                    None => line!(info, "deny", code),
+                }
+            }
             (Why::Accepted, _) => line!(debug, "accepted"),
             (Why::Failed(rule, failure), _) => {
                 let (class, cause) = (failure.class.as_str(), failure.cause());
                 match rule {
                     Rule::Allow => line!(warn, "failed, so allowed by rule", class, cause),
-                    Rule::Deny => line!(warn, "failed, so denied", class, cause),
+                    Rule::Deny => line!(warn, "failed, so denied", class, cause, breaks = self.breaks),
                 }
             }
             (Why::Refused(refusal), _) => line!(warn, "refused", reason = %refusal),
@@ -191,7 +245,9 @@ impl Decision {
         let body = self.reply.body(default_code);
         match self.why {
             Why::Refused(refusal) => refuse(&refusal, body),
-            _ => respond(StatusCode::OK, body, outcome),
+            // What is left of the body would be taken for the next request.
+            _ if self.unread => stop::close(respond(self.http, body, outcome)),
+            _ => respond(self.http, body, outcome),
         }
     }
 }
@@ -221,12 +277,11 @@ pub(super) fn refused_by_head(refusal: &Refusal, config: &Config, whole: bool) -
     response
 }
 
-/// The reply of a handler that panicked. What the panic says is not repeated, as it can quote what it failed on; the
-/// panic hook says where it was.
-pub(super) fn panicked() -> Response {
-    error!("panicked, so denied");
-    let body = Denial::because("hookgate failed").body(PANIC_CODE);
-    respond(StatusCode::INTERNAL_SERVER_ERROR, body, Outcome::Failed(Rule::Deny, Class::Error))
+/// The reply of a handler that panicked outside the decision, where little is known: an allow of a callback that is
+/// `open`, else a denial.
+pub(super) fn panicked(open: Option<&Callback>) -> Response {
+    error!(command = open.map(|callback| callback.command), allowed = open.is_some(), "panicked outside a decision");
+    Decision::panicked(open).into_response(PANIC_CODE)
 }
 
 fn refuse(refusal: &Refusal, body: Bytes) -> Response {

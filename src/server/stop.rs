@@ -1,7 +1,10 @@
 //! Stopping in good order: first nobody new is sent here, then nothing is left in flight.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::Poll;
 
 use http::{HeaderValue, header};
 
@@ -18,16 +21,36 @@ pub enum Stop {
 
 /// Whether hookgate is stopping.
 #[derive(Debug, Clone, Default)]
-pub struct Stopping(Arc<AtomicBool>);
+pub struct Stopping(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    stopping: AtomicBool,
+    /// True once the drain time is over but for what the last replies need.
+    over: AtomicBool,
+}
 
 impl Stopping {
     /// Whether it is.
     pub fn is_stopping(&self) -> bool {
-        self.0.load(Relaxed)
+        self.0.stopping.load(Relaxed)
     }
 
     pub(super) fn begin(&self) {
-        self.0.store(true, Relaxed);
+        self.0.stopping.store(true, Relaxed);
+    }
+
+    /// Ends the futures of [`Self::unless_over`] at their next poll, so that their webhooks still get a reply.
+    pub(super) fn end(&self) {
+        self.0.over.store(true, Relaxed);
+    }
+
+    /// The output of a future of a connection; `None` once the drain time is over.
+    pub(super) fn unless_over<F: Future>(&self, mut future: Pin<&mut F>) -> impl Future<Output = Option<F::Output>> {
+        poll_fn(move |cx| match self.0.over.load(Relaxed) {
+            true => Poll::Ready(None),
+            false => future.as_mut().poll(cx).map(Some),
+        })
     }
 }
 

@@ -36,7 +36,7 @@ impl<'a> RequestFields<'a> {
     }
 
     /// Whether the request looks like this. A field that is missing counts as zero.
-    fn is(&self, condition: &RequestIs) -> bool {
+    pub(crate) fn is(&self, condition: &RequestIs) -> bool {
         let value = self.raw(condition.field).map_or(Some(0), |raw| raw.parse().ok());
         value.is_some_and(|value: i32| condition.values.contains(&value))
     }

@@ -7,7 +7,8 @@ use hookgate::callback::Callback;
 use hookgate::config::{self, Config, PolicyService, Rule};
 use hookgate::error::Class;
 
-use super::{ALL_OF_IT, FRIEND, SINGLE, assert_round_trip, handling, load, load_yaml, millis};
+use super::{ALL_OF_IT, FRIEND, SINGLE, assert_round_trip, handling, lines, load, load_openim_and, load_yaml, millis};
+use crate::support::OPEN;
 
 #[test]
 fn a_file_without_settings_changes_nothing() {
@@ -76,6 +77,86 @@ fn the_most_particular_rule_decides() {
     assert_eq!(rules(&["--on-failure", "deny"], &own("allow")), [[Allow, Allow, Allow], [Deny, Deny, Deny]]);
 }
 
+/// First the callback's class, then its default, then the contract's allow, and only then the rules of all callbacks.
+#[test]
+fn a_callback_that_fails_open_is_denied_by_its_own_rules_alone() {
+    use Rule::{Allow, Deny};
+    let key = Callback::by_command(OPEN[0]).unwrap().config_key;
+    for (general, own, expected) in [
+        ("", "", [Allow; 3]),
+        ("deny", "", [Allow; 3]),
+        ("{error: deny}", "", [Allow; 3]),
+        ("{default: deny, deadline: deny, error: deny}", "", [Allow; 3]),
+        ("allow", "deny", [Deny; 3]),
+        ("deny", "{error: deny}", [Allow, Allow, Deny]),
+        ("allow", "{default: deny, error: allow}", [Deny, Deny, Allow]),
+        ("deny", "{default: allow, deadline: deny}", [Allow, Deny, Allow]),
+        ("{error: deny}", "{deadline: deny}", [Allow, Deny, Allow]),
+    ] {
+        let or_null = |rules: &str| if rules.is_empty() { "~".to_owned() } else { rules.to_owned() };
+        let yaml = format!("on_failure: {}\ncallbacks: {{{key}: {{on_failure: {}}}}}", or_null(general), or_null(own));
+        let loaded = load_yaml(&yaml).unwrap();
+        let rules = handling(&loaded.config, OPEN[0]).on_failure;
+        let rules = [Class::Unavailable, Class::Deadline, Class::Error].map(|class| rules.rule(class));
+        assert_eq!(rules, expected, "{yaml}");
+        assert_eq!(loaded.warnings.is_empty(), !expected.contains(&Deny), "{yaml}");
+        assert_round_trip(&loaded);
+    }
+    // What is said of one is said of no other, and what was said of all by flag is no rule of its own.
+    for args in [&[][..], &["--on-failure", "deny"], &["--on-failure", "deny,unavailable=deny"]] {
+        let config = load(args, &[]).unwrap().config;
+        for callback in Callback::all() {
+            let expected = if OPEN.contains(&callback.command) { Allow } else { Deny };
+            for class in Class::ALL {
+                assert_eq!(config.handling(callback).on_failure.rule(class), expected, "{}", callback.command);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_rule_that_breaks_openim_is_warned_of_in_the_words_of_the_contract() {
+    let yaml = "callbacks:\n  beforeOnlinePush: {on_failure: {error: deny, default: allow}}\n  superGroupOnlinePush:\n    \
+                on_failure: deny\n  beforeAddFriend: {on_failure: deny}\n  beforeOfflinePush: {on_failure: allow, budget: 1s}";
+    let warnings = lines(&load_yaml(yaml).unwrap().warnings);
+    let [group, online] = &warnings[..] else { panic!("{warnings:?}") };
+    let [group, online] = if group.contains("superGroup") { [group, online] } else { [online, group] };
+    for (warning, parts) in [
+        (
+            online,
+            [
+                "hookgate.yaml:2: callbacks.beforeOnlinePush.on_failure: ",
+                "(error): ",
+                "messages are stored and not pushed",
+            ],
+        ),
+        (
+            group,
+            [
+                "hookgate.yaml:4: callbacks.superGroupOnlinePush.on_failure: ",
+                "invalid_reply): ",
+                "stay in the dismissed group",
+            ],
+        ),
+    ] {
+        for part in parts {
+            assert!(warning.contains(part), "{part:?} in {warning:?}");
+        }
+    }
+}
+
+#[test]
+fn failed_continue_adds_nothing_to_a_callback_that_fails_open() {
+    let key = Callback::by_command(OPEN[0]).unwrap().config_key;
+    let yaml = "openim: {webhooks: w.yml, honour_failed_continue: true}\non_failure: {error: deny}";
+    for wish in [true, false] {
+        let openim = format!("url: http://127.0.0.1:10006\n{key}: {{enable: true, failedContinue: {wish}}}");
+        let loaded = load_openim_and(yaml, &openim);
+        assert_eq!(handling(&loaded.config, OPEN[0]).on_failure, config::OnFailure::all(Rule::Allow), "{wish}");
+        assert_round_trip(&loaded);
+    }
+}
+
 #[test]
 fn a_config_key_of_two_callbacks_sets_both_and_older_keys_are_known() {
     let config = load_yaml("callbacks: {beforeMemberJoinGroup: {budget: 2s}, msgModify: {budget: 3s}}").unwrap().config;
@@ -83,7 +164,7 @@ fn a_config_key_of_two_callbacks_sets_both_and_older_keys_are_known() {
     assert_eq!(millis(&config, "callbackBeforeMemberJoinGroupCommand"), 2000);
     assert_eq!(millis(&config, "callbackBeforeMsgModifyCommand"), 3000);
     assert_eq!(config.callbacks.len(), 3);
-    assert_eq!(config.handling(Callback::fallback()), &config.every);
+    assert_eq!(config.handling(Callback::fallback()), config.every);
 }
 
 #[test]

@@ -9,8 +9,12 @@ use super::{FRIEND, SINGLE, handling, lines, load, load_openim, millis, shipped}
 fn openim_s_own_file_is_read_in_the_shape_of_every_release() {
     let of = |name: &str| {
         let loaded = load_openim(&shipped(name)).unwrap_or_else(|report| panic!("{name}: {report}"));
-        let mut budgets: Vec<_> =
-            loaded.config.callbacks.iter().map(|(command, own)| (*command, own.budget.as_millis())).collect();
+        let mut budgets: Vec<_> = loaded
+            .config
+            .callbacks
+            .iter()
+            .map(|(command, own)| (*command, own.budget.unwrap_or_default().as_millis()))
+            .collect();
         budgets.sort_unstable();
         (budgets, lines(&loaded.warnings))
     };

@@ -189,3 +189,21 @@ async fn a_share_of_plain_allows_is_enough_and_everything_else_is_written() {
         assert!(allows.contains(&count("allow")), "{share}: {}", count("allow"));
     }
 }
+
+#[tokio::test]
+async fn a_body_that_is_not_read_and_allowed_by_rule_has_the_rule_and_the_cause() {
+    let policy = Policy::allow().await;
+    let yaml = "decisions: {to: stdout}\nlimits: {body: 1KiB}";
+    let hookgate = Running::of(configured(&policy.url(), "decisions-unread", yaml)).await;
+    let large = serde_json::json!({ "content": "x".repeat(1500) }).to_string();
+    for command in ["callbackBeforeOnlinePushCommand", "callbackBeforeSendSingleMsgCommand"] {
+        hookgate.post(command, &large).await;
+    }
+    let lines = stopped(hookgate).await;
+    let fields = |name: &str| [lines[0][name].clone(), lines[1][name].clone()];
+    assert_eq!(fields("outcome"), ["failed-open:overloaded", "refused"]);
+    assert_eq!(fields("rule"), [json!("overloaded=allow"), Value::Null]);
+    let cause = json!("the body is larger than 1024 bytes");
+    assert_eq!(fields("cause"), [cause.clone(), cause]);
+    assert_eq!((fields("attempt"), fields("code")), ([Value::Null, Value::Null], [Value::Null, json!(5000)]));
+}

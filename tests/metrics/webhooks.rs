@@ -72,6 +72,9 @@ async fn the_first_failure_of_a_callback_is_an_increase() {
             assert_eq!(of(rpc, outcome), None, "{outcome}");
         }
     }
+    // One that fails open has the contract's rule.
+    let open = |outcome| of("PushPolicyService/BeforeOnlinePush", outcome);
+    assert_eq!((open("failed-open:unavailable"), open("failed-closed:unavailable")), (Some(0.0), None));
     let before = Callback::all().iter().filter(|callback| callback.timing == Timing::Before).count();
     assert_eq!(scrape.count("callbacks"), (before + 1) * Class::ALL.len());
 

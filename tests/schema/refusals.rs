@@ -226,6 +226,39 @@ refused! {
     an_order_by_no_text:
         "timing: TIMING_BEFORE" => "timing: TIMING_AFTER ordered_by: 'level'";
         "CaseService/BeforeCase is ordered_by CaseRequest.level, which is not one text"
+    an_after_callback_that_fails_open:
+        "timing: TIMING_BEFORE" => "timing: TIMING_AFTER on_failure: FAILURE_RULE_ALLOW fail_closed_breaks: 'it'",
+        "option (echo_only) = 'groupId';" => "",
+        "optional string name = 2 [(wire) = {echo: true, only_if_sent: true, non_empty: true, json_object: true}];" => "",
+        "optional int32 level = 3 [(wire) = {one_of: [20, 60], refused_when: {field: 'level', values: 100}}];" => "",
+        "UserIdList ids = 4 [(wire) = {bare: true, non_empty: true, refused_unless: {field: 'level', values: [1, 2]}}];" => "",
+        "CaseOptions options = 5 [(wire).bare = true];" => "",
+        "repeated CaseChange changes = 6;" => "";
+        "CaseService/BeforeCase says what a denial does, which only one of a Before callback does"
+    a_callback_that_fails_open_and_hands_back_what_no_policy_changes:
+        "releases: '3.7 3.8'" => "releases: '3.7 3.8' on_failure: FAILURE_RULE_ALLOW fail_closed_breaks: 'it'";
+        "CaseService/BeforeCase is allowed on failure, but hands back groupId, which a body that is not read hides"
+    a_callback_that_fails_open_and_echoes:
+        "releases: '3.7 3.8'" => "releases: '3.7 3.8' on_failure: FAILURE_RULE_ALLOW fail_closed_breaks: 'it'",
+        "option (echo_only) = 'groupId';" => "";
+        "CaseService/BeforeCase is allowed on failure, but hands back name, which a body that is not read hides"
+    a_callback_that_fails_open_without_a_reason:
+        "releases: '3.7 3.8'" => "releases: '3.7 3.8' on_failure: FAILURE_RULE_ALLOW",
+        "option (echo_only) = 'groupId';" => "",
+        "{echo: true, only_if_sent: true, non_empty" => "{non_empty";
+        "CaseService/BeforeCase needs both of on_failure and fail_closed_breaks, or neither"
+    a_reason_to_fail_open_of_one_that_does_not:
+        "releases: '3.7 3.8'" => "releases: '3.7 3.8' fail_closed_breaks: 'it'";
+        "CaseService/BeforeCase needs both of on_failure and fail_closed_breaks, or neither"
+    denials_that_break_nothing:
+        "releases: '3.7 3.8'" => "releases: '3.7 3.8' denial_breaks: {when: {field: 'level', values: 1}}";
+        "CaseService/BeforeCase does not say what a denial breaks"
+    denials_that_break_something_in_no_request:
+        "releases: '3.7 3.8'" => "releases: '3.7 3.8' denial_breaks: {what: 'it', when: {field: 'name', values: 1}}";
+        r#"CaseService/BeforeCase is broken by denials at "name", which is no int32 of CaseRequest"#
+    denials_that_break_something_at_no_value:
+        "releases: '3.7 3.8'" => "releases: '3.7 3.8' denial_breaks: {what: 'it', when: {field: 'level'}}";
+        r#"CaseService/BeforeCase is broken by denials at "level", but at no value of it"#
     a_streamed_request:
         "rpc BeforeCase(CaseRequest)" => "rpc BeforeCase(stream CaseRequest)";
         "CaseService/BeforeCase streams; a webhook is one request and one reply"

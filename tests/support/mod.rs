@@ -41,6 +41,15 @@ use codec::RawCodec;
 /// A Before webhook that any policy allows.
 pub const COMMAND: &str = "callbackBeforeAddBlackCommand";
 
+/// The callbacks that fail open by the contract.
+pub const OPEN: [&str; 5] = [
+    "callbackBeforeOfflinePushCommand",
+    "callbackBeforeOnlinePushCommand",
+    "callbackBeforeGroupOnlinePushCommand",
+    "callbackBeforeCreateSingleChatConversationsCommand",
+    "callbackBeforeCreateGroupChatConversationsCommand",
+];
+
 /// What OpenIM reads as: go on.
 pub const ALLOWED: &str = r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#;
 

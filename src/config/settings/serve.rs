@@ -3,6 +3,7 @@
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::{Setting, row};
+use crate::callback::Callback;
 use crate::config::address::LISTEN;
 use crate::config::draft::Draft;
 use crate::config::policy_url::POLICY;
@@ -23,6 +24,17 @@ fn host(text: &str) -> Result<String, String> {
         Ok(_) => Ok(text.trim_end_matches('.').to_ascii_lowercase()),
         Err(_) => Err(format!("{text:?}: expected a host name or an IP address, without a port")),
     }
+}
+
+/// The words of `on_failure`.
+fn on_failure() -> String {
+    let open: Vec<_> = Callback::all().iter().filter(|row| row.fails_open).map(|row| row.config_key).collect();
+    format!(
+        "What becomes of a Before callback without a verdict: deny or allow, or a list by class of failure as in \
+         unavailable=allow,deadline=allow. Does not apply to these, whose denial damages OpenIM's data: they are allowed, \
+         unless callbacks.NAME.on_failure denies them: {}",
+        open.join(", ")
+    )
 }
 
 pub(super) fn rows() -> Vec<Setting<Draft>> {
@@ -77,13 +89,7 @@ pub(super) fn rows() -> Vec<Setting<Draft>> {
             "The time from a webhook's arrival to its reply; less than the timeout that OpenIM is given",
         )
         .everyday("TIME"),
-        row(
-            "on_failure",
-            RULES,
-            |d| &mut d.rules,
-            "What becomes of a Before callback without a verdict: deny or allow, or a list by class of failure as in \
-             unavailable=allow,deadline=allow",
-        )
+        row("on_failure", RULES, |d| &mut d.rules, &on_failure())
         .everyday("RULE"),
         row("on_failure.default", RULE, |d| &mut d.rules.default, ""),
     ];
