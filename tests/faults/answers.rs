@@ -204,23 +204,10 @@ async fn a_status_that_is_not_ok_counts_whatever_the_body_is() {
 
 #[tokio::test]
 async fn an_http_status_is_read_by_grpcs_table() {
-    for (http, class) in [
-        (204, "error"),
-        (302, "error"),
-        (400, "error"),
-        (401, "error"),
-        // A mesh's no is not the policy's.
-        (403, "error"),
-        (404, "unimplemented"),
-        (405, "error"),
-        (415, "error"),
-        (429, "unavailable"),
-        (500, "error"),
-        (501, "error"),
-        (502, "unavailable"),
-        (503, "unavailable"),
-        (504, "unavailable"),
-    ] {
+    // A mesh's 403 is not the policy's no.
+    let errors = [204, 302, 400, 401, 403, 405, 415, 500, 501].map(|http| (http, "error"));
+    let unavailable = [429, 502, 503, 504].map(|http| (http, "unavailable"));
+    for (http, class) in errors.into_iter().chain(unavailable).chain([(404, "unimplemented")]) {
         let expected = format!("failed-open:{class}");
         const PAGE: Fields = &[("content-type", b"text/html")];
         for head in [PAGE, NONE, &[GRPC]] {
