@@ -101,7 +101,7 @@ async fn a_page_of_another_name_or_origin_gets_403_and_nothing_else_is_refused()
         let (status, body) = tcp(admin, &bytes).await;
         assert_eq!(status != 403, good, "{bytes:?}: {status} {body}");
     }
-    let (status, _) = tcp(admin, "GET /readyz HTTP/1.0\r\n\r\n").await;
+    let (status, _) = tcp(admin, "GET /livez HTTP/1.0\r\n\r\n").await;
     assert_eq!(status, 200);
 }
 
