@@ -48,9 +48,6 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The room for reading that a connection may take, in bytes, where a head needs no more: it keeps what it has once taken.
 const BUFFER: usize = 32 << 10;
 
-/// hyper's least.
-const LEAST_BUFFER: usize = 8 << 10;
-
 /// Whether a connection is over the limit. Its one request is answered by the rule for `overloaded`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Crowded {
@@ -239,13 +236,14 @@ async fn attend<A: Answering>(
         .half_close(true)
         .writev(false)
         .max_header_size(head)
-        .max_buf_size(head.clamp(LEAST_BUFFER, usize::MAX).max(BUFFER))
+        .max_buf_size(head.max(BUFFER))
         .serve_connection(TokioIo::new(watched), answering.front(crowded, peer.clone()));
     let mut seen = End::NotYet;
     let ended = loop {
         {
             let serving = pin!(peer.progress.within(times, poll_fn(|cx| Pin::new(&mut connection).poll(cx))));
             tokio::select! {
+                biased;
                 ended = serving => break ended,
                 Ok(end) = end.wait_for(|end| *end > seen) => seen = *end,
             }
