@@ -22,6 +22,7 @@ use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -103,6 +104,8 @@ pub async fn run(listener: impl Into<Listener>, admin: Admin, until: impl Future
                         Some(_) => &far,
                     };
                     connections.add(tokio::spawn(attend(stream, router.clone())).abort_handle());
+                    // Whoever had to make room goes first.
+                    yield_now().await;
                 }
                 Err(error) => pause(&error).await,
             }

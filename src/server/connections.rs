@@ -13,6 +13,7 @@ use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, watch};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
@@ -137,7 +138,7 @@ pub(super) async fn serve<A: Answering>(
     listener.turn_away();
     door.accept_for(&listener, FIRST_WORD).await;
     match listener.close() {
-        Ok(left) => left.into_iter().for_each(|accepted| door.admit(accepted)),
+        Ok(left) => left.into_iter().for_each(|accepted| _ = door.admit(accepted)),
         Err(error) => debug!(%error, "cannot accept what is left"),
     }
     // Without it each of them would wait for this one.
@@ -165,7 +166,12 @@ impl<A: Answering> Door<'_, A> {
     async fn accept(&mut self, listener: &Listener) -> Infallible {
         loop {
             match listener.accept().await {
-                Ok(accepted) => self.admit(accepted),
+                Ok(accepted) => {
+                    if self.admit(accepted) == Crowded::Yes {
+                        // Whoever had to make room goes first.
+                        yield_now().await;
+                    }
+                }
                 Err(error) => {
                     // Whoever has been told that it is one too many has waited long enough.
                     self.crowd.end_oldest();
@@ -182,7 +188,7 @@ impl<A: Answering> Door<'_, A> {
         }
     }
 
-    fn admit(&mut self, (stream, peer): Accepted) {
+    fn admit(&mut self, (stream, peer): Accepted) -> Crowded {
         let connected = self.status.connected();
         let now = self.config.now();
         let most = now.limits.connections.min(self.descriptors.webhooks);
@@ -205,6 +211,7 @@ impl<A: Answering> Door<'_, A> {
         if crowded == Crowded::Yes {
             self.crowd.add(task.abort_handle());
         }
+        crowded
     }
 }
 

@@ -154,11 +154,13 @@ impl Policy {
                 async move { answer.await.map(Response::new) }
             });
             let is_served = is_served(request.uri().path());
+            // More than hookgate's largest webhook.
+            let mut grpc = tonic::server::Grpc::new(RawCodec).max_decoding_message_size(16 << 20);
             async move {
                 if !is_served {
                     return (http::StatusCode::NOT_FOUND, "404 page not found\n").into_response();
                 }
-                tonic::server::Grpc::new(RawCodec).unary(service, request).await.into_response()
+                grpc.unary(service, request).await.into_response()
             }
         });
         let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
