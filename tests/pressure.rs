@@ -297,7 +297,7 @@ async fn with_few_descriptors_a_new_caller_is_told_that_it_is_one_too_many() {
     limited.args(["-c", "ulimit -n 100 && exec \"$0\" \"$@\""]).arg(command.as_std().get_program()).args(args);
     limited.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).kill_on_drop(true);
     let program = Running::of(limited).await;
-    while program.ask("/readyz").await.status.as_u16() != 200 {
+    while program.post(COMMAND, "{}").await.body != ALLOWED {
         yield_now().await;
     }
     let mut held = Vec::new();
@@ -309,7 +309,7 @@ async fn with_few_descriptors_a_new_caller_is_told_that_it_is_one_too_many() {
         let reply = program.post(COMMAND, "{}").await;
         assert_eq!(outcome(&reply), "failed-closed:overloaded");
     }
-    assert_eq!(program.ask("/readyz").await.status.as_u16(), 200);
+    assert_eq!(program.ask("/livez").await.status.as_u16(), 200);
     // Those within the bound are as they were.
     let request = format!("POST /{COMMAND} HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}");
     held[0].write_all(request.as_bytes()).await.unwrap();
