@@ -111,17 +111,28 @@ pub fn check_unknown_fields(field: &FieldDescriptor) -> Result<(), String> {
     Ok(())
 }
 
-/// Refuses two fields of one JSON name, which would be two readings of one body.
+/// Refuses two fields of one JSON name, which would be two readings of one body. Names that differ only in case are one
+/// to Go, and what is beyond ASCII would need more of Unicode's case folding than the program knows.
 pub fn check_names(message: &Message) -> Result<(), String> {
+    let name = &message.name;
     let mut names = BTreeSet::new();
-    for json in message.fields.iter().flat_map(|field| field.aliases.iter().chain([&field.json])) {
-        if !names.insert(json) {
-            return Err(format!("{} has two JSON fields named {json}", message.name));
+    let mut folded: BTreeMap<String, usize> = BTreeMap::new();
+    for (place, field) in message.fields.iter().enumerate() {
+        for json in field.aliases.iter().chain([&field.json]) {
+            if !names.insert(json) {
+                return Err(format!("{name} has two JSON fields named {json}"));
+            }
+            if !json.is_ascii() {
+                return Err(format!("{} has the JSON name {json}, which is not ASCII", field.name));
+            }
+            if *folded.entry(json.to_ascii_lowercase()).or_insert(place) != place {
+                return Err(format!("{name} has two JSON fields named {json}, which Go reads without regard to case"));
+            }
         }
     }
     // Whoever reads a body keeps a bit a field.
     if message.fields.len() > 64 {
-        return Err(format!("{} has more than 64 JSON fields", message.name));
+        return Err(format!("{name} has more than 64 JSON fields"));
     }
     Ok(())
 }

@@ -7,6 +7,9 @@ use hookgate::config::{self, Config, Loaded, Options, Report};
 use hookgate::openim::{self, Reading, Release};
 use hookgate::wire::{self, Record};
 
+#[path = "go.rs"]
+pub mod go;
+
 /// A row of the table, chosen by the first byte, and the rest.
 fn row(data: &[u8]) -> Option<(&'static Callback, &[u8])> {
     let (first, rest) = data.split_first()?;
@@ -44,6 +47,15 @@ pub fn reply(data: &[u8]) {
         let reading = openim::read(callback, body, &reply.body(5000), release);
         assert!(matches!(reading, Reading::Allowed(_) | Reading::Denied(_)), "{release:?}: {reading:?}");
     }
+}
+
+/// Any body is read as Go's encoding/json reads it, or refused; any reply is judged as Go reads it. Without Go nothing
+/// is looked at.
+pub fn encoding_json(data: &[u8]) {
+    let Some(go) = go::running() else { return };
+    let Some((callback, body)) = row(data) else { return };
+    go::compare_request(callback, body, &go.ask(callback.place, body));
+    go::compare_reply(callback, body, &go.ask(Callback::all().len() + callback.place, body));
 }
 
 /// Any configuration file is taken or refused with a report; one that is taken is printed as one that says the same.

@@ -26,7 +26,7 @@ const ALLOW: &[u8] = br#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","ne
 pub enum Reply {
     /// Go on.
     Allow {
-        /// The JSON names of what is changed.
+        /// The contract's JSON names of what is changed.
         changes: Vec<&'static str>,
         /// What OpenIM reads.
         body: Bytes,
@@ -139,11 +139,12 @@ impl Callback {
         Reply::Allow { changes: response.present().map(|(field, _)| field.json).collect(), body: out.into() }
     }
 
-    /// Appends the changes, and the request's own values where OpenIM would overwrite them with nothing.
+    /// Appends the changes, and the request's own values where OpenIM would overwrite them with nothing, each under the
+    /// name that the sender of the request has for it.
     fn write_changes(&self, response: &Record<'_>, request: &RequestFields<'_>, out: &mut Vec<u8>) {
-        let append_raw = |json: &str, out: &mut Vec<u8>| {
+        let append_raw = |json: &'static str, out: &mut Vec<u8>| {
             if let Some(raw) = request.raw(json) {
-                wire::write_name(1, json, out);
+                wire::write_name(1, request.name_in_reply(json), out);
                 out.extend_from_slice(raw.as_bytes());
             }
         };
@@ -153,7 +154,7 @@ impl Callback {
         for (field, value) in self.response.fields.iter().zip(&response.values) {
             match value {
                 Some(value) => {
-                    wire::write_name(1, field.json, out);
+                    wire::write_name(1, request.name_in_reply(field.json), out);
                     wire::write_field(field, value, out);
                 }
                 None if field.rules.echo => append_raw(field.json, out),

@@ -79,6 +79,32 @@ async fn what_is_unknown_older_or_missing_is_said_with_counts() {
 }
 
 #[tokio::test]
+async fn a_body_without_any_known_field_is_said_loudly() {
+    let (_policy, mut hookgate) = running("unrecognized", None).await;
+    // The second is of the same second or the next: either way no line more than there are bodies.
+    for body in [r#"{"callbackCommand":"callbackBeforeAddBlackCommand","owner":"u1"}"#, "{}"] {
+        hookgate.post("callbackBeforeAddBlackCommand", body).await;
+    }
+    // Null is a field too: this server has the names.
+    hookgate.post("callbackAfterRemoveBlackCommand", r#"{"ownerUserID":null}"#).await;
+    hookgate.post("callbackAfterRemoveBlackCommand", r#"{"OWNERUSERID":"u1"}"#).await;
+    let log = hookgate.says("no known field in body").await;
+    assert!(log.contains("WARN") && log.contains("callbackBeforeAddBlackCommand"), "{log}");
+    assert!(log.contains("unknown_fields=1"), "{log}");
+    let (code, said, _) = drift(hookgate.admin, &["--exit-code"]).await;
+    assert_eq!(code, Some(1), "{said}");
+    let line = said.lines().skip_while(|line| !line.contains("NONE of the fields")).nth(1).unwrap();
+    assert!(line.contains("RelationPolicyService/BeforeAddBlack") && line.contains("2 times, first 20"), "{said}");
+    let status = hookgate.status().await;
+    let bodies = status["drift"]["unrecognized_bodies"].as_array().unwrap();
+    assert_eq!(bodies.len(), 1, "{status}");
+    assert_eq!(bodies[0]["count"], 2);
+    let metrics = String::from_utf8(hookgate.ask("/metrics").await.body.to_vec()).unwrap();
+    let metric = r#"hookgate_unrecognized_bodies_total{rpc="RelationPolicyService/BeforeAddBlack"} 2"#;
+    assert!(metrics.contains(metric), "{metrics}");
+}
+
+#[tokio::test]
 async fn the_commands_that_came_tell_the_release() {
     for (name, commands, release) in [
         (

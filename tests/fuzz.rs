@@ -1,12 +1,18 @@
 //! The fuzz targets' entry points on the stable toolchain: what people and OpenIM send, mutated. `HOOKGATE_FUZZ_SECONDS` says
 //! for how long each runs; without it a short look.
 
+#[path = "fuzz/answers.rs"]
+mod answers;
 #[path = "../fuzz/entry.rs"]
 mod entry;
+#[path = "fuzz/mutate.rs"]
+mod mutate;
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+use mutate::mutate;
 
 /// The bytes that mutations begin with.
 fn seeds(folder: &str) -> Vec<Vec<u8>> {
@@ -46,45 +52,26 @@ fn fuzz(target: fn(&[u8]), seeds: &[Vec<u8>]) {
     }
 }
 
-fn mutate(data: &mut Vec<u8>, seeds: &[Vec<u8>], random: &mut fastrand::Rng) {
-    let at = random.usize(..=data.len());
-    let to = random.usize(at..=data.len().min(at + 16));
-    match random.u8(..6) {
-        0 => data.truncate(at),
-        1 => drop(data.drain(at..to)),
-        2 => data.insert(at, random.u8(..)),
-        3 => {
-            let again = data[at..to].to_vec();
-            data.splice(at..at, again);
-        }
-        4 => {
-            let other = random.choice(seeds).expect("a seed");
-            let from = random.usize(..=other.len());
-            data.splice(at..to, other[from..other.len().min(from + 32)].iter().copied());
-        }
-        _ => {
-            const TOKENS: [&[u8]; 12] = [
-                b"null",
-                b"\"",
-                b"{",
-                b"}",
-                b"[",
-                b"]",
-                b"-0",
-                b"1e9",
-                b"\\u0000",
-                b"\xff",
-                b"&a [*a,*a]",
-                b"\x0a\x00",
-            ];
-            data.splice(at..to, random.choice(TOKENS).expect("a token").iter().copied());
-        }
-    }
-}
-
 #[test]
 fn decoder() {
     fuzz(entry::decoder, &webhooks());
+}
+
+#[test]
+fn encoding_json() {
+    if entry::go::running().is_none() {
+        println!("Go is not installed, so the table of its answers is all that is compared");
+        return;
+    }
+    let mut seeds = webhooks();
+    for nth in 0..seeds.len() {
+        for reply in
+            [r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":1}"#, r#"{"nextCode":0,"ex":"x"}"#]
+        {
+            seeds.push([&seeds[nth][..1], reply.as_bytes()].concat());
+        }
+    }
+    fuzz(entry::encoding_json, &seeds);
 }
 
 #[test]

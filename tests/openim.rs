@@ -325,6 +325,26 @@ fn names_fold_as_unicode_does() {
 }
 
 #[test]
+fn a_server_reads_the_names_that_it_writes() {
+    const CONVERSATION: &str = "callbackBeforeCreateSingleChatConversationsCommand";
+    let pinned = vec![("isPinned", Some(json!(true)))];
+    for (request, reply, expected) in [
+        (json!({"isPinned": false}), json!({"isPinned": true}), &pinned),
+        (json!({"ISPINNED": false}), json!({"isPinned": true}), &pinned),
+        (json!({"is_pinned": false}), json!({"is_pinned": true}), &pinned),
+        (json!({"is_pinned": false}), json!({"IS_PINNED": true}), &pinned),
+        (json!({"is_pinned": false}), json!({"isPinned": true}), &Vec::new()),
+        (json!({"isPinned": false}), json!({"is_pinned": true}), &Vec::new()),
+        // One that leaves it out keeps to its style.
+        (json!({"user_id": "u1"}), json!({"is_pinned": true}), &pinned),
+        (json!({"user_id": "u1"}), json!({"isPinned": true}), &Vec::new()),
+        (json!({"userId": "u1"}), json!({"isPinned": true}), &pinned),
+    ] {
+        assert_eq!(effects(CONVERSATION, request.clone(), reply.clone()), *expected, "{reply} to {request}");
+    }
+}
+
+#[test]
 fn a_change_replaces_when_it_is_there() {
     let request = json!({"senderNickname": "Ann", "senderPlatformID": 2, "ex": "x"});
     assert_eq!(

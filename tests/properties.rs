@@ -101,6 +101,50 @@ fn a_field_that_comes_twice_is_refused() {
     );
 }
 
+/// A name in other spellings that Go takes for it.
+fn spellings(name: &str) -> Vec<String> {
+    let swapped = |letter: char| match letter {
+        letter if letter.is_ascii_lowercase() => letter.to_ascii_uppercase(),
+        letter => letter.to_ascii_lowercase(),
+    };
+    let other = [
+        name.to_uppercase(),
+        name.to_lowercase(),
+        name.chars().map(swapped).collect(),
+        name.replace(['s', 'S'], "\u{17f}"),
+        name.replace(['k', 'K'], "\u{212a}"),
+    ];
+    other.into_iter().filter(|other| other != name).collect()
+}
+
+#[test]
+fn a_name_in_other_case_is_the_same_name() {
+    for callback in Callback::all() {
+        let transcode = |body: &str| wire::transcode(callback.request, callback.command, body.as_bytes());
+        for field in json_fields(&method(callback.rpc).input()) {
+            let name = field.json_name();
+            for raw in noise::VALUES.into_iter().filter(|raw| noise::takes(&field, raw)) {
+                let exact = transcode(&format!("{{\"{name}\":{raw}}}")).expect("a value that it takes");
+                for other in spellings(name) {
+                    let folded = transcode(&format!("{{\"{other}\":{raw}}}")).expect("the same value");
+                    assert_eq!(folded.message, exact.message, "{}: {other}", callback.rpc);
+                    assert_eq!(folded.unknown.count, 0, "{}: {other}", callback.rpc);
+                    for body in [
+                        format!("{{\"{name}\":{raw},\"{other}\":{raw}}}"),
+                        format!("{{\"{other}\":{raw},\"{name}\":{raw}}}"),
+                    ] {
+                        let refusal = transcode(&body).expect_err("two readings").to_string();
+                        assert!(refusal.contains("appears twice, as "), "{refusal}");
+                        assert!(refusal.contains(name) && refusal.contains(&other), "{refusal}");
+                    }
+                }
+            }
+            let near = format!("{{\"{name}x\":1,\"x{name}\":2,\"\u{17f}\u{17f}{}\":3}}", &name[1..]);
+            assert_eq!(transcode(&near).expect("unknown fields").unknown.count, 3, "{near}");
+        }
+    }
+}
+
 #[test]
 fn a_value_is_taken_if_it_is_of_its_fields_type() {
     for callback in Callback::all() {

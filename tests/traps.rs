@@ -353,6 +353,34 @@ async fn the_conversation_callbacks_change_one_side_for_both() {
 }
 
 #[tokio::test]
+async fn a_change_has_the_name_that_the_request_used() {
+    let mut trap = Trap::of("callbackBeforeCreateSingleChatConversationsCommand").await;
+    // OpenIM's own releases have no such field, so that the change would be lost.
+    trap.refuses(json!({"isMarked": true})).await;
+    trap.sends(json!({"isMarked": false}));
+    trap.changes_only(json!({"isMarked": true})).await;
+    let enterprise = json!({"owner_user_id": "u1", "is_pinned": false, "is_marked": null, "RECV_MSG_OPT": 0, "ex": ""});
+    trap.request = enterprise;
+    trap.bare_allow_changes_nothing().await;
+    trap.changes_only(json!({"isPinned": true, "ex": "x", "recvMsgOpt": 2, "burnDuration": 30})).await;
+    trap.refuses(json!({"isMarked": true})).await;
+    let reply = trap.reply(&json!({"isPinned": true, "ex": "x", "recvMsgOpt": 2, "burnDuration": 30})).await;
+    let reply: BTreeMap<String, Value> = serde_json::from_slice(&reply).expect("an object");
+    let names: Vec<_> = reply.keys().map(String::as_str).collect();
+    let expected = "actionCode burn_duration errCode errDlt errMsg ex is_pinned nextCode recv_msg_opt";
+    assert_eq!(names, expected.split(' ').collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn an_echo_finds_its_field_in_any_case() {
+    let mut trap = Trap::of("callbackBeforeSetGroupInfoExCommand").await;
+    trap.request = json!({"groupid": "g1", "GROUPNAME": "Team", "Ex": "x"});
+    let reply: Value = serde_json::from_slice(&trap.reply(&json!({})).await).expect("JSON");
+    assert_eq!((&reply["groupID"], &reply["groupName"], &reply["ex"]), (&json!("g1"), &json!("Team"), &json!("x")));
+    trap.bare_allow_changes_nothing().await;
+}
+
+#[tokio::test]
 async fn an_empty_list_replaces_only_the_mentions_and_the_options_of_a_message() {
     let mut trap = Trap::of("callbackBeforeMsgModifyCommand").await;
     trap.sends(json!({"atUserList": ["u1003"]}));

@@ -210,7 +210,13 @@ async fn what_is_no_webhook_is_refused_in_a_sentence_and_the_connection_goes_on(
         ("POST", REMOVE_BLACK, br#"{"x":{"secret\u0000":1}}"#, 400, "a field's name contains NUL"),
         ("POST", REMOVE_BLACK, br#"{"ownerUserID":"a","ownerUserID":"a"}"#, 400, "ownerUserID appears twice"),
         ("POST", register, br#"{"users":[{"ex":"","ex":""}]}"#, 400, "users[0].ex appears twice"),
-        ("POST", "/callbackAfterSingleMsgReadCommand", br#"{"Seqs":[1],"seqs":[2]}"#, 400, "Seqs appears twice"),
+        (
+            "POST",
+            "/callbackAfterSingleMsgReadCommand",
+            br#"{"Seqs":[1],"seqs":[2]}"#,
+            400,
+            "Seqs appears twice, as Seqs and as seqs",
+        ),
         (
             "POST",
             REMOVE_BLACK,
@@ -290,6 +296,36 @@ async fn the_largest_body_is_taken_and_one_byte_more_is_not() {
     }
     assert_eq!(policy.take_calls().len(), 0);
     assert_eq!(gate.post(REMOVE_BLACK, BODY).await.body, ALLOW, "others are not harmed");
+}
+
+/// The time, in nanoseconds, that this thread has spent on a CPU.
+fn spent() -> u64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    stat.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_body_that_takes_long_to_read_holds_up_nobody() {
+    let (policy, gate) = gate().await;
+    let fields: Vec<_> = (0..90_000).map(|nth| format!("\"a{nth}\":0")).collect();
+    let body = format!("{{{}}}", fields.join(","));
+    let callback = hookgate::callback::Callback::by_command(&REMOVE_BLACK[1..]).unwrap();
+    let before = spent();
+    hookgate::wire::transcode(callback.request, callback.command, body.as_bytes()).unwrap();
+    let alone = spent() - before;
+    // The front has this one thread, and another task of it comes to its turn all the time.
+    let mut reply = std::pin::pin!(gate.post(REMOVE_BLACK, body));
+    let (mut longest, mut last) = (0, spent());
+    let reply = std::future::poll_fn(|cx| {
+        longest = longest.max(spent() - last);
+        last = spent();
+        cx.waker().wake_by_ref();
+        reply.as_mut().poll(cx)
+    })
+    .await;
+    assert_eq!(reply.body, ALLOW);
+    assert_eq!(policy.take_calls().len(), 1);
+    assert!(longest < alone / 2, "{longest} ns between two turns, where reading alone takes {alone} ns");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The names that OpenIM uses for what this build knows: of some things older servers have older ones.
+//! The names that OpenIM uses for what this build knows: of some things other servers have other ones.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -13,8 +13,19 @@ use crate::callback::Callback;
 pub struct Names {
     /// By the command's place in the table of commands.
     commands: Vec<Count>,
-    /// Older names of fields, by the callback's place. No webhook of a newer server locks it.
+    /// Aliases of fields, by the callback's place. No webhook without one locks it.
     fields: Mutex<BTreeMap<(usize, &'static str), Count>>,
+    /// Bodies without any field of the contract, by the callback's place.
+    unrecognized: Vec<Unrecognized>,
+}
+
+#[derive(Debug, Default)]
+struct Unrecognized {
+    bodies: Count,
+    /// The second of the last log line, since 1970; 0 is never.
+    logged: AtomicU64,
+    /// The number of bodies since that line.
+    unlogged: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -27,7 +38,11 @@ struct Count {
 
 impl Default for Names {
     fn default() -> Self {
-        Self { commands: Callback::commands().map(|_| Count::default()).collect(), fields: Mutex::default() }
+        Self {
+            commands: Callback::commands().map(|_| Count::default()).collect(),
+            fields: Mutex::default(),
+            unrecognized: Callback::all().iter().map(|_| Unrecognized::default()).collect(),
+        }
     }
 }
 
@@ -39,7 +54,7 @@ impl Names {
         }
     }
 
-    /// Counts the older names that a webhook has for its fields; `now` is in milliseconds since 1970.
+    /// Counts the aliases that a webhook has for its fields; `now` is in milliseconds since 1970.
     pub fn count_fields(&self, callback: &Callback, names: &[&'static str], now: u64) {
         if names.is_empty() {
             return;
@@ -50,13 +65,32 @@ impl Names {
         }
     }
 
+    /// Counts a body that has none of the fields that the contract knows, the command apart; `now` is in milliseconds
+    /// since 1970. Once a second and callback it is to be logged: returns the number of those before it that were not.
+    pub fn count_unrecognized(&self, callback: &Callback, now: u64) -> Option<u64> {
+        let Unrecognized { bodies, logged, unlogged } = self.unrecognized.get(callback.place)?;
+        bodies.again(now);
+        let second = now / 1000;
+        if logged.swap(second, Relaxed) == second {
+            unlogged.fetch_add(1, Relaxed);
+            return None;
+        }
+        Some(unlogged.swap(0, Relaxed))
+    }
+
+    /// The callbacks that came with none of their fields, in the order of the table; the name is the rpc's.
+    pub fn unrecognized(&self) -> Vec<Unknown> {
+        let counted = Callback::all().iter().zip(&self.unrecognized);
+        counted.filter_map(|(callback, count)| count.bodies.of(callback.service_and_method())).collect()
+    }
+
     /// The commands that came, in the order of their names, each with its callback.
     pub fn commands(&self) -> Vec<(&'static Callback, Unknown)> {
         let came = Callback::commands().zip(&self.commands);
         came.filter_map(|((command, callback), count)| Some((callback, count.of(command)?))).collect()
     }
 
-    /// The older names of fields that came, in the order of the table.
+    /// The aliases of fields that came, in the order of the table.
     pub fn fields(&self) -> Vec<(&'static Callback, Unknown)> {
         let fields = self.fields.lock().unwrap_or_else(PoisonError::into_inner);
         let named =

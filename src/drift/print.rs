@@ -10,10 +10,15 @@ pub fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if !report.is_drift() {
         writeln!(out, "no drift: this build knows all that came")?;
     }
+    names(
+        "rpcs whose webhooks have NONE of the fields that this build knows: their policy sees unknown_fields alone",
+        &report.unrecognized_bodies,
+        out,
+    )?;
     names("commands that this build does not know (FallbackPolicyService takes them)", &report.unknown_commands, out)?;
     fields("fields that this build does not know (they are in unknown_fields)", &report.unknown_fields, out)?;
     names("commands with an older name", &report.older_commands, out)?;
-    fields("fields with an older name", &report.older_fields, out)?;
+    fields("fields with another name (older servers, the Enterprise edition)", &report.older_fields, out)?;
     match &report.never_came {
         None => writeln!(out, "what never came is not known: openim.webhooks names no webhooks.yml")?,
         Some(keys) if keys.is_empty() => {}

@@ -16,9 +16,13 @@ pub struct Report {
     pub unknown_commands: Vec<Name>,
     /// Fields that their rows do not have.
     pub unknown_fields: Vec<Field>,
+    /// Rpcs whose webhooks came with none of the fields that the contract knows, `callbackCommand` apart. A policy sees
+    /// nothing of such a webhook but what is in `unknown_fields`.
+    #[serde(default)]
+    pub unrecognized_bodies: Vec<Name>,
     /// Commands that only older servers post.
     pub older_commands: Vec<Name>,
-    /// Fields with a name that only older servers use.
+    /// Fields with an alias: a name that only older servers use, or the Enterprise edition.
     pub older_fields: Vec<Field>,
     /// What OpenIM's `webhooks.yml` enables and what never came; nothing where hookgate has not read that file.
     pub never_came: Option<Vec<Key>>,
@@ -79,6 +83,7 @@ impl Report {
         Self {
             unknown_commands: unknowns.commands().into_iter().map(Name::from).collect(),
             unknown_fields: unknowns.fields().into_iter().map(field).collect(),
+            unrecognized_bodies: names.unrecognized().into_iter().map(Name::from).collect(),
             older_commands: older.map(|(_, command)| command.clone().into()).collect(),
             older_fields: names.fields().into_iter().map(field).collect(),
             never_came: enabled.map(|enabled| never_came(enabled, &commands)),
@@ -88,9 +93,10 @@ impl Report {
 
     /// Whether anything is otherwise.
     pub fn is_drift(&self) -> bool {
-        let Self { unknown_commands, unknown_fields, older_commands, older_fields, never_came, .. } = self;
-        let names = unknown_commands.len() + unknown_fields.len() + older_commands.len() + older_fields.len();
-        names > 0 || never_came.as_ref().is_some_and(|keys| !keys.is_empty())
+        let Self { unknown_commands, unknown_fields, unrecognized_bodies, never_came, .. } = self;
+        let unknown = unknown_commands.len() + unknown_fields.len() + unrecognized_bodies.len();
+        let older = self.older_commands.len() + self.older_fields.len();
+        unknown + older > 0 || never_came.as_ref().is_some_and(|keys| !keys.is_empty())
     }
 }
 

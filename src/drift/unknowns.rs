@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::callback::Callback;
+use crate::wire;
 
 /// How many commands are kept by name.
 pub const MOST_COMMANDS: usize = 100;
@@ -17,9 +18,6 @@ pub const MOST_FIELDS: usize = 30;
 
 /// The longest name that is kept, in bytes; a longer one is cut.
 pub const LONGEST_NAME: usize = 128;
-
-/// How many fields of one body are looked at; the others count as [`OTHER`].
-const MOST_FIELDS_OF_A_BODY: usize = 1_000;
 
 /// The name of everything that there was no room for.
 pub const OTHER: &str = "other";
@@ -52,20 +50,22 @@ impl Unknowns {
         lock(&self.commands).count(command, 1, MOST_COMMANDS, SystemTime::now());
     }
 
-    /// Counts the fields of a webhook that its row does not have, by their JSON paths.
-    pub fn count_fields(&self, callback: &'static Callback, paths: &[String]) {
-        if paths.is_empty() {
+    /// Counts the fields of a webhook that its row does not have, by their JSON paths. Those without a path count as
+    /// [`OTHER`].
+    pub fn count_fields(&self, callback: &'static Callback, unknown: &wire::Unknown) {
+        let wire::Unknown { paths, count } = unknown;
+        if *count == 0 {
             return;
         }
         let now = SystemTime::now();
         let mut fields = lock(&self.fields);
         let (_, names) = fields.entry(callback.place).or_insert_with(|| (callback, Names::default()));
-        let (looked_at, rest) = paths.split_at(paths.len().min(MOST_FIELDS_OF_A_BODY));
-        for path in looked_at {
+        for path in paths {
             names.count(&without_places(path), 1, MOST_FIELDS, now);
         }
-        if !rest.is_empty() {
-            names.count_other(rest.len() as u64, now);
+        let without_path = count.saturating_sub(paths.len());
+        if without_path > 0 {
+            names.count_other(without_path as u64, now);
         }
     }
 

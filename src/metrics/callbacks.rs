@@ -23,6 +23,9 @@ const REFUSED: Family = plain("requests_refused", "Requests that are no webhook,
 const UNKNOWN_COMMANDS: Family = plain("unknown_commands", "Webhooks whose command this build does not know");
 const UNKNOWN_FIELDS: Family = plain("unknown_fields", "Fields of webhooks that this build does not know");
 
+const UNRECOGNIZED: Family =
+    plain("unrecognized_bodies", "Webhooks with none of the fields that this build knows, the command apart");
+
 pub(super) fn write(admin: &Admin, out: &mut Writer<'_>) -> fmt::Result {
     let status = &admin.status;
     let config = admin.config.now();
@@ -71,5 +74,8 @@ fn unknown(admin: &Admin, out: &mut Writer<'_>) -> fmt::Result {
     let fields = fields.iter().map(|(callback, Unknown { name, count, .. })| {
         ([("rpc", callback.service_and_method()), ("field", name.as_str())], *count)
     });
-    out.counters(&UNKNOWN_FIELDS, fields)
+    out.counters(&UNKNOWN_FIELDS, fields)?;
+    let unrecognized = admin.status.names().unrecognized();
+    let unrecognized = unrecognized.iter().map(|Unknown { name, count, .. }| ([("rpc", name.as_str())], *count));
+    out.counters(&UNRECOGNIZED, unrecognized)
 }

@@ -98,10 +98,24 @@ impl<'a> Operation<'a> {
         number.is_some_and(|number| condition.values.contains(&number))
     }
 
+    /// What the server that has sent the request calls a field of the reply: what it calls it in the request. A field
+    /// that is not in the request has its alias if some other has one, because a server keeps to one style.
+    pub(super) fn name(&self, json: &'static str) -> &'static str {
+        let Some(row) = self.row(json) else { return json };
+        let sent = |name: &str| self.members.iter().any(|(other, _)| decode::is_same(name, other));
+        let is_alias = |row: &Field| !sent(row.json) && row.aliases.iter().any(|alias| sent(alias));
+        match row.aliases.iter().find(|alias| sent(alias)) {
+            _ if sent(json) => json,
+            Some(alias) => alias,
+            None if self.callback.request.fields.iter().any(is_alias) => row.aliases.first().unwrap_or(&json),
+            None => json,
+        }
+    }
+
     /// The raw JSON of a field of the request, unless it is absent or null.
     fn raw(&self, json: &str) -> Option<&'a str> {
         let row = self.row(json)?;
-        let named = |name: &str| name == row.json || row.aliases.contains(&name);
+        let named = |name: &str| [&row.json].into_iter().chain(row.aliases).any(|own| decode::is_same(own, name));
         let (_, raw) = self.members.iter().find(|(name, _)| named(name))?;
         Some(raw.get()).filter(|raw| *raw != "null")
     }

@@ -3,7 +3,7 @@
 //! Grammar is serde_json's, which agrees with Go's but for one thing: Go refuses more than 10,000 levels of nesting,
 //! this none. What Go does more of, and OpenIM never meets, is left out: an object that comes twice is not merged.
 
-use std::borrow::{Borrow, Cow};
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -47,8 +47,11 @@ pub(super) fn text(body: &[u8]) -> Cow<'_, str> {
     text.into()
 }
 
+/// A field of a Go struct: its name there, and its type.
+pub(super) type Row<'a> = (&'a str, &'a Field);
+
 /// The values of `rows` in a reply. Without a value is what is absent or null.
-pub(super) fn reply<R: Borrow<Field>>(rows: &[R], body: &[u8]) -> Result<Vec<Option<Value>>, Undecodable> {
+pub(super) fn reply(rows: &[Row<'_>], body: &[u8]) -> Result<Vec<Option<Value>>, Undecodable> {
     // The whole body is looked at before any of it is decoded: bad grammar anywhere comes before a wrong type.
     match serde_json::from_str::<&RawValue>(&text(body))?.get() {
         "null" => Ok(vec![None; rows.len()]),
@@ -97,20 +100,25 @@ pub(super) fn zero(kind: Kind) -> Value {
 
 /// Names match as they are, else without regard to case. Of a name that comes twice the last counts; a null empties
 /// what can be nil and leaves a plain value alone.
-fn fields<R: Borrow<Field>>(rows: &[R], object: &str) -> Result<Vec<Option<Value>>, Undecodable> {
+fn fields(rows: &[Row<'_>], object: &str) -> Result<Vec<Option<Value>>, Undecodable> {
     let mut values = vec![None; rows.len()];
     for (name, raw) in members(object)? {
-        let exact = rows.iter().position(|row| row.borrow().json == name);
-        let place = exact.or_else(|| rows.iter().position(|row| folded(row.borrow().json).eq(folded(&name))));
+        let exact = rows.iter().position(|(row, _)| *row == name);
+        let place = exact.or_else(|| rows.iter().position(|(row, _)| is_same(row, &name)));
         let Some(place) = place else { continue };
-        let field = rows[place].borrow();
+        let (row, field) = rows[place];
         match (raw.get(), field.label) {
             ("null", Label::Plain) => {}
             ("null", _) => values[place] = None,
-            (raw, _) => values[place] = Some(value(field, raw).map_err(|error| error.within(field.json))?),
+            (raw, _) => values[place] = Some(value(field, raw).map_err(|error| error.within(row))?),
         }
     }
     Ok(values)
+}
+
+/// Returns true if Go takes one name for the other where no field has the exact one.
+pub(super) fn is_same(one: &str, other: &str) -> bool {
+    folded(one).eq(folded(other))
 }
 
 /// A name without its case, as far as Unicode folds other letters into ASCII: the long s and the Kelvin sign.
@@ -145,7 +153,8 @@ fn single(kind: Kind, raw: &str) -> Result<Value, Undecodable> {
         Kind::String if raw.starts_with('"') => Ok(serde_json::from_str(raw).map(|Text(text)| text.into())?),
         Kind::String => Err(mismatch(raw, "a string")),
         Kind::Message(message) if raw.starts_with('{') => {
-            let values = fields(message.fields, raw)?;
+            let rows: Vec<Row<'_>> = message.fields.iter().map(|field| (field.json, field)).collect();
+            let values = fields(&rows, raw)?;
             let kept = |(field, value): (&Field, Option<Value>)| {
                 let value = value.or_else(|| (field.label == Label::Plain).then(|| zero(field.kind)))?;
                 Some((field.json.to_owned(), value))

@@ -36,7 +36,7 @@ pub struct ClientError {
 /// A field of the operation whose value is no longer the request's.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Effect {
-    /// The JSON name of the field in the reply.
+    /// The contract's JSON name of the field.
     pub field: &'static str,
     /// What OpenIM goes on with, as it decoded it; `None` where the reply has nothing and OpenIM takes that.
     pub value: Option<Value>,
@@ -94,7 +94,10 @@ const fn verdict_field(json: &'static str, kind: Kind) -> Field {
 /// [`Release::heeds`].
 pub fn read(callback: &Callback, request: &[u8], reply: &[u8], release: Release) -> Reading {
     let changes = changes::of(callback);
-    let rows: Vec<&Field> = VERDICT.iter().chain(changes.iter().copied()).collect();
+    let request = decode::text(request);
+    let operation = Operation::read(callback, &request);
+    let verdict = VERDICT.iter().map(|field| (field.json, field));
+    let rows: Vec<_> = verdict.chain(changes.iter().map(|field| (operation.name(field.json), *field))).collect();
     let mut values = match decode::reply(&rows, reply) {
         Ok(values) => values,
         Err(error) => {
@@ -110,8 +113,6 @@ pub fn read(callback: &Callback, request: &[u8], reply: &[u8], release: Release)
         return Reading::Denied(release.tells(number(2), text(3), text(4)));
     }
 
-    let request = decode::text(request);
-    let operation = Operation::read(callback, &request);
     let mut effects = Vec::new();
     for (field, value) in changes.into_iter().zip(changed) {
         match operation.take(field, value, release) {

@@ -12,6 +12,7 @@ mod reply;
 mod stop;
 mod times;
 pub(crate) mod webhook;
+mod work;
 
 use std::future::Future;
 use std::pin::pin;
@@ -142,7 +143,8 @@ impl<T: Transport> Gate<T> {
             Err(Unread::Refused(refusal)) => return Err(refusal),
             Err(Unread::NoRoom(why)) => return Ok(self.no_room((config, handling), webhook, why)),
         };
-        let message = webhook.transcode(&body)?;
+        let is_long = work::is_long(body.len());
+        let message = if is_long { webhook.transcode_off_thread(&body).await? } else { webhook.transcode(&body)? };
         let (callback, metadata) = (webhook.callback, webhook.metadata());
         if self.decisions.is_on() {
             webhook.keep(&message, &metadata);
@@ -159,7 +161,14 @@ impl<T: Transport> Gate<T> {
         let late = || Err(Failure::because(Class::Deadline, "the drain time is over"));
         let answer = answer.unwrap_or_else(late);
         times.answered = Some(Instant::now());
-        Ok(match answer.and_then(|answer| answer.into_reply(callback, &body)) {
+        let reply = match answer {
+            Ok(answer) if is_long => {
+                let body = body.clone();
+                work::off_thread(move || answer.into_reply(callback, &body)).await
+            }
+            answer => answer.and_then(|answer| answer.into_reply(callback, &body)),
+        };
+        Ok(match reply {
             Ok(reply) => Decision::verdict(reply),
             Err(failure) => {
                 let rule = handling.on_failure.rule(failure.class);

@@ -164,9 +164,9 @@ impl Decision {
     /// One line a webhook, and nothing of its content. A plain allow is the ordinary case and stands at debug.
     pub(super) fn log(&self, webhook: &Webhook, took: Duration, default_code: i32) {
         let (command, operation_id) = (webhook.shown_command(), &*webhook.operation_id);
-        let Oddities { unknown_fields, other_command, .. } = &webhook.oddities;
+        let Oddities { unknown, other_command, .. } = &webhook.oddities;
         // A field that is empty is left out of the line.
-        let unknown_fields = (!unknown_fields.is_empty()).then_some(unknown_fields.len());
+        let unknown_fields = (unknown.count > 0).then_some(unknown.count);
         let other_command = other_command.then_some(true);
         macro_rules! line {
             ($level:ident, $verdict:literal $(, $($more:tt)*)?) => {

@@ -7,8 +7,10 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use percent_encoding::percent_decode_str;
 use prost::Message as _;
+use tracing::warn;
 use uuid::Uuid;
 
+use super::work;
 use crate::callback::{Callback, Timing};
 use crate::drift::{Names, Unknowns};
 use crate::error::Refusal;
@@ -66,12 +68,16 @@ pub(crate) struct Kept {
 /// What is worth a word in the log about a body that was read.
 #[derive(Debug, Default)]
 pub(crate) struct Oddities {
-    /// The JSON paths of the fields that this build does not know.
-    pub(super) unknown_fields: Vec<String>,
-    /// The older names that it has for fields.
-    older_fields: Vec<&'static str>,
+    /// The fields that this build does not know.
+    pub(super) unknown: wire::Unknown,
+    /// The aliases that it has for fields.
+    aliases: Vec<&'static str>,
+    /// Whether it has none of the fields that this build knows, the command apart.
+    unrecognized: bool,
     /// Whether it names another command than the path, which decides.
     pub(super) other_command: bool,
+    /// True where it names a command that no row has as its path does.
+    names_unknown_command: bool,
 }
 
 impl Webhook {
@@ -128,8 +134,14 @@ impl Webhook {
             Some(place) => names.count_command(place, now),
             None => unknowns.count_command(self.shown_command()),
         }
-        names.count_fields(self.callback, &self.oddities.older_fields, now);
-        unknowns.count_fields(self.callback, &self.oddities.unknown_fields);
+        let Oddities { unknown, aliases, unrecognized, .. } = &self.oddities;
+        names.count_fields(self.callback, aliases, now);
+        unknowns.count_fields(self.callback, unknown);
+        if *unrecognized && let Some(unlogged) = names.count_unrecognized(self.callback, now) {
+            let (command, operation_id, unknown_fields) = (&*self.command, &*self.operation_id, unknown.count);
+            let unlogged = (unlogged > 0).then_some(unlogged);
+            warn!(command, operation_id, unknown_fields, unlogged, "no known field in body");
+        }
     }
 
     /// Whether OpenIM waits for the answer.
@@ -139,16 +151,21 @@ impl Webhook {
 
     /// The request message of a body.
     pub(crate) fn transcode(&mut self, body: &[u8]) -> Result<Bytes, Refusal> {
-        if self.is_unknown() {
-            let body_json = wire::check_object(body)?.to_owned();
-            self.maybe_secret = self.maybe_secret && !wire::names_command(&body_json, &self.command);
-            let request = UnknownCallbackRequest { callback_command: self.command.to_string(), body_json };
-            return Ok(request.encode_to_vec().into());
-        }
-        let Transcoded { message, unknown_fields, older_fields, other_command } =
-            wire::transcode(self.callback.request, &self.command, body)?;
-        self.oddities = Oddities { unknown_fields, older_fields, other_command };
-        Ok(message)
+        let read = transcode(self.callback, &self.command, body)?;
+        Ok(self.take_in(read))
+    }
+
+    /// The request message of a long body.
+    pub(super) async fn transcode_off_thread(&mut self, body: &Bytes) -> Result<Bytes, Refusal> {
+        let (callback, command, body) = (self.callback, self.command.clone(), body.clone());
+        let read = work::off_thread(move || transcode(callback, &command, &body)).await?;
+        Ok(self.take_in(read))
+    }
+
+    fn take_in(&mut self, (message, oddities): (Bytes, Oddities)) -> Bytes {
+        self.maybe_secret &= !oddities.names_unknown_command;
+        self.oddities = oddities;
+        message
     }
 
     /// Keeps what the policy is sent.
@@ -174,6 +191,19 @@ impl Webhook {
         self.trace.put_into(&mut metadata);
         metadata
     }
+}
+
+/// The request message of a body posted to `command`, and what was odd about it.
+fn transcode(callback: &Callback, command: &str, body: &[u8]) -> Result<(Bytes, Oddities), Refusal> {
+    if std::ptr::eq(callback, Callback::fallback()) {
+        let body_json = wire::check_object(body)?.to_owned();
+        let names_unknown_command = wire::names_command(&body_json, command);
+        let request = UnknownCallbackRequest { callback_command: command.to_owned(), body_json };
+        return Ok((request.encode_to_vec().into(), Oddities { names_unknown_command, ..Oddities::default() }));
+    }
+    let Transcoded { message, unknown, aliases, unrecognized, other_command } =
+        wire::transcode(callback.request, command, body)?;
+    Ok((message, Oddities { unknown, aliases, unrecognized, other_command, names_unknown_command: false }))
 }
 
 /// What a webhook's URL names.

@@ -1,10 +1,13 @@
 //! Whether a change may leave: its own rules, and those that look at the request it belongs to.
 
-use std::collections::HashMap;
+use std::fmt;
 
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Field, Label, Message, Record, RequestIs, Value, strict};
+use super::names::Match;
+use super::strict::{self, Key};
+use super::{Field, Label, Message, Record, RequestIs, Value};
 
 /// A change that OpenIM would misread, or that would harm it.
 #[derive(Debug, thiserror::Error)]
@@ -14,31 +17,82 @@ pub struct Broken {
     rule: String,
 }
 
-/// The fields at the top of a request's JSON, raw.
+/// The fields at the top of a request's JSON, raw, and the names that its sender has for them.
 #[derive(Debug)]
 pub struct RequestFields<'a> {
     message: &'static Message,
-    raw: HashMap<String, &'a RawValue>,
+    /// By the field's place. Empty where the body could not be read.
+    sent: Vec<Option<Sent<'a>>>,
+    /// Whether a field came under an alias.
+    has_alias: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sent<'a> {
+    alias: Option<&'static str>,
+    raw: &'a RawValue,
 }
 
 impl<'a> RequestFields<'a> {
     /// Reads a body that has been transcoded before. What cannot be read has no fields.
     pub fn read(message: &'static Message, body: &'a [u8]) -> Self {
-        Self { message, raw: serde_json::from_slice(body).unwrap_or_default() }
+        let none = || Self { message, sent: Vec::new(), has_alias: false };
+        serde_json::Deserializer::from_slice(body).deserialize_map(none()).unwrap_or_else(|_| none())
     }
 
     /// The raw JSON of a field, unless it is missing or null.
     pub fn raw(&self, json: &str) -> Option<&'a str> {
-        let field = self.message.fields.iter().find(|field| field.json == json)?;
-        let mut names = field.aliases.iter().chain([&field.json]);
-        let raw = names.find_map(|name| self.raw.get(*name))?.get();
+        let raw = self.sent_as(self.place(json)?)?.raw.get();
         (raw != "null").then_some(raw)
+    }
+
+    /// The name under which the sender reads a field in the reply: the request's own name for it. Where the request does
+    /// not have the field, that is its first alias if the request has an alias for another field.
+    pub fn name_in_reply(&self, json: &'static str) -> &'static str {
+        let Some(place) = self.place(json) else { return json };
+        match self.sent_as(place) {
+            Some(sent) => sent.alias.unwrap_or(json),
+            None if self.has_alias => self.message.fields[place].aliases.first().copied().unwrap_or(json),
+            None => json,
+        }
+    }
+
+    fn place(&self, json: &str) -> Option<usize> {
+        self.message.fields.iter().position(|field| field.json == json)
+    }
+
+    fn sent_as(&self, place: usize) -> Option<Sent<'a>> {
+        self.sent.get(place).copied().flatten()
     }
 
     /// Whether the request looks like this. A field that is missing counts as zero.
     pub(crate) fn is(&self, condition: &RequestIs) -> bool {
         let value = self.raw(condition.field).map_or(Some(0), |raw| raw.parse().ok());
         value.is_some_and(|value: i32| condition.values.contains(&value))
+    }
+}
+
+impl<'de> Visitor<'de> for RequestFields<'de> {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut object: A) -> Result<Self, A::Error> {
+        self.sent.resize(self.message.fields.len(), None);
+        let mut near = 0;
+        while let Some(name) = object.next_key_seed(Key)? {
+            match self.message.find(&name, near) {
+                Some(Match { place, alias, .. }) => {
+                    near = place + 1;
+                    self.has_alias |= alias.is_some();
+                    self.sent[place] = Some(Sent { alias, raw: object.next_value()? });
+                }
+                None => drop(object.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(self)
     }
 }
 

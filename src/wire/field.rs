@@ -10,13 +10,13 @@ use super::request::{State, Step};
 use super::{Field, Kind, Label};
 
 /// Reads a field's value; says whether it was there, which null is not.
-pub(super) struct FieldSeed<'s, 'a, 'de> {
+pub(super) struct FieldSeed<'s, 'a> {
     pub(super) field: &'static Field,
     pub(super) out: &'s mut Vec<u8>,
-    pub(super) state: &'s mut State<'a, 'de>,
+    pub(super) state: &'s mut State<'a>,
 }
 
-impl<'de> DeserializeSeed<'de> for FieldSeed<'_, '_, 'de> {
+impl<'de> DeserializeSeed<'de> for FieldSeed<'_, '_> {
     type Value = bool;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<bool, D::Error> {
@@ -27,15 +27,15 @@ impl<'de> DeserializeSeed<'de> for FieldSeed<'_, '_, 'de> {
 }
 
 /// Writes one JSON value as the field `number`; 0 is the body itself, which has no number.
-pub(super) struct ValueVisitor<'s, 'a, 'de> {
+pub(super) struct ValueVisitor<'s, 'a> {
     pub(super) kind: Kind,
     pub(super) label: Label,
     pub(super) number: u32,
     pub(super) out: &'s mut Vec<u8>,
-    pub(super) state: &'s mut State<'a, 'de>,
+    pub(super) state: &'s mut State<'a>,
 }
 
-impl<'de> ValueVisitor<'_, '_, 'de> {
+impl ValueVisitor<'_, '_> {
     fn expected(&self) -> &'static str {
         match (self.label, self.kind) {
             (Label::Repeated, _) => "a list",
@@ -77,7 +77,7 @@ impl<'de> ValueVisitor<'_, '_, 'de> {
     }
 }
 
-impl<'de> Visitor<'de> for ValueVisitor<'_, '_, 'de> {
+impl<'de> Visitor<'de> for ValueVisitor<'_, '_> {
     type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -160,7 +160,9 @@ impl<'de> Visitor<'de> for ValueVisitor<'_, '_, 'de> {
     fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<bool, A::Error> {
         match (self.label, self.kind) {
             (Label::Plain | Label::Optional, Kind::Message(message)) if self.number == 0 => {
-                read_fields(message, self.out, self.state, object)?;
+                let seen = read_fields(message, self.out, self.state, object)?;
+                // The command is a request's first field; build.rs sees to it.
+                self.state.unrecognized = seen & !1 == 0;
             }
             (Label::Plain | Label::Optional, Kind::Message(message)) => {
                 let mut bytes = Vec::new();
@@ -174,14 +176,14 @@ impl<'de> Visitor<'de> for ValueVisitor<'_, '_, 'de> {
 }
 
 /// Reads an entry of a list.
-struct EntrySeed<'s, 'a, 'de> {
+struct EntrySeed<'s, 'a> {
     kind: Kind,
     number: u32,
     out: &'s mut Vec<u8>,
-    state: &'s mut State<'a, 'de>,
+    state: &'s mut State<'a>,
 }
 
-impl<'de> DeserializeSeed<'de> for EntrySeed<'_, '_, 'de> {
+impl<'de> DeserializeSeed<'de> for EntrySeed<'_, '_> {
     type Value = ();
 
     fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {

@@ -8,10 +8,12 @@ mod belongs;
 mod check;
 mod field;
 mod json;
+mod names;
 mod object;
 mod record;
 mod request;
 mod strict;
+mod unknown;
 
 pub use belongs::belongs_to;
 pub use check::{Broken, RequestFields, echoes};
@@ -20,6 +22,7 @@ pub use record::{Garbled, Record, Value};
 pub use request::{Malformed, Transcoded, transcode};
 pub use strict::check_object;
 pub(crate) use strict::names_command;
+pub use unknown::Unknown;
 
 /// A message of the contract, as its JSON shows it: the fields of flattened groups stand among the others.
 #[derive(Debug)]
@@ -148,15 +151,4 @@ pub struct RequestIs {
     pub field: &'static str,
     /// The condition holds when the field has one of these values.
     pub values: &'static [i32],
-}
-
-impl Message {
-    /// The place of the field with this JSON name. `near` is where to look first: OpenIM writes fields in order.
-    pub(crate) fn position(&self, json: &str, near: usize) -> Option<usize> {
-        let matches = |field: &Field| field.json == json || field.aliases.contains(&json);
-        if self.fields.get(near).is_some_and(matches) {
-            return Some(near);
-        }
-        self.fields.iter().position(matches)
-    }
 }

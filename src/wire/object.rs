@@ -1,22 +1,25 @@
 //! The seeds that serde drives through a webhook's JSON: objects and their keys.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::field::{FieldSeed, ValueVisitor, put_bytes};
-use super::request::{State, Step};
-use super::{Kind, Label, Message, strict};
+use super::names::Match;
+use super::request::{State, Step, path};
+use super::unknown::OfObject;
+use super::{Field, Kind, Label, Message, strict};
 
 /// Reads a message's JSON object.
-pub(super) struct ObjectSeed<'s, 'a, 'de> {
+pub(super) struct ObjectSeed<'s, 'a> {
     pub(super) message: &'static Message,
     pub(super) out: &'s mut Vec<u8>,
-    pub(super) state: &'s mut State<'a, 'de>,
+    pub(super) state: &'s mut State<'a>,
 }
 
-impl<'de> DeserializeSeed<'de> for ObjectSeed<'_, '_, 'de> {
+impl<'de> DeserializeSeed<'de> for ObjectSeed<'_, '_> {
     type Value = ();
 
     fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
@@ -26,32 +29,40 @@ impl<'de> DeserializeSeed<'de> for ObjectSeed<'_, '_, 'de> {
     }
 }
 
-/// Reads the fields of an object; `out` takes those of no group.
+/// Reads the fields of an object; `out` takes those of no group. Returns a bit for each field that came, null or not.
 pub(super) fn read_fields<'de, A: MapAccess<'de>>(
     message: &'static Message,
     out: &mut Vec<u8>,
-    state: &mut State<'_, 'de>,
+    state: &mut State<'_>,
     mut object: A,
-) -> Result<(), A::Error> {
+) -> Result<u64, A::Error> {
     // Most of a body can be in one of its groups.
     let mut groups: Vec<_> = message.groups.iter().map(|_| Vec::with_capacity(out.capacity())).collect();
     // A bit a field; build.rs refuses messages of more than 64.
     let mut seen = 0_u64;
     let mut present = 0_u64;
     let mut near = 0;
+    // The names of fields that are not the contract's own, by place, and the members that are no fields.
+    let mut other_names: Vec<(usize, Cow<'static, str>)> = Vec::new();
+    let mut unknown: Option<OfObject<'de>> = None;
     while let Some(key) = object.next_key_seed(Key { message, near })? {
         let place = match key {
-            Name::Known(place) => place,
-            Name::Older(place, alias) => {
-                state.older.push(alias);
+            Name::Own(place) => place,
+            Name::Alias(place, alias) => {
+                state.aliases.push(alias);
+                other_names.push((place, alias.into()));
+                place
+            }
+            Name::Folded(place, alias, name) => {
+                state.aliases.extend(alias);
+                other_names.push((place, name.into()));
                 place
             }
             Name::Unknown(name) => {
                 let raw: &RawValue = object.next_value()?;
-                strict::check(raw.get()).map_err(A::Error::custom)?;
-                if state.unknown.insert(state.path_to(&name), raw.get()).is_some() {
-                    return Err(A::Error::custom(strict::TWICE));
-                }
+                let (path, to) = (|| path(&state.path), &mut state.unknown);
+                let taken = unknown.get_or_insert_default().take(name, raw.get(), path, to);
+                taken.map_err(A::Error::custom)?;
                 continue;
             }
         };
@@ -59,7 +70,7 @@ pub(super) fn read_fields<'de, A: MapAccess<'de>>(
         let field = &message.fields[place];
         state.path.push(Step::Field(field.json));
         if seen & (1 << place) != 0 {
-            return Err(A::Error::custom(format_args!("{} appears twice", state.path())));
+            return Err(twice(&path(&state.path), field, place, &other_names));
         }
         seen |= 1 << place;
         let out = match field.group {
@@ -77,14 +88,31 @@ pub(super) fn read_fields<'de, A: MapAccess<'de>>(
             put_bytes(group.number, &bytes, out);
         }
     }
-    Ok(())
+    Ok(seen)
 }
 
-/// A key of an object: the place of its field, with the name that it has there if that is an older one, or its name.
-enum Name {
-    Known(usize),
-    Older(usize, &'static str),
-    Unknown(String),
+/// Refuses a second value of a field, with both of its names where they differ.
+fn twice<E: serde::de::Error>(path: &str, field: &Field, place: usize, other_names: &[(usize, Cow<'_, str>)]) -> E {
+    let mut names = other_names.iter().filter(|(other, _)| *other == place).map(|(_, name)| &**name);
+    match (names.next(), names.next()) {
+        (Some(first), Some(second)) if first != second => {
+            E::custom(format_args!("{path} appears twice, as {first} and as {second}"))
+        }
+        (Some(other), None) => E::custom(format_args!("{path} appears twice, as {} and as {other}", field.json)),
+        _ => E::custom(format_args!("{path} appears twice")),
+    }
+}
+
+/// A name in an object.
+enum Name<'de> {
+    /// The contract's own name of the field at this place.
+    Own(usize),
+    /// An alias of it.
+    Alias(usize, &'static str),
+    /// Its name, or an alias, in other case.
+    Folded(usize, Option<&'static str>, String),
+    /// The name of no field.
+    Unknown(Cow<'de, str>),
 }
 
 struct Key {
@@ -92,28 +120,40 @@ struct Key {
     near: usize,
 }
 
-impl<'de> DeserializeSeed<'de> for Key {
-    type Value = Name;
+impl Key {
+    fn name<'de, E: serde::de::Error>(self, name: Cow<'de, str>) -> Result<Name<'de>, E> {
+        Ok(match self.message.find(&name, self.near) {
+            Some(Match { place, alias, folded: true }) => Name::Folded(place, alias, name.into_owned()),
+            Some(Match { place, alias: Some(alias), .. }) => Name::Alias(place, alias),
+            Some(Match { place, .. }) => Name::Own(place),
+            None => {
+                strict::check_key(&name).map_err(E::custom)?;
+                Name::Unknown(name)
+            }
+        })
+    }
+}
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<Name, D::Error> {
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Name<'de>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<Name<'de>, D::Error> {
         json.deserialize_str(self)
     }
 }
 
-impl Visitor<'_> for Key {
-    type Value = Name;
+impl<'de> Visitor<'de> for Key {
+    type Value = Name<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a field's name")
     }
 
-    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Name, E> {
-        match self.message.position(name, self.near) {
-            Some(place) => {
-                let alias = self.message.fields[place].aliases.iter().find(|alias| **alias == name);
-                Ok(alias.map_or(Name::Known(place), |alias| Name::Older(place, alias)))
-            }
-            None => strict::check_key(name).map(|()| Name::Unknown(name.to_owned())).map_err(E::custom),
-        }
+    fn visit_borrowed_str<E: serde::de::Error>(self, name: &'de str) -> Result<Name<'de>, E> {
+        self.name(name.into())
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Name<'de>, E> {
+        self.name(name.to_owned().into())
     }
 }

@@ -1,14 +1,12 @@
 //! A webhook's JSON straight into the bytes of its protobuf message.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use serde::de::DeserializeSeed;
 use smallvec::SmallVec;
 
 use super::Message;
-use super::field::put_bytes;
 use super::object::ObjectSeed;
+use super::unknown::{Collected, Unknown};
 
 /// A body that OpenIM would not send. Its text names the field and the position, and repeats nothing of the content.
 #[derive(Debug, thiserror::Error)]
@@ -26,36 +24,38 @@ impl Malformed {
 pub struct Transcoded {
     /// The request message, encoded.
     pub message: Bytes,
-    /// The JSON paths of the fields that the contract does not know. They are in the message.
-    pub unknown_fields: Vec<String>,
-    /// The older names that it has for fields.
-    pub older_fields: Vec<&'static str>,
+    /// The fields that the contract does not know. They are in the message.
+    pub unknown: Unknown,
+    /// The aliases that it has for fields.
+    pub aliases: Vec<&'static str>,
+    /// Whether it has none of the fields that the contract knows, the command apart.
+    pub unrecognized: bool,
     /// Whether the body names another command than the one it was posted to.
     pub other_command: bool,
 }
 
 /// Reads the JSON of `message`, posted to `command`, into its protobuf encoding.
 pub fn transcode(message: &'static Message, command: &str, body: &[u8]) -> Result<Transcoded, Malformed> {
-    let mut state =
-        State { path: SmallVec::new(), unknown: BTreeMap::new(), older: Vec::new(), command, other_command: false };
+    let unknown = Collected::of(message.unknown_fields.unwrap_or_default());
+    let mut state = State {
+        path: SmallVec::new(),
+        unknown,
+        aliases: Vec::new(),
+        command,
+        other_command: false,
+        unrecognized: false,
+    };
     let mut out = Vec::with_capacity(body.len());
     let mut json = serde_json::Deserializer::from_slice(body);
     let read = ObjectSeed { message, out: &mut out, state: &mut state }.deserialize(&mut json);
     read.and_then(|_| json.end()).map_err(|error| malformed(&error))?;
-    if let Some(number) = message.unknown_fields {
-        let mut entry = Vec::new();
-        for (path, raw) in &state.unknown {
-            entry.clear();
-            put_bytes(1, path.as_bytes(), &mut entry);
-            put_bytes(2, raw.as_bytes(), &mut entry);
-            put_bytes(number, &entry, &mut out);
-        }
+    if message.unknown_fields.is_some() {
+        out.extend_from_slice(&state.unknown.entries);
     }
     // It may be kept for long.
     out.shrink_to_fit();
-    let unknown_fields = state.unknown.into_keys().collect();
-    let (older_fields, other_command) = (state.older, state.other_command);
-    Ok(Transcoded { message: out.into(), unknown_fields, older_fields, other_command })
+    let State { unknown, aliases, unrecognized, other_command, .. } = state;
+    Ok(Transcoded { message: out.into(), unknown: unknown.unknown, aliases, unrecognized, other_command })
 }
 
 /// serde_json's own sentences say nothing of the content; ours take care not to.
@@ -73,16 +73,18 @@ pub(super) fn reason(error: &serde_json::Error) -> String {
 }
 
 /// What is known while a body is read.
-pub(super) struct State<'a, 'de> {
+pub(super) struct State<'a> {
     /// The way from the body to the value being read.
     pub(super) path: SmallVec<[Step; 4]>,
-    /// The fields that the contract does not know: path and raw JSON.
-    pub(super) unknown: BTreeMap<String, &'de str>,
-    /// The older names that it has for fields.
-    pub(super) older: Vec<&'static str>,
+    /// The members that the contract does not know.
+    pub(super) unknown: Collected,
+    /// The aliases that it has for fields.
+    pub(super) aliases: Vec<&'static str>,
     /// The command that the body was posted to.
     pub(super) command: &'a str,
     pub(super) other_command: bool,
+    /// Whether it has none of the fields that the contract knows, the command apart.
+    pub(super) unrecognized: bool,
 }
 
 pub(super) enum Step {
@@ -90,35 +92,24 @@ pub(super) enum Step {
     Index(usize),
 }
 
-impl State<'_, '_> {
-    /// The way to the value being read, as in `users[1].createTime`.
-    pub(super) fn path(&self) -> String {
-        let mut path = String::new();
-        for step in &self.path {
-            match step {
-                Step::Field(name) if path.is_empty() => path.push_str(name),
-                Step::Field(name) => path.extend([".", name]),
-                Step::Index(index) => path.push_str(&format!("[{index}]")),
-            }
-        }
-        path
-    }
-
-    /// The way to a field that the contract does not know. A name that could be mistaken for a way is quoted.
-    pub(super) fn path_to(&self, name: &str) -> String {
-        let path = self.path();
-        let plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '$'));
-        match (plain, path.is_empty()) {
-            (true, true) => name.to_owned(),
-            (true, false) => format!("{path}.{name}"),
-            (false, _) => format!("{path}[{}]", serde_json::Value::from(name)),
+/// The way to a value, as in `users[1].createTime`.
+pub(super) fn path(steps: &[Step]) -> String {
+    let mut path = String::new();
+    for step in steps {
+        match step {
+            Step::Field(name) if path.is_empty() => path.push_str(name),
+            Step::Field(name) => path.extend([".", name]),
+            Step::Index(index) => path.push_str(&format!("[{index}]")),
         }
     }
+    path
+}
 
+impl State<'_> {
     pub(super) fn mismatch<E: serde::de::Error>(&self, expected: &str, found: &str) -> E {
         match self.path.as_slice() {
             [] => E::custom(format_args!("the body must be {expected}, not {found}")),
-            _ => E::custom(format_args!("{} must be {expected}, not {found}", self.path())),
+            steps => E::custom(format_args!("{} must be {expected}, not {found}", path(steps))),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! JSON that no row describes: kept as it came, but never in two readings.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -97,7 +98,7 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<bool, A::Error> {
         let mut seen = HashSet::new();
-        while let Some(key) = object.next_key::<String>()? {
+        while let Some(key) = object.next_key_seed(Key)? {
             check_key(&key).map_err(A::Error::custom)?;
             if !seen.insert(key) {
                 return Err(A::Error::custom(TWICE));
@@ -105,5 +106,32 @@ impl<'de> Visitor<'de> for Strict {
             object.next_value_seed(Self)?;
         }
         Ok(true)
+    }
+}
+
+/// Reads a key, which is borrowed unless it has an escape.
+pub(super) struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<Cow<'de, str>, D::Error> {
+        json.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(key.into())
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Cow<'de, str>, E> {
+        Ok(key.to_owned().into())
     }
 }

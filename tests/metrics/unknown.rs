@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use hookgate::callback::Callback;
-use hookgate::drift::{LONGEST_NAME, MOST_COMMANDS, MOST_FIELDS, OTHER, Unknown, Unknowns};
+use hookgate::drift::{LONGEST_NAME, MOST_COMMANDS, MOST_FIELDS, OTHER, Unknowns};
+use hookgate::wire::Unknown;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -88,18 +89,19 @@ fn names_are_cut_and_cleaned() {
     let before = SystemTime::now();
     unknowns.count_command(&"é".repeat(LONGEST_NAME));
     unknowns.count_command("callback\u{1b}[31m\n");
-    let names: Vec<_> = unknowns.commands().into_iter().map(|Unknown { name, .. }| name).collect();
+    let names: Vec<_> = unknowns.commands().into_iter().map(|command| command.name).collect();
     assert_eq!(names, ["callback?[31m?".to_owned(), "é".repeat(LONGEST_NAME / 2)]);
 
     let callback = Callback::by_command(COMMAND).unwrap();
     let paths = ["a[3].b[44].c", "a[5].b[6].c", r#"a[7]["[8] \"x"]"#, OTHER].map(str::to_owned);
-    unknowns.count_fields(callback, &paths);
-    unknowns.count_fields(callback, &vec!["x".to_owned(); 2_000]);
+    unknowns.count_fields(callback, &Unknown { paths: paths.to_vec(), count: 4 });
+    unknowns.count_fields(callback, &Unknown { paths: vec!["x".to_owned(); 1_000], count: 2_000 });
     let fields: Vec<_> = unknowns.fields().into_iter().map(|(_, field)| (field.name.clone(), field.count)).collect();
-    // Of a body so many fields are looked at.
+    // Of a body so many fields have a path.
     let expected = [("a[].b[].c", 2), (r#"a[]["[8] \"x"]"#, 1), ("x", 1_000), (OTHER, 1_001)];
     assert_eq!(fields, expected.map(|(name, count)| (name.to_owned(), count)));
-    for (_, Unknown { first_seen, last_seen, .. }) in unknowns.fields() {
-        assert!(before <= first_seen && first_seen <= last_seen && last_seen <= SystemTime::now());
+    for (_, field) in unknowns.fields() {
+        assert!(before <= field.first_seen && field.first_seen <= field.last_seen);
+        assert!(field.last_seen <= SystemTime::now());
     }
 }

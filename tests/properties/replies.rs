@@ -96,6 +96,17 @@ impl Request {
         names.iter().find_map(|name| self.fields.get(name)).filter(|value| !value.is_null())
     }
 
+    /// The name of a field in the reply: the request's own, or that of its style.
+    fn name_in_reply(&self, json: &str) -> String {
+        let fields = json_fields(&method(self.callback.rpc).input());
+        let alias = |names: &[String]| names[1..].iter().find(|name| self.fields.contains_key(*name)).cloned();
+        let names = fields.iter().find(|field| field.json_name() == json).map(json_names);
+        let Some(names) = names.filter(|names| !self.fields.contains_key(&names[0])) else { return json.to_owned() };
+        let has_alias = || fields.iter().any(|field| alias(&json_names(field)).is_some());
+        let of_style = || names.get(1).filter(|_| has_alias()).unwrap_or(&names[0]).clone();
+        alias(&names).unwrap_or_else(of_style)
+    }
+
     fn is(&self, (json, values): &(String, Vec<i32>)) -> bool {
         let value = self.get(json).map_or(Some(0), Json::as_i64);
         values.iter().any(|allowed| Some(i64::from(*allowed)) == value)
@@ -107,13 +118,14 @@ pub fn changes(response: &DynamicMessage, request: &Request) -> Option<BTreeMap<
     let mut out = BTreeMap::new();
     let echo_only = response.descriptor().options().get_extension(&option("echo_only")).into_owned();
     let echo_only = echo_only.as_list().expect("a list").iter().filter_map(Value::as_str);
-    out.extend(echo_only.filter_map(|json| Some((json.to_owned(), request.get(json)?.clone()))));
+    out.extend(echo_only.filter_map(|json| Some((request.name_in_reply(json), request.get(json)?.clone()))));
     for field in response.descriptor().fields() {
         let (wire, json) = (Wire::of(&field), field.json_name());
+        let name = request.name_in_reply(json);
         if response.has_field(&field) {
-            out.insert(json.to_owned(), change(&field, &wire, &response.get_field(&field), request)?);
+            out.insert(name, change(&field, &wire, &response.get_field(&field), request)?);
         } else if let (true, Some(value)) = (wire.is("echo"), request.get(json)) {
-            out.insert(json.to_owned(), value.clone());
+            out.insert(name, value.clone());
         }
     }
     Some(out)

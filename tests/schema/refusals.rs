@@ -314,6 +314,15 @@ refused! {
     one_json_name_twice_by_an_alias:
         "/* request */" => "string other = 9 [(wire).aliases = 'name'];";
         "CaseRequest has two JSON fields named name"
+    two_json_names_that_differ_only_in_case:
+        "/* request */" => "string other = 9 [json_name = 'NAME'];";
+        "CaseRequest has two JSON fields named NAME, which Go reads without regard to case"
+    two_json_names_of_which_one_is_in_a_group:
+        "/* group */" => "string other = 9 [json_name = 'NAME'];";
+        "CaseRequest has two JSON fields named Name, which Go reads without regard to case"
+    a_json_name_beyond_ascii:
+        "/* request */" => "string other = 9 [(wire).aliases = 'stra\u{df}e'];";
+        "CaseRequest.other has the JSON name stra\u{df}e, which is not ASCII"
     one_json_name_twice_by_two_aliases:
         "/* request */" => "string other = 9 [(wire).aliases = 'Name'];";
         "CaseRequest has two JSON fields named Name"
@@ -497,7 +506,7 @@ refused! {
         "CaseResponse puts a second nextCode into the reply"
     a_change_with_the_name_of_another_to_openim:
         "/* response */" => "optional int32 other = 9 [json_name = 'LEVEL'];";
-        "CaseResponse puts a second LEVEL into the reply"
+        "CaseResponse has two JSON fields named LEVEL, which Go reads without regard to case"
     a_change_of_what_is_only_handed_back:
         "/* response */" => "optional string group_id = 9;";
         "CaseResponse puts a second groupId into the reply"

@@ -1,0 +1,93 @@
+//! The members of a webhook's JSON that the contract does not know: kept as they came, by path.
+//!
+//! A caller chooses how many there are, so each is encoded at once and costs no tree: the names of one object are held
+//! against each other in a set, and paths are handed on up to a bound.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
+
+use super::field::put_bytes;
+use super::strict;
+
+/// The most paths of one body that are handed on by name.
+const MOST_PATHS: usize = 1_000;
+
+/// The unknown members of one body.
+#[derive(Debug, Default)]
+pub struct Unknown {
+    /// The JSON paths of the first 1,000.
+    pub paths: Vec<String>,
+    /// The number of all of them.
+    pub count: usize,
+}
+
+/// Collects the unknown members of a body, encoded as entries of the request's map.
+#[derive(Default)]
+pub(super) struct Collected {
+    /// The number of the map.
+    number: u32,
+    pub(super) entries: Vec<u8>,
+    pub(super) unknown: Unknown,
+    /// The path of the member at hand; the buffer is used again.
+    path: String,
+}
+
+/// The unknown members of one object.
+#[derive(Default)]
+pub(super) struct OfObject<'de> {
+    names: HashSet<Cow<'de, str>>,
+    /// The path of the object, if one of its members was asked for.
+    path: Option<String>,
+}
+
+impl<'de> OfObject<'de> {
+    /// Takes a member. `path` is asked once for the path of the object.
+    pub(super) fn take(
+        &mut self,
+        name: Cow<'de, str>,
+        raw: &str,
+        path: impl FnOnce() -> String,
+        to: &mut Collected,
+    ) -> Result<(), String> {
+        strict::check(raw)?;
+        let object = self.path.get_or_insert_with(path);
+        to.put(object, &name, raw);
+        if self.names.insert(name) { Ok(()) } else { Err(strict::TWICE.to_owned()) }
+    }
+}
+
+impl Collected {
+    /// Collects for the map with this number.
+    pub(super) fn of(number: u32) -> Self {
+        Self { number, ..Self::default() }
+    }
+
+    fn put(&mut self, object: &str, name: &str, raw: &str) {
+        self.path.clear();
+        write_path(object, name, &mut self.path);
+        let text = |text: &str| key_len(1) + encoded_len_varint(text.len() as u64) + text.len();
+        encode_key(self.number, WireType::LengthDelimited, &mut self.entries);
+        encode_varint((text(&self.path) + text(raw)) as u64, &mut self.entries);
+        put_bytes(1, self.path.as_bytes(), &mut self.entries);
+        put_bytes(2, raw.as_bytes(), &mut self.entries);
+        self.unknown.count += 1;
+        if self.unknown.paths.len() < MOST_PATHS {
+            self.unknown.paths.push(self.path.clone());
+        }
+    }
+}
+
+/// Writes the path of a member of the object at `object`. A name that could be mistaken for a path is quoted.
+fn write_path(object: &str, name: &str, out: &mut String) {
+    let plain = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '-' | '$');
+    out.push_str(object);
+    if name.is_empty() || !name.chars().all(plain) {
+        out.extend(["[", &serde_json::Value::from(name).to_string(), "]"]);
+    } else if object.is_empty() {
+        out.push_str(name);
+    } else {
+        out.extend([".", name]);
+    }
+}
