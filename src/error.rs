@@ -94,13 +94,22 @@ pub enum Class {
     InvalidReply,
 }
 
+/// The bytes of an HTTP/2 error's text that a cause repeats.
+const LONGEST_QUOTE: usize = 128;
+
 impl Failure {
     /// A failure with its cause and the causes of that.
     pub fn new(class: Class, error: &dyn std::error::Error) -> Self {
         let mut cause = error.to_string();
         let mut source = error.source();
         while let Some(error) = source {
-            let text = error.to_string();
+            let mut text = error.to_string();
+            // It quotes the debug data of a GOAWAY, which is as long as the peer likes.
+            if error.is::<h2::Error>() && text.len() > LONGEST_QUOTE {
+                let end = (0..=LONGEST_QUOTE).rev().find(|end| text.is_char_boundary(*end));
+                text.truncate(end.unwrap_or(0));
+                text.push('…');
+            }
             // Wrappers repeat the text of what they wrap.
             if !cause.ends_with(&text) {
                 cause.extend([": ", &text]);

@@ -118,7 +118,7 @@ denial:
   code: 5001
   messages: {unavailable: "down: # no \"policy\"\n\t\\ \x07\u2028\x85", deadline: späť, overloaded: "yes", unimplemented: "5", error: "~", invalid_reply: " x "}
 limits: {body: 1537B, head: 9KB, reply: 2GiB, memory: 5MB, calls: 1, connections: 2}
-channel: {connect_timeout: 1ns, keep_alive: 90s, keep_alive_timeout: 1h, reconnect_max: 1s, breaker_failures: 1, breaker_open: 61m, health_interval: 3s}
+channel: {connect_timeout: 1ns, keep_alive: 90s, keep_alive_timeout: 1h, reconnect_max: 1s, resolve_interval: 0s, breaker_failures: 1, breaker_open: 61m, health_interval: 3s}
 after: {answer_within: 0ms, attempts: 1, age: 365d, retry_min: 5ms, retry_max: 6ms, events: 1, bytes: 1MB, concurrency: 1,
   sync: each, schedule: "1s, 1m", pause_max: 7s, when_full: drop_dead, dead_age: 1d, dead_bytes: 2MB}
 data: /data

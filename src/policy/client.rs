@@ -1,8 +1,10 @@
 //! The policy service as seen from here: a path and bytes in, an answer or a failure out.
 
+use std::future::{Future, poll_fn};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +16,7 @@ use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Status};
 
 use super::answer::{Answer, Unanswered};
-use super::channel::{Channel, DEADLINE, Outcome};
+use super::channel::{self, Channel, DEADLINE, Outcome};
 use super::codec::BytesCodec;
 use super::metadata::Metadata;
 use super::observe::Observed;
@@ -116,7 +118,8 @@ impl<T: Transport> Policy<T> {
     pub async fn ask(&self, question: Question) -> Result<Answer, Failure> {
         let pass = match &self.channel {
             Some(channel) => {
-                Some(channel.breaker().enter().map_err(|open| Failure::new(Class::Unavailable, &open).unasked())?)
+                let entered = channel.breaker().enter(question.callback);
+                Some(entered.map_err(|open| Failure::new(Class::Unavailable, &open).unasked())?)
             }
             None => None,
         };
@@ -143,7 +146,11 @@ impl<T: Transport> Policy<T> {
             Err(_) => {
                 // The policy knows the deadline and ends the call. Were it reset instead, a policy that has stalled would
                 // find many calls reset at once, take that for an attack, and cut off the calls that are not late.
-                tokio::spawn(timeout(LINGER, called));
+                let mut called = Box::pin(channel::overdue(called));
+                // Its connection knows at once: the next call may go elsewhere.
+                if poll_fn(|cx| Poll::Ready(called.as_mut().poll(cx).is_pending())).await {
+                    tokio::spawn(timeout(LINGER, called));
+                }
                 late()
             }
         };

@@ -126,7 +126,7 @@ fn fault(why: String) -> Fault {
 
 /// Whether a connection stands.
 pub fn is_connected(channel: &Channel) -> bool {
-    channel.status().addresses.iter().any(|address| address.state == "ready")
+    channel.status().addresses.iter().any(|address| address.is_ready)
 }
 
 /// What health says.

@@ -99,21 +99,6 @@ async fn when_a_connection_is_lost_the_name_is_looked_up_again_and_calls_wait_fo
 }
 
 #[tokio::test]
-async fn an_address_that_the_name_has_lost_is_called_until_its_connection_ends() {
-    let [first, second] = two().await;
-    let (channel, name) = connect_by_name(&[first.address, second.address]);
-    until(&channel, |status| ready(status) == 2).await;
-    name.send_replace(vec![first.address]);
-    // A look at the name leaves it alone.
-    first.goaway();
-    until(&channel, |status| first.connections() == 2 && ready(status) == 2).await;
-    second.goaway();
-    until(&channel, |status| status.addresses.len() == 1).await;
-    asked(&channel).await;
-    assert_eq!((first.calls(), second.calls()), (1, 0));
-}
-
-#[tokio::test]
 async fn a_name_that_leads_nowhere_is_looked_up_again_until_it_does() {
     let server = Server::allow().await;
     let (known, lookup) = tokio::sync::watch::channel(None);

@@ -10,7 +10,9 @@ use hookgate::policy::Channel;
 use hookgate::policy::channel::BreakerState;
 use http_body_util::BodyExt;
 
-use crate::server::{ANY, Server, allow, ask, ask_within, asked, failed, hang, nobody, ready, settings, until};
+use crate::server::{
+    ANY, Call, Server, allow, ask, ask_of, ask_within, asked, failed, hang, nobody, ready, settings, until,
+};
 
 const OPEN_FOR: Duration = Duration::from_millis(500);
 
@@ -50,6 +52,25 @@ async fn calls_without_an_answer_open_it_and_one_call_tries() {
     answers.store(true, Ordering::SeqCst);
     asked(&channel).await;
     assert_eq!(state(), BreakerState::Closed);
+}
+
+#[tokio::test]
+async fn a_slow_rpc_opens_none_for_the_others_and_their_calls_are_no_probe_of_it() {
+    let slow = |call: Call| if call.uri().path().ends_with("AddBlack") { hang(call) } else { allow(call) };
+    let server = Server::at(ANY, slow).await;
+    let channel = breaking(server.address, Duration::from_millis(50));
+    until(&channel, |status| ready(status) == 1).await;
+    let brief = Duration::from_millis(5);
+    for _ in 0..10 {
+        while channel.status().breaker != BreakerState::Open {
+            ask_within(&channel, brief).await.expect_err("it is slow");
+        }
+        for _ in 0..10 {
+            ask_of(&channel, "callbackBeforeAddFriendCommand", Duration::from_secs(60)).await.expect("an answer");
+        }
+        let breakers: Vec<_> = channel.status().breakers.into_keys().collect();
+        assert_eq!(breakers, ["BeforeAddBlack"]);
+    }
 }
 
 #[tokio::test]

@@ -2,20 +2,23 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hookgate::config::{self, PolicyTls};
 use hookgate::error::Class;
 use hookgate::policy::Channel;
 use hookgate::policy::health::{self, State};
+use http_body_util::{BodyExt, Full};
 use tokio::net::TcpListener;
 use tokio::sync::watch::Receiver;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::server::{ANY, Response, Server, allowed, asked, connect, failed, hang, nobody, settings};
+use crate::server::{
+    ANY, Response, Server, allow, allowed, asked, connect, connect_by_name, failed, hang, nobody, settings, until,
+};
 
 const OFTEN: Duration = Duration::from_millis(5);
 const NEVER: Duration = Duration::from_secs(3600);
@@ -46,6 +49,67 @@ async fn where_health_is_served_it_is_obeyed() {
     until_said(&mut states, "health says NOT_SERVING").await;
     reporter.set_service_status("", ServingStatus::Serving).await;
     until_ready(&mut states).await;
+}
+
+/// A policy that allows, and its health: 1 is SERVING, 2 NOT_SERVING, anything else no answer at all.
+async fn policy(health: &Arc<AtomicU8>, calls: &Arc<AtomicUsize>) -> Server {
+    let (health, calls) = (health.clone(), calls.clone());
+    Server::at(ANY, move |call| {
+        if !call.uri().path().ends_with("/Check") {
+            calls.fetch_add(1, Ordering::SeqCst);
+            return allow(call);
+        }
+        let says = health.load(Ordering::SeqCst);
+        if says == 0 {
+            return hang(call);
+        }
+        Box::pin(async move {
+            let body = Full::from(vec![0, 0, 0, 0, 2, 8, says]);
+            let trailers = http::HeaderMap::from_iter([(
+                http::HeaderName::from_static("grpc-status"),
+                http::HeaderValue::from_static("0"),
+            )]);
+            let body = body.with_trailers(std::future::ready(Some(Ok(trailers))));
+            http::Response::builder().header("content-type", "application/grpc").body(BodyExt::boxed(body)).unwrap()
+        })
+    })
+    .await
+}
+
+#[tokio::test]
+async fn each_address_is_asked_by_itself_and_one_that_does_not_serve_gets_no_calls_while_another_does() {
+    let health = [(); 2].map(|()| Arc::new(AtomicU8::new(1)));
+    let calls = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+    let servers = [policy(&health[0], &calls[0]).await, policy(&health[1], &calls[1]).await];
+    let (channel, _name) = connect_by_name(&servers.each_ref().map(|server| server.address));
+    let mut states = health::watch(channel.clone(), || OFTEN);
+    until_ready(&mut states).await;
+    let says =
+        |says: &[u8; 2]| says.iter().zip(&health).for_each(|(says, health)| health.store(*says, Ordering::SeqCst));
+    let took = async || {
+        let before = calls.each_ref().map(|calls| calls.load(Ordering::SeqCst));
+        for _ in 0..20 {
+            asked(&channel).await;
+        }
+        [0, 1].map(|n| calls[n].load(Ordering::SeqCst) - before[n])
+    };
+    for (said, share) in [
+        ([2, 1], [0, 20]),
+        ([1, 2], [20, 0]),
+        ([1, 1], [10, 10]),
+        // No answer is none to rely on.
+        ([0, 1], [0, 20]),
+        ([1, 1], [10, 10]),
+        // As with one address: its calls go on, and readiness is what says so.
+        ([2, 2], [10, 10]),
+    ] {
+        says(&said);
+        let serving = said.map(|said| said == 1);
+        until(&channel, |status| [0, 1].map(|n| status.addresses[n].state == "ready") == serving).await;
+        assert_eq!(took().await, share, "{said:?}");
+        states.wait_for(|state| state.is_ready() == serving.contains(&true)).await.unwrap();
+    }
+    until_said(&mut states, &format!("{}: health says NOT_SERVING; ", servers[0].address)).await;
 }
 
 #[tokio::test]

@@ -102,12 +102,12 @@ async fn a_goaway_that_leaves_it_out_has_it_made_again_elsewhere() {
     assert_eq!(seen.load(Ordering::SeqCst), 1);
 }
 
-const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
+pub const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
 /// The last stream that was looked at is none; NO_ERROR.
 const GOAWAY_0: &[u8] = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
 /// Reads until the end of a call's body.
-async fn until_a_call(stream: &mut TcpStream) {
+pub async fn until_a_call(stream: &mut TcpStream) {
     stream.read_exact(&mut [0; b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()]).await.unwrap();
     loop {
         let mut head = [0; 9];

@@ -142,6 +142,12 @@ pub fn hang(_: Call) -> Answering {
     Box::pin(std::future::pending())
 }
 
+/// An answer that is a status alone.
+pub fn status(code: &'static str) -> Answering {
+    let response = http::Response::builder().header("content-type", "application/grpc").header("grpc-status", code);
+    Box::pin(async { response.body(BodyExt::boxed(http_body_util::Empty::new())).unwrap() })
+}
+
 /// A port where nothing listens, as far as anyone can know.
 pub async fn nobody() -> SocketAddr {
     TcpListener::bind(ANY).await.unwrap().local_addr().unwrap()
@@ -157,13 +163,21 @@ pub fn connect(address: SocketAddr) -> Channel {
 
 /// A channel whose name leads to what the other end says.
 pub fn connect_by_name(addresses: &[SocketAddr]) -> (Channel, watch::Sender<Vec<SocketAddr>>) {
+    connect_by_name_with(addresses, &settings())
+}
+
+/// The same, with other settings.
+pub fn connect_by_name_with(
+    addresses: &[SocketAddr],
+    settings: &config::Channel,
+) -> (Channel, watch::Sender<Vec<SocketAddr>>) {
     let (sender, found) = watch::channel(addresses.to_vec());
     let resolve: Resolve = Arc::new(move || {
         let found = found.borrow().iter().copied().map(Address::Tcp).collect();
         Box::pin(async move { Ok(found) })
     });
     let url = "http://policy.test:50051".parse().unwrap();
-    (Channel::connect_with(url, &settings(), resolve, RootCertStore::empty()), sender)
+    (Channel::connect_with(url, settings, resolve, RootCertStore::empty()), sender)
 }
 
 /// Asks something that may take a time which no busy machine needs.
@@ -172,11 +186,19 @@ pub async fn ask(channel: &Channel) -> Result<Answer, Failure> {
 }
 
 pub async fn ask_within(channel: &Channel, time: Duration) -> Result<Answer, Failure> {
-    ask_until(channel, Instant::now() + time).await
+    ask_of(channel, "callbackBeforeAddBlackCommand", time).await
+}
+
+pub async fn ask_of(channel: &Channel, command: &str, time: Duration) -> Result<Answer, Failure> {
+    ask_of_until(channel, command, Instant::now() + time).await
 }
 
 pub async fn ask_until(channel: &Channel, deadline: Instant) -> Result<Answer, Failure> {
-    let callback = Callback::by_command("callbackBeforeAddBlackCommand").unwrap();
+    ask_of_until(channel, "callbackBeforeAddBlackCommand", deadline).await
+}
+
+async fn ask_of_until(channel: &Channel, command: &str, deadline: Instant) -> Result<Answer, Failure> {
+    let callback = Callback::by_command(command).unwrap();
     let (message, metadata) = (Bytes::new(), Metadata::new());
     let question = Question { callback, message, metadata, attempt: 1, deadline };
     Policy::over(channel.clone(), 1 << 20).ask(question).await

@@ -191,6 +191,7 @@ fn every_setting_reaches_its_place() {
         keep_alive: seconds(90),
         keep_alive_timeout: seconds(3600),
         reconnect_max: seconds(1),
+        resolve_interval: Duration::ZERO,
         breaker_failures: 1,
         breaker_open: seconds(3660),
         health_interval: seconds(3),

@@ -34,6 +34,8 @@ async fn a_breaker_that_opens() {
     let program = Running::of(configured(&policy.url(), "metrics-breaker", yaml)).await;
     let scrape = Scrape::until(&program, |scrape| scrape.get("policy_ready", &[]) == Some(1.0)).await;
     assert_eq!(scrape.get("policy_connections", &[]), Some(1.0));
+    assert_eq!(scrape.get("policy_addresses", &[("state", "ready")]), Some(1.0));
+    assert_eq!(scrape.get("policy_addresses", &[("state", "failed")]), Some(0.0));
     assert_eq!(breaker(&scrape), [1.0, 0.0, 0.0]);
     for _ in 0..2 {
         program.post(COMMAND, "{}").await;
@@ -58,6 +60,7 @@ async fn a_policy_that_is_not_there() {
     let scrape = Scrape::of(&program).await;
     assert_eq!(scrape.get("policy_ready", &[]), Some(0.0));
     assert_eq!(scrape.get("policy_connections", &[]), Some(0.0));
+    Scrape::until(&program, |scrape| scrape.get("policy_addresses", &[("state", "failed")]) == Some(1.0)).await;
 }
 
 #[tokio::test]

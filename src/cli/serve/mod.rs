@@ -126,6 +126,13 @@ async fn serve(config: Config, source: Source, decisions: Decisions, traces: Tra
         Followers { channel: channel.clone(), policy: policy.clone(), decisions: decisions.clone(), log: log.clone() };
     tokio::spawn(followers.follow(in_force.now(), in_force.clone()));
     tokio::spawn(source.watch(hangups, changes, reloads.clone()));
+    // Whatever becomes of the configuration then.
+    let (named, mut hangups) = (channel.clone(), signal(SignalKind::hangup())?);
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            named.look_up();
+        }
+    });
     let admin_task = admin::run(
         admin,
         Admin {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Setting, row};
 use crate::config::draft::Draft;
-use crate::config::value::{TIME, TIMES};
+use crate::config::value::{TIME, TIME_OR_NONE, TIMES};
 
 /// How the policy service is reached.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,11 +17,13 @@ pub struct Channel {
     pub keep_alive_timeout: Duration,
     /// The longest pause between two attempts to connect.
     pub reconnect_max: Duration,
-    /// How often in a row the policy must fail to be reached or to answer before it is not asked for a while.
+    /// The time between two lookups of the policy's name; zero for none but those that a lost connection or SIGHUP causes.
+    pub resolve_interval: Duration,
+    /// Calls of one rpc in a row without an answer that open its breaker.
     pub breaker_failures: u32,
-    /// How long it is not asked then, before one call probes it.
+    /// How long the rpc is not called then, before one call of it probes.
     pub breaker_open: Duration,
-    /// How often its health is asked for.
+    /// How often each address is asked for its health.
     pub health_interval: Duration,
 }
 
@@ -32,6 +34,7 @@ impl Default for Channel {
             keep_alive: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(5),
             reconnect_max: Duration::from_millis(150),
+            resolve_interval: Duration::from_secs(5),
             breaker_failures: 20,
             breaker_open: Duration::from_secs(1),
             health_interval: Duration::from_secs(1),
@@ -66,22 +69,28 @@ pub(super) fn rows() -> Vec<Setting<Draft>> {
             "The longest pause between two attempts to connect",
         ),
         row(
+            "channel.resolve_interval",
+            TIME_OR_NONE,
+            |d| &mut d.config.channel.resolve_interval,
+            "The time between two lookups of the policy's name. New addresses get their share of the calls, addresses that have left it are drained. 0: looked up only when a connection is lost or cannot be made, and on SIGHUP",
+        ),
+        row(
             "channel.breaker_failures",
             TIMES,
             |d| &mut d.config.channel.breaker_failures,
-            "How often in a row the policy must fail to be reached or to answer before it is left alone. One that did not answer is not asked for a while; one that was not reached is asked again as soon as a connection can be made",
+            "Calls of one rpc in a row without an answer that open its breaker: the rpc is not called for a while. The others are. A policy that cannot be reached is asked again as soon as a connection can be made",
         ),
         row(
             "channel.breaker_open",
             TIME,
             |d| &mut d.config.channel.breaker_open,
-            "How long it is not asked then, before one call probes it",
+            "How long the rpc is not called then, before one call of it probes",
         ),
         row(
             "channel.health_interval",
             TIME,
             |d| &mut d.config.channel.health_interval,
-            "How often the policy's health is asked for",
+            "How often each address of the policy is asked for its health",
         ),
     ]
 }

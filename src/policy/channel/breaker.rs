@@ -1,5 +1,10 @@
-//! Stops asking a policy that cannot be reached or does not answer, and lets one call a time try whether it does again.
+//! Circuit breakers: an rpc that goes unanswered is not called for a while, then one call of it tries.
+//!
+//! Each rpc has a breaker of its own, so that a slow one neither opens it for the others nor spends their probe. Calls that
+//! find no connection are counted for the whole policy, and refused by no breaker.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -7,35 +12,39 @@ use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-/// Counts failures in a row, over all callbacks.
+use crate::callback::Callback;
+
+/// The breakers of a policy: one an rpc, and a count of calls that found no connection.
 #[derive(Debug)]
 pub struct Breaker {
     failures: u32,
     open_for: Duration,
-    phase: Mutex<Phase>,
+    /// Calls in a row that found no connection, whatever their rpc. They are never refused: each may see whether there is
+    /// one by now, which costs the policy nothing.
+    unreached: AtomicU32,
+    /// By the places of their callbacks.
+    rpcs: Vec<Mutex<Phase>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Phase {
-    /// Failures in a row: calls that found no connection, and calls that got no answer over one.
-    Closed { unreached: u32, unanswered: u32 },
-    /// Connections are what is missing: each call may see whether there is one by now, which costs the policy nothing.
-    Unreached,
-    /// Answers are what is missing: the policy is left alone until then.
+    /// Calls in a row that got no answer over a connection.
+    Closed { unanswered: u32 },
+    /// The rpc is not called until then.
     Open { until: Instant },
     /// One call is under way.
     HalfOpen,
 }
 
 /// What a breaker does with the next call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
     /// Lets it through.
     Closed,
-    /// Fails it at once; where no connection can be made, as soon as that has proved true once more.
-    Open,
     /// Fails it at once, as another one is trying; or lets it try.
     HalfOpen,
+    /// Fails it at once; where no connection can be made, as soon as that has proved true once more.
+    Open,
 }
 
 impl State {
@@ -71,107 +80,118 @@ pub(in crate::policy) enum Outcome {
 
 /// The call was not made: so many before it failed in a row.
 #[derive(Debug, thiserror::Error)]
-#[error("the breaker is open: the policy could not be reached or did not answer {0} times in a row")]
+#[error("the breaker is open: this rpc did not answer {0} times in a row")]
 pub(in crate::policy) struct Refused(u32);
 
 /// A call that was let through. Left without an outcome (its caller has gone) it counts as none.
 #[derive(Debug)]
 pub(in crate::policy) struct Pass {
     breaker: Arc<Breaker>,
+    callback: &'static Callback,
     probes: bool,
 }
 
 impl Breaker {
     /// Opens after so many failures in a row, for so long.
     pub fn new(failures: u32, open_for: Duration) -> Self {
-        Self { failures: failures.max(1), open_for, phase: Mutex::new(Phase::CLOSED) }
+        let rpcs = (0..=Callback::all().len()).map(|_| Mutex::new(Phase::CLOSED)).collect();
+        Self { failures: failures.max(1), open_for, unreached: AtomicU32::new(0), rpcs }
     }
 
-    /// What it does with the next call.
+    /// What it does with the next call, of the rpc that fares worst.
     pub fn state(&self) -> State {
-        match *self.phase() {
-            Phase::Closed { .. } => State::Closed,
-            Phase::Unreached => State::Open,
-            Phase::Open { until } if Instant::now() < until => State::Open,
-            Phase::Open { .. } | Phase::HalfOpen => State::HalfOpen,
+        if self.unreached.load(Relaxed) >= self.failures {
+            return State::Open;
         }
+        self.states().map(|(_, state)| state).max().unwrap_or(State::Closed)
     }
 
-    /// Asks to make a call.
-    pub(in crate::policy) fn enter(self: &Arc<Self>) -> Result<Pass, Refused> {
-        let mut phase = self.phase();
+    /// The rpcs whose next call is not just let through.
+    pub(super) fn not_closed(&self) -> BTreeMap<&'static str, State> {
+        self.states().map(|(callback, state)| (callback.method(), state)).collect()
+    }
+
+    fn states(&self) -> impl Iterator<Item = (&'static Callback, State)> {
+        let callbacks = Callback::all().iter().chain([Callback::fallback()]);
+        callbacks.filter_map(|callback| {
+            let state = match *self.phase(callback) {
+                Phase::Closed { .. } => return None,
+                Phase::Open { until } if Instant::now() < until => State::Open,
+                Phase::Open { .. } | Phase::HalfOpen => State::HalfOpen,
+            };
+            Some((callback, state))
+        })
+    }
+
+    /// Asks to make a call of a callback's rpc.
+    pub(in crate::policy) fn enter(self: &Arc<Self>, callback: &'static Callback) -> Result<Pass, Refused> {
+        let mut phase = self.phase(callback);
         let probes = match *phase {
-            Phase::Closed { .. } | Phase::Unreached => false,
+            Phase::Closed { .. } => false,
             Phase::Open { until } if Instant::now() >= until => true,
             Phase::Open { .. } | Phase::HalfOpen => return Err(Refused(self.failures)),
         };
         if probes {
             *phase = Phase::HalfOpen;
         }
-        Ok(Pass { breaker: self.clone(), probes })
+        Ok(Pass { breaker: self.clone(), callback, probes })
     }
 
-    /// A connection was made. Where connections were what was missing, calls flow again without a probe: none needs to
-    /// fail while the policy is up.
+    /// A connection was made.
     pub(super) fn connected(&self) {
-        let mut phase = self.phase();
-        match &mut *phase {
-            Phase::Closed { unreached, .. } => *unreached = 0,
-            Phase::Unreached => {
-                info!("the policy is connected: it is asked again");
-                *phase = Phase::CLOSED;
-            }
-            Phase::Open { .. } | Phase::HalfOpen => {}
+        if self.unreached.swap(0, Relaxed) >= self.failures {
+            info!("the policy is connected again");
         }
     }
 
-    fn settle(&self, outcome: Outcome, probe: bool) {
-        let mut phase = self.phase();
-        match (&mut *phase, outcome) {
-            (Phase::Closed { unreached, unanswered }, Outcome::Answered) => (*unreached, *unanswered) = (0, 0),
-            (_, Outcome::Answered) => {
-                info!("the policy answers: it is asked again");
-                *phase = Phase::CLOSED;
+    fn settle(&self, callback: &Callback, outcome: Outcome, probe: bool) {
+        if outcome == Outcome::Unreached {
+            let before = self.unreached.fetch_update(Relaxed, Relaxed, |count| Some(count.saturating_add(1)));
+            if before.is_ok_and(|before| before + 1 == self.failures) {
+                warn!(failures = self.failures, "the policy could not be reached so often in a row");
             }
-            (Phase::Closed { unreached, unanswered }, outcome) => {
-                match outcome {
-                    Outcome::Unreached => *unreached += 1,
-                    _ => *unanswered += 1,
-                }
-                let reached = *unanswered >= self.failures;
-                if *unreached + *unanswered >= self.failures {
-                    warn!(
-                        failures = self.failures,
-                        "the policy could not be reached or did not answer so often in a row"
-                    );
-                    *phase = self.open(reached);
-                }
-            }
-            (Phase::HalfOpen, outcome) if probe => *phase = self.open(outcome != Outcome::Unreached),
+        } else if self.unreached.load(Relaxed) > 0 {
             // There is a connection after all.
-            (Phase::Unreached, Outcome::Unanswered) => *phase = Phase::Closed { unreached: 0, unanswered: 1 },
-            // Calls from before it opened tell nothing new.
-            (Phase::Unreached | Phase::Open { .. } | Phase::HalfOpen, _) => {}
+            self.unreached.store(0, Relaxed);
+        }
+        let mut phase = self.phase(callback);
+        match (&mut *phase, outcome) {
+            (Phase::Closed { unanswered }, Outcome::Answered) => *unanswered = 0,
+            (Phase::Open { .. } | Phase::HalfOpen, Outcome::Answered) => {
+                info!(rpc = callback.method(), "an rpc is answered: it is called again");
+                *phase = Phase::CLOSED;
+            }
+            (Phase::Closed { unanswered }, Outcome::Unanswered) => {
+                *unanswered += 1;
+                if *unanswered >= self.failures {
+                    let failures = self.failures;
+                    warn!(rpc = callback.method(), failures, "an rpc was not answered so often in a row");
+                    *phase = Phase::Open { until: Instant::now() + self.open_for };
+                }
+            }
+            (Phase::HalfOpen, Outcome::Unanswered) if probe => {
+                *phase = Phase::Open { until: Instant::now() + self.open_for };
+            }
+            // Connections are what is missing now, and each call finds that out for itself.
+            (Phase::HalfOpen, Outcome::Unreached) if probe => *phase = Phase::CLOSED,
+            // It says nothing of the answers that are missing, and a call from before it opened nothing new.
+            (Phase::Closed { .. }, Outcome::Unreached) | (Phase::Open { .. } | Phase::HalfOpen, _) => {}
         }
     }
 
-    fn open(&self, reached: bool) -> Phase {
-        if reached { Phase::Open { until: Instant::now() + self.open_for } } else { Phase::Unreached }
-    }
-
-    fn phase(&self) -> MutexGuard<'_, Phase> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    fn phase(&self, callback: &Callback) -> MutexGuard<'_, Phase> {
+        self.rpcs[callback.place].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Phase {
-    const CLOSED: Self = Self::Closed { unreached: 0, unanswered: 0 };
+    const CLOSED: Self = Self::Closed { unanswered: 0 };
 }
 
 impl Pass {
     /// Tells what became of the call.
     pub(in crate::policy) fn settle(mut self, outcome: Outcome) {
-        self.breaker.settle(outcome, std::mem::take(&mut self.probes));
+        self.breaker.settle(self.callback, outcome, std::mem::take(&mut self.probes));
     }
 }
 
@@ -179,7 +199,7 @@ impl Drop for Pass {
     fn drop(&mut self) {
         if self.probes {
             // The next call is the probe.
-            let mut phase = self.breaker.phase();
+            let mut phase = self.breaker.phase(self.callback);
             if matches!(*phase, Phase::HalfOpen) {
                 *phase = Phase::Open { until: Instant::now() };
             }
@@ -195,29 +215,54 @@ mod tests {
     use tokio::time::advance;
 
     use super::{Breaker, Outcome, State};
+    use crate::callback::Callback;
 
     const OPEN_FOR: Duration = Duration::from_secs(1);
 
+    fn rpc() -> &'static Callback {
+        &Callback::all()[0]
+    }
+
     fn settle(breaker: &Arc<Breaker>, outcomes: &[Outcome]) {
-        outcomes.iter().for_each(|outcome| breaker.enter().expect("let through").settle(*outcome));
+        outcomes.iter().for_each(|outcome| breaker.enter(rpc()).expect("let through").settle(*outcome));
     }
 
     fn opened(outcome: Outcome) -> Arc<Breaker> {
         let breaker = Arc::new(Breaker::new(3, OPEN_FOR));
         settle(&breaker, &[outcome; 3]);
         assert_eq!(breaker.state(), State::Open);
-        assert_eq!(breaker.enter().is_ok(), outcome == Outcome::Unreached);
+        assert_eq!(breaker.enter(rpc()).is_ok(), outcome == Outcome::Unreached);
         breaker
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_failures_in_a_row_open_it() {
-        let breaker = Arc::new(Breaker::new(3, OPEN_FOR));
-        settle(&breaker, &[Outcome::Unanswered, Outcome::Unreached, Outcome::Answered, Outcome::Unanswered]);
-        settle(&breaker, &[Outcome::Unanswered]);
-        assert_eq!(breaker.state(), State::Closed);
-        settle(&breaker, &[Outcome::Unreached]);
+        for (outcomes, state) in [
+            ([Outcome::Unanswered, Outcome::Unanswered, Outcome::Answered, Outcome::Unanswered], State::Closed),
+            ([Outcome::Unreached, Outcome::Unreached, Outcome::Answered, Outcome::Unreached], State::Closed),
+            ([Outcome::Unreached, Outcome::Unreached, Outcome::Unanswered, Outcome::Unreached], State::Closed),
+            ([Outcome::Unanswered, Outcome::Unanswered, Outcome::Unreached, Outcome::Unanswered], State::Open),
+        ] {
+            let breaker = Arc::new(Breaker::new(3, OPEN_FOR));
+            settle(&breaker, &outcomes);
+            assert_eq!(breaker.state(), state, "{outcomes:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_rpc_opens_its_own_and_probes_with_its_own_call() {
+        let breaker = opened(Outcome::Unanswered);
+        let other = &Callback::all()[1];
+        breaker.enter(other).expect("let through").settle(Outcome::Answered);
+        assert!(breaker.enter(rpc()).is_err());
+        assert_eq!(Vec::from_iter(breaker.not_closed()), [(rpc().method(), State::Open)]);
+        advance(OPEN_FOR).await;
+        breaker.enter(other).expect("let through").settle(Outcome::Answered);
+        let probe = breaker.enter(rpc()).expect("the probe");
+        breaker.enter(other).expect("let through").settle(Outcome::Answered);
+        probe.settle(Outcome::Unanswered);
         assert_eq!(breaker.state(), State::Open);
+        assert!(breaker.enter(Callback::fallback()).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -225,8 +270,8 @@ mod tests {
         let breaker = opened(Outcome::Unanswered);
         advance(OPEN_FOR).await;
         assert_eq!(breaker.state(), State::HalfOpen);
-        let probe = breaker.enter().expect("the probe");
-        assert!(breaker.enter().is_err(), "one at a time");
+        let probe = breaker.enter(rpc()).expect("the probe");
+        assert!(breaker.enter(rpc()).is_err(), "one at a time");
         probe.settle(Outcome::Unanswered);
         assert_eq!(breaker.state(), State::Open);
         advance(OPEN_FOR).await;
@@ -238,7 +283,7 @@ mod tests {
     async fn a_probe_whose_caller_has_gone_leaves_the_try_to_the_next_call() {
         let breaker = opened(Outcome::Unanswered);
         advance(OPEN_FOR).await;
-        drop(breaker.enter().expect("the probe"));
+        drop(breaker.enter(rpc()).expect("the probe"));
         settle(&breaker, &[Outcome::Answered]);
         assert_eq!(breaker.state(), State::Closed);
     }
@@ -246,10 +291,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn calls_from_before_it_opened_can_close_it_and_do_not_keep_it_open() {
         let breaker = Arc::new(Breaker::new(3, OPEN_FOR));
-        let [bad, good] = [(); 2].map(|()| breaker.enter().expect("let through"));
+        let [bad, good] = [(); 2].map(|()| breaker.enter(rpc()).expect("let through"));
         settle(&breaker, &[Outcome::Unanswered; 3]);
         advance(OPEN_FOR).await;
-        let _probe = breaker.enter().expect("the probe");
+        let _probe = breaker.enter(rpc()).expect("the probe");
         bad.settle(Outcome::Unanswered);
         assert_eq!(breaker.state(), State::HalfOpen);
         good.settle(Outcome::Answered);
@@ -261,7 +306,7 @@ mod tests {
         let breaker = opened(Outcome::Unreached);
         settle(&breaker, &[Outcome::Unanswered; 3]);
         assert_eq!(breaker.state(), State::Open);
-        assert!(breaker.enter().is_err());
+        assert!(breaker.enter(rpc()).is_err());
     }
 
     #[tokio::test(start_paused = true)]

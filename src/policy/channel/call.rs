@@ -1,8 +1,9 @@
 //! One call over a connection, by the h2 crate: tonic above it knows gRPC, h2 below it HTTP/2.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tonic::body::Body;
 
 use super::Error;
+use super::subchannel::InFlight;
 
 /// What a connection takes calls with. Whoever waits for a free stream holds the lock, and the others wait for that: so
 /// calls that were not sent when the connection ends are known, but for one that h2 may hold itself.
@@ -44,7 +46,7 @@ impl FreeStream {
         // h2 keeps what the peer's windows do not take yet; it is no more than a webhook's body.
         if let Err(error) = stream.send_data(body, true) {
             // The stream is at its end, and its response says why.
-            tracing::debug!(%error, "a call's body was not taken");
+            tracing::debug!(reason = ?error.reason(), "a call's body was not taken");
         }
         Ok(response)
     }
@@ -60,27 +62,46 @@ pub(super) async fn message(mut body: Body) -> Result<Bytes, Error> {
     Ok(message)
 }
 
+/// Waits for the response of a call. `in_flight` is where the call is counted, if it is a policy's.
+pub(super) async fn response(
+    mut response: ResponseFuture,
+    in_flight: Option<InFlight>,
+) -> Result<Response<ResponseBody>, h2::Error> {
+    let response = poll_fn(|cx| {
+        let polled = Pin::new(&mut response).poll(cx);
+        if let (Poll::Pending, Some(in_flight)) = (&polled, &in_flight) {
+            in_flight.pending();
+        }
+        polled
+    });
+    match (response.await, in_flight) {
+        (Ok(response), in_flight) => {
+            if let Some(in_flight) = &in_flight {
+                let subchannel = in_flight.subchannel();
+                subchannel.answered.store(true, Ordering::Relaxed);
+                subchannel.outlier.record_head(response.status(), response.headers());
+            }
+            Ok(response.map(|stream| ResponseBody { stream, has_trailers: true, in_flight }))
+        }
+        (Err(error), in_flight) => {
+            if let Some(in_flight) = in_flight {
+                in_flight.subchannel().outlier.record_error(&error);
+            }
+            Err(error)
+        }
+    }
+}
+
 /// A response's body: its data, then its trailers.
 #[derive(Debug)]
 pub struct ResponseBody {
     stream: RecvStream,
     has_trailers: bool,
+    in_flight: Option<InFlight>,
 }
 
 impl ResponseBody {
-    pub(super) fn of(response: Response<RecvStream>) -> Response<Self> {
-        response.map(|stream| Self { stream, has_trailers: true })
-    }
-}
-
-impl http_body::Body for ResponseBody {
-    type Data = Bytes;
-    type Error = h2::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
-        if !self.has_trailers {
-            return Poll::Ready(None);
-        }
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         match ready!(self.stream.poll_data(cx)) {
             Some(Ok(data)) => {
                 // Of a stream that has ended there is nothing to release.
@@ -93,6 +114,31 @@ impl http_body::Body for ResponseBody {
         let trailers = ready!(self.stream.poll_trailers(cx));
         self.has_trailers = false;
         Poll::Ready(trailers.map(|trailers| trailers.map(Frame::trailers)).transpose())
+    }
+}
+
+impl http_body::Body for ResponseBody {
+    type Data = Bytes;
+    type Error = h2::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        if !self.has_trailers {
+            return Poll::Ready(None);
+        }
+        let polled = self.poll_stream(cx);
+        if let Some(in_flight) = &self.in_flight {
+            match &polled {
+                Poll::Pending => in_flight.pending(),
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Some(trailers) = frame.trailers_ref() {
+                        in_flight.subchannel().outlier.record_trailers(trailers);
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => in_flight.subchannel().outlier.record_error(error),
+                Poll::Ready(None) => {}
+            }
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

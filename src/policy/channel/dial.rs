@@ -1,20 +1,24 @@
 //! From an address to a connection that can carry calls: TCP, TLS where the URL says so, HTTP/2.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::client;
-use h2::{Ping, PingPong};
+use h2::{PingPong, client};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
 
 use super::call::Calls;
 use super::frames::{Frames, Heard, Peer};
+use super::goaway::Goaway;
+use super::subchannel::Subchannel;
 use super::tls::Tls;
+use super::watchdog::{Pings, Watchdog};
 use crate::config::{self, Address};
 
 /// How connections are made.
@@ -68,17 +72,26 @@ const HEADER_LIST: u32 = (256 + 16) << 10;
 pub(super) struct Line {
     /// Takes calls.
     pub(super) calls: Calls,
-    /// Must be awaited for calls to move.
-    pub(super) connection: Connection,
+    /// Counts what comes.
+    pub(super) heard: Heard,
+    driver: Pin<Box<dyn Future<Output = ()> + Send>>,
+    peer: watch::Receiver<Peer>,
+    pongs: PingPong,
 }
 
 /// What moves the calls of a connection. When it is dropped those in flight break.
 pub(super) struct Connection {
-    driver: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// The driver and its watchdog, until one of them ends.
+    running: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     peer: watch::Receiver<Peer>,
-    heard: Heard,
-    pings: PingPong,
-    settings: config::Channel,
+}
+
+/// The end of a connection for new calls.
+pub(super) enum End {
+    /// The peer has sent a GOAWAY.
+    Goaway(Goaway),
+    /// It broke, and why.
+    Broken(String),
 }
 
 impl Dial {
@@ -118,7 +131,7 @@ impl Dial {
             .handshake::<_, Bytes>(frames.clone())
             .await
             .map_err(Error::Http2)?;
-        let pings = connection.ping_pong().expect("it is asked for once");
+        let pongs = connection.ping_pong().expect("it is asked for once");
         let mut driver: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(poll_fn(move |cx| {
             // What its end was is known from the peer.
             let ended = Pin::new(&mut connection).poll(cx).map(drop);
@@ -137,53 +150,65 @@ impl Dial {
         };
         match known {
             Ok(Peer::Gone(why)) => return Err(Error::Peer { why, tls: self.tls.is_some() }),
-            Ok(Peer::Ready | Peer::Leaving) => {}
+            Ok(Peer::Ready | Peer::Leaving(_)) => {}
             Ok(Peer::Silent) | Err(_) => {
                 return Err(Error::Peer { why: "the connection was lost".to_owned(), tls: self.tls.is_some() });
             }
         }
-        let connection = Connection { driver, peer, heard, pings, settings: self.settings.clone() };
-        Ok(Line { calls: Calls::new(calls), connection })
+        Ok(Line { calls: Calls::new(calls), heard, driver, peer, pongs })
+    }
+}
+
+impl Line {
+    /// Begins to ping the peer while its calls are moved.
+    pub(super) fn watched(self, subchannel: Arc<Subchannel>, pings: Pings) -> Connection {
+        let Self { driver, peer, pongs, .. } = self;
+        let watchdog = Watchdog { pongs, pings, subchannel, pending: false };
+        let running = async move {
+            tokio::select! {
+                biased;
+                () = driver => {}
+                () = watchdog.run() => {}
+            }
+        };
+        Connection { running: Some(Box::pin(running)), peer }
     }
 }
 
 impl Connection {
-    /// Lasts as long as the connection takes new calls; says why it does not. Calls in flight then go on, unless the peer
-    /// is dead.
-    pub(super) async fn ended(self) -> String {
-        let Self { mut driver, mut peer, heard, pings, settings } = self;
-        let mut silent = Box::pin(silence(heard, pings, settings));
-        let leaves = tokio::select! {
-            () = &mut driver => false,
-            _ = peer.wait_for(|peer| matches!(peer, Peer::Leaving | Peer::Gone(_))) => true,
-            () = &mut silent => false,
-        };
-        if leaves {
-            tokio::spawn(async move {
-                tokio::select! {
-                    () = driver => {}
-                    () = silent => {}
-                }
-            });
+    /// Lasts as long as the connection takes new calls. Calls in flight go on only as long as [`drain`](Self::drain) runs,
+    /// unless the peer is dead.
+    pub(super) async fn ended(&mut self) -> End {
+        let mut peer = self.peer.clone();
+        tokio::select! {
+            () = self.run() => {}
+            _ = peer.wait_for(|peer| matches!(peer, Peer::Leaving(_) | Peer::Gone(_))) => {}
         }
         match &*peer.borrow() {
-            Peer::Gone(why) => why.clone(),
-            Peer::Leaving => "it takes no new calls (GOAWAY)".to_owned(),
-            Peer::Silent | Peer::Ready => "it answers no pings, or the connection broke".to_owned(),
+            Peer::Gone(why) => End::Broken(why.clone()),
+            Peer::Leaving(goaway) => End::Goaway(goaway.clone()),
+            Peer::Silent | Peer::Ready => End::Broken("it answers no pings, or the connection broke".to_owned()),
+        }
+    }
+
+    /// Lets the calls in flight end, and closes the connection.
+    pub(super) async fn drain(&mut self) {
+        self.run().await;
+    }
+
+    async fn run(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.await;
+            self.running = None;
         }
     }
 }
 
-/// Ends when a peer that says nothing of its own does not answer a ping either.
-async fn silence(heard: Heard, mut pings: PingPong, settings: config::Channel) {
-    loop {
-        let before = heard.count();
-        tokio::time::sleep(settings.keep_alive).await;
-        if heard.count() == before {
-            let pong = tokio::time::timeout(settings.keep_alive_timeout, pings.ping(Ping::opaque())).await;
-            if !matches!(pong, Ok(Ok(_))) {
-                return;
-            }
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Goaway(goaway) => write!(f, "it takes no new calls ({goaway})"),
+            Self::Broken(why) => f.write_str(why),
         }
     }
 }

@@ -14,6 +14,8 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
+use super::goaway::Goaway;
+
 /// What is known of the peer of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Peer {
@@ -22,8 +24,8 @@ pub(super) enum Peer {
     /// It speaks HTTP/2.
     Ready,
     /// It takes no new calls: it has sent a GOAWAY.
-    Leaving,
-    /// It sends no more, and why.
+    Leaving(Goaway),
+    /// It sends no more without a GOAWAY before, and why.
     Gone(String),
 }
 
@@ -38,6 +40,8 @@ struct Watched<S> {
     head: [u8; HEAD],
     filled: usize,
     payload: usize,
+    /// The beginning of a GOAWAY's payload, while that comes.
+    goaway: Option<Vec<u8>>,
     /// What is to be written.
     gathered: BytesMut,
     /// It takes no more bytes. It is read to its end all the same: there may be answers in it, and a GOAWAY that says
@@ -47,13 +51,25 @@ struct Watched<S> {
     peer: watch::Sender<Peer>,
 }
 
-/// How often the peer was heard.
+/// Counts what has come from the peer.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Heard(Arc<AtomicU64>);
+pub(super) struct Heard(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    reads: AtomicU64,
+    responses: AtomicU64,
+}
 
 impl Heard {
-    pub(super) fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    /// The number of times that any bytes have come.
+    pub(super) fn reads(&self) -> u64 {
+        self.0.reads.load(Ordering::Relaxed)
+    }
+
+    /// The number of heads and trailers that have come.
+    pub(super) fn responses(&self) -> u64 {
+        self.0.responses.load(Ordering::Relaxed)
     }
 }
 
@@ -61,6 +77,7 @@ impl Heard {
 const HEAD: usize = 9;
 /// How much is gathered at most.
 const FULL: usize = 64 << 10;
+const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 
@@ -93,8 +110,8 @@ impl<S> Watched<S> {
     fn new(stream: S) -> (Self, watch::Receiver<Peer>, Heard) {
         let (peer, known) = watch::channel(Peer::Silent);
         let (gathered, heard) = (BytesMut::new(), Heard::default());
-        let watched =
-            Self { stream, head: [0; HEAD], filled: 0, payload: 0, gathered, deaf: false, heard: heard.clone(), peer };
+        let (head, filled, payload, goaway, deaf) = ([0; HEAD], 0, 0, None, false);
+        let watched = Self { stream, head, filled, payload, goaway, gathered, deaf, heard: heard.clone(), peer };
         (watched, known, heard)
     }
 
@@ -102,6 +119,14 @@ impl<S> Watched<S> {
         while !bytes.is_empty() {
             let skipped = self.payload.min(bytes.len());
             self.payload -= skipped;
+            if let Some(mut goaway) = self.goaway.take() {
+                let room = Goaway::KEPT - goaway.len();
+                goaway.extend_from_slice(&bytes[..skipped.min(room)]);
+                match self.payload {
+                    0 => drop(self.peer.send_replace(Peer::Leaving(Goaway::read(&goaway)))),
+                    _ => self.goaway = Some(goaway),
+                }
+            }
             bytes = &bytes[skipped..];
 
             let taken = (HEAD - self.filled).min(bytes.len());
@@ -119,14 +144,17 @@ impl<S> Watched<S> {
     fn frame(&mut self) -> io::Result<()> {
         let [high, middle, low, kind, flags, ..] = self.head;
         self.payload = u32::from_be_bytes([0, high, middle, low]) as usize;
+        if kind == HEADERS {
+            self.heard.0.responses.fetch_add(1, Ordering::Relaxed);
+        }
         if *self.peer.borrow() == Peer::Silent {
             // A server begins with its SETTINGS (RFC 9113, 3.4), which are no acknowledgement.
             if kind != SETTINGS || flags & 1 != 0 || self.head[5..] != [0; 4] {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, self.other_language()));
             }
             self.peer.send_replace(Peer::Ready);
-        } else if kind == GOAWAY {
-            self.peer.send_replace(Peer::Leaving);
+        } else if kind == GOAWAY && self.payload > 0 {
+            self.goaway = Some(Vec::new());
         }
         Ok(())
     }
@@ -141,6 +169,10 @@ impl<S> Watched<S> {
     }
 
     fn ended(&self, error: Option<&io::Error>) {
+        // Why it left says more than that it has gone.
+        if matches!(*self.peer.borrow(), Peer::Leaving(_)) {
+            return;
+        }
         let silent = *self.peer.borrow() == Peer::Silent;
         let why = match error {
             Some(error) => error.to_string(),
@@ -158,7 +190,7 @@ impl<S: AsyncRead + Unpin> Watched<S> {
         let result = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
         let result = result.and_then(|()| self.read(&buffer.filled()[before..]));
         match &result {
-            Ok(()) if buffer.filled().len() > before => drop(self.heard.0.fetch_add(1, Ordering::Relaxed)),
+            Ok(()) if buffer.filled().len() > before => drop(self.heard.0.reads.fetch_add(1, Ordering::Relaxed)),
             Ok(()) => self.ended(None),
             Err(error) => self.ended(Some(error)),
         }
@@ -251,7 +283,7 @@ mod tests {
         // SETTINGS with one setting, DATA of two bytes that look like a GOAWAY's type, GOAWAY with its payload.
         let settings = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64";
         let data = b"\0\0\x02\0\x01\0\0\0\x01\x07\x07";
-        let goaway = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\x01\0\0\0\0";
+        let goaway = b"\0\0\x16\x07\0\0\0\0\0\0\0\0\x01\0\0\0\x0btoo_many_pings";
         for size in 1..=43 {
             let (mut frames, peer, _) = Watched::new(());
             let mut feed = |bytes: &[u8]| bytes.chunks(size).for_each(|part| frames.read(part).expect("HTTP/2"));
@@ -261,8 +293,17 @@ mod tests {
             feed(data);
             assert_eq!(*peer.borrow(), Peer::Ready);
             feed(goaway);
-            assert_eq!(*peer.borrow(), Peer::Leaving);
+            assert!(matches!(&*peer.borrow(), Peer::Leaving(goaway) if goaway.is_too_many_pings()));
         }
+    }
+
+    #[test]
+    fn of_a_long_goaway_the_beginning_is_kept() {
+        let (mut frames, peer, _) = Watched::new(());
+        frames.read(b"\0\0\0\x04\0\0\0\0\0").expect("SETTINGS");
+        frames.read(&[b"\0\x3f\xff\x07\0\0\0\0\0", &[b'x'; 0x3fff][..]].concat()).expect("a GOAWAY");
+        let Peer::Leaving(goaway) = &*peer.borrow() else { panic!("it has left") };
+        assert!(goaway.to_string().len() < 100, "{goaway}");
     }
 
     #[tokio::test]

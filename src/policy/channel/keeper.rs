@@ -1,4 +1,9 @@
-//! Keeps the pool connected: one task for the name, one for each address that it leads to.
+//! Keeps the pool connected: one task for the name, one for each endpoint that it leads to.
+//!
+//! The name is looked up at the start, every `channel.resolve_interval`, when somebody asks (SIGHUP), when a connection is
+//! lost, and from time to time while an endpoint is in `TransientFailure`. A new address is connected and gets its share. One
+//! that the name has left is *drained* as soon as another one can take its calls: it gets no new ones, those in flight end,
+//! then the connection is closed. A lookup that fails or finds nothing changes nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,9 +15,11 @@ use tracing::{debug, info, warn};
 
 use super::Resolve;
 use super::breaker::Breaker;
-use super::dial::Dial;
-use super::members::Failed;
+use super::dial::{Connection, Dial, End, Line};
+use super::endpoints::Failed;
 use super::pool::Pool;
+use super::subchannel::Subchannel;
+use super::watchdog::Pings;
 use crate::config;
 
 /// What the tasks work with.
@@ -75,6 +82,7 @@ impl Keeper {
 
     async fn until_to_be_looked_up(&self) {
         let looked_up = Instant::now();
+        let interval = self.settings.resolve_interval;
         let mut changes = self.pool.changes();
         loop {
             let (_, at_once, sometime) = self.pool.name();
@@ -84,42 +92,38 @@ impl Keeper {
             let pause = if self.pool.any_ready() { PAUSE_CALM } else { self.settings.reconnect_max };
             tokio::select! {
                 () = tokio::time::sleep_until(looked_up + pause), if sometime => return,
+                () = tokio::time::sleep_until(looked_up + interval), if !interval.is_zero() => return,
                 _ = changes.changed() => {}
             }
         }
     }
 
-    /// Keeps one address connected, until the name no longer leads there.
+    /// Keeps one endpoint connected, until the name no longer leads there.
     async fn member(self, address: config::Address) {
         let mut pause = PAUSE_MIN;
         let mut useless = false;
         let mut last_failure = None;
+        let mut pings = Pings::new(&self.settings);
         loop {
             let (begun, attempt) = (Instant::now(), self.pool.begin(&address));
             let failed = match self.dial.connect(&address).await {
                 Ok(line) => {
-                    let load = self.pool.ready(&address, line.calls);
-                    self.breaker.connected();
-                    info!(%address, "connected to the policy");
                     last_failure = None;
-                    let since = Instant::now();
-                    let why = line.connection.ended().await;
-                    info!(%address, why, "disconnected from the policy");
+                    let ended = self.serve(&address, line, &mut pings).await;
                     // One that ends before it was of use is as good as none, the second time in a row.
-                    let useful =
-                        load.answered.load(Ordering::Relaxed) || since.elapsed() >= self.settings.reconnect_max;
+                    let useful = ended.useful;
                     if useful {
                         pause = PAUSE_MIN;
                     }
                     if useful || !useless {
                         useless = !useful;
-                        self.pool.lost(&address, &load);
+                        self.pool.lost(&ended.subchannel);
                         if self.pool.keeps(&address) {
                             continue;
                         }
                         return;
                     }
-                    Failed { attempt, why, prompt: false }
+                    Failed { attempt, why: ended.why, prompt: false }
                 }
                 Err(error) => Failed { attempt, why: error.to_string(), prompt: error.is_prompt(begun.elapsed()) },
             };
@@ -131,11 +135,50 @@ impl Keeper {
             if !self.pool.keeps(&address) {
                 return;
             }
-            self.pause(&address, begun, &mut pause).await;
+            tokio::select! {
+                () = self.pause(&address, begun, &mut pause) => {}
+                () = self.pool.until_named(&address, false) => {}
+            }
             if !self.pool.keeps(&address) {
                 return;
             }
         }
+    }
+
+    /// Has a connection take calls for as long as it does.
+    async fn serve(&self, address: &config::Address, line: Line, pings: &mut Pings) -> Ended {
+        let subchannel = self.pool.ready(address, line.calls.clone(), line.heard.clone());
+        self.breaker.connected();
+        info!(%address, "connected to the policy");
+        let since = Instant::now();
+        let mut connection = line.watched(subchannel.clone(), *pings);
+        let end = tokio::select! {
+            end = connection.ended() => Some(end),
+            () = self.pool.until_draining(&subchannel) => None,
+        };
+        let Some(end) = end else {
+            info!(%address, "draining a connection to the policy: its name no longer leads there");
+            tokio::select! {
+                () = connection.drain() => {}
+                () = self.pool.until_named(address, true) => drain(connection),
+            }
+            info!(%address, "disconnected from the policy");
+            return Ended { subchannel, why: "drained".to_owned(), useful: true };
+        };
+        let why = end.to_string();
+        info!(%address, why, "disconnected from the policy");
+        match end {
+            End::Goaway(goaway) if goaway.is_too_many_pings() => {
+                *pings = pings.doubled();
+                let keep_alive = pings.keep_alive;
+                warn!(%address, ?keep_alive, "the policy says too_many_pings: its connections are pinged half as often");
+            }
+            End::Broken(_) if subchannel.in_flight.load(Ordering::Relaxed) > 0 => subchannel.outlier.fail(),
+            End::Goaway(_) | End::Broken(_) => {}
+        }
+        drain(connection);
+        let useful = subchannel.answered.load(Ordering::Relaxed) || since.elapsed() >= self.settings.reconnect_max;
+        Ended { subchannel, why, useful }
     }
 
     /// Waits a while after an attempt that began then, and longer the next time. While another address carries the calls
@@ -161,4 +204,17 @@ impl Keeper {
             }
         }
     }
+}
+
+/// A connection that takes no more calls.
+struct Ended {
+    subchannel: Arc<Subchannel>,
+    why: String,
+    /// It has carried a call, or has stood for some time.
+    useful: bool,
+}
+
+/// Lets the calls in flight of a connection end.
+fn drain(mut connection: Connection) {
+    tokio::spawn(async move { connection.drain().await });
 }

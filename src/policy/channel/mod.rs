@@ -1,6 +1,17 @@
-//! What carries calls to the policy service: connections to every address of its name, kept up in the background.
+//! A gRPC channel to the policy service: a *subchannel* (one connection) to every *endpoint* (address) of its name, kept up in
+//! the background.
 //!
-//! A call goes to the connection with the fewest calls. Without one it fails at once, with two exceptions, so that no call
+//! | | |
+//! |---|---|
+//! | [`keeper`] | looks the name up, connects and drains endpoints |
+//! | [`endpoints`], [`pool`] | their states (`Connecting`, `Ready`, `TransientFailure`, draining) and the pick |
+//! | [`outlier`] | ejects endpoints that fail fast |
+//! | [`dial`], [`frames`], [`goaway`] | a connection: TCP, TLS, HTTP/2 |
+//! | [`subchannel`], [`watchdog`] | what it carries, and whether its peer is alive |
+//! | [`breaker`] | circuit breakers by rpc |
+//! | [`direct`] | calls over one connection, for its health, which [`health`](super::health) asks for |
+//!
+//! A call goes to the ready endpoint with the fewest calls in flight. Without one it fails at once, with two exceptions, so that no call
 //! fails while a policy is there. Where the first attempt, at start or just after a connection was lost, is still under
 //! way, it waits for that (the policy restarts behind a listening socket, or says GOAWAY). Where nothing listened the last
 //! time, it has another attempt made and waits for that (the policy has just come back): a refusal takes no time.
@@ -8,23 +19,28 @@
 mod breaker;
 mod call;
 mod dial;
+mod direct;
+mod endpoints;
 mod frames;
+mod goaway;
 mod keeper;
-mod members;
+mod outlier;
 mod pool;
 mod route;
+mod subchannel;
 mod time;
 mod tls;
+mod watchdog;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use http::{HeaderValue, Request, Response, Uri, header};
+use http::{Request, Response};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -37,7 +53,10 @@ use tracing::{error, info};
 pub(super) use breaker::Outcome;
 pub use breaker::{Breaker, State as BreakerState};
 pub use call::ResponseBody;
+pub(super) use direct::{Direct, DirectTransport};
+pub(super) use endpoints::Health;
 pub use pool::AddressStatus;
+pub(super) use subchannel::overdue;
 pub(super) use time::DEADLINE;
 
 use super::rpcs::Rpcs;
@@ -66,8 +85,10 @@ pub struct Status {
     pub addresses: Vec<AddressStatus>,
     /// Why the name could not be looked up the last time.
     pub name: Option<String>,
-    /// Whether the policy is asked.
+    /// Whether the policy is asked: of all rpcs, the worst.
     pub breaker: BreakerState,
+    /// The rpcs whose breaker is not closed.
+    pub breakers: BTreeMap<&'static str, BreakerState>,
 }
 
 /// Why a call has no response.
@@ -89,8 +110,6 @@ pub enum Error {
     #[error("the call has no message")]
     NoMessage(#[source] GrpcStatus),
 }
-
-const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("hookgate/", env!("CARGO_PKG_VERSION")));
 
 impl Channel {
     /// Begins to connect to the policy service at a URL, in the background: over TLS as `tls` says where the URL has it.
@@ -143,7 +162,13 @@ impl Channel {
     pub fn status(&self) -> Status {
         let route = self.route();
         let (addresses, name) = route.pool.status();
-        Status { addresses, name, breaker: route.breaker.state() }
+        let (breaker, breakers) = (route.breaker.state(), route.breaker.not_closed());
+        Status { addresses, name, breaker, breakers }
+    }
+
+    /// Looks the name up at once.
+    pub fn look_up(&self) {
+        self.route().pool.look_up();
     }
 
     /// Ends when the state of a connection has changed since the call.
@@ -158,7 +183,7 @@ impl Channel {
         }
     }
 
-    /// Ends when a connection has come or gone since the call.
+    /// Ends when a connection has come, gone, or said something new of its health since the call.
     pub(super) fn turned_over(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut replaced = self.current.subscribe();
         let pool = self.route().pool.clone();
@@ -211,18 +236,12 @@ impl tonic::codegen::Service<Request<Body>> for Channel {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let route = self.route();
         let (mut head, body) = request.into_parts();
-        let mut uri = head.uri.into_parts();
-        uri.scheme = Some(route.scheme.clone());
-        uri.authority = Some(route.authority.clone());
-        // Never an error, as tonic gives every call a path.
-        head.uri = Uri::from_parts(uri).unwrap_or_default();
-        head.headers.insert(header::USER_AGENT, USER_AGENT);
+        route.address(&mut head);
         Box::pin(async move {
             let message = call::message(body).await?;
-            let (stream, place) = route.stream(&mut head.headers).await?;
-            let response = stream.send(head, message).map_err(Error::NotTaken)?.await?;
-            place.load.answered.store(true, Ordering::Relaxed);
-            Ok(ResponseBody::of(response))
+            let (stream, in_flight) = route.stream(&mut head.headers).await?;
+            let response = stream.send(head, message).map_err(Error::NotTaken)?;
+            Ok(call::response(response, Some(in_flight)).await?)
         })
     }
 }

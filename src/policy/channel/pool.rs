@@ -1,4 +1,4 @@
-//! The connections to a policy's addresses, shared by the calls that they carry and the tasks that keep them up.
+//! The endpoints of a policy, shared by the calls that they carry and the tasks that keep them connected.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::call::Calls;
-use super::members::{Carrier, Choice, Failed, Link, Load, Member, Members};
+use super::endpoints::{Endpoint, Endpoints, Failed, Health, Pick, Picked, Ready, State};
+use super::frames::Heard;
+use super::subchannel::Subchannel;
 use crate::config;
 
 /// How long a call waits for the attempt that it has hurried. A refusal takes far less.
@@ -18,7 +20,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// One connection an address.
 #[derive(Debug)]
 pub(super) struct Pool {
-    members: Mutex<Members>,
+    endpoints: Mutex<Endpoints>,
     changes: watch::Sender<()>,
 }
 
@@ -27,33 +29,41 @@ pub(super) struct Pool {
 pub struct AddressStatus {
     /// Where it is.
     pub address: config::Address,
-    /// `ready`, `connecting`, or why it is not connected.
+    /// `ready`, `connecting`, `draining`, or why it is not connected or gets no calls.
     pub state: String,
-    /// Calls whose answer has not begun.
+    /// Calls whose response has not ended.
     pub in_flight: usize,
-    /// Whether it is connected.
+    /// Whether it is connected and not draining.
     #[serde(skip)]
     pub is_ready: bool,
+    /// One of [`KINDS`](Self::KINDS).
+    #[serde(skip)]
+    pub kind: &'static str,
+}
+
+impl AddressStatus {
+    /// The names of the states in metrics.
+    pub const KINDS: [&str; 7] = ["ready", "not_serving", "ejected", "unanswered", "connecting", "failed", "draining"];
 }
 
 impl Pool {
     /// Without addresses, which calls wait for.
     pub(super) fn new() -> Self {
-        let members = Mutex::new(Members { asked: 1, ..Members::default() });
-        Self { members, changes: watch::Sender::new(()) }
+        let endpoints = Mutex::new(Endpoints { asked: 1, ..Endpoints::default() });
+        Self { endpoints, changes: watch::Sender::new(()) }
     }
 
-    /// The ready connection with the fewest calls. Waits where one is about to be ready; says why there is none, as
-    /// of after the call: an address that failed promptly is tried once more.
-    pub(super) async fn carrier(&self) -> Result<Carrier, String> {
+    /// Picks a connection for a call. Waits where one is about to be ready; says why there is none, as of after the call:
+    /// an address that failed promptly is tried once more.
+    pub(super) async fn pick(&self) -> Result<Picked, String> {
         let (mut since, mut changes, mut patience) = (None, None, None);
         loop {
-            let choice = self.members().choose(&mut since);
-            let hurried = match choice {
-                Choice::Go(carrier) => return Ok(carrier),
-                Choice::Fail(why) => return Err(why),
-                Choice::Wait => None,
-                Choice::Hurry { anew, why } => {
+            let pick = self.endpoints().pick(&mut since);
+            let hurried = match pick {
+                Pick::Go(picked) => return Ok(picked),
+                Pick::Fail(why) => return Err(why),
+                Pick::Wait => None,
+                Pick::Hurry { anew, why } => {
                     if anew {
                         self.changes.send_replace(());
                     }
@@ -75,25 +85,35 @@ impl Pool {
 
     /// An attempt to connect begins; gives its number.
     pub(super) fn begin(&self, address: &config::Address) -> u64 {
-        let members = &mut *self.members();
-        members.attempts += 1;
-        if let Some(member) = members.list.iter_mut().find(|member| member.address == *address) {
-            member.hurried = false;
+        let endpoints = &mut *self.endpoints();
+        endpoints.attempts += 1;
+        if let Some(endpoint) = endpoints.endpoint(address) {
+            endpoint.hurried = false;
         }
-        members.attempts
+        endpoints.attempts
+    }
+
+    /// Has the name looked up at once.
+    pub(super) fn look_up(&self) {
+        self.change(|endpoints| endpoints.asked += 1);
     }
 
     /// Takes in what the name leads to, as asked for when `asked`; gives the addresses that are new.
     pub(super) fn resolved(&self, asked: u64, addresses: &[config::Address]) -> Vec<config::Address> {
         let mut new = Vec::new();
-        self.change(|members| {
-            (members.resolved, members.unresolved) = (asked, None);
-            members.list.iter_mut().for_each(|member| member.named = addresses.contains(&member.address));
+        self.change(|endpoints| {
+            (endpoints.resolved, endpoints.unresolved) = (asked, None);
+            endpoints.list.iter_mut().for_each(|endpoint| endpoint.named = addresses.contains(&endpoint.address));
             for address in addresses {
-                if !members.list.iter().any(|member| member.address == *address) {
-                    let address = address.clone();
+                if endpoints.endpoint(address).is_none() {
                     new.push(address.clone());
-                    members.list.push(Member { address, named: true, link: Link::First, hurried: false });
+                    endpoints.list.push(Endpoint {
+                        address: address.clone(),
+                        named: true,
+                        state: State::Connecting,
+                        hurried: false,
+                        outlier: Arc::default(),
+                    });
                 }
             }
         });
@@ -102,72 +122,145 @@ impl Pool {
 
     /// Takes in that the name leads nowhere. Addresses that were known stay.
     pub(super) fn unresolved(&self, asked: u64, why: String) {
-        self.change(|members| (members.resolved, members.unresolved) = (asked, Some(why)));
+        self.change(|endpoints| (endpoints.resolved, endpoints.unresolved) = (asked, Some(why)));
     }
 
     /// An address is connected.
-    pub(super) fn ready(&self, address: &config::Address, calls: Calls) -> Arc<Load> {
-        let load = Arc::new(Load::default());
-        let link = Link::Ready { calls, load: load.clone() };
-        self.change(|members| {
-            if let Some(member) = members.member(address) {
-                member.link = link;
-                members.turnover += 1;
+    pub(super) fn ready(&self, address: &config::Address, calls: Calls, heard: Heard) -> Arc<Subchannel> {
+        self.change(|endpoints| {
+            let endpoint = endpoints.endpoint(address);
+            let outlier = endpoint.as_ref().map(|endpoint| endpoint.outlier.clone()).unwrap_or_default();
+            let subchannel = Arc::new(Subchannel::new(address.clone(), heard, outlier, self.changes.clone()));
+            if let Some(endpoint) = endpoint {
+                let subchannel = subchannel.clone();
+                endpoint.state = State::Ready(Ready { calls, subchannel, health: Health::Unknown, watched: false });
+                endpoints.turnover += 1;
             }
-        });
-        load
+            subchannel
+        })
     }
 
     /// A connection takes no more calls. Another attempt begins at once, and so does a look at the name: calls wait.
-    pub(super) fn lost(&self, address: &config::Address, load: &Arc<Load>) {
-        self.change(|members| {
+    pub(super) fn lost(&self, subchannel: &Arc<Subchannel>) {
+        self.change(|endpoints| {
             // It may be known already.
-            if let Some(member) = members.member(address).filter(|member| member.holds(load)) {
-                member.link = Link::First;
-                members.asked += 1;
-                members.turnover += 1;
+            let endpoint = endpoints.endpoint(&subchannel.address);
+            if let Some(endpoint) = endpoint.filter(|endpoint| endpoint.state.holds(subchannel)) {
+                endpoint.state = State::Connecting;
+                endpoints.asked += 1;
+                endpoints.turnover += 1;
             }
         });
     }
 
     /// An attempt failed, or a connection was no good; the next attempt comes after a pause.
     pub(super) fn failed(&self, address: &config::Address, failed: Failed) {
-        self.change(|members| {
-            if let Some(member) = members.member(address) {
-                let gone = matches!(std::mem::replace(&mut member.link, Link::Failed(failed)), Link::Ready { .. });
-                members.turnover += u64::from(gone);
+        self.change(|endpoints| {
+            if let Some(endpoint) = endpoints.endpoint(address) {
+                let before = std::mem::replace(&mut endpoint.state, State::TransientFailure(failed));
+                endpoints.turnover += u64::from(matches!(before, State::Ready(_)));
             }
         });
     }
 
     /// Whether a call waits for another attempt at this address.
     pub(super) fn is_hurried(&self, address: &config::Address) -> bool {
-        self.members().member(address).is_some_and(|member| member.hurried)
+        self.endpoints().endpoint(address).is_some_and(|endpoint| endpoint.hurried)
+    }
+
+    /// Whether the name leads to this address.
+    pub(super) fn is_named(&self, address: &config::Address) -> bool {
+        self.endpoints().endpoint(address).is_some_and(|endpoint| endpoint.named)
+    }
+
+    /// Ends when the name leads to this address, or does not, as asked.
+    pub(super) async fn until_named(&self, address: &config::Address, named: bool) {
+        self.until(|| self.is_named(address) == named).await;
+    }
+
+    /// Ends when the name has left a connection, and others take its calls.
+    pub(super) async fn until_draining(&self, subchannel: &Arc<Subchannel>) {
+        let is_draining = || {
+            self.endpoints().endpoint(&subchannel.address).is_some_and(
+                |endpoint| matches!(&endpoint.state, State::Draining(held) if Arc::ptr_eq(held, subchannel)),
+            )
+        };
+        self.until(is_draining).await;
+    }
+
+    /// Ends when a call would be carried at once, or none would, as asked.
+    pub(super) async fn until_any_ready(&self, ready: bool) {
+        self.until(|| self.any_ready() == ready).await;
+    }
+
+    async fn until(&self, reached: impl Fn() -> bool) {
+        let mut changes = self.changes();
+        while !reached() {
+            // Never an error: the sender is ours.
+            drop(changes.changed().await);
+        }
     }
 
     /// Whether an address without a connection is still to be connected. If not, it is forgotten.
     pub(super) fn keeps(&self, address: &config::Address) -> bool {
-        self.change(|members| {
-            members.list.retain(|member| member.address != *address || member.named);
-            members.member(address).is_some()
+        self.change(|endpoints| {
+            endpoints.list.retain(|endpoint| endpoint.address != *address || endpoint.named);
+            endpoints.endpoint(address).is_some()
         })
     }
 
     /// How often the addresses had to be asked for; whether they have to be now; whether they may help.
     pub(super) fn name(&self) -> (u64, bool, bool) {
-        let members = self.members();
-        let failing = members.list.iter().any(|member| matches!(member.link, Link::Failed(_)));
-        (members.asked, members.asked > members.resolved, failing || members.unresolved.is_some())
+        let endpoints = self.endpoints();
+        let failing = endpoints.list.iter().any(|endpoint| matches!(endpoint.state, State::TransientFailure(_)));
+        (endpoints.asked, endpoints.asked > endpoints.resolved, failing || endpoints.unresolved.is_some())
     }
 
     /// Whether a call would be carried at once.
     pub(super) fn any_ready(&self) -> bool {
-        self.members().list.iter().any(|member| matches!(member.link, Link::Ready { .. }))
+        self.endpoints().list.iter().any(|endpoint| endpoint.state.ready().is_some())
     }
 
-    /// How many connections have come and gone.
+    /// The connections whose health nobody asks for yet; from now on somebody does.
+    pub(super) fn unwatched(&self) -> Vec<Arc<Subchannel>> {
+        let mut endpoints = self.endpoints();
+        let unwatched = endpoints.list.iter_mut().filter_map(|endpoint| match &mut endpoint.state {
+            State::Ready(ready) => (!std::mem::replace(&mut ready.watched, true)).then(|| ready.subchannel.clone()),
+            _ => None,
+        });
+        unwatched.collect()
+    }
+
+    /// What a connection takes calls with, as long as it does.
+    pub(super) fn calls(&self, subchannel: &Arc<Subchannel>) -> Option<Calls> {
+        self.endpoints().ready(subchannel).map(|ready| ready.calls.clone())
+    }
+
+    /// Takes in what a connection says of its health.
+    pub(super) fn judged(&self, subchannel: &Arc<Subchannel>, health: Health) {
+        let arrives = matches!(health, Health::Serving | Health::Presumed);
+        self.change(|endpoints| {
+            let Some(ready) = endpoints.ready(subchannel) else { return };
+            if ready.health != health {
+                ready.health = health;
+                endpoints.turnover += 1;
+                endpoints.arrivals += u64::from(arrives);
+            }
+        });
+    }
+
+    /// The health of every connected address, and how many have begun to serve so far.
+    pub(super) fn health(&self) -> (Vec<(config::Address, Health)>, u64) {
+        let endpoints = self.endpoints();
+        let ready = endpoints.list.iter().filter_map(|endpoint| {
+            endpoint.state.ready().map(|ready| (endpoint.address.clone(), ready.health.clone()))
+        });
+        (ready.collect(), endpoints.arrivals)
+    }
+
+    /// How many connections have come and gone, and said something new of their health.
     pub(super) fn turnover(&self) -> u64 {
-        self.members().turnover
+        self.endpoints().turnover
     }
 
     /// Tells when something has changed.
@@ -177,26 +270,39 @@ impl Pool {
 
     /// Every address, and why the name has no others.
     pub(super) fn status(&self) -> (Vec<AddressStatus>, Option<String>) {
-        let members = self.members();
-        let addresses = members.list.iter().map(|member| {
-            let (state, in_flight) = match &member.link {
-                Link::First => ("connecting", 0),
-                Link::Ready { load, .. } => ("ready", load.in_flight.load(Ordering::Relaxed)),
-                Link::Failed(failed) => (&*failed.why, 0),
+        let endpoints = self.endpoints();
+        let ready = |endpoint: &Endpoint| endpoint.state.describe().0 == "ready";
+        let any_ready = endpoints.list.iter().any(ready);
+        let addresses = endpoints.list.iter().map(|endpoint| {
+            let in_flight = match &endpoint.state {
+                State::Ready(Ready { subchannel, .. }) | State::Draining(subchannel) => {
+                    subchannel.in_flight.load(Ordering::Relaxed)
+                }
+                State::Connecting | State::TransientFailure(_) => 0,
             };
-            let is_ready = matches!(member.link, Link::Ready { .. });
-            AddressStatus { address: member.address.clone(), state: state.to_owned(), in_flight, is_ready }
+            let (kind, state) = match endpoint.state.describe() {
+                // It gets the calls all the same.
+                ("ejected", _) if !any_ready => ("ready", "ready"),
+                described => described,
+            };
+            let (address, is_ready) = (endpoint.address.clone(), endpoint.state.ready().is_some());
+            AddressStatus { address, state: state.to_owned(), in_flight, is_ready, kind }
         });
-        (addresses.collect(), members.unresolved.clone())
+        (addresses.collect(), endpoints.unresolved.clone())
     }
 
-    fn change<R>(&self, change: impl FnOnce(&mut Members) -> R) -> R {
-        let result = change(&mut self.members());
+    fn change<R>(&self, change: impl FnOnce(&mut Endpoints) -> R) -> R {
+        let result = {
+            let endpoints = &mut *self.endpoints();
+            let result = change(endpoints);
+            endpoints.drain_departed();
+            result
+        };
         self.changes.send_replace(());
         result
     }
 
-    fn members(&self) -> MutexGuard<'_, Members> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    fn endpoints(&self) -> MutexGuard<'_, Endpoints> {
+        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,21 +5,25 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::HeaderMap;
+use http::request::Parts;
 use http::uri::{Authority, Scheme};
+use http::{HeaderMap, HeaderValue, Uri, header};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::breaker::Breaker;
 use super::call::FreeStream;
 use super::dial::Dial;
+use super::endpoints::Picked;
 use super::keeper::Keeper;
-use super::members::{Carrier, Place};
 use super::pool::Pool;
+use super::subchannel::InFlight;
 use super::time;
 use super::tls::Tls;
 use super::{Error, Resolve};
 use crate::config::{self, PolicyUrl};
+
+const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("hookgate/", env!("CARGO_PKG_VERSION")));
 
 /// How many connections a call is offered to, when they end just as they get it.
 const OFFERS: usize = 3;
@@ -27,8 +31,8 @@ const OFFERS: usize = 3;
 /// The connections to one policy service, made in one way. When it is dropped they end.
 pub(super) struct Route {
     pub(super) url: PolicyUrl,
-    pub(super) scheme: Scheme,
-    pub(super) authority: Authority,
+    scheme: Scheme,
+    authority: Authority,
     pub(super) pool: Arc<Pool>,
     pub(super) breaker: Arc<Breaker>,
     keeper: AbortHandle,
@@ -50,24 +54,26 @@ impl Route {
 
     /// Ends when a call would be carried at once.
     pub(super) async fn connected(&self) {
-        self.until(true).await;
+        self.pool.until_any_ready(true).await;
     }
 
     /// Ends when no call would be.
     pub(super) async fn disconnected(&self) {
-        self.until(false).await;
+        self.pool.until_any_ready(false).await;
     }
 
-    async fn until(&self, ready: bool) {
-        let mut changes = self.pool.changes();
-        while self.pool.any_ready() != ready {
-            // Never an error: the sender is ours.
-            drop(changes.changed().await);
-        }
+    /// Addresses a request to the policy.
+    pub(super) fn address(&self, head: &mut Parts) {
+        let mut uri = std::mem::take(&mut head.uri).into_parts();
+        uri.scheme = Some(self.scheme.clone());
+        uri.authority = Some(self.authority.clone());
+        // Never an error, as tonic gives every call a path.
+        head.uri = Uri::from_parts(uri).unwrap_or_default();
+        head.headers.insert(header::USER_AGENT, USER_AGENT);
     }
 
     /// Waits for a stream for a call with these headers, no longer than they say that it has. They say less then.
-    pub(super) async fn stream(&self, headers: &mut HeaderMap) -> Result<(FreeStream, Place), Error> {
+    pub(super) async fn stream(&self, headers: &mut HeaderMap) -> Result<(FreeStream, InFlight), Error> {
         let mut free = pin!(self.free_stream());
         // Most calls wait for nothing, and need no clock.
         if let Poll::Ready(free) = poll_fn(|cx| Poll::Ready(free.as_mut().poll(cx))).await {
@@ -84,16 +90,16 @@ impl Route {
     }
 
     /// Waits for a connection that has a stream for a call.
-    async fn free_stream(&self) -> Result<(FreeStream, Place), Error> {
+    async fn free_stream(&self) -> Result<(FreeStream, InFlight), Error> {
         let mut offers = 0;
         loop {
-            let Carrier { calls, place } = self.pool.carrier().await.map_err(Error::NotConnected)?;
+            let Picked { calls, in_flight } = self.pool.pick().await.map_err(Error::NotConnected)?;
             offers += 1;
             match calls.free_stream().await {
-                Ok(stream) => return Ok((stream, place)),
+                Ok(stream) => return Ok((stream, in_flight)),
                 // It takes no calls; the next one may.
                 Err(error) => {
-                    self.pool.lost(&place.address, &place.load);
+                    self.pool.lost(in_flight.subchannel());
                     if offers == OFFERS {
                         return Err(Error::NotTaken(error));
                     }

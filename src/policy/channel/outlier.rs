@@ -1,0 +1,170 @@
+//! Ejects an address that fails its calls fast, as Envoy's and gRPC's outlier detection do: having few calls in flight it
+//! would be picked for most of them.
+//!
+//! **Counted** are calls in a row that ended with `UNAVAILABLE`, `INTERNAL`, `UNKNOWN`, `RESOURCE_EXHAUSTED` or
+//! `DATA_LOSS`, with HTTP 429 or 5xx, or with a reset of their stream; and a connection that broke under calls, once.
+//! `CANCELLED` and `DEADLINE_EXCEEDED` are slow, not fast; every other status ends the row.
+//!
+//! **Bounded**: an ejected address is picked when no other is left. After [`FIRST`], doubled each time up to [`LONGEST`], it
+//! gets one call at a time, and the first one that does not fail brings it back.
+
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, StatusCode};
+use tokio::time::Instant;
+use tonic::Code;
+
+/// Failures in a row that eject an address.
+pub(super) const FAILURES: u32 = 5;
+
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(10);
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// The failures of an address.
+#[derive(Debug, Default)]
+pub(super) struct Outlier {
+    failures: AtomicU32,
+    ejected: Mutex<Ejected>,
+}
+
+#[derive(Debug, Default)]
+struct Ejected {
+    until: Option<Instant>,
+    /// How long it lasts, and lasted before.
+    time: Duration,
+}
+
+impl Outlier {
+    /// Records the head of a response.
+    pub(super) fn record_head(&self, status: StatusCode, headers: &HeaderMap) {
+        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+            self.fail();
+        } else {
+            self.record_trailers(headers);
+        }
+    }
+
+    /// Records the status among headers or trailers, if there is one.
+    pub(super) fn record_trailers(&self, trailers: &HeaderMap) {
+        let Some(status) = trailers.get(GRPC_STATUS) else { return };
+        match Code::from_bytes(status.as_bytes()) {
+            Code::Unavailable | Code::Internal | Code::Unknown | Code::ResourceExhausted | Code::DataLoss => {
+                self.fail()
+            }
+            Code::Cancelled | Code::DeadlineExceeded => {}
+            _ => self.succeed(),
+        }
+    }
+
+    /// Records an error of a call's stream.
+    pub(super) fn record_error(&self, error: &h2::Error) {
+        let slow = matches!(error.reason(), Some(h2::Reason::CANCEL | h2::Reason::NO_ERROR));
+        if error.is_reset() && error.is_remote() && !slow {
+            self.fail();
+        }
+    }
+
+    /// Records a failure.
+    pub(super) fn fail(&self) {
+        // It cannot overflow before it is ejected, and is not counted after.
+        if self.failures.load(Relaxed) < FAILURES && self.failures.fetch_add(1, Relaxed) + 1 < FAILURES {
+            return;
+        }
+        let (now, ejected) = (Instant::now(), &mut *self.ejected());
+        // A call from before the ejection says nothing new.
+        if ejected.until.is_none_or(|until| until <= now) {
+            ejected.time = (ejected.time * 2).clamp(FIRST, LONGEST);
+            ejected.until = Some(now + ejected.time);
+        }
+    }
+
+    fn succeed(&self) {
+        if self.failures.load(Relaxed) > 0 && self.failures.swap(0, Relaxed) >= FAILURES {
+            *self.ejected() = Ejected::default();
+        }
+    }
+
+    /// Returns true if others are to be picked before it, which has so many calls in flight.
+    pub(super) fn is_ejected(&self, in_flight: usize) -> bool {
+        self.failures.load(Relaxed) >= FAILURES
+            && (in_flight > 0 || self.ejected().until.is_some_and(|until| Instant::now() < until))
+    }
+
+    fn ejected(&self) -> MutexGuard<'_, Ejected> {
+        self.ejected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::{HeaderMap, HeaderValue, StatusCode};
+    use tokio::time::advance;
+    use tonic::Code;
+
+    use super::{FAILURES, FIRST, LONGEST, Outlier};
+
+    fn record(outlier: &Outlier, code: Code, times: u32) {
+        let trailers = HeaderMap::from_iter([(super::GRPC_STATUS, HeaderValue::from(code as i32))]);
+        (0..times).for_each(|_| outlier.record_trailers(&trailers));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_in_a_row_eject() {
+        for (code, ejects) in [
+            (Code::Unavailable, true),
+            (Code::Internal, true),
+            (Code::Unknown, true),
+            (Code::ResourceExhausted, true),
+            (Code::DataLoss, true),
+            (Code::Cancelled, false),
+            (Code::DeadlineExceeded, false),
+            (Code::Ok, false),
+            (Code::PermissionDenied, false),
+            (Code::Unimplemented, false),
+        ] {
+            let outlier = Outlier::default();
+            record(&outlier, code, FAILURES - 1);
+            assert!(!outlier.is_ejected(0), "{code:?}");
+            record(&outlier, code, 1);
+            assert_eq!(outlier.is_ejected(0), ejects, "{code:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_success_ends_the_row_and_slow_calls_do_not() {
+        let outlier = Outlier::default();
+        record(&outlier, Code::Internal, FAILURES - 1);
+        record(&outlier, Code::DeadlineExceeded, 1);
+        record(&outlier, Code::Ok, 1);
+        record(&outlier, Code::Internal, FAILURES - 1);
+        assert!(!outlier.is_ejected(0));
+        outlier.record_head(StatusCode::BAD_GATEWAY, &HeaderMap::new());
+        assert!(outlier.is_ejected(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_comes_back_after_a_bounded_time_with_one_call_at_a_time() {
+        let outlier = Outlier::default();
+        record(&outlier, Code::Internal, FAILURES);
+        let mut time = FIRST;
+        for _ in 0..10 {
+            advance(time - Duration::from_millis(1)).await;
+            assert!(outlier.is_ejected(0), "before {time:?}");
+            // What was in flight does not make it longer.
+            record(&outlier, Code::Internal, 1);
+            advance(Duration::from_millis(1)).await;
+            assert!(!outlier.is_ejected(0) && outlier.is_ejected(1), "after {time:?}");
+            record(&outlier, Code::Internal, 1);
+            time = (time * 2).min(LONGEST);
+        }
+        advance(time).await;
+        record(&outlier, Code::Ok, 1);
+        assert!(!outlier.is_ejected(1));
+    }
+}
