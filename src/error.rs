@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use tonic::Code;
 
 use crate::callers::Reason;
+use crate::cut::cut;
 use crate::verdict::InvalidReply;
 use crate::wire::Malformed;
 
@@ -67,15 +68,6 @@ pub struct Failure {
 
 /// The most bytes of a cause that are kept for the log.
 pub(crate) const LONGEST_CAUSE: usize = 512;
-
-/// The beginning of a text that others choose, for a log: at most so many bytes, cut between two characters.
-pub(crate) fn cut(text: &str, most: usize) -> Cow<'_, str> {
-    if text.len() <= most {
-        return text.into();
-    }
-    let end = (0..=most).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    format!("{}…", &text[..end]).into()
-}
 
 /// The kinds of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -32,6 +32,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 mod crowd;
+mod cut;
 pub mod decisions;
 pub mod drift;
 pub mod error;

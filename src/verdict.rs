@@ -10,6 +10,7 @@ use prost::Message as _;
 use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
 
 use crate::callback::Callback;
+use crate::cut::beginning;
 use crate::wire::{self, Broken, Garbled, Record, RequestFields};
 
 /// The lowest code that every OpenIM server hands on as it is (openimsdk/tools, mw/grpc/server/error.go).
@@ -162,12 +163,6 @@ impl Callback {
             }
         }
     }
-}
-
-/// The beginning of a text: at most so many bytes, cut at a character.
-pub(crate) fn beginning(text: &str, longest: usize) -> &str {
-    let end = (0..=longest.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    &text[..end]
 }
 
 /// The contract's `Denial` with texts that need not be UTF-8: servers in C++ send whatever they are given.

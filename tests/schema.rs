@@ -386,7 +386,8 @@ fn pushes_and_new_conversations_alone_fail_open() {
     });
     let mut commands: Vec<_> = open.map(|callback| callback.command).collect();
     let mut expected = OPEN;
-    (commands.sort_unstable(), expected.sort_unstable());
+    commands.sort_unstable();
+    expected.sort_unstable();
     assert_eq!(commands, expected);
 }
 

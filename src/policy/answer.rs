@@ -1,6 +1,5 @@
 //! What the policy said, or why it said nothing.
 
-use std::borrow::Cow;
 use std::error::Error as _;
 
 use bytes::Bytes;
@@ -9,8 +8,9 @@ use tonic::{Code, Status};
 use super::channel::{self, Outcome};
 use super::observe::{NotGrpc, Seen, cause, not_grpc};
 use crate::callback::Callback;
+use crate::cut::cut;
 use crate::error::{Class, Failure};
-use crate::verdict::{Denial, Reply, beginning};
+use crate::verdict::{Denial, Reply};
 
 /// How many bytes of a status's message go to the log.
 const LONGEST_MESSAGE: usize = 256;
@@ -73,7 +73,7 @@ impl Unanswered {
         match self.seen.failure() {
             Some(Code::PermissionDenied) => Ok(Answer::PermissionDenied(self.seen.message())),
             Some(code) => {
-                let cause = format!("{code:?}: {}", cut(&self.seen.message()));
+                let cause = format!("{code:?}: {}", cut(&self.seen.message(), LONGEST_MESSAGE));
                 Err(Failure::because(class_of(code), cause).with_status(Some(code)))
             }
             None => Err(self.without_status()),
@@ -95,7 +95,7 @@ impl Unanswered {
         };
         let failure = match status.source() {
             Some(cause) => Failure::new(class, cause),
-            None => Failure::because(class, format!("{:?}: {}", status.code(), cut(status.message()))),
+            None => Failure::because(class, format!("{:?}: {}", status.code(), cut(status.message(), LONGEST_MESSAGE))),
         };
         failure.with_status(seen.status())
     }
@@ -109,25 +109,5 @@ fn class_of(code: Code) -> Class {
         Code::ResourceExhausted => Class::Overloaded,
         Code::Unimplemented => Class::Unimplemented,
         _ => Class::Error,
-    }
-}
-
-/// The beginning of what a status says: it is as long as the policy likes, and may quote what it was asked.
-pub(super) fn cut(message: &str) -> Cow<'_, str> {
-    match beginning(message, LONGEST_MESSAGE) {
-        all if all.len() == message.len() => all.into(),
-        beginning => format!("{beginning}…").into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cut;
-
-    #[test]
-    fn what_a_status_says_is_cut_between_letters() {
-        let letters = "ä".repeat(128);
-        assert_eq!(cut(&letters), letters);
-        assert_eq!(cut(&format!("x{letters}")), format!("x{}…", "ä".repeat(127)));
     }
 }

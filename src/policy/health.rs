@@ -24,7 +24,8 @@ use super::channel::{self, Channel, Direct, DirectTransport, Health};
 use super::observe::{self, NotGrpc, Observed, Seen, not_grpc};
 use super::rpcs::Answered;
 use crate::config;
-use crate::error::{Class, Failure, LONGEST_CAUSE, cut};
+use crate::cut::cut;
+use crate::error::{Class, Failure, LONGEST_CAUSE};
 
 /// Whether the policy service is ready.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,8 +13,9 @@ use super::{Response, stop};
 use crate::callback::Callback;
 use crate::callers::Reason;
 use crate::config::{self, Config, Handling, Rule};
+use crate::cut::cut;
 use crate::decisions::Decided;
-use crate::error::{Class, Failure, Refusal, cut};
+use crate::error::{Class, Failure, Refusal};
 use crate::status::Outcome;
 use crate::verdict::{Denial, Reply};
 

@@ -16,7 +16,8 @@ use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, Span, Spa
 use tracing::warn;
 
 use super::Counts;
-use crate::error::{LONGEST_CAUSE, cut};
+use crate::cut::cut;
+use crate::error::LONGEST_CAUSE;
 
 /// How many spans wait for the collector at most; they take a kilobyte each, about.
 const QUEUE: usize = 8_192;

@@ -144,6 +144,7 @@ impl tower::Service<http::Request<tonic::body::Body>> for Slow {
     }
 
     fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
+        #[allow(clippy::disallowed_methods, reason = "that nothing else goes on is what is tested")]
         std::thread::sleep(Duration::from_millis(30));
         self.0.call(request)
     }

@@ -70,8 +70,8 @@ fn cases() -> Vec<(&'static str, String)> {
         let folded = [
             name.to_uppercase(),
             name.to_lowercase(),
-            name.replace('s', "\u{17f}").replace('S', "\u{17f}"),
-            name.replace('k', "\u{212a}").replace('K', "\u{212a}"),
+            name.replace(['s', 'S'], "\u{17f}"),
+            name.replace(['k', 'K'], "\u{212a}"),
             format!("{name}\u{17f}"),
             name.replace('s', "\u{df}"),
             name.replace(['i', 'I'], "\u{130}"),
