@@ -41,9 +41,9 @@ impl Between {
     }
 
     /// The reply to a request, when the policy says this.
-    async fn reply(&self, command: &str, request: &Value, says: Vec<u8>) -> Bytes {
+    async fn reply(&self, command: &str, request: &Value, says: Vec<u8>) -> support::Reply {
         *self.says.lock().expect("no panic while held") = says;
-        self.gate.post(&format!("/{command}"), request.to_string()).await.body
+        self.gate.post(&format!("/{command}"), request.to_string()).await
     }
 }
 
@@ -71,6 +71,10 @@ impl Trap {
     }
 
     async fn reply(&self, says: &Value) -> Bytes {
+        self.whole_reply(says).await.body
+    }
+
+    async fn whole_reply(&self, says: &Value) -> support::Reply {
         let response = DynamicMessage::deserialize(self.response(), says).expect("the rpc's response message");
         self.between.reply(self.callback.command, &self.request, response.encode_to_vec()).await
     }
@@ -104,13 +108,18 @@ impl Trap {
         }
     }
 
-    /// What the policy says is an invalid reply, which denies.
+    /// What the policy says is an invalid reply, which denies, or allows without a change where the contract says so.
     async fn refuses(&self, says: Value) {
-        let reply: Value = serde_json::from_slice(&self.reply(&says).await).expect("JSON");
+        let reply = self.whole_reply(&says).await;
         let sentence = "the policy service gave an invalid reply";
+        let (outcome, code, sentence, next) = match self.callback.fails_open {
+            true => ("failed-open:invalid_reply", 0, "", 0),
+            false => ("failed-closed:invalid_reply", 5000, sentence, 1),
+        };
+        assert_eq!(reply.headers["hookgate-outcome"], outcome, "{says}");
         assert_eq!(
-            reply,
-            json!({"actionCode": 0, "errCode": 5000, "errMsg": sentence, "errDlt": sentence, "nextCode": 1}),
+            serde_json::from_slice::<Value>(&reply.body).expect("JSON"),
+            json!({"actionCode": 0, "errCode": code, "errMsg": sentence, "errDlt": sentence, "nextCode": next}),
             "{says}"
         );
     }
@@ -396,7 +405,7 @@ async fn a_bare_allow_of_any_callback_changes_nothing_on_any_release() {
     let between = Between::start().await;
     for callback in Callback::all() {
         let request = example(callback.command);
-        let reply = between.reply(callback.command, &request, Vec::new()).await;
+        let reply = between.reply(callback.command, &request, Vec::new()).await.body;
         for release in Release::ALL {
             let reading = read(callback, request.to_string().as_bytes(), &reply, release);
             let command = callback.command;
@@ -421,7 +430,7 @@ async fn an_odd_denial_of_any_callback_denies_with_a_code_and_words_on_every_rel
         for denial in &odd {
             let says = json!({"denial": denial});
             let response = DynamicMessage::deserialize(method(callback.rpc).output(), &says).expect("has a denial");
-            let reply = between.reply(callback.command, &request, response.encode_to_vec()).await;
+            let reply = between.reply(callback.command, &request, response.encode_to_vec()).await.body;
             for release in Release::ALL {
                 let reading = read(callback, request.to_string().as_bytes(), &reply, release);
                 let Reading::Denied(ClientError { code, message, detail }) = &reading else {

@@ -203,7 +203,7 @@ async fn a_body_that_is_not_read_and_allowed_by_rule_has_the_rule_and_the_cause(
     let fields = |name: &str| [lines[0][name].clone(), lines[1][name].clone()];
     assert_eq!(fields("outcome"), ["failed-open:overloaded", "refused"]);
     assert_eq!(fields("rule"), [json!("overloaded=allow"), Value::Null]);
-    let cause = json!("the body is larger than 1024 bytes");
+    let cause = json!("the body is larger than 1024 bytes (limits.body)");
     assert_eq!(fields("cause"), [cause.clone(), cause]);
     assert_eq!((fields("attempt"), fields("code")), ([Value::Null, Value::Null], [Value::Null, json!(5000)]));
 }

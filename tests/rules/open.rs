@@ -291,9 +291,9 @@ async fn a_denial_that_breaks_openim_is_logged_with_what_it_does() {
         (OPEN[2], group(101), None),
         (OPEN[0], group(1511), None),
         (OPEN[1], group(1511), None),
-        (OPEN[3], "{}".to_owned(), Some("never creates this one")),
-        (OPEN[4], "{}".to_owned(), Some("cannot join again (1001)")),
-        (COMMAND, "{}".to_owned(), None),
+        (OPEN[3], r#"{"ownerUserId":"u1"}"#.to_owned(), Some("never creates this one")),
+        (OPEN[4], r#"{"groupId":"g1"}"#.to_owned(), Some("cannot join again (1001)")),
+        (COMMAND, r#"{"sendID":"u1"}"#.to_owned(), None),
     ];
     for (command, body, _) in &cases {
         let reply = hookgate.post(command, body).await;

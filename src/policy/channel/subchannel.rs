@@ -89,6 +89,11 @@ impl Subchannel {
     pub(super) fn answer(&self) {
         self.unanswered.store(0, Relaxed);
         self.pinged.store(self.heard.responses() + 1, Relaxed);
+        self.wake_picks();
+    }
+
+    /// Has calls that wait for a connection look again.
+    pub(super) fn wake_picks(&self) {
         self.changes.send_replace(());
     }
 

@@ -77,6 +77,8 @@ impl Watchdog {
             } else if silent {
                 self.pings.timeout
             } else {
+                // The answer may have come before this: calls wait to hear of it.
+                self.subchannel.wake_picks();
                 continue;
             };
             if !self.is_answered(limit).await {
