@@ -293,7 +293,7 @@ async fn a_denial_that_breaks_openim_is_logged_with_what_it_does() {
         (OPEN[1], group(1511), None),
         (OPEN[3], r#"{"ownerUserId":"u1"}"#.to_owned(), Some("never creates this one")),
         (OPEN[4], r#"{"groupId":"g1"}"#.to_owned(), Some("cannot join again (1001)")),
-        (COMMAND, r#"{"sendID":"u1"}"#.to_owned(), None),
+        (COMMAND, r#"{"ownerUserID":"u1"}"#.to_owned(), None),
     ];
     for (command, body, _) in &cases {
         let reply = hookgate.post(command, body).await;
