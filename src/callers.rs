@@ -28,6 +28,8 @@ pub enum Reason {
     ProxyProtocol,
     /// The head of its request was not whole in time.
     HeadTimeout,
+    /// It was over the limit of connections, and ended for a newer one.
+    OverLimit,
     /// The TLS handshake failed, or was given up.
     Handshake,
     /// The TLS handshake took too long.
@@ -36,7 +38,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Password,
         Self::Path,
         Self::Source,
@@ -46,6 +48,7 @@ impl Reason {
         Self::Http2,
         Self::ProxyProtocol,
         Self::HeadTimeout,
+        Self::OverLimit,
         Self::Handshake,
         Self::HandshakeTimeout,
     ];
@@ -62,6 +65,7 @@ impl Reason {
             Self::Http2 => "http2",
             Self::ProxyProtocol => "proxy_protocol",
             Self::HeadTimeout => "head_timeout",
+            Self::OverLimit => "over_limit",
             Self::Handshake => "handshake",
             Self::HandshakeTimeout => "handshake_timeout",
         }

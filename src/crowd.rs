@@ -17,22 +17,20 @@ impl Crowd {
         Self { tasks: VecDeque::new(), most }
     }
 
-    /// Adds a connection; ends the oldest where there are too many.
-    pub(crate) fn add(&mut self, task: AbortHandle) {
+    /// Adds a connection. Where there are too many it ends the oldest, and returns true.
+    pub(crate) fn add(&mut self, task: AbortHandle) -> bool {
         if self.tasks.len() >= self.most {
             self.tasks.retain(|task| !task.is_finished());
         }
-        if self.tasks.len() >= self.most {
-            self.end_oldest();
-        }
+        let ended = self.tasks.len() >= self.most && self.end_oldest();
         self.tasks.push_back(task);
+        ended
     }
 
-    /// Ends the oldest connection, if there is one.
-    pub(crate) fn end_oldest(&mut self) {
-        if let Some(oldest) = self.tasks.pop_front() {
-            oldest.abort();
-        }
+    /// Ends the oldest connection. Returns false where there is none.
+    pub(crate) fn end_oldest(&mut self) -> bool {
+        let oldest = self.tasks.pop_front();
+        oldest.inspect(AbortHandle::abort).is_some()
     }
 
     pub(crate) fn end_all(&mut self) {

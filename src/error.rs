@@ -6,6 +6,7 @@ use tonic::Code;
 
 use crate::callers::Reason;
 use crate::cut::cut;
+use crate::memory::NoRoom;
 use crate::verdict::InvalidReply;
 use crate::wire::Malformed;
 
@@ -27,6 +28,9 @@ pub enum Refusal {
     /// The head is larger than the limit, in bytes, or has more fields than hyper takes.
     #[error("the head of the request is larger than {0} bytes (limits.head) or has more than 100 fields")]
     HeadTooLarge(usize),
+    /// There was no room for the head.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// The body did not arrive within the budget.
     #[error("the body did not arrive in time")]
     Late,
@@ -43,10 +47,9 @@ impl Refusal {
     /// not call.
     pub fn class(&self) -> Option<Class> {
         match self {
-            Self::TooLarge(_) | Self::HeadTooLarge(_) => Some(Class::Overloaded),
+            Self::TooLarge(_) | Self::HeadTooLarge(_) | Self::NoRoom(_) => Some(Class::Overloaded),
             Self::Late => Some(Class::Deadline),
-            Self::CutShort => Some(Class::Error),
-            Self::Caller(_) | Self::NotFound | Self::Method | Self::Malformed(_) => None,
+            Self::CutShort | Self::Caller(_) | Self::NotFound | Self::Method | Self::Malformed(_) => None,
         }
     }
 }
@@ -95,15 +98,11 @@ impl Failure {
         let mut cause = error.to_string();
         let mut source = error.source();
         while let Some(error) = source {
-            let mut text = error.to_string();
-            // It quotes the debug data of a GOAWAY, which is as long as the peer likes.
-            if error.is::<h2::Error>() && text.len() > LONGEST_QUOTE {
-                let end = (0..=LONGEST_QUOTE).rev().find(|end| text.is_char_boundary(*end));
-                text.truncate(end.unwrap_or(0));
-                text.push('…');
-            }
+            let text = error.to_string();
+            // HTTP/2's quotes the debug data of a GOAWAY, which is as long as the peer likes.
+            let text = if error.is::<h2::Error>() { cut(&text, LONGEST_QUOTE) } else { text.into() };
             // Wrappers repeat the text of what they wrap.
-            if !cause.ends_with(&text) {
+            if !cause.ends_with(&*text) {
                 cause.extend([": ", &text]);
             }
             source = error.source();

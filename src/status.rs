@@ -91,6 +91,7 @@ pub struct Status {
     no_post: AtomicU64,
     head_too_large: AtomicU64,
     memory: Memory,
+    heads: Memory,
     in_flight: AtomicUsize,
     calls: AtomicUsize,
     connections: AtomicUsize,
@@ -143,6 +144,7 @@ impl Default for Status {
             no_post: AtomicU64::new(0),
             head_too_large: AtomicU64::new(0),
             memory: Memory::default(),
+            heads: Memory::default(),
             in_flight: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
@@ -211,6 +213,11 @@ impl Status {
         &self.memory
     }
 
+    /// The unfinished heads that are held, but for their first pieces.
+    pub fn heads(&self) -> &Memory {
+        &self.heads
+    }
+
     /// What came that this build does not know.
     pub fn unknowns(&self) -> &Unknowns {
         &self.unknowns
@@ -259,7 +266,7 @@ impl Status {
             "uptime_seconds": self.started.elapsed().as_secs(),
             "in_flight": self.in_flight(),
             "connections": self.connections(),
-            "held_bytes": self.memory.held(),
+            "held_bytes": self.memory.held() + self.heads.held(),
             "not_webhooks": self.not_webhooks().iter().map(|(_, count)| count).sum::<u64>(),
             "callers_refused": self.callers_refused.report(),
             "callbacks": callbacks.collect::<Map<_, _>>(),

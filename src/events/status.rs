@@ -90,13 +90,15 @@ pub enum Reason {
     Shutdown,
     /// Its webhook was larger than a limit.
     TooLarge,
-    /// Its webhook found no room in memory.
+    /// Its webhook found no room in memory, or no time to be read.
     Overloaded,
+    /// Its webhook's body did not come whole, or not in time.
+    Unread,
 }
 
 impl Reason {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Full,
         Self::Disk,
         Self::Unimplemented,
@@ -106,6 +108,7 @@ impl Reason {
         Self::Shutdown,
         Self::TooLarge,
         Self::Overloaded,
+        Self::Unread,
     ];
 
     /// Its name in logs: `invalid_reply`.
@@ -120,6 +123,7 @@ impl Reason {
             Self::Shutdown => "shutdown",
             Self::TooLarge => "too_large",
             Self::Overloaded => "overloaded",
+            Self::Unread => "unread",
         }
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn write(admin: &Admin, out: &mut Writer<'_>) -> fmt::Result {
     let durations = all().filter(seen).flat_map(|callback| Phase::ALL.map(|phase| duration(admin, callback, phase)));
     out.histograms(&DURATION, durations)?;
     out.gauge(&IN_FLIGHT, status.in_flight() as f64)?;
-    out.gauge(&HELD, status.memory().held() as f64)?;
+    out.gauge(&HELD, (status.memory().held() + status.heads().held()) as f64)?;
     out.gauge(&CONNECTIONS, status.connections() as f64)?;
     out.counters(&REFUSED, status.not_webhooks().map(|(reason, count)| ([("reason", reason)], count)))?;
     unknown(admin, out)

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::io::ErrorKind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,8 +47,9 @@ const LAST_REPLIES: Duration = Duration::from_millis(100);
 /// How long the last words to a connection that is given up may take.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// The room for reading that a connection may take, in bytes, where a head needs no more: it keeps what it has once taken.
-const BUFFER: usize = 32 << 10;
+/// The room for reading that a connection may take, in bytes: it keeps what it has once taken. Messages of 64 KiB that come in
+/// one piece cost a fifth less than in several.
+pub(super) const BUFFER: usize = 128 << 10;
 
 /// Whether a connection is over the limit. Its one request is answered by the rule for `overloaded`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +140,12 @@ pub(super) async fn serve<A: Answering>(
     listener.turn_away();
     door.accept_for(&listener, FIRST_WORD).await;
     match listener.close() {
-        Ok(left) => left.into_iter().for_each(|accepted| _ = door.admit(accepted)),
+        Ok(left) => {
+            for accepted in left {
+                door.admit(accepted);
+                yield_now().await;
+            }
+        }
         Err(error) => debug!(%error, "cannot accept what is left"),
     }
     // Without it each of them would wait for this one.
@@ -174,7 +181,10 @@ impl<A: Answering> Door<'_, A> {
                 }
                 Err(error) => {
                     // Whoever has been told that it is one too many has waited long enough.
-                    self.crowd.end_oldest();
+                    let is_of_caller = matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted);
+                    if !is_of_caller && self.crowd.end_oldest() {
+                        self.ended_for_another();
+                    }
                     pause(&error).await;
                 }
             }
@@ -197,6 +207,7 @@ impl<A: Answering> Door<'_, A> {
         let (mut end, guards) = (self.end.clone(), self.guards.clone());
         let task = tokio::spawn(async move {
             let met = tokio::select! {
+                biased;
                 met = handshake::meet(stream, peer, now.tls.as_ref(), now.every.budget) => met,
                 // Nobody waits for who has not even said hello.
                 _ = end.wait_for(|end| *end > End::NotYet) => return,
@@ -208,10 +219,15 @@ impl<A: Answering> Door<'_, A> {
                 Err((reason, why)) => status.callers_refused.connection(reason, peer, &why),
             }
         });
-        if crowded == Crowded::Yes {
-            self.crowd.add(task.abort_handle());
+        if crowded == Crowded::Yes && self.crowd.add(task.abort_handle()) {
+            self.ended_for_another();
         }
         crowded
+    }
+
+    fn ended_for_another(&self) {
+        let why = "a connection over the limit has ended for a newer one";
+        self.status.callers_refused.connection(Reason::OverLimit, None, why);
     }
 }
 
@@ -232,7 +248,7 @@ async fn attend<A: Answering>(
     let brief = crowded == Crowded::Yes || access::is_hopeless(&config, &caller);
     let (times, head) = (if brief { BRIEF } else { KEPT }, config.limits.head);
     let progress = Arc::new(Progress::default());
-    let watched = Watched::new(line, progress.clone(), status.memory().share(), config.limits.memory);
+    let watched = Watched::new(line, progress.clone(), status.heads().share(), config.limits.memory);
     // The configuration goes on without this connection.
     drop(config);
     let peer = Arc::new(Peer { caller, progress });
@@ -255,9 +271,14 @@ async fn attend<A: Answering>(
                 Ok(end) = end.wait_for(|end| *end > seen) => seen = *end,
             }
         }
-        if seen == End::Busy && peer.progress.step() == Step::Idle {
-            busy = None;
-            continue;
+        match (seen, peer.progress.step()) {
+            (End::Busy, Step::Idle) => {
+                busy = None;
+                continue;
+            }
+            // hyper would close under a head that is not whole. Its reply closes the connection.
+            (End::Busy | End::All, Step::Head) => continue,
+            _ => {}
         }
         Pin::new(&mut connection).graceful_shutdown();
     };

@@ -38,7 +38,7 @@ use crate::memory::Share;
 use crate::panics;
 use crate::policy::{Answer, Policy, Question};
 use crate::status::{Status, millis_now};
-use body::{Bounds, Unread};
+use body::{Bounds, Unread, Whole};
 use caller::Peer;
 pub use connections::Crowded;
 use heads::Why;
@@ -46,6 +46,7 @@ use reply::Decision;
 pub use stop::{Stop, Stopping};
 use times::Times;
 use webhook::Webhook;
+use work::Work;
 
 /// hyper keeps the room that the longest reply of a connection took for as long as that is open. One longer than this,
 /// in bytes, is the last of its connection.
@@ -90,6 +91,7 @@ pub struct Gate<T> {
     config: InForce,
     status: Arc<Status>,
     stopping: Stopping,
+    work: Work,
 }
 
 impl<T: Transport> Gate<T> {
@@ -102,7 +104,15 @@ impl<T: Transport> Gate<T> {
 
     /// The same, with events that may be on disk, and a decision log.
     pub fn with(policy: Policy<T>, events: Events, decisions: Decisions, config: InForce) -> Arc<Self> {
-        Arc::new(Self { events, decisions, status: Arc::default(), stopping: Stopping::default(), policy, config })
+        Arc::new(Self {
+            events,
+            decisions,
+            status: Arc::default(),
+            stopping: Stopping::default(),
+            work: Work::default(),
+            policy,
+            config,
+        })
     }
 
     /// What has happened so far.
@@ -138,13 +148,27 @@ impl<T: Transport> Gate<T> {
         let limits = &config.limits;
         let bounds = Bounds { body: limits.body, memory: self.status.memory(), all: limits.memory };
         let body = self.stopping.unless_over(pin!(body::read(body, bounds, deadline))).await;
-        let (body, share) = match body.unwrap_or(Err(Refusal::Late.into())) {
-            Ok(body) => (body.bytes, body.share),
+        let Whole { bytes: body, share } = match body.unwrap_or(Err(Refusal::Late.into())) {
+            Ok(whole) => whole,
             Err(Unread::Refused(refusal)) => return Err(refusal),
             Err(Unread::NoRoom(why)) => return Ok(self.no_room((config, handling), webhook, why)),
         };
+        // What goes on with it after its webhook has ended is counted too.
+        let share = share.map(Arc::new);
+        let counted = |bytes: Bytes| share.clone().map_or(bytes.clone(), |share| counted(bytes, share));
+        let body = counted(body);
         let is_long = work::is_long(body.len());
-        let message = if is_long { webhook.transcode_off_thread(&body).await? } else { webhook.transcode(&body)? };
+        let message = if is_long {
+            match self.off_thread(deadline, webhook.transcoding(&body)).await {
+                Some(read) => webhook.take_in(read?),
+                None => {
+                    let failure = Failure::because(Class::Deadline, "the budget was spent before the body was read");
+                    return Ok(self.unread((config, handling), webhook, failure.unasked()));
+                }
+            }
+        } else {
+            webhook.transcode(&body)?
+        };
         let (callback, metadata) = (webhook.callback, webhook.metadata());
         if self.decisions.is_on() {
             webhook.keep(&message, &metadata);
@@ -155,27 +179,32 @@ impl<T: Transport> Gate<T> {
             times.answered = Some(Instant::now());
             return Ok(told);
         }
-        let message = share.map_or(message.clone(), |share| counted(message, share));
-        let question = Question { callback, message, metadata, attempt: 1, deadline };
+        let question = Question { callback, message: counted(message), metadata, attempt: 1, deadline };
         let answer = self.stopping.unless_over(pin!(self.ask(question, limits.calls, crowded))).await;
         let late = || Err(Failure::because(Class::Deadline, "the drain time is over"));
         let answer = answer.unwrap_or_else(late);
         times.answered = Some(Instant::now());
-        let reply = match answer {
-            Ok(answer) if is_long => {
-                let body = body.clone();
-                work::off_thread(move || answer.into_reply(callback, &body)).await
-            }
-            answer => answer.and_then(|answer| answer.into_reply(callback, &body)),
-        };
-        Ok(match reply {
-            Ok(reply) => Decision::verdict(reply),
-            Err(failure) => {
-                let rule = handling.on_failure.rule(failure.class);
-                Decision::by_rule(rule, failure, callback, &body, &config.denial)
-            }
+        if !is_long {
+            return Ok(Decision::of_answer(answer, (callback, handling), &body, &config.denial));
         }
-        .noting_damage(callback, &body))
+        let (of, denial) = (handling.clone(), config.denial.clone());
+        let decide = move || Decision::of_answer(answer, (callback, &of), &body, &denial);
+        Ok(match self.off_thread(deadline + work::LAST, decide).await {
+            Some(decision) => decision,
+            None => {
+                let failure = Failure::because(Class::Deadline, "the budget was spent before the reply was made");
+                self.unread((config, handling), webhook, failure)
+            }
+        })
+    }
+
+    /// Does work on a long body on another thread. Nothing where it did not end by the deadline, or the drain time is over.
+    async fn off_thread<R: Send + 'static>(
+        &self,
+        deadline: Instant,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Option<R> {
+        self.stopping.unless_over(pin!(self.work.off_thread(deadline, work))).await.flatten()
     }
 
     /// Asks about a Before callback.
@@ -211,15 +240,15 @@ impl<T: Transport> Gate<T> {
     }
 }
 
-/// A message that is counted as long as anybody holds it: a call that is late goes on without its webhook.
-fn counted(message: Bytes, share: Share) -> Bytes {
-    struct Counted(Bytes, #[allow(dead_code, reason = "held for its end")] Share);
+/// Bytes that are counted as long as anybody holds them: a call that is late goes on without its webhook.
+fn counted(bytes: Bytes, share: Arc<Share>) -> Bytes {
+    struct Counted(Bytes, #[allow(dead_code, reason = "held for its end")] Arc<Share>);
     impl AsRef<[u8]> for Counted {
         fn as_ref(&self) -> &[u8] {
             &self.0
         }
     }
-    Bytes::from_owner(Counted(message, share))
+    Bytes::from_owner(Counted(bytes, share))
 }
 
 /// Answers webhooks on `listener` until told to stop; what is in flight then is finished.
@@ -300,8 +329,10 @@ async fn reply_to<T: Transport>(
     let decision = match decided {
         Ok(Ok(decision)) => decision,
         Ok(Err(refusal)) => gate.refused(&handling, &webhook, refusal),
-        Err(_) => Decision::panicked(*open),
+        Err(_) => Decision::panicked(*open).noting_damage(callback, b"{}"),
     };
+    // From here on the verdict stands: a denial is none the less one if this panics.
+    *open = open.filter(|_| decision.is_allow());
     times.replied = Instant::now();
     gate.watched(config, &webhook, &decision, &times);
     webhook.end_span(decision.outcome());

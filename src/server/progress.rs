@@ -7,7 +7,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -48,6 +48,8 @@ pub(crate) struct Stalled(pub(crate) Step);
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     step: AtomicU8,
+    /// Counts steps: the same one twice has its time twice.
+    steps: AtomicU32,
     held: Mutex<Option<Share>>,
 }
 
@@ -63,6 +65,7 @@ impl Progress {
 
     fn set(&self, step: Step) {
         self.step.store(step as u8, Relaxed);
+        self.steps.fetch_add(1, Relaxed);
     }
 
     /// A head is whole.
@@ -79,18 +82,18 @@ impl Progress {
     pub(crate) async fn within<F: Future>(&self, times: Times, connection: F) -> Result<F::Output, Stalled> {
         let mut connection = pin!(connection);
         // Made for what is slow alone: most connections need no clock.
-        let mut limit: Option<(Step, Pin<Box<Sleep>>)> = None;
+        let mut limit: Option<(u32, Pin<Box<Sleep>>)> = None;
         poll_fn(|cx| {
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Ok(ended));
             }
-            let step = self.step();
+            let (step, count) = (self.step(), self.steps.load(Relaxed));
             let Some(time) = times.of(step) else {
                 limit = None;
                 return Poll::Pending;
             };
-            if limit.as_ref().is_none_or(|(of, _)| *of != step) {
-                limit = Some((step, Box::pin(sleep_until(Instant::now() + time))));
+            if limit.as_ref().is_none_or(|(of, _)| *of != count) {
+                limit = Some((count, Box::pin(sleep_until(Instant::now() + time))));
             }
             let Some((_, over)) = &mut limit else { return Poll::Pending };
             over.as_mut().poll(cx).map(|()| Err(Stalled(step)))
@@ -116,7 +119,7 @@ pub(crate) struct Watched<L> {
     progress: Arc<Progress>,
     /// The unfinished head, but for its first piece: that lies in the room which each connection has.
     head: Share,
-    /// How many bytes of webhooks may be held when a head goes on.
+    /// How many bytes of unfinished heads may be held when a head goes on.
     room: usize,
     /// Whether there was no room for a head.
     no_room: bool,
@@ -125,7 +128,7 @@ pub(crate) struct Watched<L> {
 }
 
 impl<L> Watched<L> {
-    /// Counts unfinished heads in `head`, up to a quarter of the bytes that may be held by all.
+    /// Counts an unfinished head in `head`: all of them have a quarter of `memory`, in bytes.
     pub(crate) fn new(line: L, progress: Arc<Progress>, head: Share, memory: usize) -> Self {
         Self { line, progress, head, room: memory / 4, no_room: false, holds_back: true }
     }

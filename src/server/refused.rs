@@ -2,6 +2,7 @@
 //! counted and has a line in the log.
 
 use http::request::Parts;
+use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tracing::warn;
@@ -11,12 +12,15 @@ use super::heads::{self, Why};
 use super::reply::{self, Decision};
 use super::times::Times;
 use super::webhook::Webhook;
-use super::{Gate, Response, Transport, access, body};
+use super::{Gate, Response, Transport, access, body, connections};
 use crate::callback::Timing;
 use crate::config::{Config, Handling};
 use crate::error::{Class, Failure, Refusal};
 use crate::events;
 use crate::memory::NoRoom;
+
+/// A body of more bytes makes its connection take more room than it begins with.
+const LONG: u64 = 32 << 10;
 
 impl<T: Transport> Gate<T> {
     /// Refuses a request by its head: counts it, leaves its body unread as far as that can be, and replies.
@@ -29,8 +33,12 @@ impl<T: Transport> Gate<T> {
         arrived: Instant,
     ) -> Response {
         self.count_refused(config, caller, head, &refusal);
-        let whole = body::skip(body, config.limits.body, arrived + config.every.budget).await;
-        reply::refused_by_head(&refusal, config, whole)
+        // Callers who may not call share as much room for their bodies as for unfinished heads, and keep none of it.
+        let is_long = body.size_hint().upper().is_none_or(|bytes| bytes > LONG);
+        let mut share = self.status.heads().share();
+        let has_room = !is_long || share.grow(connections::BUFFER, config.limits.memory / 4).is_ok();
+        let whole = has_room && body::skip(body, config.limits.body, arrived + config.every.budget).await;
+        reply::refused_by_head(&refusal, config, whole && !is_long)
     }
 
     fn count_refused(&self, config: &Config, caller: &Caller, head: &Parts, refusal: &Refusal) {
@@ -51,7 +59,7 @@ impl<T: Transport> Gate<T> {
             // The connection has been counted.
             Why::Reason(reason) => return reply::refused_by_head(&Refusal::Caller(reason), config, false),
             Why::TooLarge(limit) => Refusal::HeadTooLarge(limit),
-            Why::NoRoom => Refusal::HeadTooLarge(config.limits.head),
+            Why::NoRoom => NoRoom.into(),
         };
         let Some(mut head) = heads::read(bytes) else {
             self.status.count_nowhere(&refusal);
@@ -81,17 +89,28 @@ impl<T: Transport> Gate<T> {
         super::stop::close(decision.into_response(config.denial.code))
     }
 
-    /// It is nothing that OpenIM would send, or too large; an After event is lost then.
+    /// It is nothing that OpenIM would send, or it did not come whole; an After event is lost then.
     pub(super) fn refused(&self, handling: &Handling, webhook: &Webhook, refusal: Refusal) -> Decision {
-        if let Refusal::TooLarge(_) | Refusal::HeadTooLarge(_) = refusal {
-            self.lose_event(webhook, events::Reason::TooLarge);
+        match refusal {
+            Refusal::TooLarge(_) | Refusal::HeadTooLarge(_) => self.lose_event(webhook, events::Reason::TooLarge),
+            Refusal::Late | Refusal::CutShort => self.lose_event(webhook, events::Reason::Unread),
+            _ => {}
         }
         Decision::refused(refusal, webhook.callback, handling)
     }
 
     /// There is no room for a webhook.
     pub(super) fn no_room(&self, (config, handling): (&Config, &Handling), webhook: &Webhook, why: NoRoom) -> Decision {
-        let failure = Failure::because(Class::Overloaded, why.to_string()).unasked();
+        self.unread((config, handling), webhook, Failure::because(Class::Overloaded, why.to_string()).unasked())
+    }
+
+    /// Nobody has looked at a webhook's body, or not in time. An After event is lost then.
+    pub(super) fn unread(
+        &self,
+        (config, handling): (&Config, &Handling),
+        webhook: &Webhook,
+        failure: Failure,
+    ) -> Decision {
         if webhook.timing() == Timing::After {
             self.lose_event(webhook, events::Reason::Overloaded);
             return Decision::lost(webhook.callback, failure);
@@ -103,7 +122,7 @@ impl<T: Transport> Gate<T> {
     fn lose_event(&self, webhook: &Webhook, reason: events::Reason) {
         if webhook.timing() == Timing::After {
             self.events.lose_unread(reason);
-            let (command, rpc, operation_id) = (&*webhook.command, webhook.callback.rpc, &*webhook.operation_id);
+            let (command, rpc, operation_id) = (webhook.shown_command(), webhook.callback.rpc, &*webhook.operation_id);
             warn!(command, rpc, operation_id, reason = reason.as_str(), "an event ends undelivered");
         }
     }

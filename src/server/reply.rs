@@ -16,6 +16,7 @@ use crate::config::{self, Config, Handling, Rule};
 use crate::cut::cut;
 use crate::decisions::Decided;
 use crate::error::{Class, Failure, Refusal};
+use crate::policy::Answer;
 use crate::status::Outcome;
 use crate::verdict::{Denial, Reply};
 
@@ -87,6 +88,23 @@ impl Decision {
         Self::of(callback.unchanged(NOTHING_TO_ECHO), Why::Failed(Rule::Allow, failure))
     }
 
+    /// The decision on an answer to a Before callback, or on why there is none.
+    pub(super) fn of_answer(
+        answer: Result<Answer, Failure>,
+        (callback, handling): (&Callback, &Handling),
+        body: &[u8],
+        told: &config::Denial,
+    ) -> Self {
+        match answer.and_then(|answer| answer.into_reply(callback, body)) {
+            Ok(reply) => Self::verdict(reply),
+            Err(failure) => {
+                let rule = handling.on_failure.rule(failure.class);
+                Self::by_rule(rule, failure, callback, body, told)
+            }
+        }
+        .noting_damage(callback, body)
+    }
+
     /// There is no verdict, so the operator's rule decides.
     pub(super) fn by_rule(
         rule: Rule,
@@ -108,7 +126,7 @@ impl Decision {
     /// The same for a webhook whose body was not read. Where an allow would have to echo of it, there is none.
     pub(super) fn unread(rule: Rule, failure: Failure, callback: &Callback, told: &config::Denial) -> Self {
         let rule = if callback.echoes() { Rule::Deny } else { rule };
-        Self::by_rule(rule, failure, callback, NOTHING_TO_ECHO, told)
+        Self::by_rule(rule, failure, callback, NOTHING_TO_ECHO, told).noting_damage(callback, NOTHING_TO_ECHO)
     }
 
     /// It is nothing that OpenIM would send, or its body could not be read: a denial, but for callbacks that fail open.
@@ -121,8 +139,14 @@ impl Decision {
                     ..Self::of(callback.unchanged(NOTHING_TO_ECHO), Why::Failed(Rule::Allow, failure))
                 }
             }
-            None => Self::of(Reply::Deny(Denial::because(&refusal.to_string())), Why::Refused(refusal)),
+            None => Self::of(Reply::Deny(Denial::because(&refusal.to_string())), Why::Refused(refusal))
+                .noting_damage(callback, NOTHING_TO_ECHO),
         }
+    }
+
+    /// Returns true if OpenIM goes on.
+    pub(super) fn is_allow(&self) -> bool {
+        matches!(self.reply, Reply::Allow { .. })
     }
 
     /// The handler has panicked: a denial, but for a callback that is `open`. The text of the panic is not repeated, as it
@@ -192,7 +216,7 @@ impl Decision {
                     Rule::Deny => line!(warn, "failed, so denied", class, cause, breaks = self.breaks),
                 }
             }
-            (Why::Refused(refusal), _) => line!(warn, "refused", reason = %refusal),
+            (Why::Refused(refusal), _) => line!(warn, "refused", reason = %refusal, breaks = self.breaks),
         }
     }
 
@@ -290,6 +314,7 @@ fn refuse(refusal: &Refusal, body: Bytes) -> Response {
         Refusal::NotFound => StatusCode::NOT_FOUND,
         Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
         Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        Refusal::NoRoom(_) => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::HeadTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Refusal::Caller(Reason::HeadTimeout) => StatusCode::REQUEST_TIMEOUT,
         Refusal::Late => StatusCode::REQUEST_TIMEOUT,

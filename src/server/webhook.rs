@@ -10,7 +10,6 @@ use prost::Message as _;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::work;
 use crate::callback::{Callback, Timing};
 use crate::drift::{Names, Unknowns};
 use crate::error::Refusal;
@@ -155,14 +154,14 @@ impl Webhook {
         Ok(self.take_in(read))
     }
 
-    /// The request message of a long body.
-    pub(super) async fn transcode_off_thread(&mut self, body: &Bytes) -> Result<Bytes, Refusal> {
+    /// The work of [`Self::transcode`], for another thread; [`Self::take_in`] takes its result.
+    pub(super) fn transcoding(&self, body: &Bytes) -> impl FnOnce() -> Result<Read, Refusal> + Send + use<> {
         let (callback, command, body) = (self.callback, self.command.clone(), body.clone());
-        let read = work::off_thread(move || transcode(callback, &command, &body)).await?;
-        Ok(self.take_in(read))
+        move || transcode(callback, &command, &body)
     }
 
-    fn take_in(&mut self, (message, oddities): (Bytes, Oddities)) -> Bytes {
+    /// Takes in what was read of the body; gives the request message.
+    pub(super) fn take_in(&mut self, (message, oddities): Read) -> Bytes {
         self.maybe_secret &= !oddities.names_unknown_command;
         self.oddities = oddities;
         message
@@ -193,8 +192,11 @@ impl Webhook {
     }
 }
 
+/// A request message, and what was odd about its body.
+type Read = (Bytes, Oddities);
+
 /// The request message of a body posted to `command`, and what was odd about it.
-fn transcode(callback: &Callback, command: &str, body: &[u8]) -> Result<(Bytes, Oddities), Refusal> {
+fn transcode(callback: &Callback, command: &str, body: &[u8]) -> Result<Read, Refusal> {
     if std::ptr::eq(callback, Callback::fallback()) {
         let body_json = wire::check_object(body)?.to_owned();
         let names_unknown_command = wire::names_command(&body_json, command);

@@ -119,7 +119,8 @@ async fn a_body_that_cannot_be_read() {
                 let case = format!("{command} {class} {own:?}");
                 let request = format!("POST /{command} HTTP/1.1\r\nhost: h\r\n{rest}");
                 let reply = raw(&gate, request.as_bytes(), *half_close).await;
-                if open {
+                // What ends early is nothing that OpenIM would send.
+                if open && *status != 400 {
                     assert_eq!(reply, (200, format!("failed-open:{class}"), ALLOWED.to_owned()), "{case}");
                 } else {
                     assert_eq!((reply.0, &*reply.1), (*status, "refused"), "{case}");

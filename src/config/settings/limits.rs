@@ -42,8 +42,8 @@ pub(super) fn rows() -> Vec<Setting<Draft>> {
             "limits.memory",
             SIZE,
             |d| &mut d.config.limits.memory,
-            "Bytes of webhooks held at once. A body counts once while it arrives, three times when it is whole; unfinished heads get a \
-             quarter of it at most. Webhooks over it are answered by the rule for overloaded",
+            "Bytes of webhooks held at once. A body counts once while it arrives, three times when it is whole. Unfinished heads, and \
+             bodies of callers that are refused, have a quarter of it besides. Webhooks over it are answered by the rule for overloaded",
         ),
         row(
             "limits.calls",
