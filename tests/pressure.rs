@@ -122,7 +122,7 @@ async fn unfinished_heads_get_a_quarter_of_the_memory() {
     }
     // The first piece lies in the room that each connection has.
     let mut sent = 0;
-    while gate.status.memory().held() < 8_000 {
+    while gate.status.heads().held() < 8_000 {
         first.write_all(&[b'x'; 1000]).await.unwrap();
         sent += 1000;
         yield_now().await;

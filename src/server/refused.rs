@@ -34,7 +34,8 @@ impl<T: Transport> Gate<T> {
     ) -> Response {
         self.count_refused(config, caller, head, &refusal);
         // Callers who may not call share as much room for their bodies as for unfinished heads, and keep none of it.
-        let is_long = body.size_hint().upper().is_none_or(|bytes| bytes > LONG);
+        let is_long =
+            matches!(refusal, Refusal::Caller(_)) && body.size_hint().upper().is_none_or(|bytes| bytes > LONG);
         let mut share = self.status.heads().share();
         let has_room = !is_long || share.grow(connections::BUFFER, config.limits.memory / 4).is_ok();
         let whole = has_room && body::skip(body, config.limits.body, arrived + config.every.budget).await;
