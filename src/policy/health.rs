@@ -20,8 +20,8 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tracing::{info, warn};
 
-use super::channel::{self, Channel, Direct, DirectTransport, Health};
-use super::observe::{self, NotGrpc, Observed, Seen, not_grpc};
+use super::channel::{Channel, Direct, DirectTransport, Health};
+use super::observe::{NotGrpc, Observed, Seen, not_grpc};
 use super::rpcs::Answered;
 use crate::config;
 use crate::cut::cut;
@@ -57,13 +57,18 @@ pub fn watch(channel: Channel, every: impl Fn() -> Duration + Send + Sync + 'sta
         loop {
             // From before it is looked at, so that nothing is missed.
             let turnover = channel.turned_over();
-            for connection in channel.unwatched() {
-                // Another policy may answer over it.
+            let (connections, all) = channel.unwatched();
+            if all && !connections.is_empty() {
+                // Another policy may answer over them.
                 channel.rpcs().forget();
+            }
+            for connection in connections {
                 asking.spawn(follow(channel.clone(), connection, every.clone()));
             }
             while asking.try_join_next().is_some() {}
-            let (endpoints, arrived) = channel.health();
+            // Before the health is read, so that no arrival is taken for an earlier one.
+            let arrived = channel.arrivals();
+            let endpoints = channel.health();
             let now = match sum(&endpoints) {
                 _ if endpoints.is_empty() => unconnected(&channel).await,
                 sum => sum,
@@ -101,7 +106,12 @@ fn publish(state: &watch::Sender<State>, now: State, arrives: bool) {
 async fn follow(channel: Channel, connection: Direct, every: Arc<impl Fn() -> Duration>) {
     let mut before = None;
     while let Some(transport) = connection.transport() {
-        let now = match ask(transport, channel.rpcs().answered()).await {
+        let answer = ask(transport, channel.rpcs().answered()).await;
+        if connection.transport().is_none() {
+            // It has ended, which says nothing of its health.
+            return;
+        }
+        let now = match answer {
             Some(State::Ready) => Health::Serving,
             Some(State::Presumed) => Health::Presumed,
             Some(State::NotReady(why)) => Health::NotServing(why),
@@ -132,19 +142,17 @@ async fn ask(transport: DirectTransport, rpcs: Answered) -> Option<State> {
     let (transport, seen) = Observed::new(transport);
     let mut health = HealthClient::new(transport);
     let answer = tokio::time::timeout(LATE, health.check(request)).await.ok()?;
-    readiness(answer.map(|response| response.into_inner().status()), &seen, rpcs)
+    Some(readiness(answer.map(|response| response.into_inner().status()), &seen, rpcs))
 }
 
-/// The readiness that the answer to a health check shows, and what rpcs have been answered with. Nothing where none came.
-fn readiness(answer: Result<ServingStatus, Status>, seen: &Seen, rpcs: Answered) -> Option<State> {
+/// The readiness that the answer to a health check shows, and what rpcs have been answered with.
+fn readiness(answer: Result<ServingStatus, Status>, seen: &Seen, rpcs: Answered) -> State {
     let status = match answer {
-        Ok(ServingStatus::Serving) => return Some(State::Ready),
-        Ok(status) => return Some(State::NotReady(format!("health says {}", status.as_str_name()))),
+        Ok(ServingStatus::Serving) => return State::Ready,
+        Ok(status) => return State::NotReady(format!("health says {}", status.as_str_name())),
         Err(status) => status,
     };
-    Some(match (seen.status(), not_grpc(&status, seen)) {
-        // There was no stream for it in all that time.
-        _ if matches!(observe::cause(&status), Some(channel::Error::Late)) => return None,
+    match (seen.status(), not_grpc(&status, seen)) {
         // What stands before a policy that is not there says so.
         (Some(Code::Unavailable), _) => {
             State::NotReady(format!("health says UNAVAILABLE: {}", cut(&seen.message(), LONGEST_CAUSE)))
@@ -159,7 +167,7 @@ fn readiness(answer: Result<ServingStatus, Status>, seen: &Seen, rpcs: Answered)
         // It is of application/grpc, be it as odd as it likes.
         (None, None) if seen.response() && std::error::Error::source(&status).is_none() => State::Ready,
         (None, None) => State::NotReady(cause(&status)),
-    })
+    }
 }
 
 /// The policy is ready while one of its addresses serves. Nothing while it depends on one that has not answered yet.

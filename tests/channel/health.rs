@@ -12,12 +12,14 @@ use hookgate::policy::health::{self, State};
 use http_body_util::{BodyExt, Full};
 use tokio::net::TcpListener;
 use tokio::sync::watch::Receiver;
+use tokio::time::timeout;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::server::{
-    ANY, Response, Server, allow, allowed, asked, connect, connect_by_name, failed, hang, nobody, settings, until,
+    ANY, Response, Server, allow, allowed, asked, connect, connect_by_name, failed, hang, nobody, ready, settings,
+    until,
 };
 
 const OFTEN: Duration = Duration::from_millis(5);
@@ -52,7 +54,7 @@ async fn where_health_is_served_it_is_obeyed() {
 }
 
 /// A policy that allows, and its health: 1 is SERVING, 2 NOT_SERVING, anything else no answer at all.
-async fn policy(health: &Arc<AtomicU8>, calls: &Arc<AtomicUsize>) -> Server {
+pub async fn policy(health: &Arc<AtomicU8>, calls: &Arc<AtomicUsize>) -> Server {
     let (health, calls) = (health.clone(), calls.clone());
     Server::at(ANY, move |call| {
         if !call.uri().path().ends_with("/Check") {
@@ -110,6 +112,41 @@ async fn each_address_is_asked_by_itself_and_one_that_does_not_serve_gets_no_cal
         states.wait_for(|state| state.is_ready() == serving.contains(&true)).await.unwrap();
     }
     until_said(&mut states, &format!("{}: health says NOT_SERVING; ", servers[0].address)).await;
+}
+
+#[tokio::test]
+async fn an_address_that_serves_is_not_drained_before_another_one_serves() {
+    let health = [1, 2].map(|says| Arc::new(AtomicU8::new(says)));
+    let calls = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+    let servers = [policy(&health[0], &calls[0]).await, policy(&health[1], &calls[1]).await];
+    let (channel, name) = connect_by_name(&[servers[0].address]);
+    let mut states = health::watch(channel.clone(), || OFTEN);
+    until_ready(&mut states).await;
+    name.send_replace(vec![servers[1].address]);
+    channel.look_up();
+    until(&channel, |status| status.addresses.iter().any(|address| address.kind == "not_serving")).await;
+    for _ in 0..20 {
+        asked(&channel).await;
+    }
+    assert_eq!(calls.each_ref().map(|calls| calls.load(Ordering::SeqCst)), [20, 0]);
+    health[1].store(1, Ordering::SeqCst);
+    until(&channel, |status| status.addresses.len() == 1 && ready(status) == 1).await;
+    asked(&channel).await;
+    assert_eq!(calls.each_ref().map(|calls| calls.load(Ordering::SeqCst)), [20, 1]);
+}
+
+#[tokio::test]
+async fn another_policy_that_is_ready_is_told_of() {
+    let (calls, serving) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicU8::new(1)));
+    let servers = [policy(&serving, &calls).await, policy(&serving, &calls).await];
+    let channel = connect(servers[0].address);
+    let mut states = health::watch(channel.clone(), || NEVER);
+    until_ready(&mut states).await;
+    states.mark_unchanged();
+    let url = format!("http://{}", servers[1].address).parse().unwrap();
+    channel.replace(url, &settings(), &PolicyTls::default()).await;
+    timeout(Duration::from_secs(20), states.changed()).await.expect("it is told of").unwrap();
+    assert_eq!((states.borrow().clone(), servers[1].calls()), (State::Ready, 1));
 }
 
 #[tokio::test]
@@ -208,6 +245,25 @@ async fn where_every_rpc_is_answered_with_404_too_nothing_there_speaks_the_contr
     until_said(&mut states, "not connected").await;
     let _server = router(address, serves).await;
     until_presumed(&mut states).await;
+}
+
+#[tokio::test]
+async fn what_rpcs_have_proven_outlives_a_connection_while_another_one_stands() {
+    let serves = Arc::new(AtomicBool::new(true));
+    let servers = [router(ANY, serves.clone()).await, router(ANY, serves).await];
+    let (channel, _name) = connect_by_name(&servers.each_ref().map(|server| server.address));
+    let mut states = health::watch(channel.clone(), || OFTEN);
+    until(&channel, |status| ready(status) == 2).await;
+    asked(&channel).await;
+    states.wait_for(|state| *state == State::Ready).await.unwrap();
+    servers[0].goaway();
+    until(&channel, |status| ready(status) == 2 && servers[0].connections() == 2).await;
+    // Each is asked for its health often enough to say something else.
+    let before = servers.each_ref().map(Server::calls);
+    while servers.iter().zip(before).any(|(server, before)| server.calls() < before + 5) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*states.borrow(), State::Ready);
 }
 
 #[tokio::test]

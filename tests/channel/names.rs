@@ -1,6 +1,7 @@
 //! The policy's name comes to lead elsewhere while its connections stand.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hookgate::config::{self, Address};
@@ -133,6 +134,29 @@ async fn a_lookup_that_fails_or_finds_nothing_changes_nothing() {
         asked(&channel).await;
     }
     assert_eq!((server.calls(), server.connections()), (3, 1));
+}
+
+#[tokio::test]
+async fn a_drained_connection_that_ends_is_no_reason_to_look_the_name_up() {
+    let servers = [Server::allow().await, other().await];
+    let lookups = Arc::new(AtomicUsize::new(0));
+    let (counted, addresses) = (lookups.clone(), servers.each_ref().map(|server| server.address));
+    // One record at a time, as some name servers answer.
+    let resolve: Resolve = Arc::new(move || {
+        let address = Address::Tcp(addresses[counted.fetch_add(1, Ordering::SeqCst) % 2]);
+        Box::pin(async move { Ok(vec![address]) })
+    });
+    let url = "http://policy.test".parse().unwrap();
+    let settings = looked_up(Duration::from_secs(3600));
+    let channel = Channel::connect_with(url, &settings, resolve, RootCertStore::empty());
+    asked(&channel).await;
+    channel.look_up();
+    until(&channel, |status| of(&status.addresses, &servers[0]).is_none()).await;
+    for _ in 0..100 {
+        asked(&channel).await;
+    }
+    let connections = servers.each_ref().map(Server::connections);
+    assert_eq!((lookups.load(Ordering::SeqCst), connections), (2, [1, 1]));
 }
 
 #[tokio::test]

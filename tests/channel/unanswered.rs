@@ -1,15 +1,19 @@
 //! A call passes its deadline without an answer: the peer may be frozen, or the call slow.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use hookgate::config::{self, PolicyTls};
 use hookgate::error::Class;
 use hookgate::policy::Channel;
+use hookgate::policy::health::{self, State};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
+use crate::health::policy;
 use crate::retry::{SETTINGS, until_a_call};
 use crate::server::{
     ANY, Server, allow, ask, ask_of, ask_within, asked, connect, connect_by_name, hang, listen, ready, settings, until,
@@ -47,6 +51,23 @@ async fn a_frozen_address_gets_no_call_after_its_first_late_one_and_is_disconnec
         asked(&channel).await;
     }
     until(&channel, |status| status.addresses.iter().filter(|address| address.is_ready).count() == 1).await;
+}
+
+#[tokio::test]
+async fn a_frozen_address_that_served_holds_up_no_call_that_another_can_take_whose_health_is_unknown() {
+    let says = [1, 0].map(|says| Arc::new(AtomicU8::new(says)));
+    let calls = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+    let servers = [policy(&says[0], &calls[0]).await, policy(&says[1], &calls[1]).await];
+    let (frozen, freeze) = freezing(servers[0].address).await;
+    let (channel, _name) = connect_by_name(&[frozen, servers[1].address]);
+    let mut states = health::watch(channel.clone(), || Duration::from_secs(3600));
+    states.wait_for(State::is_ready).await.unwrap();
+    until(&channel, |status| ready(status) == 2).await;
+    freeze.send_replace(true);
+    ask_within(&channel, Duration::from_millis(50)).await.expect_err("it is frozen");
+    // It is disconnected after a second.
+    ask_within(&channel, Duration::from_millis(700)).await.expect("an answer of the other one");
+    assert_eq!(calls[1].load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

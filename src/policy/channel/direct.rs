@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
@@ -30,15 +31,20 @@ pub(in crate::policy) struct DirectTransport {
 }
 
 impl Channel {
-    /// Every connection that was not given before.
-    pub(in crate::policy) fn unwatched(&self) -> Vec<Direct> {
-        let unwatched = self.route().pool.unwatched();
-        unwatched.into_iter().map(|subchannel| Direct { channel: self.clone(), subchannel }).collect()
+    /// Every connection that was not given before, and whether none of the others still stands.
+    pub(in crate::policy) fn unwatched(&self) -> (Vec<Direct>, bool) {
+        let (unwatched, all) = self.route().pool.unwatched();
+        (unwatched.into_iter().map(|subchannel| Direct { channel: self.clone(), subchannel }).collect(), all)
     }
 
-    /// The health of every connected address, and how many have begun to serve so far.
-    pub(in crate::policy) fn health(&self) -> (Vec<(config::Address, Health)>, u64) {
+    /// The health of every connected address.
+    pub(in crate::policy) fn health(&self) -> Vec<(config::Address, Health)> {
         self.route().pool.health()
+    }
+
+    /// The number of times that a connection began to serve, on whatever route.
+    pub(in crate::policy) fn arrivals(&self) -> u64 {
+        self.arrivals.load(Ordering::Relaxed)
     }
 
     /// Waits for a connection as a call does; or says why there is none.
@@ -62,7 +68,7 @@ impl Direct {
 
     /// Takes in what its health is.
     pub(in crate::policy) fn judge(&self, health: Health) {
-        self.channel.route().pool.judged(&self.subchannel, health);
+        self.channel.route().pool.judged(&self.subchannel, health, &self.channel.arrivals);
     }
 
     /// Tells that a call over it has passed its deadline without an answer.

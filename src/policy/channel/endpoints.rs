@@ -5,7 +5,7 @@
 //!
 //! **The pick** is the ready endpoint with the fewest calls in flight; equal ones take turns. Before that count come, in this
 //! order: what its health says (one that does not serve is picked where none does, one that has not said yet where none says
-//! that it serves), whether it owes an answer past a call's deadline ([`Subchannel::is_unanswered`]: calls wait for that
+//! that it serves, or those that do are of the next two kinds), whether it owes an answer past a call's deadline ([`Subchannel::is_unanswered`]: calls wait for that
 //! answer, a second at most), and whether it is ejected ([`Outlier`]: picked where all are).
 
 use std::sync::Arc;
@@ -27,8 +27,6 @@ pub(super) struct Endpoints {
     pub(super) resolved: u64,
     /// Counts connections made and lost, and answers about their health.
     pub(super) turnover: u64,
-    /// Counts endpoints that began to serve.
-    pub(super) arrivals: u64,
     /// Counts attempts to connect.
     pub(super) attempts: u64,
     /// Why the name has no addresses.
@@ -145,16 +143,15 @@ impl Endpoints {
         if waits { Pick::Hurry { anew, why } } else { Pick::Fail(why) }
     }
 
-    /// Drains the endpoints that the name has left, once one that it leads to can take their calls.
+    /// Drains the endpoints that the name has left, once one that it leads to is connected and in no worse health.
     pub(super) fn drain_departed(&mut self) {
-        let takes_calls = |endpoint: &Endpoint| {
-            endpoint.named && endpoint.state.ready().is_some_and(|ready| !matches!(ready.health, Health::NotServing(_)))
-        };
-        if !self.list.iter().any(takes_calls) {
+        let named = self.list.iter().filter(|endpoint| endpoint.named);
+        let Some(best) = named.filter_map(|endpoint| endpoint.state.ready()).map(|ready| ready.health.rank()).min()
+        else {
             return;
-        }
+        };
         for endpoint in self.list.iter_mut().filter(|endpoint| !endpoint.named) {
-            if let Some(ready) = endpoint.state.ready() {
+            if let Some(ready) = endpoint.state.ready().filter(|ready| best <= ready.health.rank()) {
                 endpoint.state = State::Draining(ready.subchannel.clone());
                 self.turnover += 1;
             }
@@ -203,15 +200,25 @@ impl State {
     }
 }
 
+impl Health {
+    /// The least is the best.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Serving | Self::Presumed => 0,
+            Self::Unknown => 1,
+            Self::NotServing(_) => 2,
+        }
+    }
+}
+
 impl Ready {
     /// The least is picked.
     fn rank(&self) -> (u8, bool, bool, usize) {
-        let health = match self.health {
-            Health::Serving | Health::Presumed => 0,
-            Health::Unknown => 1,
-            Health::NotServing(_) => 2,
-        };
         let in_flight = self.subchannel.in_flight.load(Ordering::Relaxed);
-        (health, self.subchannel.is_unanswered(), self.subchannel.outlier.is_ejected(in_flight), in_flight)
+        let unanswered = self.subchannel.is_unanswered();
+        let ejected = self.subchannel.outlier.is_ejected(in_flight);
+        // What such a one said of its health is no better than not known.
+        let health = self.health.rank().max(u8::from(unanswered || ejected));
+        (health, unanswered, ejected, in_flight)
     }
 }

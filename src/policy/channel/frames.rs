@@ -64,12 +64,12 @@ struct Counts {
 impl Heard {
     /// The number of times that any bytes have come.
     pub(super) fn reads(&self) -> u64 {
-        self.0.reads.load(Ordering::Relaxed)
+        self.0.reads.load(Ordering::Acquire)
     }
 
     /// The number of heads and trailers that have come.
     pub(super) fn responses(&self) -> u64 {
-        self.0.responses.load(Ordering::Relaxed)
+        self.0.responses.load(Ordering::Acquire)
     }
 }
 
@@ -145,7 +145,7 @@ impl<S> Watched<S> {
         let [high, middle, low, kind, flags, ..] = self.head;
         self.payload = u32::from_be_bytes([0, high, middle, low]) as usize;
         if kind == HEADERS {
-            self.heard.0.responses.fetch_add(1, Ordering::Relaxed);
+            self.heard.0.responses.fetch_add(1, Ordering::Release);
         }
         if *self.peer.borrow() == Peer::Silent {
             // A server begins with its SETTINGS (RFC 9113, 3.4), which are no acknowledgement.
@@ -188,9 +188,14 @@ impl<S: AsyncRead + Unpin> Watched<S> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
-        let result = result.and_then(|()| self.read(&buffer.filled()[before..]));
+        let came = &buffer.filled()[before..];
+        if !came.is_empty() {
+            // Before its responses are: who has seen one of those sees this too.
+            self.heard.0.reads.fetch_add(1, Ordering::Release);
+        }
+        let result = result.and_then(|()| self.read(came));
         match &result {
-            Ok(()) if buffer.filled().len() > before => drop(self.heard.0.reads.fetch_add(1, Ordering::Relaxed)),
+            Ok(()) if !came.is_empty() => {}
             Ok(()) => self.ended(None),
             Err(error) => self.ended(Some(error)),
         }

@@ -42,7 +42,8 @@ const PAUSE_HURRIED: Duration = Duration::from_millis(5);
 const PAUSE_CALM: Duration = Duration::from_secs(5);
 
 impl Keeper {
-    /// Looks the name up: at first, when a connection is lost, and from time to time while something is not connected.
+    /// Looks the name up: at first, every `channel.resolve_interval`, on SIGHUP, when a connection is lost, and from time to time
+    /// while something is not connected. Begins a task for each new address.
     pub(super) async fn run(self) {
         let mut members = JoinSet::new();
         let mut last_failure = None;

@@ -11,10 +11,11 @@
 //! | [`breaker`] | circuit breakers by rpc |
 //! | [`direct`] | calls over one connection, for its health, which [`health`](super::health) asks for |
 //!
-//! A call goes to the ready endpoint with the fewest calls in flight. Without one it fails at once, with two exceptions, so that no call
+//! A call goes to the ready endpoint with the fewest calls in flight. Without one it fails at once, with three exceptions, so that no call
 //! fails while a policy is there. Where the first attempt, at start or just after a connection was lost, is still under
 //! way, it waits for that (the policy restarts behind a listening socket, or says GOAWAY). Where nothing listened the last
-//! time, it has another attempt made and waits for that (the policy has just come back): a refusal takes no time.
+//! time, it has another attempt made and waits for that (the policy has just come back): a refusal takes no time. Where the
+//! endpoint that is picked owes an answer past a call's deadline, it waits a second at most for that, or for another endpoint.
 
 mod breaker;
 mod call;
@@ -38,6 +39,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
@@ -70,6 +72,8 @@ pub struct Channel {
     /// What calls go to; another one takes its place when the configuration changes.
     current: Arc<watch::Sender<Arc<Route>>>,
     rpcs: Arc<Rpcs>,
+    /// Counts connections that began to serve.
+    arrivals: Arc<AtomicU64>,
 }
 
 /// Finds the addresses of the policy service.
@@ -124,7 +128,7 @@ impl Channel {
     }
 
     fn over(route: Arc<Route>) -> Self {
-        Self { current: Arc::new(watch::Sender::new(route)), rpcs: Arc::default() }
+        Self { current: Arc::new(watch::Sender::new(route)), rpcs: Arc::default(), arrivals: Arc::default() }
     }
 
     /// Goes over to the policy service at a URL, reached in this way, as soon as it is connected; or when, after the time

@@ -1,6 +1,6 @@
 //! The endpoints of a policy, shared by the calls that they carry and the tasks that keep them connected.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -140,14 +140,15 @@ impl Pool {
         })
     }
 
-    /// A connection takes no more calls. Another attempt begins at once, and so does a look at the name: calls wait.
+    /// A connection takes no more calls. Another attempt begins at once, and unless it was drained, so does a look at the name:
+    /// calls wait.
     pub(super) fn lost(&self, subchannel: &Arc<Subchannel>) {
         self.change(|endpoints| {
             // It may be known already.
             let endpoint = endpoints.endpoint(&subchannel.address);
             if let Some(endpoint) = endpoint.filter(|endpoint| endpoint.state.holds(subchannel)) {
-                endpoint.state = State::Connecting;
-                endpoints.asked += 1;
+                let before = std::mem::replace(&mut endpoint.state, State::Connecting);
+                endpoints.asked += u64::from(matches!(before, State::Ready(_)));
                 endpoints.turnover += 1;
             }
         });
@@ -221,14 +222,15 @@ impl Pool {
         self.endpoints().list.iter().any(|endpoint| endpoint.state.ready().is_some())
     }
 
-    /// The connections whose health nobody asks for yet; from now on somebody does.
-    pub(super) fn unwatched(&self) -> Vec<Arc<Subchannel>> {
+    /// The connections whose health nobody asks for yet, and whether these are all; from now on somebody does.
+    pub(super) fn unwatched(&self) -> (Vec<Arc<Subchannel>>, bool) {
         let mut endpoints = self.endpoints();
+        let all = !endpoints.list.iter().any(|endpoint| endpoint.state.ready().is_some_and(|ready| ready.watched));
         let unwatched = endpoints.list.iter_mut().filter_map(|endpoint| match &mut endpoint.state {
             State::Ready(ready) => (!std::mem::replace(&mut ready.watched, true)).then(|| ready.subchannel.clone()),
             _ => None,
         });
-        unwatched.collect()
+        (unwatched.collect(), all)
     }
 
     /// What a connection takes calls with, as long as it does.
@@ -236,26 +238,26 @@ impl Pool {
         self.endpoints().ready(subchannel).map(|ready| ready.calls.clone())
     }
 
-    /// Takes in what a connection says of its health.
-    pub(super) fn judged(&self, subchannel: &Arc<Subchannel>, health: Health) {
+    /// Takes in what a connection says of its health. Counts it among the arrivals where it begins to serve.
+    pub(super) fn judged(&self, subchannel: &Arc<Subchannel>, health: Health, arrivals: &AtomicU64) {
         let arrives = matches!(health, Health::Serving | Health::Presumed);
         self.change(|endpoints| {
             let Some(ready) = endpoints.ready(subchannel) else { return };
             if ready.health != health {
                 ready.health = health;
                 endpoints.turnover += 1;
-                endpoints.arrivals += u64::from(arrives);
+                arrivals.fetch_add(u64::from(arrives), Ordering::Relaxed);
             }
         });
     }
 
-    /// The health of every connected address, and how many have begun to serve so far.
-    pub(super) fn health(&self) -> (Vec<(config::Address, Health)>, u64) {
+    /// The health of every connected address.
+    pub(super) fn health(&self) -> Vec<(config::Address, Health)> {
         let endpoints = self.endpoints();
         let ready = endpoints.list.iter().filter_map(|endpoint| {
             endpoint.state.ready().map(|ready| (endpoint.address.clone(), ready.health.clone()))
         });
-        (ready.collect(), endpoints.arrivals)
+        ready.collect()
     }
 
     /// How many connections have come and gone, and said something new of their health.

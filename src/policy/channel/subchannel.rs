@@ -76,8 +76,9 @@ impl Subchannel {
     /// `too_many_pings` that is pinged again and again between two responses; so after an answered ping this waits for a
     /// response, or for [`allow_ping`](Self::allow_ping).
     pub(super) fn is_unanswered(&self) -> bool {
-        self.unanswered.load(Relaxed) == self.heard.reads() + 1
-            && self.pinged.load(Relaxed) != self.heard.responses() + 1
+        // In this order: a response is counted after the read that it came with.
+        let responses = self.heard.responses();
+        self.unanswered.load(Relaxed) == self.heard.reads() + 1 && self.pinged.load(Relaxed) != responses + 1
     }
 
     /// Ends when a call has passed its deadline, since the last time it did.
