@@ -5,8 +5,9 @@
 //!
 //! **The pick** is the ready endpoint with the fewest calls in flight; equal ones take turns. Before that count come, in this
 //! order: what its health says (one that does not serve is picked where none does, one that has not said yet where none says
-//! that it serves, or those that do are of the next two kinds), whether it owes an answer past a call's deadline ([`Subchannel::is_unanswered`]: calls wait for that
-//! answer, a second at most), and whether it is ejected ([`Outlier`]: picked where all are).
+//! that it serves), whether it owes an answer past a call's deadline ([`Subchannel::is_unanswered`]: calls wait for that
+//! answer, a second at most), and whether it is ejected ([`Outlier`]: picked where all are). One that serves and is either of
+//! these counts as one that has not said yet.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -217,7 +218,7 @@ impl Ready {
         let in_flight = self.subchannel.in_flight.load(Ordering::Relaxed);
         let unanswered = self.subchannel.is_unanswered();
         let ejected = self.subchannel.outlier.is_ejected(in_flight);
-        // What such a one said of its health is no better than not known.
+        // Its last health check counts no more: a fresh endpoint is picked before it.
         let health = self.health.rank().max(u8::from(unanswered || ejected));
         (health, unanswered, ejected, in_flight)
     }

@@ -190,7 +190,7 @@ impl<S: AsyncRead + Unpin> Watched<S> {
         let result = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
         let came = &buffer.filled()[before..];
         if !came.is_empty() {
-            // Before its responses are: who has seen one of those sees this too.
+            // Counted before its responses: a thread that sees a response sees this read too.
             self.heard.0.reads.fetch_add(1, Ordering::Release);
         }
         let result = result.and_then(|()| self.read(came));

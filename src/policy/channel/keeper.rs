@@ -2,8 +2,8 @@
 //!
 //! The name is looked up at the start, every `channel.resolve_interval`, when somebody asks (SIGHUP), when a connection is
 //! lost, and from time to time while an endpoint is in `TransientFailure`. A new address is connected and gets its share. One
-//! that the name has left is *drained* as soon as another one can take its calls: it gets no new ones, those in flight end,
-//! then the connection is closed. A lookup that fails or finds nothing changes nothing.
+//! that the name has left is *drained* as soon as another one is connected and in no worse health: it gets no new calls, those
+//! in flight end, then the connection is closed. A lookup that fails or finds nothing changes nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

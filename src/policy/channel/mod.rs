@@ -11,11 +11,13 @@
 //! | [`breaker`] | circuit breakers by rpc |
 //! | [`direct`] | calls over one connection, for its health, which [`health`](super::health) asks for |
 //!
-//! A call goes to the ready endpoint with the fewest calls in flight. Without one it fails at once, with three exceptions, so that no call
-//! fails while a policy is there. Where the first attempt, at start or just after a connection was lost, is still under
-//! way, it waits for that (the policy restarts behind a listening socket, or says GOAWAY). Where nothing listened the last
-//! time, it has another attempt made and waits for that (the policy has just come back): a refusal takes no time. Where the
-//! endpoint that is picked owes an answer past a call's deadline, it waits a second at most for that, or for another endpoint.
+//! A call goes to the ready endpoint with the fewest calls in flight. Without one it fails at once, with two exceptions, so
+//! that no call fails while a policy is there. Where the first attempt, at start or just after a connection was lost, is still
+//! under way, it waits for that (the policy restarts behind a listening socket, or says GOAWAY). Where nothing listened the
+//! last time, it has another attempt made and waits for that (the policy has just come back): a refusal takes no time.
+//!
+//! It also waits where every ready endpoint owes an answer past a call's deadline: a second at most, for that answer or for
+//! another endpoint.
 
 mod breaker;
 mod call;
