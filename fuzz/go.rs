@@ -1,4 +1,4 @@
-//! What Go's encoding/json makes of a body, and what hookgate may make of it.
+//! Compares the reading of bodies with that of Go's encoding/json.
 //!
 //! hookgate may refuse more than Go, for the reasons of [`STRICTER`]. What it takes, Go takes, with the same value in each
 //! field.
@@ -15,8 +15,8 @@ use hookgate::openim::{self, Reading, Release};
 use hookgate::wire::{self, Field, Kind, Label, Record, Value as Wire};
 use serde_json::{Value, json};
 
-/// What Go takes and hookgate refuses, by a part of the refusal: two readings of one body, what Go mends in silence, and
-/// what no Go program writes.
+/// Bodies that Go takes and hookgate refuses, by a part of the refusal: two readings of one body, what Go mends in
+/// silence, and what no Go program writes.
 const STRICTER: [&str; 10] = [
     // One of two values.
     "appears twice",
@@ -69,7 +69,7 @@ impl Go {
         Some(Self { talk: Mutex::new((input, BufReader::new(output))), _child: child })
     }
 
-    /// What Go reads in a body as the type at a place of [`types`].
+    /// Asks Go for its reading of a body as the type at a place of [`types`].
     pub fn ask(&self, place: usize, body: &[u8]) -> Value {
         let mut talk = self.talk.lock().unwrap_or_else(PoisonError::into_inner);
         let (input, output) = &mut *talk;

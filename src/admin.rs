@@ -81,7 +81,7 @@ const HEAD: usize = 16 << 10;
 /// The largest body, in bytes: what is asked of the outbox is a line of JSON.
 const BODY: usize = 64 << 10;
 
-/// How long the end of a connection may take.
+/// The time that the end of a connection may take.
 const CLOSING: Duration = Duration::from_secs(2);
 
 /// Answers on `listener` until told to stop. A connection over the bound ends the oldest: whoever holds many of them cannot

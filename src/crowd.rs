@@ -38,7 +38,7 @@ impl Crowd {
     }
 }
 
-/// How the file descriptors of this process are shared out. Each connection is one.
+/// The shares of the file descriptors that this process may open. Each connection is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Descriptors {
     /// For connections of webhook clients, within their limit.
@@ -49,7 +49,7 @@ pub(crate) struct Descriptors {
     pub(crate) admin: usize,
 }
 
-/// What the policy, files and listeners need at most.
+/// The most descriptors that the policy, files and listeners need.
 const OTHERS: usize = 192;
 
 impl Descriptors {

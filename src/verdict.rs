@@ -126,7 +126,7 @@ impl Callback {
         self.allow(&Record::empty(self.response), &RequestFields::read(self.request, body))
     }
 
-    /// Whether an allow has to repeat something of the webhook's body.
+    /// Returns true if an allow repeats something of the webhook's body.
     pub(crate) fn echoes(&self) -> bool {
         wire::echoes(self.response)
     }

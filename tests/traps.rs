@@ -108,7 +108,8 @@ impl Trap {
         }
     }
 
-    /// What the policy says is an invalid reply, which denies, or allows without a change where the contract says so.
+    /// Asserts that the policy's response is an invalid reply, which denies, or allows without a change where the
+    /// contract says so.
     async fn refuses(&self, says: Value) {
         let reply = self.whole_reply(&says).await;
         let sentence = "the policy service gave an invalid reply";

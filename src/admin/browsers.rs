@@ -69,7 +69,7 @@ fn check(config: &Config, uri: &Uri, headers: &HeaderMap) -> Result<(), &'static
     Ok(())
 }
 
-/// What the request is for, where all that says so agrees: a target in absolute form, and one Host.
+/// The host that the request is for, where all that says so agrees: a target in absolute form, and one Host.
 fn asked(uri: &Uri, headers: &HeaderMap) -> Option<Place> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {

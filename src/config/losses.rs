@@ -1,4 +1,4 @@
-//! What a new configuration no longer asks of callers and of connections, and whether the file says that this is meant.
+//! Finds the access rules and the TLS that a new configuration loses, and whether the file says that this is meant.
 
 use super::Config;
 use super::load::Loaded;
@@ -51,7 +51,7 @@ fn rules(config: &Config) -> [(&'static str, bool); 4] {
     ]
 }
 
-/// What is no longer asked of a policy.
+/// The checks of a policy that are lost.
 fn of_policy(before: &Config, now: &Config) -> impl Iterator<Item = (&'static str, &'static str)> {
     let is_tls = |config: &Config| matches!(&config.policy, PolicyService::Url(url) if PolicyUrl::is_tls(url));
     let (was, is) = (is_tls(before), is_tls(now));

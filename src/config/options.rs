@@ -14,7 +14,7 @@ use super::settings::{self, Setting};
 const FILE: &str = "config";
 const FILE_VARIABLE: &str = "HOOKGATE_CONFIG";
 
-/// What is said of an empty variable whose absence opens something: a template that was not filled in looks so.
+/// The complaint about an empty variable whose absence opens something: a template that was not filled in looks so.
 pub(super) const EMPTY: &str = "is set, but empty; give it a value, or unset it";
 
 /// What the command line and the environment say; it is judged together with the file, in [`Config::load`].

@@ -98,7 +98,7 @@ impl<'a> Operation<'a> {
         number.is_some_and(|number| condition.values.contains(&number))
     }
 
-    /// What the server that has sent the request calls a field of the reply: what it calls it in the request. A field
+    /// The name of a field of the reply on the server that has sent the request: its name in the request. A field
     /// that is not in the request has its alias if some other has one, because a server keeps to one style.
     pub(super) fn name(&self, json: &'static str) -> &'static str {
         let Some(row) = self.row(json) else { return json };

@@ -51,7 +51,7 @@ impl Unanswered {
         not_grpc(&self.status, &self.seen)
     }
 
-    /// What it means to the breaker, to which any HTTP answer is one. A connection that dies takes all of its calls with
+    /// The outcome for the breaker, to which any HTTP answer is one. A connection that dies takes all of its calls with
     /// it, and says nothing of the next one.
     pub(super) fn outcome(&self) -> Option<Outcome> {
         match cause::<channel::Error>(&self.status) {

@@ -22,7 +22,7 @@ pub const EVENT_ID: HeaderName = HeaderName::from_static("hookgate-event-id");
 /// Which attempt it is; 1 is the first.
 pub const ATTEMPT: HeaderName = HeaderName::from_static("hookgate-attempt");
 
-/// What logs and spans have in place of a command that may be part of a secret path.
+/// The text that logs and spans have in place of a command that may be part of a secret path.
 pub(crate) const NOT_SHOWN: &str = "(not shown)";
 
 /// What a header cannot carry as it is: all but printable ASCII, and what makes the encoding ambiguous.

@@ -1,4 +1,4 @@
-//! What rpcs have been answered with: the readiness of a policy whose health answers HTTP 404 depends on it.
+//! Remembers the best answer to any rpc: the readiness of a policy whose health answers HTTP 404 depends on it.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -9,7 +9,7 @@ use super::observe::NotGrpc;
 #[derive(Debug, Default)]
 pub(super) struct Rpcs(AtomicU8);
 
-/// What answered rpcs, in the order of what it proves.
+/// The one who answers rpcs, in the order of what that proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Answered {

@@ -28,8 +28,8 @@ struct Look {
 }
 
 impl Files {
-    /// What `load` makes of files, and which these are. `again` where they were read before: a pipe would be empty by now,
-    /// or never end.
+    /// Returns the result of `load`, and the files that it read. `again` where they were read before: a pipe would be
+    /// empty by now, or never end.
     pub(super) fn of<T>(again: bool, load: impl FnOnce(TextOf<'_>) -> T) -> (T, Self) {
         let read = RefCell::new(Looks::new());
         let loaded = load(&|path| {

@@ -16,12 +16,12 @@ const ANNOUNCED: usize = 1 << 20;
 /// A whole body is held three times at most: as it came, as a message, and as the message is written to the policy.
 const COPIES: usize = 3;
 
-/// How much may be read.
+/// The bounds of reading.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds<'a> {
     /// Of one body, in bytes.
     pub(super) body: usize,
-    /// What counts all of them.
+    /// The counter of all of them.
     pub(super) memory: &'a Memory,
     /// Of all together, in bytes.
     pub(super) all: usize,

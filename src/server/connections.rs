@@ -38,13 +38,13 @@ const KEPT: Times = Times { idle: None, head: Duration::from_secs(15), call: Non
 /// The times of a connection for one request.
 const BRIEF: Times = Times { idle: Some(Duration::from_secs(5)), head: Duration::from_secs(5), ..KEPT };
 
-/// How long the last connections have for their first word: it may be on its way when hookgate stops to accept.
+/// The time that the last connections have for their first word: it may be on its way when hookgate stops to accept.
 const FIRST_WORD: Duration = Duration::from_millis(100);
 
 /// The end of the drain time that is left to the replies of calls without a verdict by then; less of a short one.
 const LAST_REPLIES: Duration = Duration::from_millis(100);
 
-/// How long the last words to a connection that is given up may take.
+/// The time that the last words to a connection that is given up may take.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The room for reading that a connection may take, in bytes: it keeps what it has once taken. Messages of 64 KiB that come in
@@ -71,16 +71,16 @@ impl<S> Front for S where
 {
 }
 
-/// What answers connections.
+/// Answers connections.
 pub(super) trait Answering: Clone + Send + Sync + 'static {
-    /// What answers the requests of one.
+    /// The service for the requests of one.
     fn front(&self, crowded: Crowded, peer: Arc<Peer>) -> impl Front;
 
     /// The reply to a head that became no request.
     fn refuse_head(&self, peer: &Peer, why: Why, head: &[u8]) -> Response;
 }
 
-/// How far the end is.
+/// The stages of the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum End {
     NotYet,
@@ -92,7 +92,7 @@ enum End {
     Over,
 }
 
-/// What every connection is given.
+/// Everything that a connection is given.
 struct Door<'a, A> {
     answering: A,
     config: &'a InForce,

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::Response;
 use crate::callers::Reason;
 
-/// How much of what a client still sends is read after its reply: one that finds the connection closed under its words
+/// The most bytes that are read of a client after its reply: one that finds the connection closed under its words
 /// may never read it.
 const REST: u64 = 256 << 10;
 
@@ -25,7 +25,7 @@ pub(super) enum Why {
     Reason(Reason),
 }
 
-/// What a connection begins with that is no head of HTTP/1.1. hyper has skipped empty lines.
+/// Names the protocol of a connection that does not begin with a head of HTTP/1.1. hyper has skipped empty lines.
 pub(super) fn begins_with(head: &[u8]) -> (Reason, &'static str) {
     match head {
         [b'P', b'R', b'I', b' ', b'*', ..] => (Reason::Http2, "HTTP/2 is spoken to the port of HTTP/1.1"),
@@ -36,7 +36,7 @@ pub(super) fn begins_with(head: &[u8]) -> (Reason, &'static str) {
     }
 }
 
-/// What can be read of a head: its request line, and the fields that came whole.
+/// Reads as much of a head as came: its request line, and the fields that came whole.
 pub(super) fn read(head: &[u8]) -> Option<Parts> {
     let mut lines: Vec<_> = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).collect();
     // The last one is not whole.

@@ -1,4 +1,4 @@
-//! How far a connection is with its request, seen at its reads and writes; and how long each step may take.
+//! Follows a connection through the steps of a request, by its reads and writes, and bounds the time of each step.
 //!
 //! hyper's own limit for heads begins when a connection is idle, and OpenIM's connections are idle for hours. Here it begins
 //! with a head's first byte. hyper's own refusals of a head have no body: they are held back, for
@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::memory::{NoRoom, Share};
 
-/// What a connection does.
+/// A step of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// It waits for a request.
@@ -30,7 +30,7 @@ pub(crate) enum Step {
     Reply,
 }
 
-/// How long a step may take; no time is no limit.
+/// The times that steps may take; no time is no limit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Times {
     pub(crate) idle: Option<Duration>,
@@ -119,11 +119,11 @@ pub(crate) struct Watched<L> {
     progress: Arc<Progress>,
     /// The unfinished head, but for its first piece: that lies in the room which each connection has.
     head: Share,
-    /// How many bytes of unfinished heads may be held when a head goes on.
+    /// The most bytes of unfinished heads, of all connections.
     room: usize,
-    /// Whether there was no room for a head.
+    /// True once there was no room for a head.
     no_room: bool,
-    /// Whether hyper's refusals of heads are held back.
+    /// True where hyper's refusals of heads are held back.
     holds_back: bool,
 }
 

@@ -105,7 +105,7 @@ impl<T: Transport> Gate<T> {
         self.unread((config, handling), webhook, Failure::because(Class::Overloaded, why.to_string()).unasked())
     }
 
-    /// Nobody has looked at a webhook's body, or not in time. An After event is lost then.
+    /// The decision on a webhook whose body was not read in time, or not at all. An After event is lost.
     pub(super) fn unread(
         &self,
         (config, handling): (&Config, &Handling),

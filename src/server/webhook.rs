@@ -71,7 +71,7 @@ pub(crate) struct Oddities {
     pub(super) unknown: wire::Unknown,
     /// The aliases that it has for fields.
     aliases: Vec<&'static str>,
-    /// Whether it has none of the fields that this build knows, the command apart.
+    /// True where it has none of the fields that this build knows, the command apart.
     unrecognized: bool,
     /// Whether it names another command than the path, which decides.
     pub(super) other_command: bool,

@@ -75,7 +75,7 @@ struct Run<'p> {
     channel: Channel,
     policy: Policy<Channel>,
     implemented: Vec<&'static Callback>,
-    /// How many callbacks were answered with HTTP status 404.
+    /// The number of callbacks that were answered with HTTP status 404.
     not_found: usize,
     /// How many callbacks in a row have answered nothing.
     silent: usize,

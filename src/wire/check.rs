@@ -23,7 +23,7 @@ pub struct RequestFields<'a> {
     message: &'static Message,
     /// By the field's place. Empty where the body could not be read.
     sent: Vec<Option<Sent<'a>>>,
-    /// Whether a field came under an alias.
+    /// True where a field came under an alias.
     has_alias: bool,
 }
 

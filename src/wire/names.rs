@@ -13,7 +13,7 @@ pub(super) struct Match {
     pub(super) place: usize,
     /// The alias that was used, unless the name is the contract's own.
     pub(super) alias: Option<&'static str>,
-    /// Whether the name equals the field's only without regard to case.
+    /// True where the name equals the field's only without regard to case.
     pub(super) folded: bool,
 }
 

@@ -28,7 +28,7 @@ pub struct Transcoded {
     pub unknown: Unknown,
     /// The aliases that it has for fields.
     pub aliases: Vec<&'static str>,
-    /// Whether it has none of the fields that the contract knows, the command apart.
+    /// True where it has none of the fields that the contract knows, the command apart.
     pub unrecognized: bool,
     /// Whether the body names another command than the one it was posted to.
     pub other_command: bool,
@@ -83,7 +83,7 @@ pub(super) struct State<'a> {
     /// The command that the body was posted to.
     pub(super) command: &'a str,
     pub(super) other_command: bool,
-    /// Whether it has none of the fields that the contract knows, the command apart.
+    /// True where it has none of the fields that the contract knows, the command apart.
     pub(super) unrecognized: bool,
 }
 

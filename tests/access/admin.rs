@@ -1,4 +1,4 @@
-//! What shows events or changes something on the admin listener is not for pages in a browser.
+//! Pages in a browser cannot use the admin routes that show events or change something.
 
 use std::net::SocketAddr;
 

@@ -21,7 +21,7 @@ use crate::server::{
 
 const SOON: Duration = Duration::from_millis(200);
 
-/// What stands before a server, and freezes when it is told.
+/// A proxy before a server that freezes when it is told.
 async fn freezing(behind: SocketAddr) -> (SocketAddr, watch::Sender<bool>) {
     let (freeze, frozen) = watch::channel(false);
     let address = listen(move |_, mut stream: TcpStream| {

@@ -46,7 +46,7 @@ async fn outcome(http: u16, head: Fields, body: &'static [u8], trailers: Fields)
     (outcome, reply.json()["errMsg"].as_str().unwrap().to_owned())
 }
 
-/// What a `grpc-message` may look like, and what a person reads of it.
+/// Values of `grpc-message`, and the text that a person reads of each.
 const TEXTS: &[(&[u8], &str)] = &[
     (b"", "denied by policy"),
     (b"not now", "not now"),

@@ -1,4 +1,4 @@
-//! What is done to an input: to its bytes, and to the members of its objects.
+//! Mutates an input: its bytes, and the members of its objects.
 
 use std::ops::Range;
 

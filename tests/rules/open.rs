@@ -35,7 +35,7 @@ fn with_own(rule: Rule) -> Config {
     config
 }
 
-/// What comes back for these bytes on a connection of their own: status, outcome and body, until the other side closes.
+/// The reply to these bytes on a connection of their own: status, outcome and body, until the other side closes.
 async fn raw(gate: &Gate, bytes: &[u8], half_close: bool) -> (u16, String, String) {
     let mut stream = TcpStream::connect(gate.address).await.unwrap();
     stream.write_all(bytes).await.unwrap();

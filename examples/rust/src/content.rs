@@ -10,8 +10,8 @@ use serde_bytes::ByteBuf;
 
 use crate::text::{Words, mask_phone_numbers};
 
-/// Whether a client could show one of the words: one of the strings in the content holds it, or the content is no JSON
-/// and holds it itself. The content type says nothing that could be trusted.
+/// Returns true if a client could show one of the words: one of the strings in the content holds it, or the content is
+/// no JSON and holds it itself. The content type says nothing that could be trusted.
 pub fn holds_word(content: &str, words: &Words) -> bool {
     !is_json(content) && words.are_in(content) || strings_hold_word(content, words)
 }

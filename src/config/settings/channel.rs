@@ -21,9 +21,9 @@ pub struct Channel {
     pub resolve_interval: Duration,
     /// Calls of one rpc in a row without an answer that open its breaker.
     pub breaker_failures: u32,
-    /// How long the rpc is not called then, before one call of it probes.
+    /// The time for which the rpc is not called then, before one call of it probes.
     pub breaker_open: Duration,
-    /// How often each address is asked for its health.
+    /// The interval at which each address is asked for its health.
     pub health_interval: Duration,
 }
 

@@ -98,7 +98,7 @@ impl Breaker {
         Self { failures: failures.max(1), open_for, unreached: AtomicU32::new(0), rpcs }
     }
 
-    /// What it does with the next call, of the rpc that fares worst.
+    /// The worst state of any rpc.
     pub fn state(&self) -> State {
         if self.unreached.load(Relaxed) >= self.failures {
             return State::Open;

@@ -59,7 +59,7 @@ impl Direct {
         &self.subchannel.address
     }
 
-    /// What carries a call over it, as long as it takes new ones.
+    /// A transport over it, as long as it takes new calls.
     pub(in crate::policy) fn transport(&self) -> Option<DirectTransport> {
         let route = self.channel.route();
         let calls = route.pool.calls(&self.subchannel)?;

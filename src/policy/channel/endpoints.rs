@@ -23,7 +23,7 @@ pub(super) struct Endpoints {
     pub(super) list: Vec<Endpoint>,
     /// Where the search for the next connection begins, so that idle ones take turns.
     pub(super) turn: usize,
-    /// How often the addresses had to be asked for at once, and how many of these are answered.
+    /// Counts the look-ups of the name that were due at once, and those of them that are done.
     pub(super) asked: u64,
     pub(super) resolved: u64,
     /// Counts connections made and lost, and answers about their health.
@@ -38,10 +38,10 @@ pub(super) struct Endpoints {
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) address: Address,
-    /// Whether the name still leads there.
+    /// True while the name leads there.
     pub(super) named: bool,
     pub(super) state: State,
-    /// Whether a call waits for another attempt.
+    /// True while a call waits for another attempt.
     pub(super) hurried: bool,
     pub(super) outlier: Arc<Outlier>,
 }
@@ -64,11 +64,11 @@ pub(super) struct Ready {
     pub(super) calls: Calls,
     pub(super) subchannel: Arc<Subchannel>,
     pub(super) health: Health,
-    /// Whether somebody asks for its health.
+    /// True once somebody asks for its health.
     pub(super) watched: bool,
 }
 
-/// What an endpoint says of its health.
+/// The health of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::policy) enum Health {
     Serving,
@@ -79,7 +79,7 @@ pub(in crate::policy) enum Health {
     NotServing(String),
 }
 
-/// What became of an attempt.
+/// A failed attempt to connect.
 #[derive(Debug)]
 pub(super) struct Failed {
     /// Which one it was: its number among all of the pool's.
@@ -96,14 +96,14 @@ pub(super) struct Picked {
     pub(super) in_flight: InFlight,
 }
 
-/// What a call can do now.
+/// The result of a pick.
 pub(super) enum Pick {
     Go(Picked),
     Fail(String),
     Wait,
     /// Wait for an attempt that begins soon, and not for long: an address that refused may be a black hole by now.
     Hurry {
-        /// Whether it is this call that has it begin.
+        /// True if it is this call that has it begin.
         anew: bool,
         why: String,
     },

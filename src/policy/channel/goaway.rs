@@ -5,7 +5,7 @@ use std::fmt;
 /// The last stream (4) and the reason (4), before the debug data.
 const HEAD: usize = 8;
 
-/// What a GOAWAY says.
+/// The payload of a GOAWAY frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Goaway {
     reason: h2::Reason,
@@ -14,7 +14,7 @@ pub(super) struct Goaway {
 }
 
 impl Goaway {
-    /// How much of a payload is read.
+    /// The most bytes of a payload that are read.
     pub(super) const KEPT: usize = HEAD + 64;
 
     /// Reads the payload, of which only the beginning may be there.

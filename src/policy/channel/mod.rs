@@ -91,7 +91,7 @@ pub struct Status {
     pub addresses: Vec<AddressStatus>,
     /// Why the name could not be looked up the last time.
     pub name: Option<String>,
-    /// Whether the policy is asked: of all rpcs, the worst.
+    /// The worst state of any rpc's breaker.
     pub breaker: BreakerState,
     /// The rpcs whose breaker is not closed.
     pub breakers: BTreeMap<&'static str, BreakerState>,
@@ -208,7 +208,7 @@ impl Channel {
         self.route().breaker.clone()
     }
 
-    /// What rpcs have been answered with.
+    /// The best answer that an rpc has had.
     pub(super) fn rpcs(&self) -> &Rpcs {
         &self.rpcs
     }

@@ -34,7 +34,7 @@ pub(super) struct Outlier {
 #[derive(Debug, Default)]
 struct Ejected {
     until: Option<Instant>,
-    /// How long it lasts, and lasted before.
+    /// The time that it lasts, and lasted before.
     time: Duration,
 }
 

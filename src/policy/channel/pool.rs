@@ -33,7 +33,7 @@ pub struct AddressStatus {
     pub state: String,
     /// Calls whose response has not ended.
     pub in_flight: usize,
-    /// Whether it is connected and not draining.
+    /// True while it is connected and not draining.
     #[serde(skip)]
     pub is_ready: bool,
     /// One of [`KINDS`](Self::KINDS).
@@ -169,7 +169,7 @@ impl Pool {
         self.endpoints().endpoint(address).is_some_and(|endpoint| endpoint.hurried)
     }
 
-    /// Whether the name leads to this address.
+    /// Returns true if the name leads to this address.
     pub(super) fn is_named(&self, address: &config::Address) -> bool {
         self.endpoints().endpoint(address).is_some_and(|endpoint| endpoint.named)
     }
@@ -233,7 +233,7 @@ impl Pool {
         (unwatched.collect(), all)
     }
 
-    /// What a connection takes calls with, as long as it does.
+    /// The handle that a connection takes calls with, as long as it does.
     pub(super) fn calls(&self, subchannel: &Arc<Subchannel>) -> Option<Calls> {
         self.endpoints().ready(subchannel).map(|ready| ready.calls.clone())
     }
@@ -260,7 +260,7 @@ impl Pool {
         ready.collect()
     }
 
-    /// How many connections have come and gone, and said something new of their health.
+    /// Counts connections made and lost, and changes of their health.
     pub(super) fn turnover(&self) -> u64 {
         self.endpoints().turnover
     }

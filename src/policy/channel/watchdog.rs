@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::subchannel::Subchannel;
 use crate::config;
 
-/// How long the peer of a call that passed its deadline may take to send anything.
+/// The time within which the peer of a call that passed its deadline must send something.
 const UNANSWERED: Duration = Duration::from_secs(1);
 
 /// The pause between two pings for calls past their deadline, where no response comes between them.
@@ -26,12 +26,12 @@ const GAP: Duration = Duration::from_secs(1);
 /// Pauses are not doubled beyond this.
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// How an address is pinged.
+/// The intervals at which an address is pinged.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pings {
-    /// How long it may be silent.
+    /// The longest silence.
     pub(super) keep_alive: Duration,
-    /// How long it may take to answer then.
+    /// The time that it may take to answer then.
     timeout: Duration,
     gap: Duration,
 }
