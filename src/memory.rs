@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Bytes of bodies, messages, unfinished heads and unread replies that are held now. Clones count together.
 ///
-/// Bodies of at most [`SMALL`] bytes that came in one piece are not counted: they lie in the read buffer of their
+/// Bodies of at most 4 KiB that came in one piece are not counted: they lie in the read buffer of their
 /// connection, whose number has a limit of its own.
 #[derive(Debug, Clone, Default)]
 pub struct Memory(Arc<AtomicUsize>);

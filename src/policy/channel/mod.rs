@@ -3,13 +3,13 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`keeper`] | looks the name up, connects and drains endpoints |
-//! | [`endpoints`], [`pool`] | their states (`Connecting`, `Ready`, `TransientFailure`, draining) and the pick |
-//! | [`outlier`] | ejects endpoints that fail fast |
-//! | [`dial`], [`frames`], [`goaway`] | a connection: TCP, TLS, HTTP/2 |
-//! | [`subchannel`], [`watchdog`] | what it carries, and whether its peer is alive |
-//! | [`breaker`] | circuit breakers by rpc |
-//! | [`direct`] | calls over one connection, for its health, which [`health`](super::health) asks for |
+//! | `keeper` | looks the name up, connects and drains endpoints |
+//! | `endpoints`, `pool` | their states (`Connecting`, `Ready`, `TransientFailure`, draining) and the pick |
+//! | `outlier` | ejects endpoints that fail fast |
+//! | `dial`, `frames`, `goaway` | a connection: TCP, TLS, HTTP/2 |
+//! | `subchannel`, `watchdog` | what it carries, and whether its peer is alive |
+//! | `breaker` | circuit breakers by rpc |
+//! | `direct` | calls over one connection, for its health, which [`health`](super::health) asks for |
 //!
 //! A call goes to the ready endpoint with the fewest calls in flight. Without one it fails at once, with two exceptions, so
 //! that no call fails while a policy is there. Where the first attempt, at start or just after a connection was lost, is still
