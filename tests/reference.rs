@@ -1,4 +1,4 @@
-//! CONTRACT.md: the reference of every callback, made of the contract's comments, and how to serve, from docs/serve.md. This
+//! CONTRACT.md: the reference of every callback, made of the contract's comments, and how to serve, from docs/policies/serving.md. This
 //! test sees to it that the file is current; `HOOKGATE_WRITE_REFERENCE=1 cargo test --test reference` makes it so.
 
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
@@ -43,7 +43,7 @@ callback.
 ";
 
 /// The part that is written by hand.
-const HOW_TO_SERVE: &str = include_str!("../docs/serve.md");
+const HOW_TO_SERVE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/policies/serving.md"));
 
 #[test]
 fn the_reference_is_current() {
