@@ -42,7 +42,7 @@ callback.
 [How to serve](#how-to-serve): the connection, the time, metadata, statuses, the longest request, and calls without generated code.
 ";
 
-/// The part that is written by hand.
+/// Chapter that is written by hand, a page of the manual.
 const HOW_TO_SERVE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/policies/serving.md"));
 
 #[test]
@@ -116,7 +116,8 @@ fn reference() -> String {
             let _ = writeln!(out, "[{}](#{})", method.name(), method.name().to_lowercase());
         }
     }
-    let _ = write!(out, "\n{HOW_TO_SERVE}");
+    // The page's heading becomes a chapter's.
+    let _ = write!(out, "\n#{HOW_TO_SERVE}");
     let mut shared = BTreeSet::new();
     for service in &services {
         write_service(service, &mut shared, &mut out);

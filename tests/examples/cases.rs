@@ -372,7 +372,7 @@ async fn odd_requests_do_it_no_harm(language: &'static Language) {
 async fn hookgate_trigger_shows_the_denial(language: &'static Language) {
     let example = Example::with(language, &["--word", "spam"]).await;
     let gate = example.gate(&format!("example-trigger-{}", language.name)).await;
-    // As the README has it.
+    // As docs/policies/README.md has it.
     let set = "message.content={\"content\":\"buy spam\"}";
     let to = format!("http://{}", gate.webhooks);
     let mut trigger = hookgate(&["trigger", "beforeSendSingleMsg", "--set", set, "--to", &to, "--exit-code"]);
@@ -380,9 +380,9 @@ async fn hookgate_trigger_shows_the_denial(language: &'static Language) {
     let output = trigger.output().await.unwrap();
     assert_eq!(output.status.code(), Some(3), "stopped");
     let said = String::from_utf8(output.stdout).unwrap();
-    let readme = include_str!("../../README.md");
+    let manual = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/policies/README.md"));
     let line = said.lines().find(|line| line.starts_with("OpenIM 3.8.4")).unwrap();
-    assert!(line.contains("errCode 5001") && readme.contains(line), "{line}");
+    assert!(line.contains("errCode 5001") && manual.contains(line), "{line}");
 }
 
 async fn hookgate_verify_finds_nothing_wrong(language: &'static Language) {
