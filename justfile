@@ -1,4 +1,4 @@
-# The door to everything that is done with this repository; .ci/run does the same.
+# The commands of this repository; .ci/run uses the same ones.
 
 # List the recipes.
 default:
@@ -17,14 +17,18 @@ fmt:
     cargo fmt
     npx --yes @bufbuild/buf format -w
 
-# Look for what should not be.
+# Check format and lints of the code and the contract.
 lint:
     cargo fmt --check
     cargo clippy --all-targets -- -D warnings
     npx --yes @bufbuild/buf lint
     npx --yes @bufbuild/buf format --diff --exit-code
 
-# Build the documentation, warnings being errors.
+# Build the manual as a book in target/book (needs mdbook).
+book:
+    mdbook build
+
+# Build rustdoc; warnings are errors.
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
@@ -32,15 +36,15 @@ doc:
 reference:
     HOOKGATE_WRITE_REFERENCE=1 cargo test --test reference
 
-# At a release: keep its contract, for later ones to be compared with.
+# At a release: store its contract, which later changes are compared with.
 release-contract:
     npx --yes @bufbuild/buf build --exclude-source-info --output .ci/contract.binpb
 
-# Build the examples, and put them to their cases.
+# Build the examples and run their cases.
 examples *languages:
     examples/check {{ languages }}
 
-# Measure what a webhook costs, beside what one could use instead.
+# Measure what a webhook costs, compared with the alternatives.
 bench *args:
     cargo run --release --manifest-path bench/Cargo.toml -- {{ args }}
 
@@ -56,11 +60,11 @@ deny:
 static file="target/hookgate":
     deploy/binary/build {{ file }}
 
-# Check the packages: binary, image, chart, unit, alerts and the rest, or the parts named.
+# Check the packages: all of them, or the parts named.
 deploy *parts:
     deploy/check {{ parts }}
 
-# Make the plain manifests anew from the chart (needs helm).
+# Render the plain manifests from the chart (needs helm).
 manifests:
     deploy/kubernetes/render
 
