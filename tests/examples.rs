@@ -9,6 +9,8 @@
 mod cases;
 #[path = "examples/process.rs"]
 mod process;
+#[path = "it/support/mod.rs"]
+#[allow(dead_code, reason = "tests/it uses the rest")]
 mod support;
 
 use libtest_mimic::{Arguments, Trial};

@@ -7,6 +7,8 @@
 #[path = "examples/process.rs"]
 #[allow(dead_code, reason = "the examples' cases need more of it")]
 mod process;
+#[path = "it/support/mod.rs"]
+#[allow(dead_code, reason = "tests/it uses the rest")]
 mod support;
 
 use std::path::Path;
