@@ -194,7 +194,7 @@ async fn a_share_of_plain_allows_is_enough_and_everything_else_is_written() {
 async fn a_body_that_is_not_read_and_allowed_by_rule_has_the_rule_and_the_cause() {
     let policy = Policy::allow().await;
     let yaml = "decisions: {to: stdout}\nlimits: {body: 1KiB}";
-    let hookgate = Running::of(configured(&policy.url(), "decisions-unread", yaml)).await;
+    let hookgate = Running::of(configured(&policy.url(), "decisions-large", yaml)).await;
     let large = serde_json::json!({ "content": "x".repeat(1500) }).to_string();
     for command in ["callbackBeforeOnlinePushCommand", "callbackBeforeSendSingleMsgCommand"] {
         hookgate.post(command, &large).await;

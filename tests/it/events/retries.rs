@@ -1,7 +1,7 @@
 //! What becomes of an event when the policy fails.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hookgate::config::After;
@@ -59,7 +59,9 @@ async fn an_event_is_tried_so_many_times_and_no_more() {
 
 #[tokio::test]
 async fn an_event_that_ends_undelivered_has_one_line_in_the_log() {
-    LazyLock::force(&LOG);
+    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(|| Lines).finish();
+    // Of this thread alone, which is the test's: other tests of the process log too.
+    let _until_the_end = tracing::subscriber::set_default(log);
     let policy = Policy::start(|_| Err(Status::unavailable("one cause of many"))).await;
     let events = events(&policy, &After { attempts: 3, ..settings() });
     events.deliver(event(REMOVE_BLACK, "logged")).await;
@@ -83,11 +85,7 @@ async fn an_event_that_ends_undelivered_has_one_line_in_the_log() {
     }
 }
 
-/// What every test of this process logs.
-static LOG: LazyLock<Mutex<Vec<u8>>> = LazyLock::new(|| {
-    tracing_subscriber::fmt().with_ansi(false).with_writer(|| Lines).init();
-    Mutex::default()
-});
+static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 struct Lines;
 
