@@ -7,8 +7,9 @@ mod paths;
 mod proxies;
 mod secrets;
 
-use crate::support::{Gate, Reply};
 use hookgate::callers::Reason;
+
+use crate::support::{Gate, Reply};
 
 /// What everybody is told who may not call.
 pub const DENIED: &str =

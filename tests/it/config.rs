@@ -11,10 +11,11 @@ mod variables;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use crate::support::pki::Ca;
 use clap::Parser;
 use hookgate::callback::Callback;
 use hookgate::config::{self, Config, Handling, Loaded, Options};
+
+use crate::support::pki::Ca;
 
 #[derive(Parser)]
 struct CommandLine {

@@ -9,13 +9,12 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
 
+use crate::support::free;
 use crate::support::program::Running;
 
-/// A file that no other test has.
+/// A log that is not there yet.
 fn file(name: &str) -> PathBuf {
-    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("decisions-{name}.jsonl"));
-    let _ = std::fs::remove_file(&file);
-    file
+    free(&format!("decisions-{name}.jsonl"))
 }
 
 /// The lines of a log, each of which must be a JSON object.

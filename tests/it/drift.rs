@@ -2,9 +2,10 @@
 
 use std::process::Output;
 
-use crate::support::program::{Running, configured, hookgate};
-use crate::support::{Policy, file};
 use serde_json::{Value, json};
+
+use crate::support::program::{Running, configured, hookgate};
+use crate::support::{self, Policy, file, free};
 
 async fn drift(hookgate_at: std::net::SocketAddr, more: &[&str]) -> (Option<i32>, String, String) {
     let admin = format!("http://{hookgate_at}");
@@ -127,7 +128,7 @@ async fn the_commands_that_came_tell_the_release() {
 
 #[tokio::test]
 async fn an_admin_listener_that_is_a_socket_is_asked_too() {
-    let admin = format!("unix://{}/drift-admin.sock", env!("CARGO_TARGET_TMPDIR"));
+    let admin = format!("unix://{}", free("drift-admin.sock").display());
     let places = ["--listen", "127.0.0.1:0", "--builtin-listen", "127.0.0.1:0", "--admin-listen", &admin];
     let _hookgate = Running::start(&places).await;
     let output = hookgate(&["drift", "--admin", &admin]).output().await.unwrap();
@@ -141,7 +142,7 @@ async fn an_admin_listener_that_is_a_socket_is_asked_too() {
 
 #[tokio::test]
 async fn whoever_is_no_hookgate_is_said_to_be_none() {
-    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let nobody = support::nobody().await;
     let (code, _, said) = drift(nobody, &[]).await;
     assert_eq!(code, Some(1));
     assert!(said.contains("nobody answers at") && said.contains("--admin"), "{said}");

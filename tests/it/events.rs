@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::support::{self, Answer, Call};
 use bytes::Bytes;
 use hookgate::callback::Callback;
 use hookgate::config::After;
@@ -23,6 +22,8 @@ use http_body_util::{BodyExt, Full};
 use tokio::sync::{mpsc, oneshot};
 use tonic::transport::Endpoint;
 use tonic::{Code, Status};
+
+use crate::support::{self, Answer, Call};
 
 /// Two callbacks with rpcs of their own.
 const REMOVE_BLACK: &str = "callbackAfterRemoveBlackCommand";

@@ -6,7 +6,6 @@ mod answers;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::support::{self, Gate, Policy, Reply};
 use bytes::Bytes;
 use hookgate::callback::Callback;
 use hookgate::config::Override;
@@ -16,6 +15,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tonic::{Code, Status};
+
+use crate::support::{self, Gate, Policy, Reply};
 
 const PATH: &str = "/callbackBeforeAddBlackCommand";
 
@@ -82,7 +83,7 @@ const NOT_ANSWERED: &str = "the policy service does not answer this callback";
 
 #[tokio::test]
 async fn a_policy_that_is_not_there() {
-    let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let address = support::nobody().await;
     assert_denied(&asked(address).await, UNAVAILABLE);
 }
 

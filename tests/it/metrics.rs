@@ -8,10 +8,11 @@ mod policy;
 mod unknown;
 mod webhooks;
 
-use crate::support::program::{Running, configured};
-use crate::support::{Policy, Reply, send};
 use http_body_util::Full;
 use openmetrics_parser::{MetricsExposition, OpenMetricsType, OpenMetricsValue, openmetrics, prometheus};
+
+use crate::support::program::{Running, configured};
+use crate::support::{Policy, Reply, send};
 
 /// The metrics of a program at a moment.
 struct Scrape(MetricsExposition<OpenMetricsType, OpenMetricsValue>);

@@ -4,8 +4,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::support::program::{Running, configured, hookgate};
-use crate::support::{self, ALLOWED, COMMAND, Gate, Policy, Reply, file};
 use hookgate::callback::Callback;
 use hookgate::callers::Reason;
 use hookgate::events;
@@ -14,6 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
+
+use crate::support::program::{Running, configured, hookgate};
+use crate::support::{self, ALLOWED, COMMAND, Gate, Policy, Reply, file};
 
 const AFTER: &str = "callbackAfterRemoveBlackCommand";
 

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
 
-use crate::support::Policy;
-use crate::support::program::{EVERYTHING_FREE, Running, hookgate};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 use tonic::Status;
+
+use crate::support::program::{EVERYTHING_FREE, Running, hookgate};
+use crate::support::{self, ALLOWED, Policy};
 
 async fn output(command: &mut Command) -> Output {
     command.output().await.unwrap()
@@ -23,7 +24,7 @@ async fn it_serves_with_the_built_in_policy_until_terminated() {
     for signal in ["-TERM", "-INT"] {
         let hookgate = Running::start(&EVERYTHING_FREE).await;
         let reply = hookgate.post("callbackAfterRemoveBlackCommand", BODY).await;
-        assert_eq!(reply.body, r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#);
+        assert_eq!(reply.body, ALLOWED);
         hookgate.signal(signal).await;
         let (code, said) = hookgate.end().await;
         assert_eq!(code, Some(0), "{said}");
@@ -52,7 +53,7 @@ async fn several_threads_answer_every_webhook_of_many_connections() {
         }
     }
     for reply in posts.join_all().await {
-        assert_eq!(reply.body, r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#);
+        assert_eq!(reply.body, ALLOWED);
     }
     let hookgate = Arc::into_inner(hookgate).expect("every post has ended");
     hookgate.signal("-INT").await;
@@ -99,7 +100,7 @@ async fn the_admin_listener_says_how_it_stands() {
 
 #[tokio::test]
 async fn without_its_policy_it_is_not_ready_and_says_why() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let nobody = support::nobody().await;
     let args = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--policy", &format!("http://{nobody}")];
     let hookgate = Running::start(&args).await;
     let ready = hookgate.ask("/readyz").await;

@@ -14,10 +14,11 @@ use proptest::test_runner::{Config, TestRunner};
 use prost::Message as _;
 use prost_reflect::DynamicMessage;
 
-use crate::support::{Gate, Policy, method};
 use messages::{json_fields, message};
 use replies::{Reply, Request, without_zeros};
 use webhooks::webhook;
+
+use crate::support::{Gate, Policy, method};
 
 /// Shows that `property` holds of random values of every row.
 fn for_every_callback<S: Strategy>(

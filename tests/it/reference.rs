@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use crate::support::CONTRACT;
 use hookgate::callback::{Callback, Timing};
 use hookgate::error::Class;
 use hookgate::policy::metadata::{ATTEMPT, COMMAND, EVENT_ID, OPERATION_ID, REPLY_KEY};
 use http::HeaderName;
 use prost_reflect::{Cardinality, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor, ServiceDescriptor};
+
+use crate::support::CONTRACT;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/CONTRACT.md");
 

@@ -7,9 +7,10 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde_json::json;
+
 use crate::support::program::{Running, hookgate};
 use crate::support::{self, Policy, file};
-use serde_json::json;
 
 const COMMAND: &str = "callbackBeforeSetFriendRemarkCommand";
 const BODY: &str = r#"{"callbackCommand":"callbackBeforeSetFriendRemarkCommand","remark":"Bob"}"#;
@@ -39,8 +40,7 @@ impl Told {
 
 /// Where nothing listens.
 async fn nowhere() -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    format!("http://{}", listener.local_addr().expect("bound"))
+    format!("http://{}", support::nobody().await)
 }
 
 #[tokio::test]

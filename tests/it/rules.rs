@@ -4,20 +4,20 @@ mod open;
 
 use std::time::Duration;
 
-use crate::support::{self, Gate, Policy};
 use hookgate::callback::Callback;
 use hookgate::config::{Handling, OnFailure, Override, Rule};
 use hookgate::error::Class;
 use hookgate::openim::{self, Reading, Release};
 use hookgate::status::Outcome;
-use tokio::net::TcpListener;
 use tonic::Status;
+
+use crate::support::{self, Gate, Policy};
 
 /// A policy that fails so.
 async fn failing(class: Class) -> (String, Option<Policy>) {
     let policy = match class {
         Class::Unavailable => {
-            let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+            let address = support::nobody().await;
             return (format!("http://{address}"), None);
         }
         Class::Deadline => Policy::start_async(|_| Box::pin(std::future::pending())).await,

@@ -7,9 +7,6 @@ mod outbox;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use crate::support::collector::Collector;
-use crate::support::program::{EVERYTHING_FREE, Running, configured, hookgate};
-use crate::support::{Policy, Reply, denial, file, send};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use changes::CHANGE;
@@ -20,6 +17,10 @@ use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::task::JoinSet;
 use tonic::Status;
+
+use crate::support::collector::Collector;
+use crate::support::program::{EVERYTHING_FREE, Running, configured, hookgate};
+use crate::support::{Policy, Reply, denial, file, send};
 
 /// In every text of a body that is the ID of a user or a group. The decision log alone may have it.
 const ID: &str = "markedId";

@@ -8,8 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::program::{EVERYTHING_FREE, Running, configured};
-use crate::support::{Answer, Call, Policy, Reply};
 use balancer::Balancer;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -23,23 +21,14 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 use tonic::Status;
 
-const ALLOW: &str = r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#;
+use crate::support::program::{EVERYTHING_FREE, Running, configured};
+use crate::support::{ALLOWED, Policy, Reply};
+
 const BEFORE: &str = "callbackBeforeAddBlackCommand";
 const AFTER: &str = "callbackAfterRemoveBlackCommand";
 
-/// A policy that has no health service, and answers webhooks so.
-async fn policy(answer: impl Fn(Call) -> Answer + Send + Sync + 'static) -> Policy {
-    Policy::start_async(move |call| {
-        if call.rpc.starts_with("/grpc.health.") {
-            return Box::pin(async { Err(Status::unimplemented("no health")) });
-        }
-        answer(call)
-    })
-    .await
-}
-
 async fn allowing() -> Policy {
-    policy(|_| Box::pin(async { Ok(Vec::new()) })).await
+    Policy::without_health(|_| Box::pin(async { Ok(Vec::new()) })).await
 }
 
 /// A connection as a client keeps it.
@@ -95,7 +84,7 @@ async fn while_the_delay_lasts_it_is_not_ready_and_answers_everybody() {
     let [mut busy, mut idle] = [Kept::open(hookgate.webhooks).await, Kept::open(hookgate.webhooks).await];
     for connection in [&mut busy, &mut idle] {
         let reply = connection.post(BEFORE).await;
-        assert_eq!((&*reply.body, asks_to_close(&reply)), (ALLOW.as_bytes(), false));
+        assert_eq!((&*reply.body, asks_to_close(&reply)), (ALLOWED.as_bytes(), false));
     }
     assert_eq!(hookgate.ask("/readyz").await.status.as_u16(), 200);
 
@@ -105,7 +94,7 @@ async fn while_the_delay_lasts_it_is_not_ready_and_answers_everybody() {
     assert_eq!(hookgate.status().await["stopping"], true);
     for mut connection in [busy, Kept::open(hookgate.webhooks).await, idle] {
         let reply = connection.post(BEFORE).await;
-        assert_eq!((&*reply.body, asks_to_close(&reply)), (ALLOW.as_bytes(), true));
+        assert_eq!((&*reply.body, asks_to_close(&reply)), (ALLOWED.as_bytes(), true));
         connection.closed().await;
     }
     // What is no webhook, and an After event, are replies like any other.
@@ -118,7 +107,7 @@ async fn while_the_delay_lasts_it_is_not_ready_and_answers_everybody() {
 async fn what_is_in_flight_when_the_delay_is_over_is_finished() {
     let (release, released) = watch::channel(false);
     let (asked, mut was_asked) = mpsc::unbounded_channel();
-    let policy = policy(move |call| {
+    let policy = Policy::without_health(move |call| {
         let (asked, mut released) = (asked.clone(), released.clone());
         Box::pin(async move {
             if call.rpc.ends_with("BeforeAddBlack") {
@@ -144,11 +133,11 @@ async fn what_is_in_flight_when_the_delay_is_over_is_finished() {
     closed_to_others(&hookgate).await;
     // Idle ones are closed last: what is on its way over them is answered.
     let reply = used.post(AFTER).await;
-    assert_eq!((&*reply.body, asks_to_close(&reply)), (ALLOW.as_bytes(), true));
+    assert_eq!((&*reply.body, asks_to_close(&reply)), (ALLOWED.as_bytes(), true));
     used.closed().await;
     release.send(true).unwrap();
     let reply = in_flight.await.unwrap();
-    assert_eq!((&*reply.body, asks_to_close(&reply)), (ALLOW.as_bytes(), true));
+    assert_eq!((&*reply.body, asks_to_close(&reply)), (ALLOWED.as_bytes(), true));
     idle.closed().await;
     let (code, said) = hookgate.end().await;
     assert_eq!(code, Some(0), "{said}");
@@ -160,7 +149,7 @@ async fn after_events_that_wait_for_their_time_are_delivered_before_it_ends() {
     let works = Arc::new(AtomicBool::new(false));
     let delivered = Arc::new(Mutex::new(BTreeSet::new()));
     let (switch, list) = (works.clone(), delivered.clone());
-    let policy = policy(move |call| {
+    let policy = Policy::without_health(move |call| {
         let works = switch.load(Ordering::Relaxed);
         if works {
             list.lock().unwrap().insert(call.metadata("hookgate-event-id").unwrap().to_owned());
@@ -171,7 +160,7 @@ async fn after_events_that_wait_for_their_time_are_delivered_before_it_ends() {
     let yaml = "after: {retry_min: 1h, retry_max: 1h}\ndrain: {delay: 10ms, time: 1m}";
     let hookgate = Running::of(configured(&policy.url(), "flush", yaml)).await;
     for _ in 0..20 {
-        assert_eq!(hookgate.post(AFTER, "{}").await.body, ALLOW);
+        assert_eq!(hookgate.post(AFTER, "{}").await.body, ALLOWED);
     }
     let events = &hookgate.status().await["after_events"];
     assert_eq!((&events["backlog"]["events"], &events["delivered"]), (&20.into(), &0.into()));
@@ -187,7 +176,7 @@ async fn after_events_that_wait_for_their_time_are_delivered_before_it_ends() {
 #[tokio::test]
 async fn nothing_that_never_ends_keeps_it() {
     let (asked, mut was_asked) = mpsc::unbounded_channel();
-    let policy = policy(move |_| {
+    let policy = Policy::without_health(move |_| {
         asked.send(()).unwrap();
         Box::pin(std::future::pending())
     })
@@ -277,7 +266,7 @@ impl Steady {
                     };
                     let answer: Result<Reply, String> = answer.await;
                     replies.send_modify(|replies| match answer {
-                        Ok(reply) if reply.body == ALLOW && reply.status == 200 => {
+                        Ok(reply) if reply.body == ALLOWED && reply.status == 200 => {
                             replies.allowed += 1;
                             replies.closing += usize::from(asks_to_close(&reply));
                         }

@@ -6,12 +6,13 @@ mod policy;
 mod rotation;
 mod sockets;
 
-use crate::support::pki::{Ca, Files};
-use crate::support::{self, COMMAND, Gate, Policy};
 use bytes::Bytes;
 use hookgate::callers::Reason;
 use hookgate::config::Address;
 use http_body_util::Full;
+
+use crate::support::pki::{Ca, Files};
+use crate::support::{self, COMMAND, Gate, Policy};
 
 /// The settings of TLS.
 pub const TLS: &str = "tls: {certificate: server.pem, key: server.key}";

@@ -2,10 +2,6 @@
 
 use std::time::Duration;
 
-use crate::support::collector::{CLIENT, Collector, SERVER, Seen};
-use crate::support::program::{Running, configured};
-use crate::support::refusing::{Act, Refusing};
-use crate::support::{self, Gate, Policy, Reply, config};
 use bytes::Bytes;
 use h2::Reason;
 use hookgate::config::Config;
@@ -17,6 +13,11 @@ use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::Status;
+
+use crate::support::collector::{CLIENT, Collector, SERVER, Seen};
+use crate::support::program::{Running, configured};
+use crate::support::refusing::{Act, Refusing};
+use crate::support::{self, Gate, Policy, Reply, config};
 
 const BEFORE: &str = "callbackBeforeSendSingleMsgCommand";
 const AFTER: &str = "callbackAfterRemoveBlackCommand";

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use crate::support::{self, Gate, Policy, method};
 use bytes::Bytes;
 use hookgate::callback::Callback;
 use hookgate::openim::{ClientError, Reading, Release, read};
@@ -13,14 +12,11 @@ use prost_reflect::prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use serde_json::{Value, json};
 
+use crate::support::{self, Gate, Policy, method};
+
 /// A lifelike request of a callback: what the first story of its fixture sends.
-fn example(command: &str) -> Value {
-    let path = format!("{}/tests/fixtures/{command}.json", env!("CARGO_MANIFEST_DIR"));
-    let fixture = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let fixture: Value = serde_json::from_slice(&fixture).expect("a fixture is JSON");
-    let request = &fixture["stories"][0]["webhook_sends"];
-    assert!(request.is_object(), "{path} has no story");
-    request.clone()
+fn example(callback: &Callback) -> Value {
+    serde_json::from_str(callback.example).expect("a fixture is JSON")
 }
 
 /// hookgate between OpenIM and a policy service that says what the test says.
@@ -55,7 +51,7 @@ struct Trap {
 impl Trap {
     async fn of(command: &str) -> Self {
         let callback = Callback::by_command(command).expect("in the table");
-        Self { between: Between::start().await, callback, request: example(command) }
+        Self { between: Between::start().await, callback, request: example(callback) }
     }
 
     /// From here on the request has these fields too, in place of its own.
@@ -403,7 +399,7 @@ async fn an_empty_list_replaces_only_the_mentions_and_the_options_of_a_message()
 async fn a_bare_allow_of_any_callback_changes_nothing_on_any_release() {
     let between = Between::start().await;
     for callback in Callback::all() {
-        let request = example(callback.command);
+        let request = example(callback);
         let reply = between.reply(callback.command, &request, Vec::new()).await.body;
         for release in Release::ALL {
             let reading = read(callback, request.to_string().as_bytes(), &reply, release);
@@ -425,7 +421,7 @@ async fn an_odd_denial_of_any_callback_denies_with_a_code_and_words_on_every_rel
         json!({"code": 5001, "message": ""}),
     ];
     for callback in Callback::all() {
-        let request = example(callback.command);
+        let request = example(callback);
         for denial in &odd {
             let says = json!({"denial": denial});
             let response = DynamicMessage::deserialize(method(callback.rpc).output(), &says).expect("has a denial");

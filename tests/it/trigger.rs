@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use crate::support::pki::Ca;
-use crate::support::program::{EVERYTHING_FREE, Running, configured, hookgate};
-use crate::support::{Policy, file};
 use hookgate::callback::{Callback, Timing};
 use hookgate::proto;
 use prost::Message as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tonic::Status;
+
+use crate::support::pki::Ca;
+use crate::support::program::{EVERYTHING_FREE, Running, configured, hookgate};
+use crate::support::{self, Policy, file, free};
 
 /// Runs it with a cache folder of this name.
 async fn trigger(cache: &str, args: &[&str]) -> Output {
@@ -44,11 +44,7 @@ async fn failed(args: &[&str]) -> (Option<i32>, String) {
 async fn before_a_denial(code: i32, name: &str) -> (Policy, Running) {
     let denial = proto::Denial { code, message: "not now".to_owned(), detail: "ask Ann".to_owned() };
     let response = proto::BeforeAddBlackResponse { denial: Some(denial) };
-    let policy = Policy::start(move |call| match call.rpc.starts_with("/grpc.health.") {
-        true => Err(Status::unimplemented("no health")),
-        false => Ok(response.encode_to_vec()),
-    })
-    .await;
+    let policy = Policy::without_health(move |_| Box::pin(std::future::ready(Ok(response.encode_to_vec())))).await;
     let gate = Running::of(configured(&policy.url(), name, "log: error")).await;
     (policy, gate)
 }
@@ -197,7 +193,7 @@ async fn what_cannot_be_posted_is_refused_in_a_sentence() {
         let (code, said) = refused(args).await;
         assert_eq!(code, Some(2), "{said}");
     }
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let nobody = support::nobody().await;
     let output = trigger("nobody", &["afterRemoveBlack", "--to", &format!("http://{nobody}")]).await;
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -319,9 +315,7 @@ async fn it_knows_its_password_and_whom_to_trust_and_shows_the_password_to_nobod
 
 #[tokio::test]
 async fn it_posts_through_a_unix_socket() {
-    let (socket, policy) = (Path::new(env!("CARGO_TARGET_TMPDIR")).join("trigger.sock"), Policy::allow().await);
-    // One that a run before has left.
-    let _ = std::fs::remove_file(&socket);
+    let (socket, policy) = (free("trigger.sock"), Policy::allow().await);
     let to = format!("unix://{}", socket.display());
     let (code, said) = failed(&["beforeAddBlack", "--to", &to]).await;
     assert_eq!(

@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::program::{EVERYTHING_FREE, Running, hookgate};
 use hookgate::verify::Check;
 use serde_json::Value;
-use tokio::net::TcpListener;
+
+use crate::support::nobody;
+use crate::support::program::{EVERYTHING_FREE, Running, hookgate};
 
 /// How a run ended, and what it said.
 struct Ended {
@@ -171,7 +172,7 @@ async fn a_report_that_cannot_be_written_is_exit_code_1_before_anybody_is_asked(
 
 #[tokio::test]
 async fn a_policy_that_is_not_there_is_exit_code_1_and_one_sentence() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let nobody = nobody().await;
     let url = format!("http://{nobody}");
     let ended = verify(&["--policy", &url]).await;
     assert_eq!((ended.code, &*ended.out, ended.err.lines().count()), (1, "", 1), "{}", ended.err);

@@ -1,11 +1,11 @@
 //! The way as a whole, over real sockets: routes, metadata, connections, and the replies to what OpenIM would not send.
 
-use crate::support::{Gate, Policy, Reply};
 use hookgate::server::Stop;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const ALLOW: &str = r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#;
+use crate::support::{ALLOWED, Gate, Policy, Reply};
+
 const REMOVE_BLACK: &str = "/callbackAfterRemoveBlackCommand";
 const BODY: &str =
     r#"{"callbackCommand":"callbackAfterRemoveBlackCommand","ownerUserID":"user123","blackUserID":"user456"}"#;
@@ -30,7 +30,7 @@ async fn gate() -> (Policy, Gate) {
 async fn the_documented_webhook_reaches_the_policy_and_is_allowed() {
     let (policy, gate) = gate().await;
     let reply = gate.post("/callbackAfterRemoveBlackCommand?contenttype=json", BODY).await;
-    assert_eq!((reply.status.as_u16(), &*reply.body), (200, ALLOW.as_bytes()));
+    assert_eq!((reply.status.as_u16(), &*reply.body), (200, ALLOWED.as_bytes()));
     let calls = policy.take_calls();
     assert_eq!(calls.len(), 1);
     assert_eq!(calls[0].rpc, "/openim.policy.v1.RelationPolicyService/AfterRemoveBlack");
@@ -55,7 +55,7 @@ async fn the_command_is_the_last_segment_of_any_path_or_the_query() {
         "/callbackExample?key=e30%3D&token=abc%2FcallbackAfterRemoveBlackCommand",
     ] {
         let reply = gate.post(path, BODY).await;
-        assert_eq!(reply.body, ALLOW, "{path}");
+        assert_eq!(reply.body, ALLOWED, "{path}");
         let calls = policy.take_calls();
         assert_eq!(calls[0].rpc, "/openim.policy.v1.RelationPolicyService/AfterRemoveBlack", "{path}");
         assert_eq!(calls[0].metadata("openim-command"), Some("callbackAfterRemoveBlackCommand"), "{path}");
@@ -115,7 +115,7 @@ async fn metadata_stays_small_whatever_is_sent() {
     let (policy, gate) = gate().await;
     let uri = format!("http://{}{REMOVE_BLACK}?key={}", gate.address, "k".repeat(5_000));
     let request = http::Request::post(&uri).header("operationid", "o".repeat(20_000)).body(BODY.into()).unwrap();
-    assert_eq!(gate.send(request).await.body, ALLOW);
+    assert_eq!(gate.send(request).await.body, ALLOWED);
     let calls = policy.take_calls();
     assert_eq!(calls[0].metadata("openim-operation-id").map(str::len), Some(256));
     assert_eq!(calls[0].metadata("openim-reply-key"), None);
@@ -262,7 +262,7 @@ async fn what_is_no_webhook_is_refused_in_a_sentence_and_the_connection_goes_on(
         // Content is not repeated.
         assert!(!String::from_utf8_lossy(&reply.body).contains("secret"));
         let next = connection.send("POST", REMOVE_BLACK, BODY.as_bytes()).await;
-        assert_eq!(next.body, ALLOW, "after {method} {path} {shown}");
+        assert_eq!(next.body, ALLOWED, "after {method} {path} {shown}");
     }
     assert_eq!(policy.take_calls().len(), cases.len() + large.len(), "only the webhooks in between were asked about");
 }
@@ -281,7 +281,7 @@ async fn the_largest_body_is_taken_and_one_byte_more_is_not() {
     let (policy, gate) = gate().await;
     let body = |size: usize| format!(r#"{{"ownerUserID":"{}"}}"#, "x".repeat(size - 18));
     assert_eq!(body(8 << 20).len(), 8 << 20);
-    assert_eq!(gate.post(REMOVE_BLACK, body(8 << 20)).await.body, ALLOW);
+    assert_eq!(gate.post(REMOVE_BLACK, body(8 << 20)).await.body, ALLOWED);
     assert_eq!(policy.take_calls().len(), 1);
     for size in [(8 << 20) + 1, 20 << 20] {
         let mut connection = Connection::open(&gate).await;
@@ -291,7 +291,7 @@ async fn the_largest_body_is_taken_and_one_byte_more_is_not() {
         assert_eq!(reply.headers["connection"], "close");
     }
     assert_eq!(policy.take_calls().len(), 0);
-    assert_eq!(gate.post(REMOVE_BLACK, BODY).await.body, ALLOW, "others are not harmed");
+    assert_eq!(gate.post(REMOVE_BLACK, BODY).await.body, ALLOWED, "others are not harmed");
 }
 
 /// The time, in nanoseconds, that this thread has spent on a CPU.
@@ -319,7 +319,7 @@ async fn a_body_that_takes_long_to_read_holds_up_nobody() {
         reply.as_mut().poll(cx)
     })
     .await;
-    assert_eq!(reply.body, ALLOW);
+    assert_eq!(reply.body, ALLOWED);
     assert_eq!(policy.take_calls().len(), 1);
     assert!(longest < alone / 2, "{longest} ns between two turns, where reading alone takes {alone} ns");
 }
@@ -341,7 +341,7 @@ async fn a_body_that_ends_early_is_denied_where_the_connection_still_carries_a_r
         "{text}"
     );
     assert_eq!(policy.take_calls().len(), 0);
-    assert_eq!(gate.post(REMOVE_BLACK, BODY).await.body, ALLOW, "others are not harmed");
+    assert_eq!(gate.post(REMOVE_BLACK, BODY).await.body, ALLOWED, "others are not harmed");
 }
 
 #[tokio::test]
@@ -350,7 +350,7 @@ async fn a_connection_is_kept_unless_the_client_says_otherwise() {
     let mut connection = Connection::open(&gate).await;
     for _ in 0..3 {
         let reply = connection.send("POST", REMOVE_BLACK, BODY.as_bytes()).await;
-        assert_eq!(reply.body, ALLOW);
+        assert_eq!(reply.body, ALLOWED);
         assert!(!reply.headers.contains_key("connection"));
     }
     let closing = format!(
@@ -360,7 +360,7 @@ async fn a_connection_is_kept_unless_the_client_says_otherwise() {
     connection.stream.write_all(closing.as_bytes()).await.unwrap();
     let mut rest = String::new();
     connection.stream.read_to_string(&mut rest).await.unwrap();
-    assert!(rest.contains("connection: close") && rest.ends_with(ALLOW), "{rest}");
+    assert!(rest.contains("connection: close") && rest.ends_with(ALLOWED), "{rest}");
 }
 
 #[tokio::test]
@@ -373,7 +373,7 @@ async fn what_is_in_flight_is_finished_before_it_stops() {
     gate.begin_to_stop(Stop::Now);
     release.send(true).unwrap();
     let reply = connection.read().await;
-    assert_eq!(reply.body, ALLOW);
+    assert_eq!(reply.body, ALLOWED);
     gate.stop().await;
 }
 

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::support::Policy;
 use crate::support::program::{Running, configured, hookgate};
+use crate::support::{Policy, free};
 
 /// The status and the body of the answer to these bytes, which ask for the connection to be closed.
 async fn ask(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin, bytes: &str) -> (u16, String) {
@@ -118,7 +118,7 @@ async fn the_command_line_is_told_what_to_configure_and_a_unix_socket_has_no_hos
         let said = String::from_utf8(said.stderr).unwrap();
         assert!(said.contains(expected), "{host}: {said}");
     }
-    let socket = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("admin-hosts.sock");
+    let socket = free("admin-hosts.sock");
     let free = ["--listen", "127.0.0.1:0", "--policy", &policy.url()].map(ToOwned::to_owned);
     let listen = format!("unix://{}", socket.display());
     let args: Vec<_> = free.iter().map(String::as_str).chain(["--admin-listen", &listen]).collect();

@@ -1,6 +1,5 @@
 //! The matrix: callers that differ in one thing, at each kind of listener.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use hookgate::callers::Reason;
@@ -12,7 +11,7 @@ use tokio_rustls::rustls::ClientConfig;
 use super::{assert_denied, basic, refused_callers};
 use crate::support::caller::Way;
 use crate::support::pki::{Ca, Files, Pair};
-use crate::support::{ALLOWED, COMMAND, Gate, Policy, webhook};
+use crate::support::{ALLOWED, COMMAND, Gate, Policy, free, webhook};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -94,7 +93,7 @@ async fn each_caller_at_each_listener_gets_its_verdict_or_a_denial_and_the_polic
         ("a foreign certificate", differs(&|c| c.tls = client(foreign.issue("openim", 30))), Some(Certificate)),
     ];
     for kind in [Kind::Tcp, Kind::Tls, Kind::Unix] {
-        let socket = Path::new(env!("CARGO_TARGET_TMPDIR")).join("callers.sock");
+        let socket = free("callers.sock");
         let (yaml, address) = match kind {
             Kind::Tcp => (format!("{YAML}{SOURCES}"), Address::Tcp(([127, 0, 0, 1], 0).into())),
             Kind::Tls => (format!("{TLS}{YAML}{SOURCES}"), Address::Tcp(([127, 0, 0, 1], 0).into())),

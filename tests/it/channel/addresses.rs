@@ -9,7 +9,8 @@ use hookgate::policy::channel::Resolve;
 use tokio::sync::Notify;
 use tokio_rustls::rustls::RootCertStore;
 
-use super::server::{ANY, Server, allow, allowed, ask, asked, connect_by_name, failed, nobody, ready, settings, until};
+use super::server::{ANY, Server, allow, allowed, ask, asked, connect_by_name, failed, ready, settings, until};
+use crate::support::nobody;
 
 async fn two() -> [Server; 2] {
     let other = "127.0.0.2:0".parse().unwrap();

@@ -10,9 +10,8 @@ use hookgate::policy::Channel;
 use hookgate::policy::channel::BreakerState;
 use http_body_util::BodyExt;
 
-use super::server::{
-    ANY, Call, Server, allow, ask, ask_of, ask_within, asked, failed, hang, nobody, ready, settings, until,
-};
+use super::server::{ANY, Call, Server, allow, ask, ask_of, ask_within, asked, failed, hang, ready, settings, until};
+use crate::support::nobody;
 
 const OPEN_FOR: Duration = Duration::from_millis(500);
 

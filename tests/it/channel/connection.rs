@@ -14,8 +14,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 
 use super::server::{
-    ANY, Server, allow, allowed, ask, asked, connect, failed, hang, listen, nobody, ready, serve, settings, until,
+    ANY, Server, allow, allowed, ask, asked, connect, failed, hang, listen, ready, serve, settings, until,
 };
+use crate::support::nobody;
 
 #[tokio::test]
 async fn a_call_says_whom_it_is_for_and_who_asks() {

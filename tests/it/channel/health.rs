@@ -18,9 +18,9 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::server::{
-    ANY, Response, Server, allow, allowed, asked, connect, connect_by_name, failed, hang, nobody, ready, settings,
-    until,
+    ANY, Response, Server, allow, allowed, asked, connect, connect_by_name, failed, hang, ready, settings, until,
 };
+use crate::support::nobody;
 
 const OFTEN: Duration = Duration::from_millis(5);
 const NEVER: Duration = Duration::from_secs(3600);

@@ -5,16 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hookgate::callback::Callback;
-use hookgate::error::{Class, Failure};
-use hookgate::policy::{Answer, Channel, Metadata, Policy, Question};
+use hookgate::error::Class;
+use hookgate::policy::{Channel, Metadata, Policy, Question};
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::server::{ANY, Server, allowed, ask, ask_until, ask_within, connect};
+use super::server::{ANY, Server, allowed, ask, ask_until, ask_within, asking, connect};
 
 /// A policy that takes one call at a time, says what timeout it was told, and answers when it is let.
 async fn one_at_a_time() -> (Server, mpsc::UnboundedReceiver<String>, watch::Sender<bool>) {
@@ -31,11 +30,6 @@ async fn one_at_a_time() -> (Server, mpsc::UnboundedReceiver<String>, watch::Sen
         })
     });
     (server, was_asked, let_go)
-}
-
-fn spawn(channel: &Channel) -> JoinHandle<Result<Answer, Failure>> {
-    let channel = channel.clone();
-    tokio::spawn(async move { ask(&channel).await })
 }
 
 /// A `grpc-timeout` of some seconds.
@@ -66,7 +60,7 @@ async fn long_times_are_told_in_the_digits_that_grpc_has() {
 async fn late_before_it_was_sent_it_never_is() {
     let (server, mut was_asked, let_go) = one_at_a_time().await;
     let channel = connect(server.address);
-    let first = spawn(&channel);
+    let first = asking(&channel);
     was_asked.recv().await.unwrap();
     for _ in 0..5 {
         let failure = ask_within(&channel, Duration::from_millis(20)).await.expect_err("no stream is free");
@@ -83,7 +77,7 @@ async fn late_before_it_was_sent_it_never_is() {
 async fn one_that_waited_tells_the_policy_what_is_left() {
     let (server, mut was_asked, let_go) = one_at_a_time().await;
     let channel = connect(server.address);
-    let first = spawn(&channel);
+    let first = asking(&channel);
     was_asked.recv().await.unwrap();
     // h2 takes one of them before it knows that no stream is free; the other one waits for it.
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -111,7 +105,7 @@ async fn late_however_long_it_took_to_come_so_far() {
     // Of a busy machine: between the call's beginning and its wait for a stream its time goes by.
     let (server, mut was_asked, let_go) = one_at_a_time().await;
     let channel = connect(server.address);
-    let first = spawn(&channel);
+    let first = asking(&channel);
     was_asked.recv().await.unwrap();
     // The one that h2 takes before it knows that no stream is free.
     ask_within(&channel, Duration::from_millis(1)).await.expect_err("no stream is free");

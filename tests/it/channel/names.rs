@@ -1,16 +1,20 @@
 //! The policy's name comes to lead elsewhere while its connections stand.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hookgate::config::{self, Address};
-use hookgate::policy::Channel;
+use hookgate::error::Failure;
 use hookgate::policy::channel::{AddressStatus, Resolve};
+use hookgate::policy::{Answer, Channel};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 use tokio_rustls::rustls::RootCertStore;
 
-use super::server::{ANY, Server, allow, allowed, ask, asked, connect_by_name_with, nobody, ready, settings, until};
+use super::server::{ANY, Server, allow, allowed, asked, asking, connect_by_name_with, ready, settings, until};
+use crate::support::nobody;
 
 /// Looks names up so often that no test waits for it, or never.
 fn looked_up(resolve_interval: Duration) -> config::Channel {
@@ -25,6 +29,39 @@ async fn other() -> Server {
 
 fn of<'s>(addresses: &'s [AddressStatus], server: &Server) -> Option<&'s AddressStatus> {
     addresses.iter().find(|status| status.address == Address::Tcp(server.address))
+}
+
+/// An address that has left its name with a call in flight, and the one that the name leads to now.
+struct Draining {
+    channel: Channel,
+    name: watch::Sender<Vec<SocketAddr>>,
+    first: Server,
+    second: Server,
+    call: JoinHandle<Result<Answer, Failure>>,
+    /// Answers as many calls of the first as it has permits.
+    release: Arc<Semaphore>,
+}
+
+async fn draining() -> Draining {
+    let release = Arc::new(Semaphore::new(0));
+    let released = release.clone();
+    let first = Server::at(ANY, move |_| {
+        let released = released.clone();
+        Box::pin(async move {
+            released.acquire().await.unwrap().forget();
+            allowed()
+        })
+    })
+    .await;
+    let second = other().await;
+    let (channel, name) = connect_by_name_with(&[first.address], &looked_up(OFTEN));
+    let call = asking(&channel);
+    while first.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    name.send_replace(vec![second.address]);
+    until(&channel, |status| of(&status.addresses, &first).is_some_and(|first| first.state == "draining")).await;
+    Draining { channel, name, first, second, call, release }
 }
 
 #[tokio::test]
@@ -42,25 +79,7 @@ async fn a_new_address_gets_its_share() {
 
 #[tokio::test]
 async fn an_address_that_has_left_is_drained() {
-    let released = Arc::new(Semaphore::new(0));
-    let release = released.clone();
-    let first = Server::at(ANY, move |_| {
-        let released = released.clone();
-        Box::pin(async move {
-            released.acquire().await.unwrap().forget();
-            allowed()
-        })
-    })
-    .await;
-    let second = other().await;
-    let (channel, name) = connect_by_name_with(&[first.address], &looked_up(OFTEN));
-    let calling = channel.clone();
-    let call = tokio::spawn(async move { ask(&calling).await });
-    while first.calls() == 0 {
-        tokio::task::yield_now().await;
-    }
-    name.send_replace(vec![second.address]);
-    until(&channel, |status| of(&status.addresses, &first).is_some_and(|first| first.state == "draining")).await;
+    let Draining { channel, first, second, call, release, .. } = draining().await;
     for _ in 0..20 {
         asked(&channel).await;
     }
@@ -74,25 +93,7 @@ async fn an_address_that_has_left_is_drained() {
 
 #[tokio::test]
 async fn an_address_that_comes_back_while_it_is_drained_is_connected_anew() {
-    let release = Arc::new(Semaphore::new(0));
-    let released = release.clone();
-    let first = Server::at(ANY, move |_| {
-        let released = released.clone();
-        Box::pin(async move {
-            released.acquire().await.unwrap().forget();
-            allowed()
-        })
-    })
-    .await;
-    let second = other().await;
-    let (channel, name) = connect_by_name_with(&[first.address], &looked_up(OFTEN));
-    let calling = channel.clone();
-    let call = tokio::spawn(async move { ask(&calling).await });
-    while first.calls() == 0 {
-        tokio::task::yield_now().await;
-    }
-    name.send_replace(vec![second.address]);
-    until(&channel, |status| of(&status.addresses, &first).is_some_and(|first| first.state == "draining")).await;
+    let Draining { channel, name, first, second, call, release } = draining().await;
     name.send_replace(vec![first.address, second.address]);
     until(&channel, |status| ready(status) == 2 && first.connections() == 2).await;
     release.add_permits(1);

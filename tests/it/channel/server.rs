@@ -148,11 +148,6 @@ pub fn status(code: &'static str) -> Answering {
     Box::pin(async { response.body(BodyExt::boxed(http_body_util::Empty::new())).unwrap() })
 }
 
-/// A port where nothing listens, as far as anyone can know.
-pub async fn nobody() -> SocketAddr {
-    TcpListener::bind(ANY).await.unwrap().local_addr().unwrap()
-}
-
 pub fn settings() -> config::Channel {
     config::Channel { breaker_failures: 1_000_000, ..config::Channel::default() }
 }
@@ -202,6 +197,12 @@ async fn ask_of_until(channel: &Channel, command: &str, deadline: Instant) -> Re
     let (message, metadata) = (Bytes::new(), Metadata::new());
     let question = Question { callback, message, metadata, attempt: 1, deadline };
     Policy::over(channel.clone(), 1 << 20).ask(question).await
+}
+
+/// Asks in a task of its own.
+pub fn asking(channel: &Channel) -> JoinHandle<Result<Answer, Failure>> {
+    let channel = channel.clone();
+    tokio::spawn(async move { ask(&channel).await })
 }
 
 pub async fn asked(channel: &Channel) {

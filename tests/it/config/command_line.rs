@@ -1,22 +1,12 @@
 //! The command line and the environment, from the program as people start it.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use super::load;
+use crate::support::{file, program};
 
 pub fn hookgate(args: &[&str], variables: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HOOKGATE_")) {
-        command.env_remove(name);
-    }
-    command.args(args).envs(variables.iter().copied()).output().unwrap()
-}
-
-fn file(name: &str, text: &[u8]) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, text).unwrap();
-    path
+    program::hookgate(args).as_std_mut().envs(variables.iter().copied()).output().unwrap()
 }
 
 fn said(bytes: &[u8]) -> &str {
@@ -59,9 +49,8 @@ fn config_check_says_ok_or_what_is_wrong() {
     assert_eq!((good.status.code(), said(&good.stdout), said(&good.stderr)), (Some(0), "ok\n", ""));
 
     let openim = file("odd-webhooks.yml", b"url: http://127.0.0.1:1\nbeforeAddFriend: {enable: true}");
-    let odd = hookgate(&["config", "check", "--openim-webhooks", openim.to_str().unwrap()], &[]);
-    let warning =
-        format!("warning: {}:1: url: leads to port 1, but hookgate listens on 127.0.0.1:10006\n", openim.display());
+    let odd = hookgate(&["config", "check", "--openim-webhooks", &openim], &[]);
+    let warning = format!("warning: {}:1: url: leads to port 1, but hookgate listens on 127.0.0.1:10006\n", openim);
     assert_eq!((odd.status.code(), said(&odd.stdout), said(&odd.stderr)), (Some(0), "ok\n", &*warning));
 
     let yaml = file("bad.yaml", b"listn: 1\nbudget: 1\npolicy: builtin");
@@ -70,10 +59,10 @@ fn config_check_says_ok_or_what_is_wrong() {
          {0}:1: listn: no such key; did you mean listen?\n\
          {0}:2: budget: \"1\": a time needs a unit, as in 800ms, 5s, 1m or 1h\n\
          HOOKGATE_LOG: \"loud\": expected error, warn, info, debug, trace or off, or a list as in info,hookgate=debug\n",
-        yaml.display()
+        yaml
     );
     let variables = [
-        ("HOOKGATE_CONFIG", yaml.to_str().unwrap()),
+        ("HOOKGATE_CONFIG", &*yaml),
         ("HOOKGATE_LOG", "loud"),
         ("HOOKGATE_POLCY", "http://policy:1"),
         ("HOOKGATE_PORT", "tcp://10.0.0.1:1"),
@@ -92,7 +81,7 @@ fn the_environment_goes_before_the_file_and_behind_flags() {
         b"budget: 1s\nlog: error\non_failure: {default: allow, error: deny}\nlisten: 127.0.0.1:1\npolicy: builtin",
     );
     let variables = [
-        ("HOOKGATE_CONFIG", yaml.to_str().unwrap()),
+        ("HOOKGATE_CONFIG", &*yaml),
         ("HOOKGATE_BUDGET", "2s"),
         ("HOOKGATE_LOG", "warn"),
         ("HOOKGATE_ON_FAILURE", "unavailable=allow"),
@@ -101,7 +90,7 @@ fn the_environment_goes_before_the_file_and_behind_flags() {
     ];
     let printed = hookgate(&["config", "print", "--log", "debug"], &variables);
     let printed = said(&printed.stdout);
-    let from_file = format!("listen: \"127.0.0.1:1\"  # {}:4", yaml.display());
+    let from_file = format!("listen: \"127.0.0.1:1\"  # {}:4", yaml);
     for line in [
         &*from_file,
         "budget: 2s  # HOOKGATE_BUDGET",
@@ -116,27 +105,23 @@ fn the_environment_goes_before_the_file_and_behind_flags() {
 
 #[test]
 fn what_cannot_be_read_is_exit_code_2() {
-    let large = file("large.yaml", " ".repeat((1 << 20) + 1).as_bytes());
-    let largest = file("largest.yaml", " ".repeat(1 << 20).as_bytes());
+    let large = file("large.yaml", " ".repeat((1 << 20) + 1));
+    let largest = file("largest.yaml", " ".repeat(1 << 20));
     let binary = file("binary.yaml", b"\xff\xfe");
-    let missing = Path::new(env!("CARGO_TARGET_TMPDIR")).join("missing.yaml");
+    let missing = concat!(env!("CARGO_TARGET_TMPDIR"), "/missing.yaml");
     for (path, why) in [
-        (&large, "more than 1MiB"),
+        (&*large, "more than 1MiB"),
         (&binary, "not UTF-8"),
-        (&missing, "No such file or directory (os error 2)"),
-        (&PathBuf::from(env!("CARGO_TARGET_TMPDIR")), "Is a directory (os error 21)"),
+        (missing, "No such file or directory (os error 2)"),
+        (env!("CARGO_TARGET_TMPDIR"), "Is a directory (os error 21)"),
     ] {
         for option in ["--config", "--openim-webhooks"] {
-            let output = hookgate(&["config", "check", option, path.to_str().unwrap()], &[]);
-            let expected = format!("{option}: cannot read {}: {why}\n", path.display());
+            let output = hookgate(&["config", "check", option, path], &[]);
+            let expected = format!("{option}: cannot read {path}: {why}\n");
             assert_eq!((output.status.code(), said(&output.stderr)), (Some(2), &*expected));
         }
     }
-    assert!(
-        hookgate(&["config", "check", "--policy", "builtin", "--config", largest.to_str().unwrap()], &[])
-            .status
-            .success()
-    );
+    assert!(hookgate(&["config", "check", "--policy", "builtin", "--config", &largest], &[]).status.success());
 }
 
 #[test]

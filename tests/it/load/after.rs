@@ -1,7 +1,6 @@
 //! After events while the policy is down, fails, or is slow.
 
 use std::collections::HashMap;
-use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -59,17 +58,6 @@ impl Ledger {
     }
 }
 
-/// Megabytes of memory that a process has now, and had at most.
-fn memory(process: u32) -> (u64, u64) {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let megabytes = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let kilobytes = line.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse().ok());
-        kilobytes.unwrap_or(0_u64) / 1024
-    };
-    (megabytes("VmRSS:"), megabytes("VmHWM:"))
-}
-
 /// Posts events, each with an operation of its own, over so many connections, so many a second in all.
 struct Sender {
     workers: JoinSet<Vec<Shot>>,
@@ -118,8 +106,7 @@ async fn delivered(size: Size, events: usize, rate: u32, away: Away, yaml: &str)
     let ledger = Ledger::new();
     let policy = Policy::start(anywhere(), ledger.failing_one_in(5)).await;
     let gate = Running::of(configured(&policy.url(), &format!("delivered-{size:?}"), yaml)).await;
-    let process = gate.id();
-    let (before, _) = memory(process);
+    let (before, _) = gate.memory();
     let begun = Instant::now();
     let sender = Sender::start(&gate, events, 16, rate);
     sender.sends(events / 3).await;
@@ -150,7 +137,7 @@ async fn delivered(size: Size, events: usize, rate: u32, away: Away, yaml: &str)
     operations.dedup();
     assert_eq!(operations.len(), events, "each webhook");
     let twice = book.taken.values().filter(|(_, times)| *times > 1).count();
-    let (now, peak) = memory(process);
+    let (now, peak) = gate.memory();
     size.say(format_args!(
         "{events} After events at {rate} a second, policy away in the middle, one call in five fails"
     ));
@@ -160,7 +147,7 @@ async fn delivered(size: Size, events: usize, rate: u32, away: Away, yaml: &str)
     ));
     size.say(format_args!("  first delivery {first:.1?} after it is back"));
     size.say(format_args!("  calls {}, delivered more than once {twice}, counts {counts}", book.calls));
-    size.say(format_args!("  memory of hookgate: {before} MiB before, {peak} MiB at most, {now} MiB after"));
+    size.say(format_args!("  memory of hookgate: {before} KiB before, {peak} KiB at most, {now} KiB after"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

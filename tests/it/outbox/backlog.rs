@@ -11,13 +11,6 @@ use super::gate::{GROUP, Ledger, Poster, Shot, body, directory, with_data};
 use crate::support::program::Running;
 use crate::support::restartable::{Act, Decide, Policy, anywhere};
 
-/// Kilobytes of memory that a process has now.
-fn memory(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or_default()
-}
-
 /// Writes so many events as hookgate would have, of so many groups: the one that is there is the pattern.
 fn fill(data: &Path, events: i64, groups: i64) {
     let mut connection = Connection::open(data.join("outbox.db")).unwrap();
@@ -68,7 +61,7 @@ async fn drained(name: &str, events: usize, groups: i64, pad: usize) {
     let gate = Running::of(with_data(&policy.url(), &data, yaml)).await;
     let pattern = format!(r#"{{"groupID":"g","content":"{}"}}"#, "x".repeat(pad));
     Poster::new(gate.webhooks).post(GROUP, "op-0", pattern).await;
-    let idle = memory(gate.id());
+    let idle = gate.memory().0;
     gate.kill().await;
     fill(&data, events as i64, groups);
     let size = std::fs::metadata(data.join("outbox.db")).unwrap().len() >> 20;
@@ -88,7 +81,7 @@ async fn drained(name: &str, events: usize, groups: i64, pad: usize) {
         ticks.tick().await;
         shots.push(poster.post(GROUP, &format!("live-{live}"), body(&format!("live-{live}"))).await);
         live += 1;
-        most = most.max(memory(gate.id()));
+        most = most.max(gate.memory().0);
         assert!(begun.elapsed() < Duration::from_secs(3_000));
     }
     let took = begun.elapsed();

@@ -12,7 +12,7 @@ pub mod tls_policy;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
@@ -64,6 +64,18 @@ pub fn file(name: &str, text: impl AsRef<[u8]>) -> String {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, text).expect("a file among the build's own");
     path.into_os_string().into_string().expect("UTF-8")
+}
+
+/// An address where nothing listens, as far as anyone can know.
+pub async fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("bound")
+}
+
+/// A path in the build's folder where no file is.
+pub fn free(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_file(&path);
+    path
 }
 
 /// A response that denies with this code, and with these words as message and detail, encoded.
@@ -168,6 +180,17 @@ impl Policy {
             .serve_with_incoming(incoming);
         let task = tokio::spawn(async move { server.await.expect("the policy serves") });
         Self { address, calls, task }
+    }
+
+    /// Answers the contract's rpcs with the future that `answer` makes of the call, and knows nothing of health.
+    pub async fn without_health(answer: impl Fn(Call) -> Answer + Send + Sync + 'static) -> Self {
+        Self::start_async(move |call| {
+            if call.rpc.starts_with("/grpc.health.") {
+                return Box::pin(async { Err(Status::unimplemented("no health")) });
+            }
+            answer(call)
+        })
+        .await
     }
 
     /// A policy that allows everything.

@@ -114,6 +114,16 @@ impl Running {
         self.child.id().expect("it runs")
     }
 
+    /// The kilobytes of memory that it has now, and had at most.
+    pub fn memory(&self) -> (u64, u64) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
+        let kilobytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+            line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or_default()
+        };
+        (kilobytes("VmRSS:"), kilobytes("VmHWM:"))
+    }
+
     pub async fn signal(&self, signal: &str) {
         // The shell's own: not every machine has a kill of its own.
         let status = Command::new("sh").args(["-c", &format!("kill {signal} {}", self.id())]).status().await;

@@ -1,6 +1,5 @@
 //! The policy's side: own authorities, a certificate of our own, another name, a Unix socket.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use hookgate::config::{Config, PolicyTls};
@@ -9,6 +8,7 @@ use hookgate::policy::{Answer, Channel, Metadata, Question};
 use tokio::net::UnixListener;
 use tokio::time::{Duration, Instant};
 
+use crate::support::free;
 use crate::support::pki::{Ca, Files};
 use crate::support::tls_policy::{deny, tls_policy};
 
@@ -68,8 +68,7 @@ async fn a_policy_that_wants_a_certificate_is_shown_one() {
 
 #[tokio::test]
 async fn a_policy_behind_a_unix_socket_is_asked_and_asked_again_when_it_comes_back() {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("policy.sock");
-    drop(std::fs::remove_file(&path));
+    let path = free("policy.sock");
     let url = format!("unix://{}", path.display());
     let cause = ask(&url, &PolicyTls::default()).await.unwrap_err();
     assert_eq!(cause, format!("not connected: {url}: No such file or directory (os error 2)"));

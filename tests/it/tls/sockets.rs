@@ -1,7 +1,7 @@
 //! Unix sockets: the files that they are, on both sides.
 
 use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use hookgate::config::Address;
 use tokio::net::UnixListener;
@@ -9,14 +9,7 @@ use tokio::net::UnixListener;
 use super::webhook;
 use crate::support::caller::Way;
 use crate::support::program::{Running, hookgate};
-use crate::support::{ALLOWED, COMMAND, Policy, pki::Files};
-
-/// A path that is free.
-fn free(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    drop(std::fs::remove_file(&path));
-    path
-}
+use crate::support::{ALLOWED, COMMAND, Policy, free, pki::Files};
 
 fn at(path: &Path) -> String {
     format!("unix://{}", path.display())
