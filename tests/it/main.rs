@@ -1,6 +1,8 @@
-//! The integration tests, as one binary: a module is compiled and linked once instead of once per file.
-//! `cargo test --test it access::` runs one module. `tests/callbacks.rs` and `tests/examples.rs` have a harness of their
-//! own, and use `support` too.
+//! The integration tests, in one binary: `support` is compiled once, and hookgate linked once.
+//! `cargo test --test it access::` runs one module. `tests/callbacks.rs` and `tests/examples.rs` have a harness of their own.
+//!
+//! All modules share a process. A test that needs an environment, a current directory, a log or limits of its own starts
+//! the program (`support::program`). A file that a test writes has a name that no other test uses.
 
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 

@@ -50,16 +50,15 @@ fn config_check_says_ok_or_what_is_wrong() {
 
     let openim = file("odd-webhooks.yml", b"url: http://127.0.0.1:1\nbeforeAddFriend: {enable: true}");
     let odd = hookgate(&["config", "check", "--openim-webhooks", &openim], &[]);
-    let warning = format!("warning: {}:1: url: leads to port 1, but hookgate listens on 127.0.0.1:10006\n", openim);
+    let warning = format!("warning: {openim}:1: url: leads to port 1, but hookgate listens on 127.0.0.1:10006\n");
     assert_eq!((odd.status.code(), said(&odd.stdout), said(&odd.stderr)), (Some(0), "ok\n", &*warning));
 
     let yaml = file("bad.yaml", b"listn: 1\nbudget: 1\npolicy: builtin");
     let expected = format!(
         "HOOKGATE_POLCY: no such variable; did you mean HOOKGATE_POLICY?\n\
-         {0}:1: listn: no such key; did you mean listen?\n\
-         {0}:2: budget: \"1\": a time needs a unit, as in 800ms, 5s, 1m or 1h\n\
-         HOOKGATE_LOG: \"loud\": expected error, warn, info, debug, trace or off, or a list as in info,hookgate=debug\n",
-        yaml
+         {yaml}:1: listn: no such key; did you mean listen?\n\
+         {yaml}:2: budget: \"1\": a time needs a unit, as in 800ms, 5s, 1m or 1h\n\
+         HOOKGATE_LOG: \"loud\": expected error, warn, info, debug, trace or off, or a list as in info,hookgate=debug\n"
     );
     let variables = [
         ("HOOKGATE_CONFIG", &*yaml),
@@ -90,7 +89,7 @@ fn the_environment_goes_before_the_file_and_behind_flags() {
     ];
     let printed = hookgate(&["config", "print", "--log", "debug"], &variables);
     let printed = said(&printed.stdout);
-    let from_file = format!("listen: \"127.0.0.1:1\"  # {}:4", yaml);
+    let from_file = format!("listen: \"127.0.0.1:1\"  # {yaml}:4");
     for line in [
         &*from_file,
         "budget: 2s  # HOOKGATE_BUDGET",
