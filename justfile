@@ -34,7 +34,7 @@ doc:
 
 # Make CONTRACT.md anew.
 reference:
-    HOOKGATE_WRITE_REFERENCE=1 cargo test --test reference
+    HOOKGATE_WRITE_REFERENCE=1 cargo test --test it reference::
 
 # At a release: store its contract, which later changes are compared with.
 release-contract:
