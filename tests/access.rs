@@ -16,7 +16,7 @@ mod proxies;
 mod secrets;
 mod support;
 
-use hookgate::callers::Reason;
+use hookgate::observe::rejected::Reason;
 use support::{Gate, Reply};
 
 /// What everybody is told who may not call.

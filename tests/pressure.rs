@@ -8,10 +8,10 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hookgate::callback::Callback;
-use hookgate::callers::Reason;
-use hookgate::events;
-use hookgate::status::Outcome;
+use hookgate::contract::Callback;
+use hookgate::observe::counters::Outcome;
+use hookgate::observe::rejected::Reason;
+use hookgate::outbox;
 use support::program::{Running, configured, hookgate};
 use support::{ALLOWED, COMMAND, Gate, Policy, Reply, file};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -8,11 +8,11 @@ mod support;
 
 use std::time::Duration;
 
-use hookgate::callback::Callback;
 use hookgate::config::{Handling, OnFailure, Override, Rule};
-use hookgate::error::Class;
+use hookgate::contract::Callback;
+use hookgate::failure::Class;
+use hookgate::observe::counters::Outcome;
 use hookgate::openim::{self, Reading, Release};
-use hookgate::status::Outcome;
 use support::{Gate, Policy};
 use tokio::net::TcpListener;
 use tonic::Status;

@@ -15,8 +15,8 @@ mod sockets;
 mod support;
 
 use bytes::Bytes;
-use hookgate::callers::Reason;
 use hookgate::config::Address;
+use hookgate::observe::rejected::Reason;
 use http_body_util::Full;
 use support::pki::{Ca, Files};
 use support::{COMMAND, Gate, Policy};

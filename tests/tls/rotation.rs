@@ -1,7 +1,7 @@
 //! A new configuration is in force from the next connection on, and no connection is lost.
 
-use hookgate::callers::Reason;
 use hookgate::config::InForce;
+use hookgate::observe::rejected::Reason;
 
 use crate::support::caller::{Way, shake_hands, tcp};
 use crate::support::pki::{Ca, Files};
