@@ -30,7 +30,7 @@ doc:
 
 # Make CONTRACT.md anew.
 reference:
-    HOOKGATE_WRITE_REFERENCE=1 cargo test --test reference
+    HOOKGATE_WRITE_REFERENCE=1 cargo test --test it reference::
 
 # At a release: keep its contract, for later ones to be compared with.
 release-contract:

@@ -1,5 +1,5 @@
 //! What is fuzzed: one function an entry point, each of which panics where something is wrong. cargo-fuzz's targets and
-//! `tests/fuzz.rs` call the same ones.
+//! `tests/it/fuzz.rs` call the same ones.
 
 use clap::{Args, Command, FromArgMatches};
 use hookgate::config::{self, Config, Loaded, Options, Report};

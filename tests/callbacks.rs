@@ -4,6 +4,8 @@
 //! reads. The judge of the middle two is prost-reflect over the embedded descriptors, so that the tables under test
 //! never judge themselves. Two more tests see to it that the stories leave no field of the contract out.
 
+#[path = "it/support/mod.rs"]
+#[allow(dead_code, reason = "tests/it uses the rest")]
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -26,7 +26,7 @@ use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse
 use crate::process::{Example, Language, content, post, text};
 use crate::support::program::hookgate;
 
-type Case = fn(&'static Language) -> Pin<Box<dyn Future<Output = ()>>>;
+pub type Case = fn(&'static Language) -> Pin<Box<dyn Future<Output = ()>>>;
 
 macro_rules! cases {
     ($($case:ident),* $(,)?) => {

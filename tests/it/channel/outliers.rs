@@ -1,0 +1,128 @@
+//! One address of several that fails its calls fast.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use hookgate::policy::Channel;
+use hyper::server::conn::http2;
+use hyper_util::rt::TokioExecutor;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use super::server::{ANY, Server, allow, allowed, ask, asked, connect_by_name, ready, status, until};
+
+async fn both(servers: [&Server; 2]) -> Channel {
+    let (channel, _name) = connect_by_name(&servers.map(|server| server.address));
+    until(&channel, |status| ready(status) == 2).await;
+    channel
+}
+
+/// The most calls that an address may have failed since then: five, and one for each second after that.
+fn bound(began: Instant) -> usize {
+    5 + usize::try_from(began.elapsed().as_secs()).unwrap()
+}
+
+#[tokio::test]
+async fn it_gets_few_calls() {
+    for code in ["14", "13", "2", "8", "15"] {
+        let (bad, good) = (Server::at(ANY, move |_| status(code)).await, Server::allow().await);
+        let channel = both([&bad, &good]).await;
+        let began = Instant::now();
+        for _ in 0..200 {
+            drop(ask(&channel).await);
+        }
+        assert!((5..=bound(began)).contains(&bad.calls()), "{code}: {} of 200", bad.calls());
+        let ejected = channel.status().addresses.into_iter().filter(|address| address.state.contains("ejected"));
+        assert_eq!(ejected.count(), 1, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn it_attracts_none_while_the_other_has_many_in_flight() {
+    let bad = Server::at(ANY, |_| status("14")).await;
+    let (release, released) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let waits = release.clone();
+    let listener = TcpListener::bind(ANY).await.unwrap();
+    let good = Server::on(listener, http2::Builder::new(TokioExecutor::new()), move |_| {
+        let waits = waits.clone();
+        Box::pin(async move {
+            waits.acquire().await.unwrap().forget();
+            allowed()
+        })
+    });
+    let channel = both([&bad, &good]).await;
+    let began = Instant::now();
+    let calls: Vec<_> = (0..100)
+        .map(|_| {
+            let (channel, released) = (channel.clone(), released.clone());
+            tokio::spawn(async move {
+                let answer = ask(&channel).await;
+                released.add_permits(1);
+                answer.is_ok()
+            })
+        })
+        .collect();
+    while good.calls() + bad.calls() < 100 {
+        tokio::task::yield_now().await;
+    }
+    // All were asked at once: those that the bad one had before its fifth answer came are more than five.
+    let before = bad.calls();
+    for _ in 0..before {
+        released.acquire().await.unwrap().forget();
+    }
+    for _ in 0..50 {
+        let channel = channel.clone();
+        tokio::spawn(async move { ask(&channel).await });
+    }
+    while good.calls() + bad.calls() < 150 {
+        tokio::task::yield_now().await;
+    }
+    assert!(bad.calls() <= before + bound(began), "{} after {before}", bad.calls());
+    release.add_permits(150);
+    for call in calls {
+        call.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn where_all_fail_all_are_asked() {
+    let (first, second) = (Server::at(ANY, |_| status("14")).await, Server::at(ANY, |_| status("14")).await);
+    let channel = both([&first, &second]).await;
+    for _ in 0..100 {
+        ask(&channel).await.expect_err("unavailable");
+    }
+    assert_eq!(first.calls() + second.calls(), 100);
+    assert!(first.calls().abs_diff(second.calls()) <= 1, "{} and {}", first.calls(), second.calls());
+}
+
+#[tokio::test]
+async fn it_comes_back() {
+    let well = Arc::new(AtomicBool::new(false));
+    let is_well = well.clone();
+    let bad =
+        Server::at(ANY, move |call| if is_well.load(Ordering::SeqCst) { allow(call) } else { status("13") }).await;
+    let good = Server::allow().await;
+    let channel = both([&bad, &good]).await;
+    while bad.calls() < 5 {
+        drop(ask(&channel).await);
+    }
+    well.store(true, Ordering::SeqCst);
+    let failed = bad.calls();
+    // One that does not fail, and it has its share again.
+    while bad.calls() < failed + 50 {
+        asked(&channel).await;
+    }
+}
+
+#[tokio::test]
+async fn what_the_policy_means_to_say_ejects_nothing() {
+    for code in ["7", "12", "5"] {
+        let (first, second) = (Server::at(ANY, move |_| status(code)).await, Server::allow().await);
+        let channel = both([&first, &second]).await;
+        for _ in 0..40 {
+            drop(ask(&channel).await);
+        }
+        assert_eq!((first.calls(), second.calls()), (20, 20), "{code}");
+    }
+}

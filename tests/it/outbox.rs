@@ -1,0 +1,21 @@
+//! After events on disk: what survives a crash, in what order it goes on, and what people do with it. What is promised is
+//! shown small here; the full runs give the figures:
+//!
+//! ```text
+//! cargo test --release --test it outbox:: -- --ignored --nocapture --test-threads 1
+//! ```
+
+mod backlog;
+mod bad;
+mod bench;
+mod damage;
+mod gate;
+mod hang;
+mod inside;
+mod kill;
+mod numbers;
+mod operate;
+mod order;
+mod power;
+mod room;
+mod serving;

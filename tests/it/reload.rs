@@ -1,0 +1,202 @@
+//! A configuration that changes while the program runs.
+
+mod certificates;
+mod losses;
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::json;
+
+use crate::support::program::{Running, hookgate};
+use crate::support::{self, Policy, file};
+
+const COMMAND: &str = "callbackBeforeSetFriendRemarkCommand";
+const BODY: &str = r#"{"callbackCommand":"callbackBeforeSetFriendRemarkCommand","remark":"Bob"}"#;
+
+/// A hookgate that is told by a file, and the file.
+struct Told {
+    running: Running,
+    file: String,
+}
+
+impl Told {
+    async fn start(name: &str, yaml: &str) -> Self {
+        let file = file(&format!("reload-{name}.yaml"), yaml);
+        let args = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--config", &file];
+        Self { running: Running::of(hookgate(&args)).await, file }
+    }
+
+    fn write(&self, yaml: &str) {
+        fs::write(&self.file, yaml).expect("the same file");
+    }
+
+    async fn outcome(&self) -> String {
+        let reply = self.running.post(COMMAND, BODY).await;
+        reply.headers["hookgate-outcome"].to_str().expect("ASCII").to_owned()
+    }
+}
+
+/// Where nothing listens.
+async fn nowhere() -> String {
+    format!("http://{}", support::nobody().await)
+}
+
+#[tokio::test]
+async fn a_signal_has_it_read_anew() {
+    let policy = nowhere().await;
+    let mut told = Told::start("signal", &format!("policy: {policy}\non_failure: deny\n")).await;
+    assert_eq!(told.outcome().await, "failed-closed:unavailable");
+    told.write(&format!("policy: {policy}\non_failure: allow\n"));
+    told.running.signal("-HUP").await;
+    let line = told.running.says("a new configuration is in force").await;
+    assert!(line.contains("changed=\"on_failure"), "{line}");
+    assert_eq!(told.outcome().await, "failed-open:unavailable");
+    let status = told.running.status().await;
+    assert_eq!(status["configuration"]["ok"], 1);
+    assert_eq!(status["configuration"]["last"]["ok"], true);
+}
+
+#[tokio::test]
+async fn a_changed_file_is_read_anew() {
+    let policy = nowhere().await;
+    let mut told = Told::start("file", &format!("policy: {policy}\n")).await;
+    told.write(&format!("policy: {policy}\ndenial: {{messages: {{unavailable: come back later}}}}\n"));
+    told.running.says("a new configuration is in force").await;
+    assert_eq!(told.running.post(COMMAND, BODY).await.json()["errMsg"], "come back later");
+}
+
+#[tokio::test]
+async fn a_file_that_another_one_names_is_looked_at_too() {
+    let key = "beforeSetFriendRemark";
+    let webhooks = |timeout| format!("url: http://127.0.0.1:10006\n{key}: {{enable: true, timeout: {timeout}}}\n");
+    let openim = file("reload-webhooks.yml", webhooks(5));
+    let mut told =
+        Told::start("openim", &format!("policy: {}\nopenim: {{webhooks: reload-webhooks.yml}}\n", nowhere().await))
+            .await;
+    fs::write(&openim, webhooks(3)).expect("the same file");
+    let line = told.running.says("a new configuration is in force").await;
+    assert!(line.contains(&format!("changed=\"callbacks.{key}\"")), "{line}");
+}
+
+#[tokio::test]
+async fn a_bad_one_is_refused_whole() {
+    let policy = nowhere().await;
+    let mut told = Told::start("bad", &format!("policy: {policy}\n")).await;
+    told.write(&format!("policy: {policy}\non_failure: allow\nlimits: {{calls: none}}\nbudjet: 1s\n"));
+    told.running.signal("-HUP").await;
+    told.running.says("the old one stays in force").await;
+    assert_eq!(told.outcome().await, "failed-closed:unavailable");
+    let status = told.running.status().await;
+    assert_eq!(status["configuration"]["refused"], 1);
+    let why = status["configuration"]["last"]["refused"].as_array().expect("lines").clone();
+    let line = |number: usize| why[number].as_str().expect("a line");
+    assert_eq!(why.len(), 2, "{why:?}");
+    assert!(line(0).contains(":3: limits.calls:"), "{why:?}");
+    assert!(line(1).contains(":4: budjet: no such key; did you mean budget?"), "{why:?}");
+    // And a good one after it is taken.
+    told.write(&format!("policy: {policy}\non_failure: allow\n"));
+    told.running.says("a new configuration is in force").await;
+    assert_eq!(told.outcome().await, "failed-open:unavailable");
+}
+
+#[tokio::test]
+async fn what_only_a_restart_can_change_stays_and_the_rest_is_in_force() {
+    let policy = nowhere().await;
+    let mut told = Told::start("restart", &format!("policy: {policy}\n")).await;
+    told.write(&format!(
+        "policy: {policy}\nthreads: 2\nafter: {{age: 2h}}\non_failure: allow\nadmin_listen: 127.0.0.1:1\n"
+    ));
+    told.running.signal("-HUP").await;
+    let line = told.running.says("a restart is needed").await;
+    // The flag goes before the file, so that the address has not changed.
+    assert!(line.contains("settings=\"threads, after\""), "{line}");
+    assert_eq!(told.outcome().await, "failed-open:unavailable");
+    let status = told.running.status().await;
+    assert_eq!(status["configuration"]["last"]["needs_restart"], json!(["threads", "after"]));
+    assert_eq!((&status["configuration"]["ok"], &status["configuration"]["refused"]), (&json!(1), &json!(0)));
+    let metrics = told.running.ask("/metrics").await;
+    let metrics = String::from_utf8(metrics.body.to_vec()).expect("text");
+    assert!(metrics.contains("hookgate_reload_last_successful 0"), "{metrics}");
+}
+
+#[tokio::test]
+async fn calls_go_on_as_before_until_the_new_policy_is_there() {
+    let old = Policy::allow().await;
+    let yaml = |url: &str| format!("policy: {url}\nchannel: {{connect_timeout: 100ms}}\n");
+    let mut told = Told::start("absent", &yaml(&old.url())).await;
+    told.write(&yaml(&nowhere().await));
+    told.running.signal("-HUP").await;
+    told.running.says("cannot be connected in the new way").await;
+    assert_eq!(told.outcome().await, "allow");
+    // A later one takes the place of one that waits.
+    let new = Policy::allow().await;
+    told.write(&yaml(&new.url()));
+    told.running.signal("-HUP").await;
+    told.running.says("calls go the new way").await;
+    old.take_calls();
+    assert_eq!(told.outcome().await, "allow");
+    assert!(old.take_calls().iter().all(|call| call.rpc.contains("Health")));
+}
+
+#[tokio::test]
+async fn the_levels_of_the_log_change() {
+    let mut told = Told::start("levels", "log: warn\npolicy: builtin\nbuiltin_listen: 127.0.0.1:0\n").await;
+    told.write("log: debug\npolicy: builtin\nbuiltin_listen: 127.0.0.1:0\n");
+    told.running.signal("-HUP").await;
+    // The line about the change itself is at info, and comes before the levels are set.
+    while told.running.status().await["configuration"]["ok"] == json!(0) {}
+    told.outcome().await;
+    let line = told.running.says("DEBUG").await;
+    assert!(!line.is_empty());
+}
+
+#[tokio::test]
+async fn the_policy_is_another_one_and_no_call_fails() {
+    let (old, new) = (Policy::allow().await, Policy::allow().await);
+    let mut told = Told::start("policy", &format!("policy: {}\n", old.url())).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let address = told.running.webhooks;
+    let callers: Vec<_> = (0..4)
+        .map(|_| {
+            let stop = stop.clone();
+            tokio::spawn(async move {
+                let mut outcomes = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let request = http::Request::post(format!("http://{address}/{COMMAND}"));
+                    let reply = support::send(request.body(BODY.into()).expect("a request")).await;
+                    outcomes.push(reply.headers["hookgate-outcome"].to_str().expect("ASCII").to_owned());
+                }
+                outcomes
+            })
+        })
+        .collect();
+    old.take_calls();
+    told.write(&format!("policy: {}\n", new.url()));
+    told.running.signal("-HUP").await;
+    told.running.says("a new configuration is in force").await;
+    while new.take_calls().iter().all(|call| call.rpc.contains("Health")) {
+        tokio::task::yield_now().await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for caller in callers {
+        let outcomes = caller.await.expect("no panic");
+        assert!(outcomes.iter().all(|outcome| outcome == "allow"), "{outcomes:?}");
+    }
+    assert_eq!(told.running.status().await["policy"]["url"], new.url());
+}
+
+#[tokio::test]
+async fn a_rule_of_who_may_call_does_not_go_missing_unsaid() {
+    let policy = nowhere().await;
+    let mut told = Told::start("callers", &format!("policy: {policy}\naccess: {{sources: 127.0.0.1}}\n")).await;
+    told.write(&format!("policy: {policy}\naccess:\n  sources:\n  # - 127.0.0.1\n"));
+    told.running.signal("-HUP").await;
+    told.running.says("access.sources: has no value").await;
+    told.running.says("the old one stays in force").await;
+    told.write(&format!("policy: {policy}\naccess: none\n"));
+    told.running.signal("-HUP").await;
+    told.running.says("ANYBODY may call from now on").await;
+    told.running.says("a new configuration is in force").await;
+}
