@@ -8,7 +8,7 @@ use crate::contract::{Callback, Contract, DenialBreaks, Field, Group, Id, Kind, 
 /// Lifelike bodies of webhooks, by command.
 pub type Examples = BTreeMap<String, String>;
 
-/// The Rust source of the table that `src/proto.rs` includes.
+/// The Rust source of the table that `src/contract/proto.rs` includes.
 pub fn table(contract: &Contract, examples: &Examples) -> Result<String, String> {
     let mut out = String::new();
     for message in &contract.messages {

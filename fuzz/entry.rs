@@ -2,10 +2,10 @@
 //! `tests/it/fuzz.rs` call the same ones.
 
 use clap::{Args, Command, FromArgMatches};
-use hookgate::callback::Callback;
 use hookgate::config::{self, Config, Loaded, Options, Report};
+use hookgate::contract::Callback;
+use hookgate::contract::{self, Record};
 use hookgate::openim::{self, Reading, Release};
-use hookgate::wire::{self, Record};
 
 #[path = "go.rs"]
 pub mod go;
@@ -20,7 +20,7 @@ fn row(data: &[u8]) -> Option<(&'static Callback, &[u8])> {
 /// Any body is transcoded to a message that reads back, or refused in a sentence that repeats none of it.
 pub fn decoder(data: &[u8]) {
     let Some((callback, body)) = row(data) else { return };
-    match wire::transcode(callback.request, callback.command, body) {
+    match contract::transcode(callback.request, callback.command, body) {
         Ok(transcoded) => {
             Record::decode(callback.request, &transcoded.message).expect("what was written reads back");
             let Reading::Allowed(effects) =
@@ -39,7 +39,7 @@ pub fn reply(data: &[u8]) {
     let Some((callback, rest)) = row(data) else { return };
     let cut = rest.iter().position(|byte| *byte == 0xff).unwrap_or(rest.len());
     let (response, body) = (&rest[..cut], rest.get(cut + 1..).unwrap_or(b"{}"));
-    if wire::transcode(callback.request, callback.command, body).is_err() {
+    if contract::transcode(callback.request, callback.command, body).is_err() {
         return;
     }
     let Ok(reply) = callback.reply(response, body) else { return };

@@ -10,9 +10,9 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hookgate::callback::Callback;
+use hookgate::contract::Callback;
+use hookgate::contract::{self, Field, Kind, Label, Record, Value as Wire};
 use hookgate::openim::{self, Reading, Release};
-use hookgate::wire::{self, Field, Kind, Label, Record, Value as Wire};
 use serde_json::{Value, json};
 
 /// Bodies that Go takes and hookgate refuses, by a part of the refusal: two readings of one body, what Go mends in
@@ -128,7 +128,7 @@ fn field(of: &Field) -> Value {
 /// Panics if hookgate reads in a request what Go does not.
 pub fn compare_request(callback: &'static Callback, body: &[u8], go: &Value) {
     let case = || format!("{} {}\nGo: {go}", callback.command, body.escape_ascii());
-    match wire::transcode(callback.request, callback.command, body) {
+    match contract::transcode(callback.request, callback.command, body) {
         Ok(transcoded) => {
             assert_eq!(go["ok"], true, "taken: {}", case());
             assert_eq!(go["twice"], false, "{}", case());

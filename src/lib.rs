@@ -1,56 +1,37 @@
 //! OpenIM webhooks in, gRPC policy out.
 //!
-//! A webhook's way through the modules:
+//! The rooms, from the bottom up: each uses only those above it in this list (`tests/it/rooms.rs` checks it).
 //!
-//! - [`server`]: the HTTP front. Routes by command, reads the body, answers whatever happens.
-//! - [`callback`]: a row of the table: a command, an rpc, and what is between.
-//! - [`wire`]: a callback's JSON to protobuf and back, by its rows of fields.
-//! - [`policy`]: the policy service as seen from here, and the built-in one.
-//! - [`verdict`]: from what the policy said to what OpenIM reads.
-//! - [`events`]: After events: answered soon, delivered all the same.
-//! - [`openim`]: the other end: what OpenIM makes of a reply.
-//! - [`trigger`]: the other end too: plays OpenIM, for those who try things out.
-//! - [`verify`]: a policy service on trial: asked and judged by all of the above.
-//!
-//! How it is run, and by whom it is called:
-//!
-//! - [`cli`]: the commands. [`config`]: the settings, read and judged. [`reload`]: the settings, changed while it runs.
-//! - [`listener`]: TCP and Unix sockets. [`callers`]: who was refused. [`client`]: the commands' own HTTP client.
-//!
-//! How it is watched:
-//!
-//! - [`admin`]: the listener for all of the following. [`status`]: what is counted. [`metrics`]: the same for Prometheus.
-//! - [`telemetry`]: the log. [`decisions`]: a line a verdict. [`lines`]: how both are written without anybody waiting.
-//! - [`traces`]: spans. [`drift`]: what OpenIM sends that this build does not know.
-//!
-//! And under it all: [`proto`], generated from `proto/`, and [`error`].
+//! - `cut`, `panics`, `memory`: small helpers.
+//! - [`contract`]: callbacks as OpenIM sends and reads them: data and pure functions.
+//! - [`openim`]: the other end: how each OpenIM release reads a reply.
+//! - [`failure`]: classes of failure of a policy call.
+//! - [`config`]: settings: read, validated, printed.
+//! - [`observe`]: counters, logs, decision log, traces, drift.
+//! - [`policy`]: the client of the policy service, its channel and health, and the built-in policy.
+//! - [`outbox`]: After events: accepted soon, delivered until the policy answers.
+//! - [`server`]: the HTTP front that answers webhooks.
+//! - [`reload`]: changes of settings while it runs.
+//! - [`admin`]: the admin listener: probes, `/status`, `/metrics`, `/outbox`.
+//! - [`client`]: the HTTP client of the commands.
+//! - [`trigger`]: sends a webhook as OpenIM would.
+//! - [`verify`]: puts a policy service on trial.
+//! - [`cli`]: the commands.
 
 pub mod admin;
-pub mod callback;
-pub mod callers;
 pub mod cli;
 pub mod client;
 pub mod config;
-mod crowd;
+pub mod contract;
 mod cut;
-pub mod decisions;
-pub mod drift;
-pub mod error;
-pub mod events;
-pub mod lines;
-pub mod listener;
+pub mod failure;
 pub mod memory;
-pub mod metrics;
+pub mod observe;
 pub mod openim;
+pub mod outbox;
 mod panics;
 pub mod policy;
-pub mod proto;
 pub mod reload;
 pub mod server;
-pub mod status;
-pub mod telemetry;
-pub mod traces;
 pub mod trigger;
-pub mod verdict;
 pub mod verify;
-pub mod wire;

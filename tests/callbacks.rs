@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hookgate::callback::Callback;
+use hookgate::contract::Callback;
 use libtest_mimic::{Arguments, Failed, Trial};
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, Kind, MessageDescriptor, SerializeOptions, Value};

@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::events::{Changed, Count, Events, Filter, Item, OperateError};
+use crate::outbox::{Changed, Count, Events, Filter, Item, OperateError};
 
 /// What all the others get.
 pub(super) fn refusing<S: Clone + Send + Sync + 'static>() -> Router<S> {

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::Error;
-use crate::callback::Callback;
 use crate::config::nearest;
+use crate::contract::Callback;
 
 /// The callback that somebody names.
 pub fn callback_named(name: &str) -> Result<&'static Callback, Error> {

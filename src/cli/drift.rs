@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::Error;
 use super::admin::Admin;
-use crate::drift::{self, Report};
+use crate::observe::drift::{self, Report};
 
 /// Options of `hookgate drift`.
 #[derive(Debug, clap::Args)]

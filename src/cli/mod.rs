@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Options, Report};
-use crate::events::OpenError;
+use crate::outbox::OpenError;
 use crate::trigger::Unfit;
 
 /// OpenIM webhooks in, gRPC policy out.

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use crate::proto::FILES;
+use crate::contract::proto::FILES;
 
 /// Options of `hookgate proto`.
 #[derive(Debug, clap::Args)]

@@ -13,9 +13,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::Error;
 use super::callbacks::callback_named;
-use crate::callback::Callback;
 use crate::client::{NoReply, Place};
 use crate::config::Roots;
+use crate::contract::Callback;
 use crate::trigger::{self, Outlook, Poster, Reply, Set, Tally, Verdict, Webhook};
 
 /// Options of `hookgate trigger`.

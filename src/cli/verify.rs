@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Error;
-use crate::callback::Callback;
 use crate::config::{self, Finding, Origin, nearest};
+use crate::contract::Callback;
 use crate::verify::{self, Check, Outcome, Plan};
 
 /// Options of `hookgate verify`.

@@ -8,8 +8,8 @@ use super::policy_url::PolicyUrl;
 use super::report::Finding;
 use super::value::show_time;
 use super::{Address, After, LONGEST_TIMEOUT, OnFailure, Rule};
-use crate::callback::Callback;
-use crate::error::Class;
+use crate::contract::Callback;
+use crate::failure::Class;
 
 /// More threads than any machine has cores for would only take its memory.
 const MOST_THREADS: usize = 1024;

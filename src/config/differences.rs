@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Config;
 use super::draft::Draft;
 use super::settings;
-use crate::callback::Callback;
+use crate::contract::Callback;
 
 /// The paths of the settings that differ; of a callback whose handling does, its own.
 pub fn differences(one: &Config, other: &Config) -> Vec<String> {

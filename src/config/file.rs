@@ -10,7 +10,7 @@ use super::report::{Finding, Origin, nearest};
 use super::rules::Rules;
 use super::settings::{self, Setting};
 use super::yaml::{Entry, Node, Value};
-use crate::callback::{Callback, Timing};
+use crate::contract::{Callback, Timing};
 
 /// The largest file that is read.
 const LARGEST: u64 = 1 << 20;

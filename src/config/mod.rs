@@ -54,7 +54,7 @@ pub(crate) use tls::connector;
 pub use tls::{PolicyTls, Roots, ServerTls};
 use tracing_subscriber::filter::Targets;
 
-use crate::callback::Callback;
+use crate::contract::Callback;
 pub(crate) use value::TIME;
 pub(crate) use webhooks_yml::LONGEST_TIMEOUT;
 

@@ -10,7 +10,7 @@ use super::rules::Rules;
 use super::value::show_time;
 use super::webhooks_yml::{self, WebhooksYml};
 use super::{Rule, leads_here};
-use crate::callback::{Callback, Timing};
+use crate::contract::{Callback, Timing};
 
 /// The setting that names OpenIM's file.
 pub const WEBHOOKS: &str = "openim.webhooks";

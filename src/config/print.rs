@@ -7,7 +7,7 @@ use super::draft::Draft;
 use super::load::Loaded;
 use super::value::show_time;
 use super::{rules, settings};
-use crate::callback::Callback;
+use crate::contract::Callback;
 
 /// Writes a configuration as YAML, with the words of every setting, and with who said it where it is not a default.
 pub fn print(loaded: &Loaded) -> String {

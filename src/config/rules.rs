@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::value::{Kind, parts};
-use crate::error::Class;
+use crate::failure::Class;
 
 /// The handling of a callback.
 #[derive(Debug, Clone, PartialEq, Eq)]

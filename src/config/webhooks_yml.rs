@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::file::by_config_key;
 use super::report::{Finding, Origin};
 use super::yaml::{self, Node, Value};
-use crate::callback::{Callback, Timing};
+use crate::contract::{Callback, Timing};
 
 /// OpenIM's HTTP client gives up after this long, whatever a timeout says.
 pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(15);

@@ -4,8 +4,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{Effect, Release, decode};
-use crate::callback::Callback;
-use crate::wire::{Field, Kind, Label, Message, RequestIs};
+use crate::contract::Callback;
+use crate::contract::{Field, Kind, Label, Message, RequestIs};
 
 /// The fields of a reply that OpenIM takes over: those that the contract offers, and those that it only hands back.
 pub(super) fn of(callback: &Callback) -> Vec<&'static Field> {

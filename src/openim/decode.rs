@@ -10,7 +10,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::wire::{Field, Kind, Label};
+use crate::contract::{Field, Kind, Label};
 
 /// Why a reply cannot be decoded.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! The other end's rules: what OpenIM makes of a reply.
 //!
 //! It judges what hookgate writes, in tests and for people, so it shares the rows of the table as data and no code with
-//! [`wire`](crate::wire) or [`verdict`](crate::verdict). It knows the five verdict fields and the changes of the
+//! [`wire`](crate::contract) or [`verdict`](crate::contract). It knows the five verdict fields and the changes of the
 //! contract; what OpenIM knows beyond them (fields that the contract does not offer) it takes for unknown.
 //!
 //! The rules are those of OpenIM's sources: pkg/common/webhook/http_client.go (the HTTP status is ignored, the body is
@@ -15,8 +15,8 @@ mod release;
 
 use serde_json::Value;
 
-use crate::callback::Callback;
-use crate::wire::{Field, Kind, Label, Rules};
+use crate::contract::Callback;
+use crate::contract::{Field, Kind, Label, Rules};
 use changes::{Harm, Operation};
 
 pub use release::Release;

@@ -1,7 +1,7 @@
 //! Where OpenIM's releases differ: what denies, and how a denial reaches the API client.
 
 use super::ClientError;
-use crate::callback::{Callback, Timing};
+use crate::contract::{Callback, Timing};
 
 /// A release of OpenIM, as far as replies go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

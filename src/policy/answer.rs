@@ -7,10 +7,10 @@ use tonic::{Code, Status};
 
 use super::channel::{self, Outcome};
 use super::observe::{NotGrpc, Seen, cause, not_grpc};
-use crate::callback::Callback;
+use crate::contract::Callback;
+use crate::contract::{Denial, Reply};
 use crate::cut::cut;
-use crate::error::{Class, Failure};
-use crate::verdict::{Denial, Reply};
+use crate::failure::{Class, Failure};
 
 /// How many bytes of a status's message go to the log.
 const LONGEST_MESSAGE: usize = 256;

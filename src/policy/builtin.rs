@@ -16,10 +16,10 @@ use tonic::{Response, Status};
 use tracing::info;
 
 use super::codec::BytesCodec;
-use super::metadata::NOT_SHOWN;
-use crate::callback::Callback;
-use crate::proto::{DESCRIPTORS, UnknownCallbackRequest};
-use crate::wire::{self, Record};
+use crate::contract::Callback;
+use crate::contract::metadata::NOT_SHOWN;
+use crate::contract::proto::{DESCRIPTORS, UnknownCallbackRequest};
+use crate::contract::{self, Record};
 
 /// The built-in policy, bound and ready to serve.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl Allow {
     fn shows(&self, request: &[u8]) -> bool {
         !std::ptr::eq(self.0, Callback::fallback())
             || UnknownCallbackRequest::decode(request)
-                .is_ok_and(|request| wire::names_command(&request.body_json, &request.callback_command))
+                .is_ok_and(|request| contract::names_command(&request.body_json, &request.callback_command))
     }
 
     fn allow(&self, request: &tonic::Request<Bytes>) -> Result<Response<Bytes>, Status> {
@@ -94,7 +94,7 @@ impl Allow {
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let mut fields = Vec::new();
         if self.shows(request.get_ref()) {
-            wire::write_redacted(&record, &mut fields);
+            contract::write_redacted(&record, &mut fields);
         } else {
             fields.extend_from_slice(NOT_SHOWN.as_bytes());
         }

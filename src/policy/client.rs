@@ -18,12 +18,12 @@ use tonic::{Code, Request, Status};
 use super::answer::{Answer, Unanswered};
 use super::channel::{self, Channel, DEADLINE, Outcome};
 use super::codec::BytesCodec;
-use super::metadata::Metadata;
 use super::observe::Observed;
-use crate::callback::Callback;
-use crate::error::{Class, Failure};
-use crate::server::Transport;
-use crate::traces::{AttemptSpan, Traces};
+use crate::contract::Callback;
+use crate::contract::Metadata;
+use crate::failure::{Class, Failure};
+use crate::observe::traces::{AttemptOf, AttemptSpan, Traces};
+use crate::policy::Transport;
 
 /// Asks the policy service. `T` carries the calls: a tonic channel, or another
 /// [`GrpcService`](tonic::client::GrpcService) whose futures are `Unpin`, as boxed ones are.
@@ -196,7 +196,11 @@ async fn call<T: Transport>(transport: T, shared: &Shared, question: &Question) 
 fn request_of(shared: &Shared, question: &Question) -> (Request<Bytes>, AttemptSpan) {
     let mut request = Request::new(question.message.clone());
     *request.metadata_mut() = question.metadata.of_attempt(question.attempt);
-    let span = shared.traces.attempt(question, request.metadata_mut());
+    let span = {
+        let Question { callback, metadata, attempt: number, deadline, .. } = question;
+        let attempt = AttemptOf { callback, metadata, number: *number, deadline: *deadline };
+        shared.traces.attempt(attempt, request.metadata_mut())
+    };
     let left = question.deadline.saturating_duration_since(Instant::now());
     // Whole milliseconds are the same for most calls, and HTTP/2 has one byte for what it has sent before.
     let millis = left.as_millis();

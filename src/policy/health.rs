@@ -25,7 +25,7 @@ use super::observe::{NotGrpc, Observed, Seen, not_grpc};
 use super::rpcs::Answered;
 use crate::config;
 use crate::cut::cut;
-use crate::error::{Class, Failure, LONGEST_CAUSE};
+use crate::failure::{Class, Failure, LONGEST_CAUSE};
 
 /// Whether the policy service is ready.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,12 +6,12 @@ pub mod channel;
 mod client;
 mod codec;
 pub mod health;
-pub mod metadata;
 pub(crate) mod observe;
 mod rpcs;
+mod transport;
 
 pub use answer::Answer;
 pub use builtin::BuiltIn;
 pub use channel::Channel;
 pub use client::{Policy, Question};
-pub use metadata::Metadata;
+pub use transport::Transport;

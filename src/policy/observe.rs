@@ -20,8 +20,8 @@ use percent_encoding::percent_decode;
 use tonic::codegen::StdError;
 use tonic::{Code, Status};
 
-use crate::error::Class;
-use crate::server::Transport;
+use crate::failure::Class;
+use crate::policy::Transport;
 
 /// An answer that no gRPC service gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -6,9 +6,9 @@ use tokio::task::{AbortHandle, spawn_blocking};
 use tracing::error;
 
 use crate::config::{self, Config, InForce, PolicyService};
-use crate::decisions::Decisions;
+use crate::observe::decisions::Decisions;
+use crate::observe::logging::Log;
 use crate::policy::{Channel, Policy};
-use crate::telemetry::Log;
 
 /// What follows the configuration. Whatever else asks it is asked anew for each webhook and each connection.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
 use crate::config::{Config, Finding, Loaded, Losses, Options, Origin, Report, differences, losses};
-use crate::decisions::Decisions;
+use crate::observe::decisions::Decisions;
 use files::Files;
 
 pub use follow::Followers;

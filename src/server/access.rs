@@ -10,9 +10,9 @@ use http::{HeaderMap, HeaderName, Uri, header};
 use ipnet::IpNet;
 
 use super::caller::Caller;
-use crate::callers::Reason;
 use crate::config::{Access, Config};
-use crate::error::Refusal;
+use crate::observe::rejected::Reason;
+use crate::server::Refusal;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 

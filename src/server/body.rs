@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use tokio::time::{Instant, timeout_at};
 
-use crate::error::Refusal;
 use crate::memory::{Memory, NoRoom, SMALL, Share};
+use crate::server::Refusal;
 
 /// The room that is taken for an announced body before anything of it has arrived, in bytes, at most.
 const ANNOUNCED: usize = 1 << 20;

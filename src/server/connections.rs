@@ -25,11 +25,11 @@ use super::handshake::{self, Line};
 use super::heads::{self, Why};
 use super::progress::{Progress, Stalled, Step, Times, Watched};
 use super::stop::{Stop, Stopping};
-use crate::callers::Reason;
 use crate::config::{Config, InForce};
-use crate::crowd::{Crowd, Descriptors};
-use crate::listener::{Accepted, Listener, pause};
-use crate::status::{Held, Status};
+use crate::observe::counters::{Held, Status};
+use crate::observe::rejected::Reason;
+use crate::server::crowd::{Crowd, Descriptors};
+use crate::server::listener::{Accepted, Listener, pause};
 
 /// Idle connections stay open: OpenIM keeps two and denies when one closes just as it is used (Go's net/http does not
 /// repeat a POST). A call has its budget.

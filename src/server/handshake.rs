@@ -11,9 +11,9 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
 use super::caller::{Caller, Shown};
-use crate::callers::Reason;
 use crate::config::ServerTls;
-use crate::listener::Stream;
+use crate::observe::rejected::Reason;
+use crate::server::listener::Stream;
 
 /// What HTTP is spoken on. TLS is boxed: it is large, and most connections have none.
 pub(super) type Line = Either<Stream, Box<TlsStream<TcpStream>>>;

@@ -8,7 +8,7 @@ use http_body_util::BodyExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::Response;
-use crate::callers::Reason;
+use crate::observe::rejected::Reason;
 
 /// The most bytes that are read of a client after its reply: one that finds the connection closed under its words
 /// may never read it.

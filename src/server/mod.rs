@@ -4,9 +4,12 @@ mod access;
 mod body;
 mod caller;
 mod connections;
+pub(crate) mod crowd;
 mod handshake;
 mod heads;
+pub mod listener;
 pub(crate) mod progress;
+mod refusal;
 mod refused;
 mod reply;
 mod stop;
@@ -20,28 +23,27 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Request;
-use http_body::Body as HttpBody;
+use http_body::Body as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use tokio::time::Instant;
-use tonic::client::GrpcService;
-use tonic::codegen::StdError;
 
-use crate::callback::{Callback, Timing};
 use crate::config::{Config, Handling, InForce};
-use crate::decisions::Decisions;
-use crate::error::{Class, Failure, Refusal};
-use crate::events::{Delivery, Event, Events};
-use crate::listener::Listener;
+use crate::contract::{Callback, Timing};
+use crate::failure::{Class, Failure};
 use crate::memory::Share;
+use crate::observe::counters::{Status, millis_now};
+use crate::observe::decisions::Decisions;
+use crate::outbox::{Delivery, Event, Events};
 use crate::panics;
-use crate::policy::{Answer, Policy, Question};
-use crate::status::{Status, millis_now};
+use crate::policy::{Answer, Policy, Question, Transport};
+use crate::server::listener::Listener;
 use body::{Bounds, Unread, Whole};
 use caller::Peer;
 pub use connections::Crowded;
 use heads::Why;
+pub use refusal::Refusal;
 use reply::Decision;
 pub use stop::{Stop, Stopping};
 use times::Times;
@@ -54,33 +56,6 @@ const LARGE: u64 = 64 << 10;
 
 /// A reply, which is always whole.
 type Response = http::Response<Full<Bytes>>;
-
-/// What carries calls to the policy service. Its futures are `Unpin`, as boxed ones are.
-pub trait Transport:
-    GrpcService<
-        tonic::body::Body,
-        Future: Unpin + Send + 'static,
-        Error: Into<StdError>,
-        ResponseBody: HttpBody<Data = Bytes, Error: Into<StdError>> + Unpin + Send + 'static,
-    > + Clone
-    + Send
-    + Sync
-    + 'static
-{
-}
-
-impl<T> Transport for T where
-    T: GrpcService<
-            tonic::body::Body,
-            Future: Unpin + Send + 'static,
-            Error: Into<StdError>,
-            ResponseBody: HttpBody<Data = Bytes, Error: Into<StdError>> + Unpin + Send + 'static,
-        > + Clone
-        + Send
-        + Sync
-        + 'static
-{
-}
 
 /// What answers webhooks: a policy to ask, After events to deliver, and the rules for when there is no verdict.
 #[derive(Debug)]

@@ -7,17 +7,18 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::Refusal;
 use super::caller::{Caller, Peer};
 use super::heads::{self, Why};
 use super::reply::{self, Decision};
 use super::times::Times;
 use super::webhook::Webhook;
 use super::{Gate, Response, Transport, access, body, connections};
-use crate::callback::Timing;
 use crate::config::{Config, Handling};
-use crate::error::{Class, Failure, Refusal};
-use crate::events;
+use crate::contract::Timing;
+use crate::failure::{Class, Failure};
 use crate::memory::NoRoom;
+use crate::outbox;
 
 /// A body of more bytes makes its connection take more room than it begins with.
 const LONG: u64 = 32 << 10;
@@ -48,7 +49,7 @@ impl<T: Transport> Gate<T> {
             let forwarded_for = source.filter(|source| caller.address != Some(*source));
             self.status.callers_refused.caller(*reason, caller.address, forwarded_for);
         } else {
-            self.status.count_nowhere(refusal);
+            self.status.count_not_webhook(refusal.not_webhook());
             reply::log_nowhere(refusal, head, config.access.paths.is_some());
         }
     }
@@ -63,7 +64,7 @@ impl<T: Transport> Gate<T> {
             Why::NoRoom => NoRoom.into(),
         };
         let Some(mut head) = heads::read(bytes) else {
-            self.status.count_nowhere(&refusal);
+            self.status.count_not_webhook(refusal.not_webhook());
             warn!(reason = %refusal, "refused");
             return reply::refused_by_head(&refusal, config, false);
         };
@@ -93,8 +94,8 @@ impl<T: Transport> Gate<T> {
     /// It is nothing that OpenIM would send, or it did not come whole; an After event is lost then.
     pub(super) fn refused(&self, handling: &Handling, webhook: &Webhook, refusal: Refusal) -> Decision {
         match refusal {
-            Refusal::TooLarge(_) | Refusal::HeadTooLarge(_) => self.lose_event(webhook, events::Reason::TooLarge),
-            Refusal::Late | Refusal::CutShort => self.lose_event(webhook, events::Reason::Unread),
+            Refusal::TooLarge(_) | Refusal::HeadTooLarge(_) => self.lose_event(webhook, outbox::Reason::TooLarge),
+            Refusal::Late | Refusal::CutShort => self.lose_event(webhook, outbox::Reason::Unread),
             _ => {}
         }
         Decision::refused(refusal, webhook.callback, handling)
@@ -113,14 +114,14 @@ impl<T: Transport> Gate<T> {
         failure: Failure,
     ) -> Decision {
         if webhook.timing() == Timing::After {
-            self.lose_event(webhook, events::Reason::Overloaded);
+            self.lose_event(webhook, outbox::Reason::Overloaded);
             return Decision::lost(webhook.callback, failure);
         }
         let rule = handling.on_failure.rule(failure.class);
         Decision::unread(rule, failure, webhook.callback, &config.denial)
     }
 
-    fn lose_event(&self, webhook: &Webhook, reason: events::Reason) {
+    fn lose_event(&self, webhook: &Webhook, reason: outbox::Reason) {
         if webhook.timing() == Timing::After {
             self.events.lose_unread(reason);
             let (command, rpc, operation_id) = (webhook.shown_command(), webhook.callback.rpc, &*webhook.operation_id);

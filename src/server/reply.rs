@@ -8,17 +8,18 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::Full;
 use tracing::{debug, error, info, warn};
 
+use super::Refusal;
 use super::webhook::{self, Oddities, Webhook};
 use super::{Response, stop};
-use crate::callback::Callback;
-use crate::callers::Reason;
 use crate::config::{self, Config, Handling, Rule};
+use crate::contract::Callback;
+use crate::contract::{Denial, Reply};
 use crate::cut::cut;
-use crate::decisions::Decided;
-use crate::error::{Class, Failure, Refusal};
+use crate::failure::{Class, Failure};
+use crate::observe::counters::Outcome;
+use crate::observe::decisions::Decided;
+use crate::observe::rejected::Reason;
 use crate::policy::Answer;
-use crate::status::Outcome;
-use crate::verdict::{Denial, Reply};
 
 /// The response header that says what became of a webhook.
 const OUTCOME: HeaderName = HeaderName::from_static("hookgate-outcome");

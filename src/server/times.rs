@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::callback::Callback;
-use crate::metrics::{Durations, Phase};
+use crate::contract::Callback;
+use crate::observe::durations::{Durations, Phase};
 
 /// The points in time that a webhook has passed. What was not reached is missing.
 #[derive(Debug, Clone, Copy)]

@@ -10,14 +10,14 @@ use prost::Message as _;
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::callback::{Callback, Timing};
-use crate::drift::{Names, Unknowns};
-use crate::error::Refusal;
-use crate::policy::{Metadata, metadata};
-use crate::proto::UnknownCallbackRequest;
-use crate::status::Outcome;
-use crate::traces::{self, Traces, WebhookSpan};
-use crate::wire::{self, Transcoded};
+use crate::contract::proto::UnknownCallbackRequest;
+use crate::contract::{self, Transcoded};
+use crate::contract::{Callback, Timing};
+use crate::contract::{Metadata, metadata};
+use crate::observe::counters::Outcome;
+use crate::observe::drift::{Names, Unknowns};
+use crate::observe::traces::{self, Traces, WebhookSpan};
+use crate::server::Refusal;
 
 /// The header that says which of OpenIM's operations it is of.
 const OPERATION_ID: HeaderName = HeaderName::from_static("operationid");
@@ -68,7 +68,7 @@ pub(crate) struct Kept {
 #[derive(Debug, Default)]
 pub(crate) struct Oddities {
     /// The fields that this build does not know.
-    pub(super) unknown: wire::Unknown,
+    pub(super) unknown: contract::Unknown,
     /// The aliases that it has for fields.
     aliases: Vec<&'static str>,
     /// True where it has none of the fields that this build knows, the command apart.
@@ -198,13 +198,13 @@ type Read = (Bytes, Oddities);
 /// The request message of a body posted to `command`, and what was odd about it.
 fn transcode(callback: &Callback, command: &str, body: &[u8]) -> Result<Read, Refusal> {
     if std::ptr::eq(callback, Callback::fallback()) {
-        let body_json = wire::check_object(body)?.to_owned();
-        let names_unknown_command = wire::names_command(&body_json, command);
+        let body_json = contract::check_object(body)?.to_owned();
+        let names_unknown_command = contract::names_command(&body_json, command);
         let request = UnknownCallbackRequest { callback_command: command.to_owned(), body_json };
         return Ok((request.encode_to_vec().into(), Oddities { names_unknown_command, ..Oddities::default() }));
     }
     let Transcoded { message, unknown, aliases, unrecognized, other_command } =
-        wire::transcode(callback.request, command, body)?;
+        contract::transcode(callback.request, command, body)?;
     Ok((message, Oddities { unknown, aliases, unrecognized, other_command, names_unknown_command: false }))
 }
 

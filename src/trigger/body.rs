@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::config::nearest;
-use crate::wire::{Field, Kind, Label, Message};
+use crate::contract::{Field, Kind, Label, Message};
 
 /// A field and its new value: `message.content=hello`.
 #[derive(Debug, Clone)]

@@ -24,7 +24,7 @@ pub use tally::Tally;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::callback::Callback;
+use crate::contract::Callback;
 
 /// A webhook as OpenIM posts it.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::callback::{Callback, Timing};
+use crate::contract::{Callback, Timing};
 use crate::openim::{self, ClientError, Effect, Reading, Release};
 
 /// What some releases of OpenIM do after a reply.

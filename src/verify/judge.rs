@@ -8,13 +8,13 @@ use tonic::Code;
 
 use super::Check;
 use super::requests::Posted;
-use crate::callback::Callback;
 use crate::config::Config;
-use crate::error::{Class, Failure};
+use crate::contract::Callback;
+use crate::contract::proto;
+use crate::contract::{Denial, LONGEST_SENTENCE, LOWEST_CODE, Reply};
+use crate::failure::{Class, Failure};
 use crate::openim::{self, Reading, Release};
 use crate::policy::Answer;
-use crate::proto;
-use crate::verdict::{Denial, LONGEST_SENTENCE, LOWEST_CODE, Reply};
 
 /// The longest text of a policy that is repeated, in characters.
 const LONGEST_TEXT: usize = 200;

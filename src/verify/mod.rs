@@ -21,8 +21,8 @@ pub use print::print;
 pub use report::{Checked, OfCallback, Outcome, Report, Totals};
 pub use run::run;
 
-use crate::callback::{Callback, Timing};
 use crate::config::PolicyUrl;
+use crate::contract::{Callback, Timing};
 
 /// What is to be checked.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Check;
 use super::judge::Fault;
 use super::service::Noted;
-use crate::callback::Callback;
+use crate::contract::Callback;
 
 /// What came of a run.
 #[derive(Debug, Serialize)]

@@ -6,11 +6,12 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::Check;
-use crate::callback::Callback;
-use crate::error::Refusal;
-use crate::policy::{Metadata, Question};
+use crate::contract::Callback;
+use crate::contract::Metadata;
+use crate::contract::{Field, Kind, Label, Message};
+use crate::policy::Question;
+use crate::server::Refusal;
 use crate::server::webhook::Webhook;
-use crate::wire::{Field, Kind, Label, Message};
 
 /// A large webhook, in bytes: OpenIM's list of some 40,000 user IDs. A policy service that is to take all of `limits.body`
 /// needs more than the 4 MiB that most gRPC servers receive by default.
@@ -161,7 +162,7 @@ fn may_be_absent(message: &Message, field: &Field) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::metadata;
+    use crate::contract::metadata;
 
     #[test]
     fn every_body_goes_through_the_front_of_every_callback() {

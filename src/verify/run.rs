@@ -11,8 +11,8 @@ use super::report::{Checked, OfCallback, Report};
 use super::requests::Posted;
 use super::service::{self, Heard, Noted};
 use super::{Check, Plan};
-use crate::callback::Callback;
 use crate::config::{self, Config, PolicyTls};
+use crate::contract::Callback;
 use crate::policy::{Channel, Policy};
 
 /// A callback's checks end after so many without an answer.

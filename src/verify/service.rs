@@ -15,8 +15,8 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
 use super::judge::{Fault, code_name, shown};
-use crate::callback::Callback;
-use crate::error::{Class, Failure};
+use crate::contract::Callback;
+use crate::failure::{Class, Failure};
 use crate::policy::Channel;
 use crate::policy::observe::{NotGrpc, Observed, Seen, not_grpc};
 

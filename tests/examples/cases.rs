@@ -4,11 +4,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use hookgate::contract::proto::group_policy_service_client::GroupPolicyServiceClient;
+use hookgate::contract::proto::message_policy_service_client::MessagePolicyServiceClient;
+use hookgate::contract::proto::relation_policy_service_client::RelationPolicyServiceClient;
+use hookgate::contract::proto::{
+    AfterRemoveBlackRequest, BeforeCreateGroupRequest, BeforeSendSingleMsgRequest, ChatMessage,
+};
 use hookgate::openim::Reading;
-use hookgate::proto::group_policy_service_client::GroupPolicyServiceClient;
-use hookgate::proto::message_policy_service_client::MessagePolicyServiceClient;
-use hookgate::proto::relation_policy_service_client::RelationPolicyServiceClient;
-use hookgate::proto::{AfterRemoveBlackRequest, BeforeCreateGroupRequest, BeforeSendSingleMsgRequest, ChatMessage};
 use serde_json::{Value, json};
 use tokio_stream::StreamExt;
 use tonic::transport::{Channel, Endpoint};

@@ -5,7 +5,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hookgate::callback::Callback;
+use hookgate::contract::Callback;
 use hookgate::openim::{self, Reading, Release};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};

@@ -7,7 +7,7 @@ mod paths;
 mod proxies;
 mod secrets;
 
-use hookgate::callers::Reason;
+use hookgate::observe::rejected::Reason;
 
 use crate::support::{Gate, Reply};
 

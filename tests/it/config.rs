@@ -12,8 +12,8 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use clap::Parser;
-use hookgate::callback::Callback;
 use hookgate::config::{self, Config, Handling, Loaded, Options};
+use hookgate::contract::Callback;
 
 use crate::support::pki::Ca;
 

@@ -14,10 +14,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookgate::callback::Callback;
 use hookgate::config::After;
-use hookgate::events::{Delivery, Event, Events};
-use hookgate::policy::{Metadata, Policy, metadata};
+use hookgate::contract::Callback;
+use hookgate::contract::{Metadata, metadata};
+use hookgate::outbox::{Delivery, Event, Events};
+use hookgate::policy::Policy;
 use http_body_util::{BodyExt, Full};
 use tokio::sync::{mpsc, oneshot};
 use tonic::transport::Endpoint;

@@ -22,7 +22,7 @@ fn seeds(folder: &str) -> Vec<Vec<u8>> {
 /// The webhooks of the fixtures, each after a byte that chooses the row it belongs to.
 fn webhooks() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
-    for (place, callback) in hookgate::callback::Callback::all().iter().enumerate() {
+    for (place, callback) in hookgate::contract::Callback::all().iter().enumerate() {
         let file = format!("{}/tests/fixtures/{}.json", env!("CARGO_MANIFEST_DIR"), callback.command);
         let fixture: serde_json::Value = serde_json::from_slice(&fs::read(file).expect("a fixture")).expect("JSON");
         for story in fixture["stories"].as_array().expect("stories") {

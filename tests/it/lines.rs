@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hookgate::lines::{Counts, Lines, Target};
+use hookgate::observe::lines::{Counts, Lines, Target};
 
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -44,6 +44,8 @@ mod readme;
 mod reference;
 /// A configuration that changes while the program runs.
 mod reload;
+/// The rooms of `src/`: none uses one above it.
+mod rooms;
 /// Failure rules: fail open, fail closed.
 mod rules;
 /// The contract: what holds of every message and field, and what the build refuses.

@@ -1,7 +1,7 @@
 //! What OpenIM makes of a reply, case by case: the body, the verdict fields, the changes, the denial on its way to the
 //! API client.
 
-use hookgate::callback::{Callback, Timing};
+use hookgate::contract::{Callback, Timing};
 use hookgate::openim::{ClientError, Effect, Reading, Release, read};
 use serde_json::{Value, json};
 

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hookgate::callback::Callback;
-use hookgate::callers::Reason;
-use hookgate::events;
-use hookgate::status::Outcome;
+use hookgate::contract::Callback;
+use hookgate::observe::counters::Outcome;
+use hookgate::observe::rejected::Reason;
+use hookgate::outbox;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
@@ -73,7 +73,7 @@ async fn what_does_not_fit_into_memory_is_overloaded_and_what_goes_makes_room() 
     assert_eq!(refused.json()["nextCode"], 1);
     let lost = gate.post(&format!("/{AFTER}"), long.clone()).await;
     assert_eq!((&*lost.body, outcome(&lost)), (ALLOWED.as_bytes(), "failed-open:overloaded"));
-    assert_eq!(gate.events.counts().undelivered(events::Reason::Overloaded), 1);
+    assert_eq!(gate.events.counts().undelivered(outbox::Reason::Overloaded), 1);
     // An allow of this one repeats what the webhook said, which nobody has read.
     let echoing = gate.post("/callbackBeforeSetGroupInfoCommand", long.clone()).await;
     assert_eq!(echoing.json()["nextCode"], 1);
@@ -212,7 +212,7 @@ async fn a_head_over_the_limit_is_a_denial_that_says_so_and_is_counted_by_its_co
             assert_eq!(counted, times, "{command}");
         }
     }
-    assert_eq!(gate.events.counts().undelivered(events::Reason::TooLarge), 2);
+    assert_eq!(gate.events.counts().undelivered(outbox::Reason::TooLarge), 2);
     // Whose command is not known.
     for request in [head("nothing", &long), format!("POST /{}", "x".repeat(33_000))] {
         assert_denies(&exchange(&gate, request.as_bytes()).await, 431, sentence);
@@ -232,7 +232,7 @@ async fn a_body_over_the_limit_is_a_lost_event_where_it_is_one() {
         assert_eq!(reply.status.as_u16(), 413);
         assert_eq!(reply.json()["errMsg"], "the body is larger than 1000 bytes (limits.body)");
     }
-    assert_eq!(gate.events.counts().undelivered(events::Reason::TooLarge), 1);
+    assert_eq!(gate.events.counts().undelivered(outbox::Reason::TooLarge), 1);
 }
 
 #[tokio::test]

@@ -5,9 +5,9 @@ mod noise;
 mod replies;
 mod webhooks;
 
-use hookgate::callback::Callback;
-use hookgate::verdict::{Denial, InvalidReply, Reply as Verdict};
-use hookgate::wire;
+use hookgate::contract;
+use hookgate::contract::Callback;
+use hookgate::contract::{Denial, InvalidReply, Reply as Verdict};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
@@ -39,7 +39,7 @@ fn for_every_callback<S: Strategy>(
 #[test]
 fn any_body_gets_a_reply_that_openim_can_read() {
     for_every_callback(48, noise::body, |callback, body| {
-        let transcoded = wire::transcode(callback.request, callback.command, &body);
+        let transcoded = contract::transcode(callback.request, callback.command, &body);
         let body = match transcoded {
             Ok(transcoded) => {
                 serde_json::from_slice::<serde_json::Map<_, _>>(&body).expect("what is taken is one object");
@@ -62,7 +62,7 @@ fn any_body_gets_such_a_reply_over_a_socket_too() {
         (policy, gate)
     });
     for_every_callback(4, noise::body, |callback, body| {
-        let taken = wire::transcode(callback.request, callback.command, &body).is_ok();
+        let taken = contract::transcode(callback.request, callback.command, &body).is_ok();
         let reply = runtime.block_on(gate.post(&format!("/{}", callback.command), body));
         assert_eq!(Reply::read(&reply.body).allows(), taken, "{:?}", reply.status);
     });
@@ -72,7 +72,7 @@ fn any_body_gets_such_a_reply_over_a_socket_too() {
 fn a_webhook_says_to_the_policy_what_it_says() {
     for_every_callback(48, webhook, |callback, webhook| {
         let body = webhook.body();
-        let transcoded = wire::transcode(callback.request, callback.command, body.as_bytes())
+        let transcoded = contract::transcode(callback.request, callback.command, body.as_bytes())
             .unwrap_or_else(|malformed| panic!("{malformed}: {body}"));
         let input = method(callback.rpc).input();
         let read = DynamicMessage::decode(input, transcoded.message).expect("the request message");
@@ -90,7 +90,7 @@ fn a_field_that_comes_twice_is_refused() {
                 return;
             }
             webhook.fields.push(at.get(&webhook.fields).clone());
-            let refusal = wire::transcode(callback.request, callback.command, webhook.body().as_bytes());
+            let refusal = contract::transcode(callback.request, callback.command, webhook.body().as_bytes());
             let refusal = refusal.expect_err("two readings").to_string();
             assert!(refusal.contains("appears twice"), "{refusal}");
         },
@@ -116,7 +116,7 @@ fn spellings(name: &str) -> Vec<String> {
 #[test]
 fn a_name_in_other_case_is_the_same_name() {
     for callback in Callback::all() {
-        let transcode = |body: &str| wire::transcode(callback.request, callback.command, body.as_bytes());
+        let transcode = |body: &str| contract::transcode(callback.request, callback.command, body.as_bytes());
         for field in json_fields(&method(callback.rpc).input()) {
             let name = field.json_name();
             for raw in noise::VALUES.into_iter().filter(|raw| noise::takes(&field, raw)) {
@@ -147,7 +147,7 @@ fn a_value_is_taken_if_it_is_of_its_fields_type() {
         for field in json_fields(&method(callback.rpc).input()) {
             for raw in noise::VALUES {
                 let body = format!("{{\"{}\":{raw}}}", field.json_name());
-                let transcoded = wire::transcode(callback.request, callback.command, body.as_bytes());
+                let transcoded = contract::transcode(callback.request, callback.command, body.as_bytes());
                 assert_eq!(transcoded.is_ok(), noise::takes(&field, raw), "{body}");
                 if let Err(refusal) = transcoded {
                     assert!(refusal.to_string().starts_with(field.json_name()), "{refusal} for {body}");

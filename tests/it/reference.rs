@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use hookgate::callback::{Callback, Timing};
-use hookgate::error::Class;
-use hookgate::policy::metadata::{ATTEMPT, COMMAND, EVENT_ID, OPERATION_ID, REPLY_KEY};
+use hookgate::contract::metadata::{ATTEMPT, COMMAND, EVENT_ID, OPERATION_ID, REPLY_KEY};
+use hookgate::contract::{Callback, Timing};
+use hookgate::failure::Class;
 use http::HeaderName;
 use prost_reflect::{Cardinality, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor, ServiceDescriptor};
 

@@ -4,11 +4,11 @@ mod open;
 
 use std::time::Duration;
 
-use hookgate::callback::Callback;
 use hookgate::config::{Handling, OnFailure, Override, Rule};
-use hookgate::error::Class;
+use hookgate::contract::Callback;
+use hookgate::failure::Class;
+use hookgate::observe::counters::Outcome;
 use hookgate::openim::{self, Reading, Release};
-use hookgate::status::Outcome;
 use tonic::Status;
 
 use crate::support::{self, Gate, Policy};

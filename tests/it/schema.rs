@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use hookgate::callback::{Callback, Timing};
+use hookgate::contract::{Callback, Timing};
+use hookgate::contract::{Field, Id, Kind, Label, Message};
 use hookgate::openim::Release;
-use hookgate::wire::{Field, Id, Kind, Label, Message};
 use prost::Message as _;
 use prost_reflect::{FieldDescriptor, MessageDescriptor, MethodDescriptor, Value};
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet};
@@ -176,7 +176,7 @@ fn a_config_key_of_an_older_server_is_no_other_callbacks() {
 
 #[test]
 fn everything_has_a_comment() {
-    let files = FileDescriptorSet::decode(hookgate::proto::DESCRIPTORS).expect("descriptors").file;
+    let files = FileDescriptorSet::decode(hookgate::contract::proto::DESCRIPTORS).expect("descriptors").file;
     let files: Vec<_> = files.into_iter().filter(|file| file.package() == PACKAGE).collect();
     assert!(files.len() > 8, "every file of the package is embedded");
     let mut without = Vec::new();

@@ -7,8 +7,8 @@ mod rotation;
 mod sockets;
 
 use bytes::Bytes;
-use hookgate::callers::Reason;
 use hookgate::config::Address;
+use hookgate::observe::rejected::Reason;
 use http_body_util::Full;
 
 use crate::support::pki::{Ca, Files};

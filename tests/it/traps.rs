@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use hookgate::callback::Callback;
+use hookgate::contract::Callback;
 use hookgate::openim::{ClientError, Reading, Release, read};
 use prost_reflect::prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor};

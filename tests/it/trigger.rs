@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use hookgate::callback::{Callback, Timing};
-use hookgate::proto;
+use hookgate::contract::proto;
+use hookgate::contract::{Callback, Timing};
 use prost::Message as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

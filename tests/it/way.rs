@@ -305,9 +305,9 @@ async fn a_body_that_takes_long_to_read_holds_up_nobody() {
     let (policy, gate) = gate().await;
     let fields: Vec<_> = (0..90_000).map(|nth| format!("\"a{nth}\":0")).collect();
     let body = format!("{{{}}}", fields.join(","));
-    let callback = hookgate::callback::Callback::by_command(&REMOVE_BLACK[1..]).unwrap();
+    let callback = hookgate::contract::Callback::by_command(&REMOVE_BLACK[1..]).unwrap();
     let before = spent();
-    hookgate::wire::transcode(callback.request, callback.command, body.as_bytes()).unwrap();
+    hookgate::contract::transcode(callback.request, callback.command, body.as_bytes()).unwrap();
     let alone = spent() - before;
     // The front has this one thread, and another task of it comes to its turn all the time.
     let mut reply = std::pin::pin!(gate.post(REMOVE_BLACK, body));

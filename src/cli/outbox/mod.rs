@@ -14,7 +14,7 @@ use serde_json::json;
 use super::Error;
 use super::admin::Admin;
 use super::callbacks::callback_named;
-use crate::events::{Changed, Filter, State};
+use crate::outbox::{Changed, Filter, State};
 use place::Place;
 
 /// Why events end and are kept, as their reasons are stored. What ends for another reason never got to the disk, or waits

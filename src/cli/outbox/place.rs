@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::cli::Error;
 use crate::cli::admin::{Admin, Asked, NoAnswer};
-use crate::events::{Changed, Count, Filter, Item, Offline, OperateError};
+use crate::outbox::{Changed, Count, Filter, Item, Offline, OperateError};
 
 pub(super) enum Place {
     Serving(Box<Asked>),

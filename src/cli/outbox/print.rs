@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytesize::ByteSize;
 use serde::Serialize;
 
-use crate::events::{Count, Item, State};
+use crate::outbox::{Count, Item, State};
 
 pub(super) fn json(what: &impl Serialize, out: &mut impl Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, what)?;

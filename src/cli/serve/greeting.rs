@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal};
 
 use tracing::warn;
 
-use crate::callback::Callback;
-use crate::telemetry::Log;
+use crate::contract::Callback;
+use crate::observe::logging::Log;
 
 /// What listens where.
 pub(super) struct Addresses {

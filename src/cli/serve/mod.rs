@@ -14,17 +14,17 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Sources};
 use crate::cli::Error;
 use crate::config::{Address, Config, InForce, Loaded, Options, PolicyService, PolicyUrl};
-use crate::decisions::Decisions;
-use crate::events::Events;
-use crate::listener::Listener;
+use crate::observe::decisions::Decisions;
+use crate::observe::logging::{self, FlushedAtEnd, Log};
+use crate::observe::traces::Traces;
+use crate::outbox::Events;
 use crate::policy::{BuiltIn, Channel, Policy, health};
 use crate::reload::{Followers, Reloads, Source};
+use crate::server::listener::Listener;
 use crate::server::{self, Gate};
-use crate::telemetry::{self, FlushedAtEnd, Log};
-use crate::traces::Traces;
 use greeting::{Addresses, greet};
 
 /// How long hookgate waits for the policy's first answer before it says that it is ready without one.
@@ -40,8 +40,8 @@ const DECISIONS_DRAIN: Duration = Duration::from_secs(1);
 pub fn run(options: &Options) -> Result<ExitCode, Error> {
     let (source, loaded) = Source::load(options)?;
     let decisions = decisions(&loaded)?;
-    let log = telemetry::init(loaded.config.log.clone())?;
-    telemetry::panic_hook();
+    let log = logging::init(loaded.config.log.clone())?;
+    logging::panic_hook();
     let _flushed = FlushedAtEnd(log.clone());
     for warning in &loaded.warnings {
         warn!("{warning}");
@@ -135,7 +135,7 @@ async fn serve(config: Config, source: Source, decisions: Decisions, traces: Tra
     });
     let admin_task = admin::run(
         admin,
-        Admin {
+        Sources {
             status: gate.status().clone(),
             events: gate.events().clone(),
             policy,

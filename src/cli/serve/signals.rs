@@ -5,8 +5,8 @@ use std::io;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
+use crate::observe::logging::Log;
 use crate::server::Stop;
-use crate::telemetry::Log;
 
 /// SIGTERM, which service managers send, drains; Ctrl-C, which people press, does not keep them waiting.
 pub(super) fn stop(log: Log) -> io::Result<impl Future<Output = Stop>> {

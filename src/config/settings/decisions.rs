@@ -6,7 +6,7 @@ use super::{Setting, row};
 use crate::config::draft::Draft;
 use crate::config::report::nearest;
 use crate::config::value::{Kind, SHARE, parts, quoted, show_list};
-use crate::decisions;
+use crate::contract::request_field_names;
 
 /// The decision log: one line a verdict.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,7 +80,7 @@ pub(super) fn rows() -> Vec<Setting<Draft>> {
 }
 
 fn field(name: &str) -> Result<String, String> {
-    let names = decisions::field_names();
+    let names = request_field_names();
     if names.contains(name) {
         return Ok(name.to_owned());
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Setting, row};
 use crate::config::draft::Draft;
 use crate::config::value::{CODE, SENTENCE};
-use crate::error::Class;
+use crate::failure::Class;
 
 /// What the API client is told where the policy did not say it.
 #[derive(Debug, Clone, PartialEq)]

@@ -25,7 +25,7 @@ pub use traces::Traces;
 use super::draft::{Draft, Own};
 use super::rules::{RULE, RULES};
 use super::value::{Kind, MAYBE_TIME};
-use crate::error::Class;
+use crate::failure::Class;
 
 /// A setting of a `D`.
 pub struct Setting<D> {

@@ -3,13 +3,13 @@
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::{Setting, row};
-use crate::callback::Callback;
 use crate::config::address::LISTEN;
 use crate::config::draft::Draft;
 use crate::config::policy_url::POLICY;
 use crate::config::rules::{RULE, RULES};
 use crate::config::value::{COUNT, FILE, Kind, LOG, MAYBE_ADDRESS, SWITCH, TIME, parts, quoted, show_list};
-use crate::error::Class;
+use crate::contract::Callback;
+use crate::failure::Class;
 
 /// A list of hosts as a browser names them, without a port.
 const HOSTS: Kind<Vec<String>> = Kind {

@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::callback::Callback;
+use crate::contract::Callback;
 
 /// The breakers of a policy: one an rpc, and a count of calls that found no connection.
 #[derive(Debug)]
@@ -215,7 +215,7 @@ mod tests {
     use tokio::time::advance;
 
     use super::{Breaker, Outcome, State};
-    use crate::callback::Callback;
+    use crate::contract::Callback;
 
     const OPEN_FOR: Duration = Duration::from_secs(1);
 

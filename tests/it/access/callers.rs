@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use hookgate::callers::Reason;
 use hookgate::config::Address;
+use hookgate::observe::rejected::Reason;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::ClientConfig;

@@ -1,6 +1,6 @@
 //! What callers know is nowhere to be read, and crowds of those who know nothing cost next to nothing.
 
-use hookgate::error::{Class, Failure};
+use hookgate::failure::{Class, Failure};
 use http_body_util::Full;
 use tokio::task::JoinSet;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hookgate::config::Address;
-use hookgate::error::Class;
+use hookgate::failure::Class;
 use hookgate::policy::Channel;
 use hookgate::policy::channel::Resolve;
 use tokio::sync::Notify;

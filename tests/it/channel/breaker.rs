@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use hookgate::config::{self, PolicyTls};
-use hookgate::error::Class;
+use hookgate::failure::Class;
 use hookgate::policy::Channel;
 use hookgate::policy::channel::BreakerState;
 use http_body_util::BodyExt;

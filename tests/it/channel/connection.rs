@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hookgate::config::{self, PolicyTls};
-use hookgate::error::Class;
+use hookgate::failure::Class;
 use hookgate::policy::Channel;
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioExecutor;

@@ -4,9 +4,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookgate::callback::Callback;
-use hookgate::error::Class;
-use hookgate::policy::{Channel, Metadata, Policy, Question};
+use hookgate::contract::Callback;
+use hookgate::contract::Metadata;
+use hookgate::failure::Class;
+use hookgate::policy::{Channel, Policy, Question};
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;

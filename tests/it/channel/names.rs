@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hookgate::config::{self, Address};
-use hookgate::error::Failure;
+use hookgate::failure::Failure;
 use hookgate::policy::channel::{AddressStatus, Resolve};
 use hookgate::policy::{Answer, Channel};
 use tokio::sync::{Semaphore, watch};

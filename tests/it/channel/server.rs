@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookgate::callback::Callback;
 use hookgate::config::{self, Address, PolicyTls};
-use hookgate::error::{Class, Failure};
+use hookgate::contract::Callback;
+use hookgate::contract::Metadata;
+use hookgate::failure::{Class, Failure};
 use hookgate::policy::channel::{Resolve, Status};
-use hookgate::policy::{Answer, Channel, Metadata, Policy, Question};
+use hookgate::policy::{Answer, Channel, Policy, Question};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hookgate::config::{Address, PolicyTls};
-use hookgate::error::Class;
+use hookgate::failure::Class;
 use hookgate::policy::Channel;
 use hookgate::policy::channel::Resolve;
 use hyper::server::conn::http2;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use hookgate::config::{self, PolicyTls};
-use hookgate::error::Class;
+use hookgate::failure::Class;
 use hookgate::policy::Channel;
 use hookgate::policy::health::{self, State};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};

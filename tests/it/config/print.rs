@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use hookgate::callback::Callback;
 use hookgate::config;
-use hookgate::error::Class;
+use hookgate::contract::Callback;
+use hookgate::failure::Class;
 use proptest::prelude::*;
 
 use super::{ALL_OF_IT, assert_round_trip, load, load_openim, load_yaml, shipped};

@@ -15,7 +15,7 @@ const REMARK: &str = r#"{"callbackCommand":"callbackBeforeSetFriendRemarkCommand
 const REMOVED: &str = r#"{"callbackCommand":"callbackAfterRemoveBlackCommand","ownerUserID":"u1","blackUserID":"u2"}"#;
 
 fn remark(text: &str) -> Vec<u8> {
-    let field = hookgate::callback::Callback::by_name("beforeSetFriendRemark").unwrap().response.fields;
+    let field = hookgate::contract::Callback::by_name("beforeSetFriendRemark").unwrap().response.fields;
     let number = field.iter().find(|field| field.name == "remark").unwrap().number;
     let mut response = Vec::new();
     prost::encoding::string::encode(number, &text.to_owned(), &mut response);

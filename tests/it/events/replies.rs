@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use hookgate::callback::{Callback, Timing};
 use hookgate::config::After;
-use hookgate::events::{Delivery, Reason};
-use hookgate::proto::{AfterRemoveBlackResponse, Denial};
-use hookgate::verdict::Reply;
+use hookgate::contract::Reply;
+use hookgate::contract::proto::{AfterRemoveBlackResponse, Denial};
+use hookgate::contract::{Callback, Timing};
+use hookgate::outbox::{Delivery, Reason};
 use prost::Message as _;
 use tokio::time::timeout;
 use tonic::Status;
@@ -192,7 +192,7 @@ fn no_response_to_an_after_callback_can_change_or_echo_anything() {
     let mut rows = 0;
     for callback in after.chain([Callback::fallback()]) {
         assert_eq!(callback.changes().count(), 0, "{}", callback.rpc);
-        assert!(!hookgate::wire::echoes(callback.response), "{}", callback.rpc);
+        assert!(!hookgate::contract::echoes(callback.response), "{}", callback.rpc);
         rows += 1;
     }
     assert!(rows > 20);

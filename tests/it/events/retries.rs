@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hookgate::config::After;
-use hookgate::events::{Event, Events, Reason};
+use hookgate::outbox::{Event, Events, Reason};
 use tonic::{Code, Status};
 
 use super::{
@@ -183,5 +183,5 @@ async fn a_panic_costs_an_attempt_and_neither_the_event_nor_the_queue() {
     idle(&events).await;
     assert_eq!((events.counts().delivered, events.counts().retried), (1, 2));
     let delivery = events.deliver(event(REMOVE_BLACK, "e2")).await;
-    assert!(matches!(delivery, hookgate::events::Delivery::Answered(_)));
+    assert!(matches!(delivery, hookgate::outbox::Delivery::Answered(_)));
 }

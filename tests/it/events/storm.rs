@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use hookgate::config::After;
-use hookgate::events::{Delivery, Events, Reason};
+use hookgate::outbox::{Delivery, Events, Reason};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use hookgate::callback::Callback;
+use hookgate::contract::Callback;
 
 use super::entry::go;
 

@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use hookgate::callback::Callback;
-use hookgate::drift::{LONGEST_NAME, MOST_COMMANDS, MOST_FIELDS, OTHER, Unknowns};
-use hookgate::wire::Unknown;
+use hookgate::contract::Callback;
+use hookgate::contract::Unknown;
+use hookgate::observe::drift::{LONGEST_NAME, MOST_COMMANDS, MOST_FIELDS, OTHER, Unknowns};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;

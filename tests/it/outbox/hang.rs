@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use hookgate::config::After;
-use hookgate::events::{Delivery, Reason};
+use hookgate::outbox::{Delivery, Reason};
 use rusqlite::Connection;
 use tonic::Status;
 

@@ -6,11 +6,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookgate::callback::Callback;
 use hookgate::config::{After, Config};
-use hookgate::decisions::Decisions;
-use hookgate::events::{Delivery, Event, Events};
-use hookgate::policy::{Channel, Metadata, Policy, metadata};
+use hookgate::contract::Callback;
+use hookgate::contract::{Metadata, metadata};
+use hookgate::observe::decisions::Decisions;
+use hookgate::outbox::{Delivery, Event, Events};
+use hookgate::policy::{Channel, Policy};
 use prost::Message as _;
 use rusqlite::Connection;
 
@@ -27,7 +28,7 @@ pub fn padded(group: &str, id: &str, pad: usize) -> Event {
     metadata.insert(metadata::COMMAND, GROUP);
     metadata.insert(metadata::EVENT_ID, id);
     let callback_command = "x".repeat(pad);
-    let request = hookgate::proto::AfterSendGroupMsgRequest {
+    let request = hookgate::contract::proto::AfterSendGroupMsgRequest {
         group_id: group.to_owned(),
         callback_command,
         ..Default::default()

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hookgate::callback::Callback;
 use hookgate::config::After;
-use hookgate::decisions::Decisions;
-use hookgate::events::{Delivery, Event, Events};
+use hookgate::contract::Callback;
+use hookgate::observe::decisions::Decisions;
+use hookgate::outbox::{Delivery, Event, Events};
 use prost::Message as _;
 use tokio::time::timeout;
 use tonic::Status;
@@ -142,14 +142,16 @@ async fn an_rpc_that_is_stuck_with_large_events_holds_up_no_other() {
     // More than all of the memory that events on disk have.
     let callback = Callback::by_command("callbackAfterSendSingleMsgCommand").unwrap();
     for number in 0..80 {
-        let request =
-            hookgate::proto::AfterSendSingleMsgRequest { recv_id: "x".repeat(128 << 10), ..Default::default() };
+        let request = hookgate::contract::proto::AfterSendSingleMsgRequest {
+            recv_id: "x".repeat(128 << 10),
+            ..Default::default()
+        };
         let message = Bytes::from(request.encode_to_vec());
         events.deliver(Event { callback, message, ..event("", &format!("stuck/{number}")) }).await;
     }
     // Larger than what may be left of it.
     for number in 0..40 {
-        let request = hookgate::proto::AfterSendGroupMsgRequest {
+        let request = hookgate::contract::proto::AfterSendGroupMsgRequest {
             group_id: format!("g{}", number % 7),
             callback_command: "x".repeat(192 << 10),
             ..Default::default()

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use hookgate::config::{After, WhenFull};
-use hookgate::events::Reason;
+use hookgate::outbox::Reason;
 use tonic::Status;
 
 use super::gate::{LONG, directory};

@@ -1,6 +1,6 @@
 //! What nobody should send: bytes at random, and the right ones with something done to them.
 
-use hookgate::callback::Callback;
+use hookgate::contract::Callback;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

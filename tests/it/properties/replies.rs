@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hookgate::callback::Callback;
+use hookgate::contract::Callback;
 use prost_reflect::{DynamicMessage, FieldDescriptor, MapKey, ReflectMessage, Value};
 use serde_json::{Map, Value as Json};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hookgate::callback::Callback;
+use hookgate::contract::Callback;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage, Value};

@@ -6,12 +6,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookgate::callback::Callback;
 use hookgate::config::{Config, OnFailure, Override, Rule};
-use hookgate::error::Class;
+use hookgate::contract::Callback;
+use hookgate::failure::Class;
+use hookgate::observe::counters::Outcome;
 use hookgate::openim::{self, Reading, Release};
 use hookgate::server::Stop;
-use hookgate::status::Outcome;
 use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

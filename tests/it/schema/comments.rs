@@ -1,6 +1,6 @@
 //! Facts about OpenIM that a policy author trips over: each stands in the comment of the place where it happens.
 
-use hookgate::callback::{Callback, Timing};
+use hookgate::contract::{Callback, Timing};
 use prost_reflect::FileDescriptor;
 
 use super::PACKAGE;

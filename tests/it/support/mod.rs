@@ -21,10 +21,11 @@ use axum::extract::Request;
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use hookgate::config::{Address, Config, InForce};
-use hookgate::events::Events;
-use hookgate::listener::Listener;
+use hookgate::outbox::Events;
 use hookgate::policy::Channel;
-use hookgate::server::{Stop, Transport};
+use hookgate::policy::Transport;
+use hookgate::server::Stop;
+use hookgate::server::listener::Listener;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -90,8 +91,9 @@ pub fn denial(code: u64, words: &str) -> Vec<u8> {
 }
 
 /// The contract as another implementation reads it: prost-reflect over the embedded descriptors.
-pub static CONTRACT: LazyLock<DescriptorPool> =
-    LazyLock::new(|| DescriptorPool::decode(hookgate::proto::DESCRIPTORS).expect("the descriptors are whole"));
+pub static CONTRACT: LazyLock<DescriptorPool> = LazyLock::new(|| {
+    DescriptorPool::decode(hookgate::contract::proto::DESCRIPTORS).expect("the descriptors are whole")
+});
 
 /// The rpc of a path such as `/openim.policy.v1.UserPolicyService/AfterUserRegister`.
 pub fn method(rpc: &str) -> MethodDescriptor {
@@ -235,7 +237,7 @@ pub struct Gate {
     /// Of a Unix socket there is none.
     pub address: SocketAddr,
     pub place: Address,
-    pub status: Arc<hookgate::status::Status>,
+    pub status: Arc<hookgate::observe::counters::Status>,
     pub events: Events,
     stop: Option<oneshot::Sender<Stop>>,
     task: JoinHandle<()>,

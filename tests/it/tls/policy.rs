@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use hookgate::config::{Config, PolicyTls};
-use hookgate::error::Class;
-use hookgate::policy::{Answer, Channel, Metadata, Question};
+use hookgate::contract::Metadata;
+use hookgate::failure::Class;
+use hookgate::policy::{Answer, Channel, Question};
 use tokio::net::UnixListener;
 use tokio::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use crate::support::tls_policy::{deny, tls_policy};
 /// What becomes of a call to the policy: the refusal that it answers with, or the cause of a failure.
 async fn ask(url: &str, tls: &PolicyTls) -> Result<(), String> {
     let channel = Channel::connect(url.parse().unwrap(), &Config::default().channel, tls);
-    let callback = hookgate::callback::Callback::by_command(crate::support::COMMAND).unwrap();
+    let callback = hookgate::contract::Callback::by_command(crate::support::COMMAND).unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     let question = Question { callback, message: "".into(), metadata: Metadata::new(), attempt: 1, deadline };
     match hookgate::policy::Policy::over(channel, 1 << 20).ask(question).await {

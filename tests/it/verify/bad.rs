@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use hookgate::proto::{self, Denial};
+use hookgate::contract::proto::{self, Denial};
 use hookgate::verify::Check;
 use prost_reflect::prost::Message;
 use serde_json::Value;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hookgate::callback::Callback;
+use hookgate::contract::Callback;
 use prost_reflect::prost::Message;
 use tonic::Status;
 use tonic_health::pb::HealthCheckResponse;

@@ -1,6 +1,6 @@
 //! Policies whose health, reflection or choice of callbacks is odd.
 
-use hookgate::callback::Callback;
+use hookgate::contract::Callback;
 use serde_json::Value;
 use tonic::Status;
 use tonic_health::pb::health_check_response::ServingStatus;

@@ -1,0 +1,125 @@
+//! A webhook's JSON straight into the bytes of its protobuf message.
+
+use bytes::Bytes;
+use serde::de::DeserializeSeed;
+use smallvec::SmallVec;
+
+use self::object::ObjectSeed;
+use self::unknown::Collected;
+use super::Message;
+
+mod field;
+pub(super) mod names;
+mod object;
+pub(super) mod strict;
+mod unknown;
+
+pub use self::strict::check_object;
+pub(crate) use self::strict::names_command;
+pub use self::unknown::Unknown;
+
+/// A body that OpenIM would not send. Its text names the field and the position, and repeats nothing of the content.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(String);
+
+impl Malformed {
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}
+
+/// What became of a body.
+#[derive(Debug)]
+pub struct Transcoded {
+    /// The request message, encoded.
+    pub message: Bytes,
+    /// The fields that the contract does not know. They are in the message.
+    pub unknown: Unknown,
+    /// The aliases that it has for fields.
+    pub aliases: Vec<&'static str>,
+    /// True where it has none of the fields that the contract knows, the command apart.
+    pub unrecognized: bool,
+    /// Whether the body names another command than the one it was posted to.
+    pub other_command: bool,
+}
+
+/// Reads the JSON of `message`, posted to `command`, into its protobuf encoding.
+pub fn transcode(message: &'static Message, command: &str, body: &[u8]) -> Result<Transcoded, Malformed> {
+    let unknown = Collected::of(message.unknown_fields.unwrap_or_default());
+    let mut state = State {
+        path: SmallVec::new(),
+        unknown,
+        aliases: Vec::new(),
+        command,
+        other_command: false,
+        unrecognized: false,
+    };
+    let mut out = Vec::with_capacity(body.len());
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let read = ObjectSeed { message, out: &mut out, state: &mut state }.deserialize(&mut json);
+    read.and_then(|_| json.end()).map_err(|error| malformed(&error))?;
+    if message.unknown_fields.is_some() {
+        out.extend_from_slice(&state.unknown.entries);
+    }
+    // It may be kept for long.
+    out.shrink_to_fit();
+    let State { unknown, aliases, unrecognized, other_command, .. } = state;
+    Ok(Transcoded { message: out.into(), unknown: unknown.unknown, aliases, unrecognized, other_command })
+}
+
+/// serde_json's own sentences say nothing of the content; ours take care not to.
+pub(super) fn malformed(error: &serde_json::Error) -> Malformed {
+    let (reason, line, column) = (reason(error), error.line(), error.column());
+    let what = if error.is_data() { "" } else { "the body is not JSON: " };
+    Malformed(format!("{what}{reason} (line {line}, column {column})"))
+}
+
+/// What was wrong, without the position, which serde_json appends.
+pub(super) fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let end = text.rfind(" at line ").unwrap_or(text.len());
+    text[..end].to_owned()
+}
+
+/// What is known while a body is read.
+pub(super) struct State<'a> {
+    /// The way from the body to the value being read.
+    pub(super) path: SmallVec<[Step; 4]>,
+    /// The members that the contract does not know.
+    unknown: Collected,
+    /// The aliases that it has for fields.
+    pub(super) aliases: Vec<&'static str>,
+    /// The command that the body was posted to.
+    pub(super) command: &'a str,
+    pub(super) other_command: bool,
+    /// True where it has none of the fields that the contract knows, the command apart.
+    pub(super) unrecognized: bool,
+}
+
+pub(super) enum Step {
+    Field(&'static str),
+    Index(usize),
+}
+
+/// The way to a value, as in `users[1].createTime`.
+pub(super) fn path(steps: &[Step]) -> String {
+    let mut path = String::new();
+    for step in steps {
+        match step {
+            Step::Field(name) if path.is_empty() => path.push_str(name),
+            Step::Field(name) => path.extend([".", name]),
+            Step::Index(index) => path.push_str(&format!("[{index}]")),
+        }
+    }
+    path
+}
+
+impl State<'_> {
+    pub(super) fn mismatch<E: serde::de::Error>(&self, expected: &str, found: &str) -> E {
+        match self.path.as_slice() {
+            [] => E::custom(format_args!("the body must be {expected}, not {found}")),
+            steps => E::custom(format_args!("{} must be {expected}, not {found}", path(steps))),
+        }
+    }
+}

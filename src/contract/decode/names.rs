@@ -1,0 +1,55 @@
+//! The names of a JSON object's members, matched to fields as Go's encoding/json matches them.
+//!
+//! OpenIM's own side of a webhook is a Go struct: an exact name wins, else one that is equal without regard to case.
+//! Go folds case as Unicode does, so two letters beyond ASCII count as ASCII ones: the long s (U+017F) and the Kelvin
+//! sign (U+212A). A body with two names for one field has two readings, and is refused where it is read.
+
+use crate::contract::{Field, Message};
+
+/// The field that a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::contract) struct Match {
+    /// The field's place in [`Message::fields`].
+    pub(in crate::contract) place: usize,
+    /// The alias that was used, unless the name is the contract's own.
+    pub(in crate::contract) alias: Option<&'static str>,
+    /// True where the name equals the field's only without regard to case.
+    pub(in crate::contract) folded: bool,
+}
+
+impl Message {
+    /// Finds the field that `name` stands for. `near` is the place to look at first: OpenIM writes fields in order.
+    pub(in crate::contract) fn find(&self, name: &str, near: usize) -> Option<Match> {
+        let exactly = |field: &Field| field.json == name || field.aliases.contains(&name);
+        let near = self.fields.get(near).is_some_and(exactly).then_some(near);
+        if let Some(place) = near.or_else(|| self.fields.iter().position(exactly)) {
+            let alias = self.fields[place].aliases.iter().find(|alias| **alias == name).copied();
+            return Some(Match { place, alias, folded: false });
+        }
+        self.fields.iter().enumerate().find_map(|(place, field)| {
+            if folds_to(name, field.json) {
+                return Some(Match { place, alias: None, folded: true });
+            }
+            let alias = field.aliases.iter().find(|alias| folds_to(name, alias))?;
+            Some(Match { place, alias: Some(alias), folded: true })
+        })
+    }
+}
+
+/// Returns true if `name` equals `field` without regard to case. `field` is ASCII (`build.rs` sees to it).
+fn folds_to(name: &str, field: &str) -> bool {
+    // Both letters beyond ASCII that fold into it take more bytes than those they fold to.
+    match name.len().checked_sub(field.len()) {
+        None => false,
+        Some(0) => name.eq_ignore_ascii_case(field),
+        Some(_) => !name.is_ascii() && name.chars().map(folded).eq(field.chars().map(folded)),
+    }
+}
+
+fn folded(letter: char) -> char {
+    match letter {
+        '\u{17F}' => 's',
+        '\u{212A}' => 'k',
+        other => other.to_ascii_lowercase(),
+    }
+}

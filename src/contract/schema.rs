@@ -1,0 +1,130 @@
+//! Rows of messages and fields, which `build.rs` makes of the `.proto` files.
+
+/// A message of the contract, as its JSON shows it: the fields of flattened groups stand among the others.
+#[derive(Debug)]
+pub struct Message {
+    /// The message's name in the contract, without the package.
+    pub name: &'static str,
+    /// The fields, in the order in which OpenIM writes them.
+    pub fields: &'static [Field],
+    /// The flattened groups.
+    pub groups: &'static [Group],
+    /// The number of the map that keeps what the JSON carried beyond `fields`. Requests have it.
+    pub unknown_fields: Option<u32>,
+    /// JSON names of request fields that every allow hands back and no policy can change. Responses may have them.
+    pub echo_only: &'static [&'static str],
+}
+
+/// A message of the contract whose fields stand among those of the message that holds it.
+#[derive(Debug)]
+pub struct Group {
+    /// The field's name in the contract.
+    pub name: &'static str,
+    /// Its field number in the message that holds it.
+    pub number: u32,
+    /// Whether it is left out when none of its fields is there.
+    pub optional: bool,
+}
+
+/// A field of a message's JSON.
+#[derive(Debug)]
+pub struct Field {
+    /// The name in the contract.
+    pub name: &'static str,
+    /// The name that OpenIM uses.
+    pub json: &'static str,
+    /// Other names that OpenIM servers use for it.
+    pub aliases: &'static [&'static str],
+    /// The field number, within its group if it has one.
+    pub number: u32,
+    /// The flattened group that it belongs to: a place in [`Message::groups`].
+    pub group: Option<usize>,
+    /// The type of its values.
+    pub kind: Kind,
+    /// How often it stands in a message.
+    pub label: Label,
+    /// True where it holds what belongs in no log (`(wire).redacted`).
+    pub redact: bool,
+    /// Whose ID it holds, if it holds one.
+    pub id: Option<Id>,
+    /// What must hold of a change.
+    pub rules: Rules,
+}
+
+/// The type of a field's values.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// `true` or `false`.
+    Bool,
+    /// A whole number of 32 bits.
+    Int32,
+    /// A whole number of 64 bits, a number in the JSON too.
+    Int64,
+    /// A whole number of 32 bits, not negative.
+    Uint32,
+    /// A whole number of 32 bits that OpenIM writes as a string of the one code point with that number.
+    CodePoint,
+    /// A text.
+    String,
+    /// An object.
+    Message(&'static Message),
+    /// A message of one list or map, in the JSON that list or map itself.
+    Bare(&'static Message),
+}
+
+/// How often a field's value stands in a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Label {
+    /// Once; left out means zero or empty.
+    Plain,
+    /// Once or not at all, which are told apart.
+    Optional,
+    /// A list.
+    Repeated,
+    /// A map whose keys are texts.
+    Map,
+}
+
+/// Whose ID a text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Id {
+    /// A user's.
+    User,
+    /// A group's.
+    Group,
+}
+
+/// What must hold of a change, beyond its type. `options.proto` says what each means.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "one home: options.proto")]
+pub struct Rules {
+    pub echo: bool,
+    pub only_if_sent: bool,
+    pub non_empty: bool,
+    pub json_object: bool,
+    pub one_of: &'static [i32],
+    pub refused_when: Option<RequestIs>,
+    pub refused_unless: Option<RequestIs>,
+}
+
+impl Rules {
+    /// Nothing beyond the type.
+    pub const NONE: Self = Self {
+        echo: false,
+        only_if_sent: false,
+        non_empty: false,
+        json_object: false,
+        one_of: &[],
+        refused_when: None,
+        refused_unless: None,
+    };
+}
+
+/// A condition on the request that a reply belongs to.
+#[derive(Debug)]
+pub struct RequestIs {
+    /// The JSON name of a whole number at the top level of the request.
+    pub field: &'static str,
+    /// The condition holds when the field has one of these values.
+    pub values: &'static [i32],
+}

@@ -1,0 +1,143 @@
+//! Failures of a policy call by class, each with two strings: what the client is told, and what the log is told.
+
+use std::borrow::Cow;
+
+use tonic::Code;
+
+use crate::contract::InvalidReply;
+use crate::cut::cut;
+
+/// No usable verdict. Its text is the cause, with sources, for the log alone: it may hold addresses.
+#[derive(Debug, thiserror::Error)]
+#[error("{class}: {cause}")]
+pub struct Failure {
+    /// What kind of failure it is.
+    pub class: Class,
+    /// The status that the policy itself gave, if it gave one.
+    pub status: Option<Code>,
+    /// Whether the policy was asked, or was to be.
+    pub asked: bool,
+    /// True where something answered over HTTP that is not gRPC.
+    pub not_grpc: bool,
+    cause: String,
+}
+
+/// The most bytes of a cause that are kept for the log.
+pub(crate) const LONGEST_CAUSE: usize = 512;
+
+/// The kinds of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// Not connected, not HTTP/2, reset, `UNAVAILABLE`, or HTTP status 429, 502, 503 or 504 in place of gRPC.
+    Unavailable,
+    /// The budget is spent, or `DEADLINE_EXCEEDED`.
+    Deadline,
+    /// `RESOURCE_EXHAUSTED`.
+    Overloaded,
+    /// `UNIMPLEMENTED`, or HTTP status 404 in place of gRPC: the policy does not answer this callback.
+    Unimplemented,
+    /// Any other status, two different failures at once, and any other answer that is not gRPC.
+    Error,
+    /// Not the message of the rpc, too large, or a change that breaks a rule.
+    InvalidReply,
+}
+
+/// The bytes of an HTTP/2 error's text that a cause repeats.
+const LONGEST_QUOTE: usize = 128;
+
+impl Failure {
+    /// A failure with its cause and the causes of that.
+    pub fn new(class: Class, error: &dyn std::error::Error) -> Self {
+        let mut cause = error.to_string();
+        let mut source = error.source();
+        while let Some(error) = source {
+            let text = error.to_string();
+            // HTTP/2's quotes the debug data of a GOAWAY, which is as long as the peer likes.
+            let text = if error.is::<h2::Error>() { cut(&text, LONGEST_QUOTE) } else { text.into() };
+            // Wrappers repeat the text of what they wrap.
+            if !cause.ends_with(&*text) {
+                cause.extend([": ", &text]);
+            }
+            source = error.source();
+        }
+        // What the peer says is among it, as is the text of a GOAWAY.
+        let cause = cut(&cause, LONGEST_CAUSE).into_owned();
+        Self { class, status: None, asked: true, not_grpc: false, cause }
+    }
+
+    /// A failure whose cause is an answer over HTTP that is not gRPC.
+    pub(crate) fn not_grpc(class: Class, answer: &dyn std::error::Error) -> Self {
+        Self { not_grpc: true, ..Self::new(class, answer) }
+    }
+
+    /// A failure that no error value tells.
+    pub fn because(class: Class, cause: impl Into<String>) -> Self {
+        Self { class, status: None, asked: true, not_grpc: false, cause: cause.into() }
+    }
+
+    /// The same, with the status that the policy itself gave.
+    pub fn with_status(self, status: Option<Code>) -> Self {
+        Self { status, ..self }
+    }
+
+    /// The same, of a call that was not made: it was ours not to make it.
+    pub fn unasked(self) -> Self {
+        Self { asked: false, ..self }
+    }
+
+    /// What led to it.
+    pub fn cause(&self) -> &str {
+        &self.cause
+    }
+
+    /// What led to it without the policy's own words, which may quote what it was asked: of a status that it gave the
+    /// code alone.
+    pub fn cause_in_our_words(&self) -> Cow<'_, str> {
+        match self.status {
+            Some(code) if code != Code::Ok => format!("{code:?}").into(),
+            _ => self.cause.as_str().into(),
+        }
+    }
+}
+
+impl From<InvalidReply> for Failure {
+    fn from(error: InvalidReply) -> Self {
+        Self::new(Class::InvalidReply, &error)
+    }
+}
+
+impl Class {
+    /// Every class, in the order of their declaration.
+    pub const ALL: [Self; 6] =
+        [Self::Unavailable, Self::Deadline, Self::Overloaded, Self::Unimplemented, Self::Error, Self::InvalidReply];
+
+    /// Its name in logs: `invalid_reply`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Deadline => "deadline",
+            Self::Overloaded => "overloaded",
+            Self::Unimplemented => "unimplemented",
+            Self::Error => "error",
+            Self::InvalidReply => "invalid_reply",
+        }
+    }
+
+    /// What the API client is told.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Unavailable => "the policy service is not available",
+            Self::Deadline => "the policy service did not answer in time",
+            Self::Overloaded => "the policy service is overloaded",
+            Self::Unimplemented => "the policy service does not answer this callback",
+            Self::Error => "the policy service failed",
+            Self::InvalidReply => "the policy service gave an invalid reply",
+        }
+    }
+}
+
+impl std::fmt::Display for Class {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

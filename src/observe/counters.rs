@@ -1,0 +1,287 @@
+//! What has happened so far, for `/status` and `/metrics`: counted as it happens, read when somebody asks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value, json};
+
+use crate::config::Rule;
+use crate::contract::Callback;
+use crate::failure::Class;
+use crate::memory::Memory;
+use crate::observe::drift::{Names, Unknowns};
+use crate::observe::durations::Durations;
+use crate::observe::rejected::CallersRefused;
+
+/// What became of a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// The policy allowed it as it is.
+    Allow,
+    /// The policy allowed it, changed.
+    Changed,
+    /// The policy denied it.
+    Deny,
+    /// An After event that is delivered behind the reply.
+    Accepted,
+    /// There was no verdict, and a rule decided.
+    Failed(Rule, Class),
+    /// It was no webhook that OpenIM would send.
+    Refused,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let failed = |rule| Class::ALL.into_iter().map(move |class| Self::Failed(rule, class));
+        [Self::Allow, Self::Changed, Self::Deny, Self::Accepted, Self::Refused]
+            .into_iter()
+            .chain(failed(Rule::Allow))
+            .chain(failed(Rule::Deny))
+    }
+
+    /// As the `hookgate-outcome` header says it: `failed-open:deadline`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Changed => "changed",
+            Self::Deny => "deny",
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+            Self::Failed(Rule::Allow, Class::Unavailable) => "failed-open:unavailable",
+            Self::Failed(Rule::Allow, Class::Deadline) => "failed-open:deadline",
+            Self::Failed(Rule::Allow, Class::Overloaded) => "failed-open:overloaded",
+            Self::Failed(Rule::Allow, Class::Unimplemented) => "failed-open:unimplemented",
+            Self::Failed(Rule::Allow, Class::Error) => "failed-open:error",
+            Self::Failed(Rule::Allow, Class::InvalidReply) => "failed-open:invalid_reply",
+            Self::Failed(Rule::Deny, Class::Unavailable) => "failed-closed:unavailable",
+            Self::Failed(Rule::Deny, Class::Deadline) => "failed-closed:deadline",
+            Self::Failed(Rule::Deny, Class::Overloaded) => "failed-closed:overloaded",
+            Self::Failed(Rule::Deny, Class::Unimplemented) => "failed-closed:unimplemented",
+            Self::Failed(Rule::Deny, Class::Error) => "failed-closed:error",
+            Self::Failed(Rule::Deny, Class::InvalidReply) => "failed-closed:invalid_reply",
+        }
+    }
+
+    fn place(self) -> usize {
+        match self {
+            Self::Allow => 0,
+            Self::Changed => 1,
+            Self::Deny => 2,
+            Self::Accepted => 3,
+            Self::Refused => 4,
+            Self::Failed(Rule::Allow, class) => 5 + class as usize,
+            Self::Failed(Rule::Deny, class) => 5 + Class::ALL.len() + class as usize,
+        }
+    }
+}
+
+const OUTCOMES: usize = 5 + 2 * Class::ALL.len();
+
+/// The counts of a running hookgate.
+#[derive(Debug)]
+pub struct Status {
+    started: Instant,
+    /// One a row of the table, the fallback's last.
+    callbacks: Vec<Counts>,
+    /// Requests whose path names no callback, requests that are no POST, and heads over the limit whose request line names
+    /// no callback.
+    /// By [`NotWebhook`].
+    not_webhooks: [AtomicU64; NotWebhook::ALL.len()],
+    memory: Memory,
+    heads: Memory,
+    in_flight: AtomicUsize,
+    calls: AtomicUsize,
+    connections: AtomicUsize,
+    unknowns: Unknowns,
+    names: Names,
+    durations: Durations,
+    /// Callers that were refused.
+    pub callers_refused: CallersRefused,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    outcomes: [AtomicU64; OUTCOMES],
+    /// Milliseconds since 1970; 0 is never.
+    last_seen: AtomicU64,
+}
+
+/// Counts something that goes on for as long as it is held.
+#[derive(Debug)]
+pub struct Held {
+    status: Arc<Status>,
+    what: fn(&Status) -> &AtomicUsize,
+}
+
+/// Why a request is no webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotWebhook {
+    /// Its path names no callback, or its head could not be read.
+    NoCallback,
+    /// It is not a POST.
+    NoPost,
+    /// Its head is larger than the limit.
+    HeadTooLarge,
+}
+
+impl NotWebhook {
+    const ALL: [Self; 3] = [Self::NoCallback, Self::NoPost, Self::HeadTooLarge];
+
+    /// Its name in metrics: `no_post`.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::NoCallback => "no_callback",
+            Self::NoPost => "no_post",
+            Self::HeadTooLarge => "head_too_large",
+        }
+    }
+}
+
+/// The time in milliseconds since 1970.
+pub(crate) fn millis_now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    u64::try_from(now).unwrap_or(u64::MAX)
+}
+
+impl Held {
+    fn new(status: &Arc<Status>, what: fn(&Status) -> &AtomicUsize) -> Self {
+        what(status).fetch_add(1, Relaxed);
+        Self { status: status.clone(), what }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        (self.what)(&self.status).fetch_sub(1, Relaxed);
+    }
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self {
+            started: Instant::now(),
+            callbacks: (0..=Callback::all().len()).map(|_| Counts::default()).collect(),
+            not_webhooks: Default::default(),
+            memory: Memory::default(),
+            heads: Memory::default(),
+            in_flight: AtomicUsize::new(0),
+            calls: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+            unknowns: Unknowns::default(),
+            names: Names::default(),
+            durations: Durations::default(),
+            callers_refused: CallersRefused::default(),
+        }
+    }
+}
+
+impl Status {
+    /// Counts what became of a webhook; `now` is in milliseconds since 1970.
+    pub fn count(&self, callback: &Callback, outcome: Outcome, now: u64) {
+        let counts = &self.callbacks[callback.place];
+        counts.outcomes[outcome.place()].fetch_add(1, Relaxed);
+        counts.last_seen.store(now, Relaxed);
+    }
+
+    /// Counts a request that is no webhook.
+    pub fn count_not_webhook(&self, why: NotWebhook) {
+        self.not_webhooks[why as usize].fetch_add(1, Relaxed);
+    }
+
+    /// How many requests were no webhooks, by why.
+    pub fn not_webhooks(&self) -> [(&'static str, u64); 3] {
+        NotWebhook::ALL.map(|why| (why.as_str(), self.not_webhooks[why as usize].load(Relaxed)))
+    }
+
+    /// How often a callback had an outcome.
+    pub fn counted(&self, callback: &Callback, outcome: Outcome) -> u64 {
+        self.callbacks[callback.place].outcomes[outcome.place()].load(Relaxed)
+    }
+
+    /// When a callback came last, in milliseconds since 1970; 0 is never.
+    pub fn last_seen(&self, callback: &Callback) -> u64 {
+        self.callbacks[callback.place].last_seen.load(Relaxed)
+    }
+
+    /// Webhooks being answered.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// Calls to the policy about Before callbacks.
+    pub fn calls(&self) -> usize {
+        self.calls.load(Relaxed)
+    }
+
+    /// Open connections of webhook clients.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Relaxed)
+    }
+
+    /// Bytes of webhooks that are held.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// The unfinished heads that are held, but for their first pieces.
+    pub fn heads(&self) -> &Memory {
+        &self.heads
+    }
+
+    /// What came that this build does not know.
+    pub fn unknowns(&self) -> &Unknowns {
+        &self.unknowns
+    }
+
+    /// The names that came for what this build knows.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// How long the phases of webhooks took.
+    pub fn durations(&self) -> &Durations {
+        &self.durations
+    }
+
+    /// One more webhook being answered, until the guard goes.
+    pub fn answering(self: &Arc<Self>) -> Held {
+        Held::new(self, |status| &status.in_flight)
+    }
+
+    /// One more call to the policy, until the guard goes.
+    pub fn calling(self: &Arc<Self>) -> Held {
+        Held::new(self, |status| &status.calls)
+    }
+
+    /// One more connection, until the guard goes.
+    pub fn connected(self: &Arc<Self>) -> Held {
+        Held::new(self, |status| &status.connections)
+    }
+
+    /// What is known here, as the JSON of `/status`. Callbacks that never came are left out.
+    pub fn report(&self) -> Value {
+        let rows = Callback::all().iter().chain([Callback::fallback()]).zip(&self.callbacks);
+        let callbacks = rows.filter_map(|(callback, counts)| {
+            let last_seen = counts.last_seen.load(Relaxed);
+            let counted = Outcome::all().map(|outcome| (outcome, counts.outcomes[outcome.place()].load(Relaxed)));
+            let outcomes: Map<String, Value> = counted
+                .filter(|(_, count)| *count > 0)
+                .map(|(outcome, count)| (outcome.as_str().to_owned(), count.into()))
+                .collect();
+            let name = if callback.command.is_empty() { "unknown" } else { callback.command };
+            (last_seen > 0).then(|| (name.to_owned(), json!({ "last_seen_ms": last_seen, "outcomes": outcomes })))
+        });
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime_seconds": self.started.elapsed().as_secs(),
+            "in_flight": self.in_flight(),
+            "connections": self.connections(),
+            "held_bytes": self.memory.held() + self.heads.held(),
+            "not_webhooks": self.not_webhooks().iter().map(|(_, count)| count).sum::<u64>(),
+            "callers_refused": self.callers_refused.report(),
+            "callbacks": callbacks.collect::<Map<_, _>>(),
+        })
+    }
+}
