@@ -198,8 +198,7 @@ async fn the_help_and_the_manual_know_every_check() {
     let help = verify(&["--help"]).await.out;
     let manual = include_str!("../README.md");
     for check in Check::all() {
-        assert!(help.contains(&format!("  {} ", check.name())) && help.contains(check.purpose()), "{help}");
-        assert!(manual.contains(&format!("`{}`", check.name())), "{} is not in the README", check.name());
-        assert_eq!(Check::by_name(check.name()), Some(check));
+        assert!(help.contains(&format!("  {} ", check.name)) && help.contains(check.purpose), "{help}");
+        assert!(manual.contains(&format!("`{}`", check.name)), "{} is not in the README", check.name);
     }
 }
