@@ -1,4 +1,4 @@
-//! What the commands ask of a running hookgate's admin listener.
+//! A client of the admin listener of a running hookgate.
 
 use std::io;
 use std::time::Duration;
@@ -12,72 +12,72 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Error;
-use crate::client::{Client, NoReply, Place};
+use crate::client::{Client, RequestError, ServerUrl};
 
-/// Longer than a hookgate takes for anything it is asked.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Time limit of a request, longer than a hookgate takes for any.
+const LIMIT: Duration = Duration::from_secs(60);
 
-/// Which hookgate is asked.
+/// The option that names the admin listener.
 #[derive(Debug, Args)]
 pub(super) struct Admin {
-    /// The admin listener of the running hookgate; or its socket as in unix:///run/hookgate/admin.sock
+    /// Admin listener of the running hookgate, or its socket, as in unix:///run/hookgate/admin.sock
     #[arg(long, value_name = "URL", global = true, display_order = 101, default_value = "http://127.0.0.1:10007")]
-    admin: Place,
+    admin: ServerUrl,
 }
 
-/// A running hookgate.
-pub(super) struct Asked(Client);
+/// A client of an admin listener.
+pub(super) struct AdminClient(Client);
 
-/// Why there is no answer.
+/// Reason why the admin listener gave no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoAnswer {
-    /// Nobody answers.
+pub(super) enum AdminError {
+    /// No reply.
     #[error("{0} (--admin takes another address)")]
-    NoReply(#[from] NoReply),
-    /// Something else answers.
+    Request(#[from] RequestError),
+    /// Another program replied.
     #[error("{0} is not a hookgate's admin listener: {1}")]
-    NoHookgate(Box<Place>, String),
-    /// The hookgate says why not.
+    NotHookgate(Box<ServerUrl>, String),
+    /// The hookgate refused the request.
     #[error("{0}")]
     Refused(String),
 }
 
-impl From<NoAnswer> for Error {
-    fn from(error: NoAnswer) -> Self {
+impl From<AdminError> for Error {
+    fn from(error: AdminError) -> Self {
         Self::Io(io::Error::other(error))
     }
 }
 
 impl Admin {
-    /// Begins to ask.
-    pub(super) fn open(self) -> Asked {
-        Asked(Client::new(self.admin, None))
+    /// Makes the client, which connects at the first request.
+    pub(super) fn client(self) -> AdminClient {
+        AdminClient(Client::new(self.admin, None))
     }
 }
 
-impl Asked {
-    /// What is at a path, which begins with a slash.
-    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, NoAnswer> {
-        self.ask(Method::GET, path, Bytes::new()).await
+impl AdminClient {
+    /// Sends a GET request. The path begins with a slash.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, AdminError> {
+        self.send(Method::GET, path, Bytes::new()).await
     }
 
-    /// The answer to a question in JSON.
-    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, NoAnswer> {
-        let body = serde_json::to_vec(body).map_err(|error| NoAnswer::Refused(error.to_string()))?;
-        self.ask(Method::POST, path, body.into()).await
+    /// Sends a POST request with a JSON body.
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, AdminError> {
+        let body = serde_json::to_vec(body).map_err(|error| AdminError::Refused(error.to_string()))?;
+        self.send(Method::POST, path, body.into()).await
     }
 
-    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, NoAnswer> {
+    async fn send<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, AdminError> {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
-        let (head, body) = self.0.send(method, path, headers, body, PATIENCE).await?.into_parts();
-        let no_hookgate = |why: String| NoAnswer::NoHookgate(Box::new(self.0.to().clone()), why);
+        let (head, body) = self.0.send(method, path, headers, body, LIMIT).await?.into_parts();
+        let not_hookgate = |why: String| AdminError::NotHookgate(Box::new(self.0.to().clone()), why);
         if head.status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| no_hookgate(error.to_string()));
+            return serde_json::from_slice(&body).map_err(|error| not_hookgate(error.to_string()));
         }
-        let told: Value = serde_json::from_slice(&body).unwrap_or_default();
-        Err(match told["error"].as_str() {
-            Some(why) => NoAnswer::Refused(why.to_owned()),
-            None => no_hookgate(format!("it answers {path} with {}", head.status)),
+        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+        Err(match answer["error"].as_str() {
+            Some(why) => AdminError::Refused(why.to_owned()),
+            None => not_hookgate(format!("it answers {path} with {}", head.status)),
         })
     }
 }

@@ -1,12 +1,12 @@
-//! `hookgate drift`: what a running hookgate has seen of its OpenIM that this build does not expect.
+//! `hookgate drift`: shows what a running hookgate has received from its OpenIM that this build does not expect.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::process::ExitCode;
 
 use serde::Deserialize;
 
-use super::Error;
 use super::admin::Admin;
+use super::{Error, block_on, print_json};
 use crate::observe::drift::{self, Report};
 
 /// Options of `hookgate drift`.
@@ -15,34 +15,30 @@ pub struct Drift {
     #[command(flatten)]
     admin: Admin,
 
-    /// Print one JSON object, for programs
+    /// Print a JSON object
     #[arg(long)]
     json: bool,
 
-    /// Exit with 1 where anything is otherwise than this build expects
+    /// Exit with 1 if anything differs from what this build expects
     #[arg(long)]
     exit_code: bool,
 }
 
-/// The part of `/status` that is wanted.
+/// The part of `/status` about drift.
 #[derive(Deserialize)]
 struct Status {
     drift: Report,
 }
 
 impl Drift {
-    /// Asks, and prints.
+    /// Asks the admin listener and prints the report.
     pub fn run(self) -> Result<ExitCode, Error> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let Status { drift: report } = runtime.block_on(self.admin.open().get("/status"))?;
-        let mut out = io::stdout().lock();
+        let Status { drift: report } = block_on(self.admin.client().get("/status"))??;
         if self.json {
-            serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from)?;
-            writeln!(out)?;
+            print_json(&report)?;
         } else {
-            drift::print(&report, &mut out)?;
+            drift::print(&report, &mut io::stdout().lock())?;
         }
-        let code = if self.exit_code && report.is_drift() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
-        Ok(code)
+        Ok(if self.exit_code && report.is_drift() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }

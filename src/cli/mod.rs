@@ -1,4 +1,4 @@
-//! The commands: one file each.
+//! The command line: one file for each subcommand.
 
 mod admin;
 mod callbacks;
@@ -10,14 +10,15 @@ mod serve;
 mod trigger;
 mod verify;
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
 use crate::config::{Options, Report};
 use crate::outbox::OpenError;
-use crate::trigger::Unfit;
 
 /// OpenIM webhooks in, gRPC policy out.
 #[derive(Debug, Parser)]
@@ -32,41 +33,41 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Answer OpenIM's webhooks (what hookgate does without a command)
+    /// Answer OpenIM's webhooks (the default)
     Serve(Options),
-    /// List the callbacks: command, timing, rpc, and what an allow can change
+    /// List the callbacks: command, timing, rpc, and the fields that an allow can change
     Callbacks(callbacks::Callbacks),
     /// Write the .proto files of the contract that this hookgate was built from
     Proto(proto::Proto),
-    /// Be OpenIM: post a webhook, and see what OpenIM would make of the reply
+    /// Post a webhook as OpenIM would, and explain how OpenIM reads the reply
     Trigger(trigger::Trigger),
-    /// Ask a running hookgate what OpenIM sends that this build does not expect
+    /// Show what a running hookgate has received from OpenIM that this build does not expect
     Drift(drift::Drift),
     /// Check or print the configuration that serve would run with
     #[command(subcommand)]
     Config(config::Config),
-    /// Look at the After events that are kept on disk (--data of serve), send them again, or drop them
+    /// List, replay or drop the After events that are stored on disk (--data of serve)
     Outbox(outbox::Outbox),
-    /// Check a policy service: does it answer every callback, on odd input too, as OpenIM will understand it
+    /// Check that a policy service answers every callback, with odd input too, and that OpenIM understands it
     Verify(verify::Verify),
 }
 
-/// Why a command did not do what was asked.
+/// Error of a command.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The configuration has mistakes; nothing was started.
     #[error(transparent)]
     Config(#[from] Report),
-    /// What was asked for cannot be done.
+    /// The arguments cannot be used.
     #[error("hookgate: {0}")]
     Usage(String),
-    /// Something went wrong later.
+    /// The command failed.
     #[error("hookgate: {0}")]
     Io(#[from] io::Error),
 }
 
 impl Error {
-    /// 2 for usage and configuration, as clap has it; 1 for the rest.
+    /// Returns 2 for usage and configuration, as clap does, and 1 for the rest.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Usage(_) => 2,
@@ -81,23 +82,17 @@ impl From<OpenError> for Error {
     }
 }
 
-impl From<Unfit> for Error {
-    fn from(error: Unfit) -> Self {
-        Self::Usage(format!("--set: {error}"))
-    }
-}
-
 impl Cli {
-    /// Does what was asked; gives the exit code.
+    /// Runs the command and returns the exit code.
     pub fn run(self) -> Result<ExitCode, Error> {
-        match self.done() {
-            // Whoever reads has seen enough (head, less).
+        match self.dispatch() {
+            // The reader has closed the pipe: head, less.
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-            done => done,
+            result => result,
         }
     }
 
-    fn done(self) -> Result<ExitCode, Error> {
+    fn dispatch(self) -> Result<ExitCode, Error> {
         match self.command {
             None => return serve::run(&self.serve),
             Some(Command::Serve(options)) => return serve::run(&options),
@@ -111,4 +106,22 @@ impl Cli {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Runs a future on a runtime of one thread.
+fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
+}
+
+/// Prints a value as indented JSON.
+fn print_json(value: &impl Serialize) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    writeln!(out)
+}
+
+/// Makes a progress bar on standard error. indicatif shows it on a terminal alone.
+fn progress_bar(len: usize, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(len as u64).with_style(style)
 }

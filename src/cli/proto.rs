@@ -1,4 +1,4 @@
-//! `hookgate proto`: the contract that this binary was built from.
+//! `hookgate proto`: writes the contract that this binary was built from.
 
 use std::fs;
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use crate::contract::proto::FILES;
 /// Options of `hookgate proto`.
 #[derive(Debug, clap::Args)]
 pub struct Proto {
-    /// Where to write the files: the folder that generators are given as the root of imports
+    /// Directory for the files, which code generators get as the root of imports
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }

@@ -1,14 +1,12 @@
-//! `hookgate verify`: a policy service on trial.
+//! `hookgate verify`: checks a policy service.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
-use super::Error;
-use crate::config::{self, Finding, Origin, nearest};
+use super::{Error, block_on, print_json, progress_bar};
+use crate::config::{self, nearest};
 use crate::contract::Callback;
 use crate::verify::{self, Check, Outcome, Plan};
 
@@ -19,101 +17,90 @@ pub struct Verify {
     /// The policy service to check, as in http://policy:50051, https://policy:50051 or unix:///run/policy.sock
     #[arg(long, value_name = "URL", env = "HOOKGATE_POLICY", hide_env_values = true)]
     policy: String,
-    /// Check nothing but these: callbacks by command, rpc or key, and checks by name
+    /// Run only these: callbacks by command, rpc or key, and checks by name
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<String>,
     /// Leave these out: callbacks by command, rpc or key, and checks by name
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     skip: Vec<String>,
-    /// Print a JSON document, for programs
+    /// Print a JSON object
     #[arg(long)]
     json: bool,
-    /// Write the report as JUnit's XML too, for CI
+    /// Write the report to a file as JUnit's XML too, for CI
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// The time that the policy has for a call
+    /// Timeout of a call
     #[arg(long, value_name = "TIME", default_value = "4500ms")]
     timeout: String,
 }
 
-/// The checks, for the help.
+/// Lists the checks for the help.
 fn after_help() -> String {
-    let line = |check: Check| format!("  {:<16}{}\n", check.name(), check.purpose());
-    let checks: String = Check::all().map(line).collect();
+    let checks: String = Check::all().map(|check| format!("  {:<16}{}\n", check.name, check.purpose)).collect();
     format!("Checks:\n{checks}\nExit code 0: all passed. 1: a check failed, or the policy cannot be reached. 2: usage.")
 }
 
 impl Verify {
-    /// Checks the policy and prints what came of it.
+    /// Checks the policy service, prints the report, and returns the exit code.
     pub fn run(self) -> Result<ExitCode, Error> {
-        let plan = self.plan().map_err(config::Report)?;
-        // Before the run: nobody waits for a report that cannot be written.
-        let junit = match &self.junit {
-            Some(file) => Some(File::create(file).map_err(|error| self.cannot_write(&error))?),
-            None => None,
-        };
-        let bar = progress_bar(plan.callbacks.len());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let report = runtime.block_on(verify::run(&plan, |done, callback| {
-            bar.set_position(done as u64);
-            bar.set_message(callback);
-        }));
-        bar.finish_and_clear();
+        let plan = self.plan()?;
+        // Created before the run, which would be in vain.
+        let junit = self.junit.as_ref().map(File::create).transpose().map_err(|error| self.cannot_write(&error))?;
+        let progress = progress_bar(plan.callbacks.len(), "{bar:30} {pos}/{len} {msg}");
+        let report = block_on(verify::run(&plan, |done, callback| {
+            progress.set_position(done as u64);
+            progress.set_message(callback);
+        }))?;
+        progress.finish_and_clear();
         if let Some(mut file) = junit {
             let xml = verify::junit(&report).map_err(io::Error::other)?;
             file.write_all(xml.as_bytes()).map_err(|error| self.cannot_write(&error))?;
         }
-        let unreached = report.service.first().is_some_and(|connection| connection.outcome == Outcome::Failed);
-        if unreached && !self.json {
+        let is_unreached = report.service.first().is_some_and(|connection| connection.outcome == Outcome::Failed);
+        if self.json {
+            print_json(&report)?;
+        } else if is_unreached {
             eprintln!("hookgate: {} ({})", report.stopped.as_deref().unwrap_or_default(), report.policy);
         } else {
-            self.print(&report)?;
+            // anstream strips colour where there is no terminal, and with NO_COLOR.
+            verify::print(&report, &mut anstream::stdout().lock())?;
         }
-        Ok(if report.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if report.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    fn print(&self, report: &verify::Report) -> io::Result<()> {
-        // It takes colour off where there is no terminal, and where NO_COLOR is set.
-        let mut out = anstream::stdout().lock();
-        if !self.json {
-            return verify::print(report, &mut out);
-        }
-        serde_json::to_writer_pretty(&mut out, report)?;
-        writeln!(out)
-    }
-
-    /// What is to be checked, or everything that is wrong with what was said.
-    fn plan(&self) -> Result<Plan, Vec<Finding>> {
-        let mut wrong = Vec::new();
-        let mut note = |flag: &str, what: String| wrong.push(Finding::new(Origin::Flag(flag.to_owned()), "", what));
-        let policy = self.policy.parse().map_err(|what| note("--policy", what)).ok();
-        let budget = (config::TIME.read)(&self.timeout).map_err(|what| note("--timeout", what)).unwrap_or_default();
-        let only = Names::read(&self.only, |what| note("--only", what));
-        let skip = Names::read(&self.skip, |what| note("--skip", what));
-        if skip.checks.contains(&Check::Connection) {
-            note("--skip", "every other check needs the connection".to_owned());
-        }
-        let is_skipped = |callback: &Callback| skip.callbacks.iter().any(|skipped| skipped.rpc == callback.rpc);
-        let is_asked = |callback: &Callback| {
-            only.callbacks.is_empty() || only.callbacks.iter().any(|asked| asked.rpc == callback.rpc)
-        };
-        let callbacks: Vec<_> =
-            Callback::all().iter().filter(|callback| is_asked(callback) && !is_skipped(callback)).collect();
+    /// Returns the plan, or all mistakes in the options at once.
+    fn plan(&self) -> Result<Plan, Error> {
+        let mut mistakes = Vec::new();
+        let mut note = |flag: &str, mistake: String| mistakes.push(format!("{flag}: {mistake}"));
+        let policy = self.policy.parse().map_err(|mistake| note("--policy", mistake)).ok();
+        let budget =
+            (config::TIME.read)(&self.timeout).map_err(|mistake| note("--timeout", mistake)).unwrap_or_default();
+        let only = Names::read(&self.only, |mistake| note("--only", mistake));
+        let skip = Names::read(&self.skip, |mistake| note("--skip", mistake));
+        let callbacks = Callback::all().iter().filter(|callback| {
+            let is_among = |names: &Names| names.callbacks.iter().any(|named| named.rpc == callback.rpc);
+            (only.callbacks.is_empty() || is_among(&only)) && !is_among(&skip)
+        });
+        let callbacks: Vec<_> = callbacks.collect();
         let mut checks: Vec<_> = Check::all()
             .filter(|check| only.checks.is_empty() || only.checks.contains(check))
             .filter(|check| !skip.checks.contains(check))
             .collect();
-        let of_callbacks = checks.iter().any(|check| !check.is_of_service());
+        if skip.checks.contains(&&Check::OF_SERVICE[0]) {
+            note("--skip", "every other check needs the connection".to_owned());
+        }
         if checks.is_empty() || callbacks.is_empty() {
             note("--skip", "nothing is left to check".to_owned());
         }
-        // Where nothing is implemented no check of a callback is made, which is not to look like success.
-        if of_callbacks && !skip.checks.contains(&Check::Implemented) && !checks.contains(&Check::Implemented) {
-            checks.push(Check::Implemented);
+        // If nothing is implemented, no check of a callback is run, which must not look like success.
+        let is_of_callback = |check: &&Check| Check::OF_CALLBACK.contains(check);
+        let implemented = &Check::IMPLEMENTED;
+        if checks.iter().any(is_of_callback) && ![&checks, &skip.checks].iter().any(|all| all.contains(&implemented)) {
+            checks.push(implemented);
         }
         match policy {
-            Some(policy) if wrong.is_empty() => Ok(Plan { policy, callbacks, checks, budget }),
-            _ => Err(wrong),
+            Some(policy) if mistakes.is_empty() => Ok(Plan { policy, callbacks, checks, budget }),
+            _ => Err(Error::Usage(mistakes.join("\nhookgate: "))),
         }
     }
 
@@ -123,23 +110,23 @@ impl Verify {
     }
 }
 
-/// Callbacks and checks that were named.
+/// Callbacks and checks that an option names.
 #[derive(Default)]
 struct Names {
     callbacks: Vec<&'static Callback>,
-    checks: Vec<Check>,
+    checks: Vec<&'static Check>,
 }
 
 impl Names {
     fn read(names: &[String], mut note: impl FnMut(String)) -> Self {
         let mut read = Self::default();
         for name in names {
-            match (Check::by_name(name), Callback::by_name(name)) {
+            match (Check::all().find(|check| check.name == name), Callback::by_name(name)) {
                 (Some(check), _) => read.checks.push(check),
                 (None, Some(callback)) => read.callbacks.push(callback),
                 (None, None) => {
-                    let meant = nearest(name, known()).map(|meant| format!("; did you mean {meant}?"));
-                    note(format!("{name:?}: no such callback or check{}", meant.unwrap_or_default()));
+                    let nearest = nearest(name, known_names()).map(|nearest| format!("; did you mean {nearest}?"));
+                    note(format!("{name:?}: no such callback or check{}", nearest.unwrap_or_default()));
                 }
             }
         }
@@ -147,23 +134,11 @@ impl Names {
     }
 }
 
-/// Every name that somebody may have meant.
-fn known() -> impl Iterator<Item = &'static str> {
+/// Returns the names of all checks and callbacks, older ones too.
+fn known_names() -> impl Iterator<Item = &'static str> {
     let of_callback = |callback: &'static Callback| {
-        let one = [callback.method(), callback.config_key, callback.command, callback.service_and_method()];
-        one.into_iter().chain(callback.older_commands.iter().chain(callback.older_config_keys).copied())
+        let today = [callback.method(), callback.config_key, callback.command, callback.service_and_method()];
+        today.into_iter().chain(callback.older_commands.iter().chain(callback.older_config_keys).copied())
     };
-    Check::all().map(Check::name).chain(Callback::all().iter().flat_map(of_callback))
-}
-
-/// A bar on standard error, where somebody looks.
-fn progress_bar(callbacks: usize) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(callbacks as u64);
-    match ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
+    Check::all().map(|check| check.name).chain(Callback::all().iter().flat_map(of_callback))
 }

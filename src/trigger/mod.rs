@@ -1,59 +1,93 @@
-//! Plays OpenIM: posts webhooks to a hookgate, and says what OpenIM would make of the replies.
+//! Posts webhooks to a hookgate as OpenIM does, and explains how each OpenIM release reads the replies.
 //!
-//! - `body`: what is posted: a lifelike body, changed field by field.
-//! - `post`: one webhook and its reply.
-//! - `outlook`: what the releases of OpenIM make of a reply, in words.
-//! - `report`: a webhook and its reply, shown.
-//! - `tally`: what came of many.
-//! - `last`: the webhook that was posted last, to be posted again.
+//! - `body`: changes of single fields of a webhook's JSON.
+//! - `explain`: how each release reads a reply.
+//! - `report`: a webhook and its reply, printed.
+//! - `summary`: counts and latencies of many webhooks.
+//! - `last`: the last webhook, for `--repeat-last`.
 
 mod body;
+mod explain;
 mod last;
-mod outlook;
-mod post;
 mod report;
-mod tally;
+mod summary;
 
-pub use body::{Set, Unfit};
+use std::time::{Duration, Instant};
+
+pub use body::Set;
+pub use explain::{Explanation, Interpretation, explain};
 pub use last::{recall, remember};
-pub use outlook::{Outlook, Verdict, outlook};
-pub use post::{Poster, Reply};
 pub use report::{print, report};
-pub use tally::Tally;
+pub use summary::Summary;
 
 use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, HeaderValue, Method, Response};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::client::{Client, RequestError};
 use crate::contract::Callback;
 
+/// Time limit of a webhook, longer than any OpenIM's.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// OpenIM's header for the ID of the operation.
+const OPERATION_ID: HeaderName = HeaderName::from_static("operationid");
+
 /// A webhook as OpenIM posts it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Webhook {
-    /// The last segment of the URL.
+    /// Last segment of the URL's path.
     pub command: String,
-    /// The header `operationID`.
+    /// Value of the header `operationID`.
     pub operation_id: String,
-    /// The body.
+    /// JSON body.
+    #[serde(skip)]
     pub body: Bytes,
 }
 
+/// A reply. OpenIM ignores all of it but the body.
+#[derive(Debug)]
+pub struct Reply {
+    /// The HTTP response.
+    pub response: Response<Bytes>,
+    /// Time from the request until the body was complete.
+    pub took: Duration,
+}
+
 impl Webhook {
-    /// A webhook of a callback, by today's command or an older one, with an operation ID that no other has.
+    /// Makes a webhook with an operation ID of its own. `command` may be one that older releases send.
     pub fn new(command: &str, body: Bytes) -> Self {
-        Self { command: command.to_owned(), operation_id: operation_id(), body }
+        Self { command: command.to_owned(), operation_id: format!("trigger-{}", Uuid::now_v7()), body }
     }
 
-    /// The same for another operation.
-    pub fn of_another_operation(&self) -> Self {
-        Self { operation_id: operation_id(), ..self.clone() }
-    }
-
-    /// The callback whose command this is; that of unknown commands where there is none.
+    /// Returns the callback of the command; the fallback if the command is unknown.
     pub fn callback(&self) -> &'static Callback {
         Callback::by_command(&self.command).unwrap_or_else(Callback::fallback)
     }
+
+    /// Posts the webhook and waits for the reply.
+    pub async fn post(&self, client: &Client) -> Result<Reply, RequestError> {
+        let operation_id = HeaderValue::try_from(&self.operation_id);
+        let operation_id = operation_id.map_err(|error| RequestError::Broken(error.to_string()))?;
+        let json = HeaderValue::from_static("application/json");
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, json), (OPERATION_ID, operation_id)]);
+        let began = Instant::now();
+        let path = format!("/{}", self.command);
+        let response = client.send(Method::POST, &path, headers, self.body.clone(), LIMIT).await?;
+        Ok(Reply { response, took: began.elapsed() })
+    }
 }
 
-fn operation_id() -> String {
-    format!("trigger-{}", Uuid::now_v7())
+impl Reply {
+    /// Returns the header `hookgate-outcome`, if a hookgate replied.
+    pub fn outcome(&self) -> Option<&str> {
+        self.response.headers().get("hookgate-outcome").and_then(|value| value.to_str().ok())
+    }
+
+    /// Returns the latency in milliseconds.
+    pub fn millis(&self) -> f64 {
+        self.took.as_secs_f64() * 1000.0
+    }
 }

@@ -1,4 +1,4 @@
-//! A webhook and its reply, shown. Bodies are shown as they were: nothing of them is read and written anew.
+//! Prints a webhook and its reply. Bodies are printed byte for byte, unless they can be indented without a change.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -9,11 +9,11 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{Outlook, Reply, Verdict, Webhook};
+use super::{Explanation, Interpretation, Reply, Webhook};
 
-/// All of it, for programs.
+/// The object of `--json`.
 #[derive(Debug, Serialize)]
-struct Report<'a> {
+pub struct Report<'a> {
     callback: &'static str,
     rpc: &'static str,
     url: &'a str,
@@ -23,60 +23,63 @@ struct Report<'a> {
     headers: BTreeMap<&'a str, String>,
     reply: Box<RawValue>,
     milliseconds: f64,
-    verdict: Option<Verdict>,
-    openim: &'a [Outlook],
+    verdict: Option<Interpretation>,
+    openim: &'a [Explanation],
 }
 
-/// For programs: one JSON object.
-pub fn report(
-    url: &str,
-    webhook: &Webhook,
-    reply: &Reply,
-    outlooks: &[Outlook],
-    out: &mut impl Write,
-) -> io::Result<()> {
+/// Makes the object of `--json`.
+pub fn report<'a>(
+    url: &'a str,
+    webhook: &'a Webhook,
+    reply: &'a Reply,
+    explanations: &'a [Explanation],
+) -> serde_json::Result<Report<'a>> {
     let callback = webhook.callback();
-    let report = Report {
+    Ok(Report {
         callback: callback.config_key,
         rpc: callback.rpc,
         url,
         operation_id: &webhook.operation_id,
         request: json(&webhook.body)?,
-        status: reply.status.as_u16(),
-        headers: texts(&reply.headers).collect(),
-        reply: json(&reply.body)?,
-        milliseconds: reply.took.as_secs_f64() * 1000.0,
-        verdict: outlooks.first().map(|outlook| outlook.verdict),
-        openim: outlooks,
-    };
-    serde_json::to_writer_pretty(&mut *out, &report)?;
-    writeln!(out)
+        status: reply.response.status().as_u16(),
+        headers: texts(reply.response.headers()).collect(),
+        reply: json(reply.response.body())?,
+        milliseconds: reply.millis(),
+        verdict: explanations.first().map(|newest| newest.verdict),
+        openim: explanations,
+    })
 }
 
-/// For people: all of it, as far as there is a reply.
+/// Prints a webhook as text, and its reply if there is one.
 pub fn print(
     url: &str,
     webhook: &Webhook,
     reply: Option<&Reply>,
-    outlooks: &[Outlook],
+    explanations: &[Explanation],
     out: &mut impl Write,
 ) -> io::Result<()> {
     let (bold, dim) = (Style::new().bold(), Style::new().dimmed());
     writeln!(out, "{bold}POST {url}{bold:#}")?;
     writeln!(out, "{dim}operationID: {}{dim:#}", webhook.operation_id)?;
-    writeln!(out, "{}\n", pretty(&webhook.body))?;
+    writeln!(out, "{}\n", indented(&webhook.body))?;
     let Some(reply) = reply else { return Ok(()) };
-    writeln!(out, "{bold}{} after {:.1} ms{bold:#}", reply.status, reply.took.as_secs_f64() * 1000.0)?;
-    for (name, value) in texts(&reply.headers) {
+    writeln!(out, "{bold}{} after {:.1} ms{bold:#}", reply.response.status(), reply.millis())?;
+    for (name, value) in texts(reply.response.headers()) {
         writeln!(out, "{dim}{name}: {value}{dim:#}")?;
     }
-    writeln!(out, "{}\n", pretty(&reply.body))?;
+    writeln!(out, "{}\n", indented(reply.response.body()))?;
     if webhook.callback().releases.is_empty() {
         writeln!(out, "{dim}No OpenIM that is known sends this callback.{dim:#}")?;
     }
-    for Outlook { releases, verdict, sentence } in outlooks {
-        let style = style(*verdict);
-        writeln!(out, "OpenIM {}: {style}{}{style:#}: {sentence}", releases.join(", "), verdict.as_str())?;
+    for Explanation { releases, verdict, sentence } in explanations {
+        let color = match verdict {
+            Interpretation::Allowed | Interpretation::Told => AnsiColor::Green,
+            Interpretation::Changed => AnsiColor::Cyan,
+            Interpretation::Denied => AnsiColor::Yellow,
+            Interpretation::Unreadable | Interpretation::Harmful => AnsiColor::Red,
+        };
+        let style = color.on_default().bold();
+        writeln!(out, "OpenIM {}: {style}{verdict}{style:#}: {sentence}", releases.join(", "))?;
     }
     Ok(())
 }
@@ -85,23 +88,13 @@ fn texts(headers: &HeaderMap) -> impl Iterator<Item = (&str, String)> {
     headers.iter().map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
 }
 
-fn style(verdict: Verdict) -> Style {
-    let color = match verdict {
-        Verdict::Allowed | Verdict::Told => AnsiColor::Green,
-        Verdict::Changed => AnsiColor::Cyan,
-        Verdict::Denied => AnsiColor::Yellow,
-        Verdict::Unreadable | Verdict::Harmful => AnsiColor::Red,
-    };
-    color.on_default().bold()
-}
-
-/// JSON as it is, or a JSON string of the text that should have been some.
+/// Returns a body as it is if it is JSON, else as a JSON string.
 fn json(body: &[u8]) -> serde_json::Result<Box<RawValue>> {
     serde_json::from_slice(body).or_else(|_| to_raw_value(&String::from_utf8_lossy(body)))
 }
 
-/// JSON over several lines, where that says the same.
-fn pretty(body: &[u8]) -> String {
+/// Indents JSON that can be written anew without a change.
+fn indented(body: &[u8]) -> String {
     match serde_json::from_slice::<Value>(body) {
         Ok(json) if json.to_string().as_bytes() == body => format!("{json:#}"),
         _ => String::from_utf8_lossy(body).into_owned(),

@@ -1,132 +1,197 @@
-//! The checks: their names, what each is for, what it sends. The one place that says so; the run, its reports, the help
-//! and the tests go by it.
+//! The table of checks. The run, its reports, the help and the tests read it.
 
-/// Something that is tried.
+use tonic::Code;
+
+use super::report::Outcome;
+use super::requests::{Fill, ODD_TEXT, huge};
+use crate::contract::Callback;
+
+/// A check: a row of the table.
+#[derive(Debug)]
+pub struct Check {
+    /// Name, as in `null-laden`.
+    pub name: &'static str,
+    /// Purpose, in a sentence.
+    pub purpose: &'static str,
+    /// Description of the request.
+    pub sent: &'static str,
+    /// Procedure.
+    pub(super) how: How,
+    /// Makes the JSON body of the webhook.
+    pub(super) body: fn(&Callback) -> String,
+    /// Statuses with their own outcome and hint.
+    pub(super) statuses: &'static [(Code, Outcome, &'static str)],
+    /// Hint for every other status.
+    pub(super) hint: &'static str,
+}
+
+/// Procedure of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "one home: the table below")]
-pub enum Check {
+pub(super) enum How {
+    /// Connects.
     Connection,
+    /// Calls `grpc.health.v1`.
     Health,
+    /// Calls server reflection.
     Reflection,
+    /// Counts the callbacks that are not `UNIMPLEMENTED`.
     Implemented,
-    Lifelike,
-    Empty,
-    Huge,
-    Unicode,
-    NullLaden,
-    UnknownFields,
-    Duplicate,
-    Cancelled,
-    Deadline,
-    Concurrent,
+    /// Calls once.
+    Once,
+    /// Delivers one event twice.
+    Twice,
+    /// Cancels calls, then calls once.
+    AfterCancelled,
+    /// Makes calls with a deadline of 1 ms, then calls once.
+    AfterDeadline,
+    /// Makes 64 calls at once.
+    AtOnce,
 }
 
-/// What there is to say of a check.
-struct About {
-    name: &'static str,
-    purpose: &'static str,
-    sent: &'static str,
-}
+const NOT_A_VERDICT: &str = "answer OK, with a denial to deny; any other status but PERMISSION_DENIED is a failure, \
+                             and the operator's rule decides";
+const TWICE: &str = "answer a second delivery as the first: hookgate delivers at least once, by design";
+const RECEIVE_LIMIT: &str =
+    "raise the receive limit of the gRPC server above 1 MiB (4 MiB is the default of most libraries)";
+const INVALID_ARGUMENT: (Code, Outcome, &str) = (
+    Code::InvalidArgument,
+    Outcome::Warning,
+    "a failure all the same: answer OK with a denial if this is to be denied",
+);
+
+pub(super) const CONNECTION: Check = Check {
+    name: "connection",
+    purpose: "The policy is reached and speaks HTTP/2.",
+    sent: "a connection",
+    how: How::Connection,
+    body: |_| String::new(),
+    statuses: &[],
+    hint: NOT_A_VERDICT,
+};
+
+pub(super) const LIFELIKE: Check = Check {
+    name: "lifelike",
+    purpose: "A webhook as OpenIM sends it is answered.",
+    sent: "a lifelike request",
+    how: How::Once,
+    body: |callback| callback.example.to_owned(),
+    ..CONNECTION
+};
 
 impl Check {
-    /// Those of the service as a whole, in the order in which they are shown.
-    pub const OF_SERVICE: [Self; 4] = [Self::Connection, Self::Health, Self::Reflection, Self::Implemented];
+    /// At least one callback is answered.
+    pub const IMPLEMENTED: Self = Self {
+        name: "implemented",
+        purpose: "At least one callback is not UNIMPLEMENTED.",
+        sent: "a lifelike call of each rpc",
+        how: How::Implemented,
+        ..CONNECTION
+    };
 
-    /// Those of every callback that is implemented, in the order in which they are made.
-    pub const OF_CALLBACK: [Self; 10] = [
-        Self::Lifelike,
-        Self::Empty,
-        Self::Huge,
-        Self::Unicode,
-        Self::NullLaden,
-        Self::UnknownFields,
-        Self::Duplicate,
-        Self::Cancelled,
-        Self::Deadline,
-        Self::Concurrent,
+    /// Checks of the service as a whole, in the order of the report.
+    pub const OF_SERVICE: &[Self] = &[
+        CONNECTION,
+        Self {
+            name: "health",
+            purpose: "grpc.health.v1 says SERVING; hookgate follows it.",
+            sent: "grpc.health.v1 Check",
+            how: How::Health,
+            ..CONNECTION
+        },
+        Self {
+            name: "reflection",
+            purpose: "Server reflection lists the services, so that grpcurl needs no files.",
+            sent: "ListServices of grpc.reflection.v1, or v1alpha",
+            how: How::Reflection,
+            ..CONNECTION
+        },
+        Self::IMPLEMENTED,
     ];
 
-    /// Every check.
-    pub fn all() -> impl Iterator<Item = Self> {
-        Self::OF_SERVICE.into_iter().chain(Self::OF_CALLBACK)
-    }
+    /// Checks of every callback that is implemented, in the order in which they are run.
+    pub const OF_CALLBACK: &[Self] = &[
+        LIFELIKE,
+        Self {
+            name: "empty",
+            purpose: "A request without any field is answered.",
+            sent: "a request without any field",
+            body: |_| "{}".to_owned(),
+            statuses: &[INVALID_ARGUMENT],
+            ..LIFELIKE
+        },
+        Self {
+            name: "huge",
+            purpose: "A large webhook, of 1 MiB, is answered.",
+            sent: "a request near 1 MiB: every text long, 500 entries in every list",
+            body: huge,
+            statuses: &[
+                INVALID_ARGUMENT,
+                (Code::ResourceExhausted, Outcome::Failed, RECEIVE_LIMIT),
+                // Some libraries call a message over their limit out of range.
+                (Code::OutOfRange, Outcome::Failed, RECEIVE_LIMIT),
+            ],
+            ..LIFELIKE
+        },
+        Self {
+            name: "unicode",
+            purpose: "Texts from all over Unicode are answered.",
+            sent: "every text with emoji, right-to-left, combining marks, NUL, U+FFFD, U+2028",
+            body: |callback| Fill { text: Some(ODD_TEXT), entries: 2, ..Fill::default() }.body(callback),
+            ..LIFELIKE
+        },
+        Self {
+            name: "null-laden",
+            purpose: "Fields that OpenIM may send as null may be absent.",
+            sent: "a lifelike request, with every list, optional field and optional group absent",
+            body: |callback| Fill { nulls: true, ..Fill::default() }.body(callback),
+            ..LIFELIKE
+        },
+        Self {
+            name: "unknown-fields",
+            purpose: "Fields that a newer OpenIM adds do not make a call fail.",
+            sent: "a lifelike request with unknown_fields, of nested objects too",
+            body: |callback| Fill { unknown: true, entries: 1, ..Fill::default() }.body(callback),
+            ..LIFELIKE
+        },
+        Self {
+            name: "duplicate",
+            purpose: "An event that comes again, with the same hookgate-event-id, is answered as well.",
+            sent: "a lifelike event twice, with one hookgate-event-id",
+            how: How::Twice,
+            hint: TWICE,
+            ..LIFELIKE
+        },
+        Self {
+            name: "cancelled",
+            purpose: "Cancelled calls do not affect later ones.",
+            sent: "calls cancelled in mid-flight, then a lifelike request",
+            how: How::AfterCancelled,
+            ..LIFELIKE
+        },
+        Self {
+            name: "deadline",
+            purpose: "Calls that run out of time do not affect later ones.",
+            sent: "calls with a deadline of 1 ms, then a lifelike request",
+            how: How::AfterDeadline,
+            ..LIFELIKE
+        },
+        Self {
+            name: "concurrent",
+            purpose: "64 calls at once are all answered.",
+            sent: "64 lifelike requests at once",
+            how: How::AtOnce,
+            ..LIFELIKE
+        },
+    ];
 
-    /// The check with this name.
-    pub fn by_name(name: &str) -> Option<Self> {
-        Self::all().find(|check| check.name() == name)
+    /// Returns every check.
+    pub fn all() -> impl Iterator<Item = &'static Self> {
+        Self::OF_SERVICE.iter().chain(Self::OF_CALLBACK)
     }
+}
 
-    /// Its name: `null-laden`.
-    pub fn name(self) -> &'static str {
-        self.about().name
-    }
-
-    /// What it is for, in a sentence.
-    pub fn purpose(self) -> &'static str {
-        self.about().purpose
-    }
-
-    /// What is sent, in a few words.
-    pub fn sent(self) -> &'static str {
-        self.about().sent
-    }
-
-    /// Whether it is one of the service as a whole.
-    pub fn is_of_service(self) -> bool {
-        Self::OF_SERVICE.contains(&self)
-    }
-
-    fn about(self) -> About {
-        let (name, purpose, sent) = match self {
-            Self::Connection => ("connection", "The policy is reached and speaks HTTP/2.", "a connection"),
-            Self::Health => ("health", "grpc.health.v1 says SERVING; hookgate follows it.", "grpc.health.v1 Check"),
-            Self::Reflection => (
-                "reflection",
-                "Server reflection lists the services, so that grpcurl needs no files.",
-                "ListServices of grpc.reflection.v1, or v1alpha",
-            ),
-            Self::Implemented => {
-                ("implemented", "At least one callback is not UNIMPLEMENTED.", "a lifelike call of each rpc")
-            }
-            Self::Lifelike => ("lifelike", "A webhook as OpenIM sends it is answered.", "a lifelike request"),
-            Self::Empty => ("empty", "A request without any field is answered.", "a request without any field"),
-            Self::Huge => (
-                "huge",
-                "A large webhook, of 1 MiB, is answered.",
-                "a request near 1 MiB: every text long, 500 entries in every list",
-            ),
-            Self::Unicode => (
-                "unicode",
-                "Texts from all over Unicode are answered.",
-                "every text with emoji, right-to-left, combining marks, NUL, U+FFFD, U+2028",
-            ),
-            Self::NullLaden => (
-                "null-laden",
-                "What OpenIM may send as null may be absent.",
-                "a lifelike request, with every list, optional field and optional group absent",
-            ),
-            Self::UnknownFields => (
-                "unknown-fields",
-                "What a newer OpenIM sends besides is no reason to fail.",
-                "a lifelike request with unknown_fields, of nested objects too",
-            ),
-            Self::Duplicate => (
-                "duplicate",
-                "An event that comes again, with the same hookgate-event-id, is answered as well.",
-                "a lifelike event twice, with one hookgate-event-id",
-            ),
-            Self::Cancelled => (
-                "cancelled",
-                "Calls that are given up in mid-flight harm no later one.",
-                "calls cancelled in mid-flight, then a lifelike request",
-            ),
-            Self::Deadline => (
-                "deadline",
-                "Calls with hardly any time harm no later one.",
-                "calls with a deadline of 1 ms, then a lifelike request",
-            ),
-            Self::Concurrent => ("concurrent", "64 calls at once are all answered.", "64 lifelike requests at once"),
-        };
-        About { name, purpose, sent }
+impl PartialEq for Check {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
     }
 }

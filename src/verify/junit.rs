@@ -1,11 +1,12 @@
-//! What came of a run, as CI systems read it: a suite a callback, a case a check.
+//! The results of a run as JUnit's XML, for CI: a suite for each callback, a case for each check.
 
-use quick_junit::{NonSuccessKind, Report as Document, TestCase, TestCaseStatus, TestSuite};
+use quick_junit::{NonSuccessKind, Report as Document, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
-use super::{Checked, Outcome, Report};
+use super::report::CheckResult;
+use super::{Outcome, Report};
 
-/// The report as JUnit's XML.
-pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
+/// Returns the report as JUnit's XML.
+pub fn junit(report: &Report) -> Result<String, SerializeError> {
     let mut document = Document::new("hookgate verify");
     document.add_test_suite(suite("service", "service", &report.service));
     let callbacks = report.callbacks.iter().filter(|callback| !callback.checks.is_empty());
@@ -13,40 +14,28 @@ pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
     document.to_string()
 }
 
-fn suite(name: &str, class: &str, checks: &[Checked]) -> TestSuite {
+fn suite(name: &str, class: &str, checks: &[CheckResult]) -> TestSuite {
     let mut suite = TestSuite::new(name);
-    suite.add_test_cases(checks.iter().map(|check| {
-        let mut case = TestCase::new(check.name, status(check));
-        case.set_classname(class);
-        if matches!(check.outcome, Outcome::Passed | Outcome::Warning) {
-            case.set_system_out(words(check));
-        }
-        case
-    }));
+    suite.add_test_cases(checks.iter().map(|check| case(class, check)));
     suite
 }
 
-fn status(check: &Checked) -> TestCaseStatus {
-    let message = check.message.clone().unwrap_or_default();
-    match check.outcome {
-        // JUnit has no warning.
+fn case(class: &str, check: &CheckResult) -> TestCase {
+    // JUnit has no warning.
+    let mut status = match check.outcome {
         Outcome::Passed | Outcome::Warning => TestCaseStatus::success(),
-        Outcome::Failed => {
-            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-            status.set_message(message).set_description(words(check));
-            status
-        }
-        Outcome::NotRun => {
-            let mut status = TestCaseStatus::skipped();
-            status.set_message(message);
-            status
-        }
+        Outcome::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        Outcome::NotRun => TestCaseStatus::skipped(),
+    };
+    let answer = check.message.as_ref().map(|message| format!("\ncame: {message}")).unwrap_or_default();
+    let hint = check.hint.map(|hint| format!("\nchange: {hint}")).unwrap_or_default();
+    let text = format!("sent: {}{answer}{hint}", check.sent);
+    // A success keeps neither.
+    status.set_message(check.message.as_deref().unwrap_or_default()).set_description(&*text);
+    let mut case = TestCase::new(check.name, status);
+    case.set_classname(class);
+    if matches!(check.outcome, Outcome::Passed | Outcome::Warning) {
+        case.set_system_out(text);
     }
-}
-
-fn words(check: &Checked) -> String {
-    let word = if check.outcome == Outcome::Warning { "warning" } else { "came" };
-    let came = check.message.as_ref().map(|message| format!("\n{word}: {message}"));
-    let hint = check.hint.as_ref().map(|hint| format!("\nchange: {hint}"));
-    format!("sent: {}{}{}", check.sent, came.unwrap_or_default(), hint.unwrap_or_default())
+    case
 }

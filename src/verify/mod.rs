@@ -1,8 +1,12 @@
-//! A conformance run: asks a policy service every callback, on odd input too, and judges the answers as hookgate and
-//! OpenIM would.
+//! Conformance checks of a policy service: calls every rpc, with odd input too, and judges the answers by hookgate's rules
+//! and by how each OpenIM release reads the reply.
 //!
-//! The requests go through hookgate's own front and over its own channel; the replies are read by
-//! [`openim`](crate::openim). None of it knows a callback.
+//! - `checks`: the table of checks, a row each.
+//! - `requests`: the webhooks that the checks send. They pass through hookgate's own front.
+//! - `run`: the order of the checks, and the conditions that end a run early.
+//! - `service`: connection, health and reflection.
+//! - `judge`: from an answer to a [`Finding`](judge::Finding).
+//! - `report`, `print`, `junit`: the results as JSON, as text, as XML.
 
 mod checks;
 mod judge;
@@ -18,38 +22,37 @@ use std::time::Duration;
 pub use checks::Check;
 pub use junit::junit;
 pub use print::print;
-pub use report::{Checked, OfCallback, Outcome, Report, Totals};
+pub use report::{Outcome, Report};
 pub use run::run;
 
 use crate::config::PolicyUrl;
 use crate::contract::{Callback, Timing};
+use checks::How;
 
-/// What is to be checked.
-#[derive(Debug, Clone)]
+/// A selection of checks.
+#[derive(Debug)]
 pub struct Plan {
     /// The policy service.
     pub policy: PolicyUrl,
-    /// The callbacks, in the order in which they are tried.
+    /// The callbacks, in the order in which they are called.
     pub callbacks: Vec<&'static Callback>,
-    /// The checks. The connection is always one.
-    pub checks: Vec<Check>,
-    /// The time that a call may take.
+    /// The checks. `connection` is always run.
+    pub checks: Vec<&'static Check>,
+    /// Timeout of a call.
     pub budget: Duration,
 }
 
 impl Plan {
-    fn has(&self, check: Check) -> bool {
-        self.checks.contains(&check)
+    /// Returns true if callbacks are called. Reflection is judged by the callbacks that are implemented.
+    fn calls_callbacks(&self) -> bool {
+        self.checks.iter().any(|check| !matches!(check.how, How::Connection | How::Health))
     }
 
-    /// Whether it needs any callback's answer: reflection is judged by the callbacks that are implemented.
-    fn asks_callbacks(&self) -> bool {
-        self.checks.iter().any(|check| !matches!(check, Check::Connection | Check::Health))
-    }
-
-    /// The checks that a callback gets: an event comes twice only where it is one.
-    fn checks_of(&self, callback: &Callback) -> Vec<Check> {
-        let applies = |check: &Check| *check != Check::Duplicate || callback.timing == Timing::After;
-        Check::OF_CALLBACK.into_iter().filter(|check| self.has(*check)).filter(applies).collect()
+    /// Returns the checks of a callback. Only After events are delivered twice.
+    fn checks_of(&self, callback: &Callback) -> impl Iterator<Item = &'static Check> {
+        let is_event = callback.timing == Timing::After;
+        Check::OF_CALLBACK
+            .iter()
+            .filter(move |check| self.checks.contains(check) && (is_event || check.how != How::Twice))
     }
 }

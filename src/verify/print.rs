@@ -1,111 +1,98 @@
-//! What came of a run, as people read it.
+//! The results of a run as text.
 
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::{Checked, Outcome, Report};
-
-/// Where lists of names are broken.
-const WIDTH: usize = 100;
+use super::report::{CallbackResult, CheckResult, count};
+use super::{Outcome, Report};
 
 const GREEN: Style = AnsiColor::Green.on_default();
 const RED: Style = AnsiColor::Red.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default();
 const DIM: Style = Style::new().dimmed();
 
-/// Prints the report. `out` takes the colours off where they are not wanted.
+/// Prints the report, with colour: `out` strips it where it is not wanted.
 pub fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
-    let shown = || report.callbacks.iter().filter(|callback| tried(&callback.checks));
-    let width = shown().map(|callback| callback.callback.len()).max().unwrap_or_default().max("service".len());
-    block("service", width, &report.service, out)?;
-    for callback in shown() {
-        block(callback.callback, width, &callback.checks, out)?;
+    let callbacks = || report.callbacks.iter().filter(|callback| was_run(callback));
+    let width = callbacks().map(|callback| callback.callback.len()).max().unwrap_or_default().max("service".len());
+    print_checks("service", width, &report.service, out)?;
+    for callback in callbacks() {
+        print_checks(callback.callback, width, &callback.checks, out)?;
     }
     for check in report.service.iter().filter(|check| check.outcome == Outcome::Passed) {
         if let Some(note) = &check.message {
             writeln!(out, "note: {}: {note}", check.name)?;
         }
     }
-    let names = |matches: fn(&super::OfCallback) -> bool| {
-        report.callbacks.iter().filter(|callback| matches(callback)).map(|callback| callback.callback).collect()
-    };
-    list("not implemented", names(|callback| callback.implemented == Some(false)), out)?;
+    print_names("not implemented", report, |callback| callback.implemented == Some(false), out)?;
     if let Some(why) = &report.stopped {
         writeln!(out, "{RED}ended early{RED:#}: {why}")?;
-        list("not run", names(|callback| !callback.checks.is_empty() && !tried(&callback.checks)), out)?;
+        print_names("not run", report, |callback| !callback.checks.is_empty() && !was_run(callback), out)?;
     }
-    writeln!(out, "{}", total(report))
+    let totals = &report.totals;
+    write!(out, "verify: {}, {} failed, ", counted(totals.checks, "check"), totals.failed)?;
+    write!(out, "{}, ", counted(totals.warnings, "warning"))?;
+    if totals.not_run > 0 {
+        write!(out, "{} not run, ", totals.not_run)?;
+    }
+    writeln!(out, "{} not implemented", counted(totals.not_implemented, "callback"))
 }
 
-/// Whether any of it was run.
-fn tried(checks: &[Checked]) -> bool {
-    checks.iter().any(|check| check.outcome != Outcome::NotRun)
+/// Returns true if any check of a callback was run.
+fn was_run(callback: &CallbackResult) -> bool {
+    callback.checks.iter().any(|check| check.outcome != Outcome::NotRun)
 }
 
-/// A line, and what was not well below it.
-fn block(name: &str, width: usize, checks: &[Checked], out: &mut impl Write) -> io::Result<()> {
-    let count = |outcome| checks.iter().filter(|check| check.outcome == outcome).count();
-    let counts = [(count(Outcome::Failed), "failed"), (count(Outcome::NotRun), "not run")];
-    let counts: String =
-        counts.iter().filter(|(many, _)| *many > 0).map(|(many, what)| format!(", {many} {what}")).collect();
-    let (style, word) = match (count(Outcome::Failed) + count(Outcome::NotRun), count(Outcome::Warning)) {
-        (0, 0) => (GREEN, "ok"),
-        (0, _) => (YELLOW, "warning"),
-        _ => (RED, "FAILED"),
+/// Prints a line for some checks, and below it those that did not pass.
+fn print_checks(name: &str, width: usize, checks: &[CheckResult], out: &mut impl Write) -> io::Result<()> {
+    let count = |outcome| count(checks, outcome);
+    let (failed, not_run) = (count(Outcome::Failed), count(Outcome::NotRun));
+    let (style, word) = match count(Outcome::Warning) {
+        _ if failed + not_run > 0 => (RED, "FAILED"),
+        0 => (GREEN, "ok"),
+        _ => (YELLOW, "warning"),
     };
-    writeln!(out, "{name:width$}  {style}{word}{style:#}  {}{counts}", many(checks.len(), "check"))?;
+    write!(out, "{name:width$}  {style}{word}{style:#}  {}", counted(checks.len(), "check"))?;
+    for (count, what) in [(failed, "failed"), (not_run, "not run")].into_iter().filter(|(count, _)| *count > 0) {
+        write!(out, ", {count} {what}")?;
+    }
+    writeln!(out)?;
     for check in checks {
-        let style = match check.outcome {
-            Outcome::Passed => continue,
-            Outcome::Failed => RED,
-            Outcome::Warning => YELLOW,
-            Outcome::NotRun => DIM,
-        };
         let message = check.message.as_deref().unwrap_or_default();
-        if check.outcome == Outcome::NotRun {
-            writeln!(out, "  {style}{}{style:#}: not run: {message}", check.name)?;
-            continue;
-        }
-        let word = if check.outcome == Outcome::Warning { " (warning)" } else { "" };
-        writeln!(out, "  {style}{}{style:#}{word}", check.name)?;
-        writeln!(out, "    sent    {}", check.sent)?;
-        writeln!(out, "    came    {message}")?;
-        if let Some(hint) = &check.hint {
+        let (style, suffix) = match check.outcome {
+            Outcome::Passed => continue,
+            Outcome::Failed => (RED, ""),
+            Outcome::Warning => (YELLOW, " (warning)"),
+            Outcome::NotRun => {
+                writeln!(out, "  {DIM}{}{DIM:#}: not run: {message}", check.name)?;
+                continue;
+            }
+        };
+        writeln!(out, "  {style}{}{style:#}{suffix}", check.name)?;
+        writeln!(out, "    sent    {}\n    came    {message}", check.sent)?;
+        if let Some(hint) = check.hint {
             writeln!(out, "    change  {hint}")?;
         }
     }
     Ok(())
 }
 
-/// Names under a title, as many on a line as there is room.
-fn list(title: &str, names: Vec<&str>, out: &mut impl Write) -> io::Result<()> {
-    if names.is_empty() {
-        return Ok(());
+/// Prints the names of some callbacks under a title, three on a line.
+fn print_names(
+    title: &str,
+    report: &Report,
+    is_meant: impl Fn(&CallbackResult) -> bool,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let meant = report.callbacks.iter().filter(|callback| is_meant(callback));
+    let names: Vec<&str> = meant.map(|callback| callback.callback).collect();
+    if !names.is_empty() {
+        writeln!(out, "{title} ({}):", names.len())?;
     }
-    writeln!(out, "{title} ({}):", names.len())?;
-    let mut line = String::new();
-    for (at, name) in names.iter().enumerate() {
-        let comma = if at + 1 < names.len() { "," } else { "" };
-        if !line.is_empty() && line.len() + name.len() + 4 > WIDTH {
-            writeln!(out, " {line}")?;
-            line.clear();
-        }
-        line.extend([" ", name, comma]);
-    }
-    writeln!(out, " {line}")
+    names.chunks(3).try_for_each(|line| writeln!(out, "  {}", line.join(", ")))
 }
 
-fn total(report: &Report) -> String {
-    let totals = &report.totals;
-    let mut line = format!("verify: {}, {} failed", many(totals.checks, "check"), totals.failed);
-    line += &format!(", {}", many(totals.warnings, "warning"));
-    if totals.not_run > 0 {
-        line += &format!(", {} not run", totals.not_run);
-    }
-    line + &format!(", {} not implemented", many(totals.not_implemented, "callback"))
-}
-
-fn many(count: usize, what: &str) -> String {
+fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

@@ -1,75 +1,73 @@
-//! What came of a run, as programs read it.
+//! The results of a run, as programs read them.
 
 use serde::Serialize;
 
 use super::Check;
-use super::judge::Fault;
-use super::service::Noted;
-use crate::contract::Callback;
+use super::judge::Judged;
 
-/// What came of a run.
+/// Results of a run.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// hookgate's version.
+    /// Version of hookgate.
     pub version: &'static str,
-    /// The policy service's URL.
+    /// URL of the policy service.
     pub policy: String,
-    /// The checks of the service as a whole.
-    pub service: Vec<Checked>,
-    /// The callbacks, implemented or not.
-    pub callbacks: Vec<OfCallback>,
-    /// Why the run ended early, if it did.
+    /// Results of the checks of the service as a whole.
+    pub service: Vec<CheckResult>,
+    /// Results by callback, implemented or not.
+    pub callbacks: Vec<CallbackResult>,
+    /// Reason why the run ended early.
     pub stopped: Option<String>,
-    /// How many of what.
+    /// Counts.
     pub totals: Totals,
 }
 
-/// What came of a callback's checks.
+/// Results of a callback's checks.
 #[derive(Debug, Serialize)]
-pub struct OfCallback {
-    /// The rpc's own name: `AfterRemoveBlack`.
+pub struct CallbackResult {
+    /// Name of the rpc, as in `AfterRemoveBlack`.
     pub callback: &'static str,
-    /// The rpc.
+    /// Path of the rpc.
     pub rpc: &'static str,
-    /// Whether it is answered at all; not known where it was not asked.
+    /// True if the policy implements it; absent if it was not called.
     pub implemented: Option<bool>,
-    /// The checks. None where it is not implemented.
-    pub checks: Vec<Checked>,
+    /// Results; none if it is not implemented.
+    pub checks: Vec<CheckResult>,
 }
 
-/// What came of a check.
+/// Result of a check.
 #[derive(Debug, Serialize)]
-pub struct Checked {
-    /// Its name.
+pub struct CheckResult {
+    /// Name of the check.
     pub name: &'static str,
-    /// How it ended.
+    /// Outcome.
     pub outcome: Outcome,
-    /// What was sent, in a few words.
+    /// Description of the request.
     pub sent: &'static str,
-    /// What came, or why it was not run; of a check that passed, what is worth knowing.
+    /// The answer, or the reason why the check was not run; a note if it passed.
     pub message: Option<String>,
-    /// What to change.
-    pub hint: Option<String>,
+    /// Advice to the author of the policy.
+    pub hint: Option<&'static str>,
 }
 
-/// How a check ended.
+/// Outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// All is well.
+    /// The answer is fine.
     Passed,
     /// hookgate has no verdict, or OpenIM does not read it as meant.
     Failed,
-    /// hookgate gets on with it, but not as the policy means it.
+    /// hookgate gets on with the answer, but not as the policy means it.
     Warning,
-    /// It was not tried.
+    /// The check was not run.
     NotRun,
 }
 
-/// How many of what.
-#[derive(Debug, Default, Serialize)]
+/// Counts of checks and callbacks.
+#[derive(Debug, Serialize)]
 pub struct Totals {
-    /// Checks, those that were not run too.
+    /// All checks, those that were not run too.
     pub checks: usize,
     /// Checks that passed.
     pub passed: usize,
@@ -86,65 +84,44 @@ pub struct Totals {
 }
 
 impl Report {
-    pub(super) fn new(policy: &str) -> Self {
-        Self {
-            version: env!("CARGO_PKG_VERSION"),
-            policy: policy.to_owned(),
-            service: Vec::new(),
-            callbacks: Vec::new(),
-            stopped: None,
-            totals: Totals::default(),
-        }
-    }
-
-    /// Puts the sum under it.
-    pub(super) fn finished(mut self, stopped: Option<String>) -> Self {
-        self.stopped = stopped;
-        let checks = || self.service.iter().chain(self.callbacks.iter().flat_map(|callback| &callback.checks));
-        let with = |outcome| checks().filter(|check| check.outcome == outcome).count();
-        let implemented = |is| self.callbacks.iter().filter(|callback| callback.implemented == Some(is)).count();
-        self.totals = Totals {
+    /// Makes the report and computes the totals.
+    pub(super) fn new(
+        policy: String,
+        service: Vec<CheckResult>,
+        callbacks: Vec<CallbackResult>,
+        stopped: Option<String>,
+    ) -> Self {
+        let checks = || service.iter().chain(callbacks.iter().flat_map(|callback| &callback.checks));
+        let implemented = |is| callbacks.iter().filter(|callback| callback.implemented == Some(is)).count();
+        let totals = Totals {
             checks: checks().count(),
-            passed: with(Outcome::Passed),
-            failed: with(Outcome::Failed),
-            warnings: with(Outcome::Warning),
-            not_run: with(Outcome::NotRun),
+            passed: count(checks(), Outcome::Passed),
+            failed: count(checks(), Outcome::Failed),
+            warnings: count(checks(), Outcome::Warning),
+            not_run: count(checks(), Outcome::NotRun),
             implemented: implemented(true),
             not_implemented: implemented(false),
         };
-        self
+        Self { version: env!("CARGO_PKG_VERSION"), policy, service, callbacks, stopped, totals }
     }
 
-    /// Whether nothing failed, and everything was run.
-    pub fn is_well(&self) -> bool {
+    /// Returns true if nothing failed and everything was run.
+    pub fn is_success(&self) -> bool {
         self.totals.failed == 0 && self.totals.not_run == 0 && self.stopped.is_none()
     }
 }
 
-impl OfCallback {
-    pub(super) fn new(callback: &Callback) -> Self {
-        Self { callback: callback.method(), rpc: callback.rpc, implemented: None, checks: Vec::new() }
-    }
+/// Counts the results with an outcome.
+pub(super) fn count<'a>(results: impl IntoIterator<Item = &'a CheckResult>, outcome: Outcome) -> usize {
+    results.into_iter().filter(|result| result.outcome == outcome).count()
 }
 
-impl Checked {
-    pub(super) fn of(check: Check, result: Result<(), Fault>) -> Self {
-        Self::noted(check, result.map(|()| None))
-    }
-
-    pub(super) fn noted(check: Check, result: Noted) -> Self {
-        let (outcome, message, hint) = match result {
+impl CheckResult {
+    pub(super) fn new(check: &Check, judged: Judged) -> Self {
+        let (outcome, message, hint) = match judged {
             Ok(note) => (Outcome::Passed, note, None),
-            Err(fault) => {
-                let Fault { warning, message, hint, .. } = fault;
-                (if warning { Outcome::Warning } else { Outcome::Failed }, Some(message), Some(hint))
-            }
+            Err(finding) => (finding.outcome, Some(finding.message), finding.hint),
         };
-        Self { name: check.name(), outcome, sent: check.sent(), message, hint }
-    }
-
-    pub(super) fn not_run(check: Check, why: &str) -> Self {
-        let (name, sent) = (check.name(), check.sent());
-        Self { name, outcome: Outcome::NotRun, sent, message: Some(why.to_owned()), hint: None }
+        Self { name: check.name, outcome, sent: check.sent, message, hint }
     }
 }

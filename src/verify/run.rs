@@ -1,73 +1,75 @@
-//! The run: callback by callback, check by check, one after the other, so that what breaks is known by its cause.
+//! The run: callback by callback, check by check, one after the other, so that each failure has one cause.
+//!
+//! Three rules keep a broken policy from taking long. A callback's checks end after [`MOST_UNANSWERED`] calls without an answer.
+//! The run ends after [`MOST_SILENT`] callbacks in a row without any. And it ends when a call was cut off and nothing
+//! listens any more.
 
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::judge::{Fault, judge};
-use super::report::{Checked, OfCallback, Report};
-use super::requests::Posted;
-use super::service::{self, Heard, Noted};
-use super::{Check, Plan};
+use super::checks::{CONNECTION, How, LIFELIKE};
+use super::judge::{Finding, Judged, is_disconnect, judge, shown};
+use super::report::{CallbackResult, CheckResult, Report};
+use super::requests::Request;
+use super::{Check, Outcome, Plan, service};
 use crate::config::{self, Config, PolicyTls};
 use crate::contract::Callback;
+use crate::failure::Class;
 use crate::policy::{Channel, Policy};
 
-/// A callback's checks end after so many without an answer.
-const MOST_SILENCES: usize = 3;
+/// Calls of a callback without an answer after which its other checks are not run.
+const MOST_UNANSWERED: usize = 3;
 
-/// The run ends after so many callbacks in a row that have answered nothing.
+/// Callbacks in a row without any answer after which the run ends.
 const MOST_SILENT: usize = 3;
 
-/// How many calls are made at once.
+/// Calls made at once.
 const AT_ONCE: usize = 64;
 
-/// After how many turns of the connection calls are given up: as they leave, which a quick policy notices too.
-const GIVEN_UP_AFTER_TURNS: [usize; 4] = [2, 4, 8, 16];
+/// Turns of the runtime after which calls are cancelled: while they are being sent, which a quick policy sees too.
+const CANCEL_AFTER_TURNS: [usize; 4] = [2, 4, 8, 16];
 
-/// When further calls are given up, in milliseconds: while a policy works on them.
-const GIVEN_UP_AFTER: [u64; 5] = [1, 2, 5, 10, 20];
+/// Milliseconds after which further calls are cancelled: while a policy works on them.
+const CANCEL_AFTER_MILLIS: [u64; 5] = [1, 2, 5, 10, 20];
 
-/// How often a call with hardly any time is made.
+/// Calls with a deadline of 1 ms.
 const HURRIED: usize = 4;
 
-/// Checks a policy service. `progress` is told how many callbacks are done, and which is next.
+/// Checks a policy service. `progress` gets the number of callbacks that are done, and the name of the next.
 pub async fn run(plan: &Plan, mut progress: impl FnMut(usize, &'static str)) -> Report {
     let mut run = Run::new(plan);
-    let mut report = Report::new(&plan.policy.to_string());
+    let asks = |how| plan.checks.iter().any(|check| check.how == how);
     let health = service::health(&run.channel, plan.budget).await;
-    let connection = service::of_connection(&run.channel, &health);
-    if let Err(fault) = &connection {
-        run.stopped = Some(format!("the policy cannot be reached: {}", fault.message));
+    let connection = service::judge_connection(&run.channel, &health);
+    if let Err(finding) = &connection {
+        run.stopped = Some(format!("the policy cannot be reached: {}", finding.message));
     }
-    report.service.push(Checked::noted(Check::Connection, connection));
-    if run.stopped.is_some() {
-        let others = Check::OF_SERVICE.into_iter().skip(1).filter(|check| plan.has(*check));
-        report.service.extend(others.map(|check| Checked::not_run(check, "the policy cannot be reached")));
-        return report.finished(run.stopped);
-    }
-    if plan.has(Check::Health) {
-        report.service.push(Checked::noted(Check::Health, service::of_health(&health, plan.budget)));
-    }
-    let services = match plan.has(Check::Reflection) {
+    let is_reached = connection.is_ok();
+    let services = match is_reached && asks(How::Reflection) {
         true => Some(service::services(&run.channel, plan.budget).await),
         false => None,
     };
-    let asked = if plan.asks_callbacks() { &plan.callbacks[..] } else { &[] };
-    for (done, callback) in asked.iter().enumerate() {
-        progress(done, callback.method());
-        report.callbacks.push(run.callback(callback).await);
+    let mut callbacks = Vec::new();
+    if is_reached && plan.calls_callbacks() {
+        for (done, callback) in plan.callbacks.iter().enumerate() {
+            progress(done, callback.method());
+            callbacks.push(run.callback(callback).await);
+        }
     }
-    if let Some(services) = services {
-        let reflection = service::of_reflection(&services, &run.implemented, plan.budget);
-        report.service.push(Checked::noted(Check::Reflection, reflection));
+    let mut results = vec![CheckResult::new(&CONNECTION, connection)];
+    for check in Check::OF_SERVICE.iter().skip(1).filter(|check| plan.checks.contains(check)) {
+        let judged = match (&services, check.how) {
+            _ if !is_reached => Err(Finding::not_run("the policy cannot be reached")),
+            (_, How::Health) => service::judge_health(&health, plan.budget),
+            (Some(services), How::Reflection) => service::judge_reflection(services, &run.implemented, plan.budget),
+            _ => run.judge_implemented().await,
+        };
+        results.push(CheckResult::new(check, judged));
     }
-    if plan.has(Check::Implemented) {
-        report.service.push(run.of_implemented().await);
-    }
-    report.finished(run.stopped)
+    Report::new(plan.policy.to_string(), results, callbacks, run.stopped)
 }
 
 struct Run<'p> {
@@ -75,11 +77,11 @@ struct Run<'p> {
     channel: Channel,
     policy: Policy<Channel>,
     implemented: Vec<&'static Callback>,
-    /// The number of callbacks that were answered with HTTP status 404.
+    /// Callbacks that were answered with HTTP status 404.
     not_found: usize,
-    /// How many callbacks in a row have answered nothing.
+    /// Callbacks in a row without any answer.
     silent: usize,
-    /// Why nothing more is asked.
+    /// Reason why nothing more is called.
     stopped: Option<String>,
 }
 
@@ -92,176 +94,155 @@ impl<'p> Run<'p> {
         Self { plan, channel, policy, implemented: Vec::new(), not_found: 0, silent: 0, stopped: None }
     }
 
-    /// Every check of one callback.
-    async fn callback(&mut self, callback: &'static Callback) -> OfCallback {
-        let checks = self.plan.checks_of(callback);
-        let mut of = OfCallback::new(callback);
-        if let Some(why) = &self.stopped {
-            of.checks.extend(checks.into_iter().map(|check| Checked::not_run(check, why)));
-            return of;
-        }
-        // It also tells whether the rpc is implemented, so it is made whether it was asked for or not.
-        let mut lifelike = Some(self.check(Check::Lifelike, callback).await);
-        let first = lifelike.as_ref().and_then(|result| result.as_ref().err());
-        if let Some(fault) = first.filter(|fault| fault.is_unimplemented()) {
-            self.not_found += usize::from(fault.not_grpc);
-            of.implemented = Some(false);
-            return of;
-        }
-        of.implemented = Some(true);
-        self.implemented.push(callback);
-        let (mut silences, mut answered) = (0, false);
-        let checks = checks.into_iter().filter(|check| *check != Check::Lifelike);
-        for check in [Check::Lifelike].into_iter().chain(checks) {
-            let why = match &self.stopped {
-                Some(why) => Some(why.as_str()),
-                None => (silences >= MOST_SILENCES).then_some("it does not answer"),
-            };
-            if let Some(why) = why {
-                of.checks.push(Checked::not_run(check, why));
+    /// Runs every check of a callback. The lifelike request comes first, asked for or not: it tells whether the rpc is
+    /// implemented.
+    async fn callback(&mut self, callback: &'static Callback) -> CallbackResult {
+        let mut result =
+            CallbackResult { callback: callback.method(), rpc: callback.rpc, implemented: None, checks: Vec::new() };
+        let (mut unanswered, mut is_answered) = (0, false);
+        let plan = self.plan;
+        let mut add = |check, judged| {
+            if plan.checks.contains(&check) {
+                result.checks.push(CheckResult::new(check, judged));
+            }
+        };
+        let others = plan.checks_of(callback).filter(|check| **check != LIFELIKE);
+        for check in [&LIFELIKE].into_iter().chain(others) {
+            let stopped = self.stopped.as_deref();
+            if let Some(why) = stopped.or((unanswered >= MOST_UNANSWERED).then_some("it does not answer")) {
+                add(check, Err(Finding::not_run(why)));
                 continue;
             }
-            let result = match lifelike.take() {
-                Some(result) => result,
-                None => self.check(check, callback).await,
-            };
-            match &result {
-                Err(fault) if fault.is_silence() => silences += 1,
-                Err(fault) if fault.is_cut_off() => self.see_whether_it_is_gone(check, callback).await,
-                _ => answered = true,
+            let judged = self.check(check, callback).await;
+            let failure = judged.as_ref().err().and_then(|finding| finding.failure.as_ref());
+            if *check == LIFELIKE {
+                let is_unimplemented = failure.is_some_and(|failure| failure.class == Class::Unimplemented);
+                result.implemented = Some(!is_unimplemented);
+                if is_unimplemented {
+                    self.not_found += usize::from(failure.is_some_and(|failure| failure.not_grpc));
+                    return result;
+                }
+                self.implemented.push(callback);
             }
-            if check != Check::Lifelike || self.plan.has(check) {
-                of.checks.push(Checked::of(check, result));
+            match failure {
+                Some(failure) if failure.class == Class::Deadline => unanswered += 1,
+                Some(failure) if is_disconnect(failure) => self.stop_if_gone(check, callback).await,
+                _ => is_answered = true,
             }
+            add(check, judged);
         }
-        self.silent = if answered || silences == 0 { 0 } else { self.silent + 1 };
+        self.silent = if is_answered || unanswered == 0 { 0 } else { self.silent + 1 };
         if self.silent >= MOST_SILENT && self.stopped.is_none() {
             self.stopped = Some(format!("the policy answered nothing of {MOST_SILENT} callbacks in a row"));
         }
-        of
+        result
     }
 
-    async fn check(&self, check: Check, callback: &'static Callback) -> Result<(), Fault> {
-        let posted = post(callback, check)?;
-        match check {
-            Check::Duplicate => {
-                self.ask(check, &posted).await.map_err(|fault| fault.after("the first delivery"))?;
-                self.ask(check, &posted.again()).await.map_err(|fault| fault.after("the second delivery"))
+    async fn check(&self, check: &'static Check, callback: &'static Callback) -> Judged {
+        let request = || Request::new(callback, check);
+        match check.how {
+            How::Twice => {
+                let first = request()?;
+                self.call(check, &first).await.map_err(|finding| finding.prefixed("the first delivery"))?;
+                let second = self.call(check, &first.again()).await;
+                second.map_err(|finding| finding.prefixed("the second delivery"))
             }
-            Check::Cancelled => {
-                for turns in GIVEN_UP_AFTER_TURNS {
+            How::AfterCancelled => {
+                for turns in CANCEL_AFTER_TURNS {
+                    let late = async {
+                        for _ in 0..turns {
+                            yield_now().await;
+                        }
+                    };
                     tokio::select! {
                         biased;
-                        // What comes of it is no matter.
-                        _ = self.ask(check, &post(callback, check)?) => {}
-                        () = take_turns(turns) => {}
+                        _ = self.call(check, &request()?) => {}
+                        () = late => {}
                     }
                 }
-                for wait in GIVEN_UP_AFTER {
-                    let asked = self.ask(check, &post(callback, check)?);
-                    drop(timeout(Duration::from_millis(wait), asked).await);
+                for millis in CANCEL_AFTER_MILLIS {
+                    drop(timeout(Duration::from_millis(millis), self.call(check, &request()?)).await);
                 }
-                self.lifelike_after(callback, "after calls that were cancelled").await
+                self.call_after("calls that were cancelled", callback).await
             }
-            Check::Deadline => {
+            How::AfterDeadline => {
                 for _ in 0..HURRIED {
                     let deadline = Instant::now() + Duration::from_millis(1);
-                    drop(self.policy.ask(post(callback, check)?.question(deadline)).await);
+                    drop(self.policy.ask(request()?.question(deadline)).await);
                 }
-                self.lifelike_after(callback, "after calls with a deadline of 1 ms").await
+                self.call_after("calls with a deadline of 1 ms", callback).await
             }
-            Check::Concurrent => self.at_once(callback).await,
-            _ => self.ask(check, &posted).await,
+            How::AtOnce => {
+                let requests = (0..AT_ONCE).map(|_| request()).collect::<Result<Vec<_>, _>>()?;
+                let calls: JoinSet<_> = requests.iter().map(|request| self.call(check, request)).collect();
+                let findings: Vec<_> = calls.join_all().await.into_iter().filter_map(Result::err).collect();
+                let alike = format!("{} of {AT_ONCE} calls, one of them", findings.len());
+                let worst = findings.into_iter().min_by_key(|finding| finding.outcome == Outcome::Warning);
+                worst.map_or(Ok(None), |finding| Err(finding.prefixed(&alike)))
+            }
+            _ => self.call(check, &request()?).await,
         }
     }
 
-    /// Asks, and judges the answer.
-    fn ask(&self, check: Check, posted: &Posted) -> impl Future<Output = Result<(), Fault>> + Send + use<> {
-        let (policy, posted, budget) = (self.policy.clone(), posted.clone(), self.plan.budget);
+    /// Calls the policy and judges the answer.
+    fn call(&self, check: &'static Check, request: &Request) -> impl Future<Output = Judged> + Send + use<> {
+        let (policy, request, budget) = (self.policy.clone(), request.clone(), self.plan.budget);
         async move {
-            let answer = policy.ask(posted.question(Instant::now() + budget)).await;
-            judge(check, &posted, answer, budget)
+            let answer = policy.ask(request.question(Instant::now() + budget)).await;
+            judge(check, &request, answer, budget)
         }
     }
 
-    async fn lifelike_after(&self, callback: &'static Callback, what: &str) -> Result<(), Fault> {
-        let posted = post(callback, Check::Lifelike)?;
-        self.ask(Check::Lifelike, &posted).await.map_err(|fault| fault.after(what))
+    /// Makes a lifelike call after others.
+    async fn call_after(&self, what: &str, callback: &'static Callback) -> Judged {
+        let judged = self.call(&LIFELIKE, &Request::new(callback, &LIFELIKE)?).await;
+        judged.map_err(|finding| finding.prefixed(&format!("after {what}")))
     }
 
-    async fn at_once(&self, callback: &'static Callback) -> Result<(), Fault> {
-        let mut calls = JoinSet::new();
-        for _ in 0..AT_ONCE {
-            calls.spawn(self.ask(Check::Concurrent, &post(callback, Check::Concurrent)?));
-        }
-        let mut faults: Vec<Fault> = calls.join_all().await.into_iter().filter_map(Result::err).collect();
-        // What fails comes before what hookgate gets on with.
-        faults.sort_by_key(|fault| fault.warning);
-        let alike = faults.len();
-        match faults.into_iter().next() {
-            Some(fault) => Err(fault.after(&format!("{alike} of {AT_ONCE} calls, one of them"))),
-            None => Ok(()),
-        }
-    }
-
-    /// Whether nobody listens any more, after a call that was cut off. Something may start the policy again.
-    async fn see_whether_it_is_gone(&mut self, check: Check, callback: &Callback) {
+    /// Stops the run if nothing listens any more after a call was cut off. Something may start the policy again, within the
+    /// budget.
+    async fn stop_if_gone(&mut self, check: &Check, callback: &Callback) {
         let end = Instant::now() + self.plan.budget;
-        loop {
-            let heard = service::health(&self.channel, self.plan.budget).await;
-            let Heard::Nothing(why) = heard else { return };
+        while let Err(failure) = service::health(&self.channel, self.plan.budget).await
+            && is_disconnect(&failure)
+        {
             if timeout_at(end, self.channel.changed()).await.is_err() {
-                let (callback, check) = (callback.method(), check.name());
+                let (callback, check, why) = (callback.method(), check.name, shown(failure.cause()));
                 self.stopped = Some(format!("the policy has been gone since {callback}, {check}: {why}"));
                 return;
             }
         }
     }
 
-    /// Whether any callback is implemented; a note on the fallback.
-    async fn of_implemented(&self) -> Checked {
-        let check = Check::Implemented;
+    /// Judges whether any callback is implemented, and whether the fallback is.
+    async fn judge_implemented(&self) -> Judged {
+        let callbacks = self.plan.callbacks.len();
         match &self.stopped {
-            Some(why) if self.implemented.is_empty() => return Checked::not_run(check, why),
-            Some(_) => return Checked::noted(check, Ok(None)),
-            None => {}
+            Some(why) if self.implemented.is_empty() => Err(Finding::not_run(why)),
+            Some(_) => Ok(None),
+            None if self.implemented.is_empty() => {
+                let answers = match self.not_found == callbacks {
+                    true => {
+                        format!("HTTP status 404 from all of {callbacks} callbacks: nothing there speaks the contract")
+                    }
+                    false => format!("UNIMPLEMENTED from all of {callbacks} callbacks"),
+                };
+                let hint =
+                    "implement the rpcs that you switch on in OpenIM, and register their services with the server";
+                Err(Finding::failed(answers, hint))
+            }
+            None => self.judge_fallback(Callback::fallback()).await,
         }
-        if self.implemented.is_empty() {
-            let all = self.plan.callbacks.len();
-            let message = match self.not_found {
-                found if found == all => {
-                    format!("HTTP status 404 from all of {all} callbacks: nothing there speaks the contract")
-                }
-                _ => format!("UNIMPLEMENTED from all of {all} callbacks"),
-            };
-            let hint = "implement the rpcs that you switch on in OpenIM, and register their services with the server";
-            return Checked::noted(check, Err(Fault::new(message, hint)));
-        }
-        Checked::noted(check, self.of_fallback().await)
     }
 
-    async fn of_fallback(&self) -> Noted {
-        let fallback = Callback::fallback();
-        match self.ask(Check::Lifelike, &post(fallback, Check::Lifelike)?).await {
-            Ok(()) => Ok(None),
-            Err(fault) if fault.is_unimplemented() => Ok(Some(format!(
+    async fn judge_fallback(&self, fallback: &'static Callback) -> Judged {
+        match self.call(&LIFELIKE, &Request::new(fallback, &LIFELIKE)?).await {
+            Err(finding) if finding.class() == Some(Class::Unimplemented) => Ok(Some(format!(
                 "{} is not; the callbacks of a newer OpenIM will fail as unimplemented",
                 fallback.method()
             ))),
-            Err(fault) => Err(Fault { warning: true, ..fault.after(fallback.method()) }),
+            Err(finding) => Err(Finding { outcome: Outcome::Warning, ..finding.prefixed(fallback.method()) }),
+            passed => passed,
         }
     }
-}
-
-/// Lets everything else that is ready go on, so often.
-async fn take_turns(turns: usize) {
-    for _ in 0..turns {
-        tokio::task::yield_now().await;
-    }
-}
-
-/// The webhook that a check sends. That it can be made is tested for every check and callback.
-fn post(callback: &'static Callback, check: Check) -> Result<Posted, Fault> {
-    let posted = Posted::new(callback, check);
-    posted.map_err(|refusal| Fault::new(format!("hookgate refuses its own request: {refusal}"), "tell us"))
 }

@@ -1,8 +1,10 @@
-//! The checks of the service as a whole: is it there, what do its health and reflection say.
+//! The checks of the service as a whole: connection, health, reflection.
 
+use std::error::Error as _;
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::time::timeout;
 use tonic::client::Grpc;
 use tonic::codegen::tokio_stream;
 use tonic::{Code, Request, Status};
@@ -14,66 +16,36 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
-use super::judge::{Fault, code_name, shown};
+use super::judge::{Finding, Judged, describe, shown};
 use crate::contract::Callback;
 use crate::failure::{Class, Failure};
 use crate::policy::Channel;
-use crate::policy::observe::{NotGrpc, Observed, Seen, not_grpc};
+use crate::policy::observe::{Observed, Seen, not_grpc};
 
-/// A check that passes, with a note perhaps, or does not.
-pub type Noted = Result<Option<String>, Fault>;
-
-/// What came of a call that is not a callback's.
-#[derive(Debug)]
-pub enum Heard<T> {
-    /// An answer.
-    Answer(T),
-    /// A status that the service gave.
-    Status(Status),
-    /// Something that is not gRPC.
-    NotGrpc(NotGrpc),
-    /// Nothing in time.
-    Silence,
-    /// No connection, or one that broke.
-    Nothing(String),
-}
-
-impl<T> Heard<T> {
-    /// Returns true if the service is not registered: `UNIMPLEMENTED`, or HTTP 404 from a router.
-    fn is_not_served(&self) -> bool {
-        match self {
-            Self::Status(status) => status.code() == Code::Unimplemented,
-            Self::NotGrpc(answer) => *answer == NotGrpc::NOT_FOUND,
-            _ => false,
-        }
-    }
-}
-
-/// Asks `grpc.health.v1`, of the server as a whole.
-pub async fn health(channel: &Channel, budget: Duration) -> Heard<ServingStatus> {
+/// Calls `grpc.health.v1` for the server as a whole.
+pub async fn health(channel: &Channel, budget: Duration) -> Result<ServingStatus, Failure> {
     let (transport, seen) = Observed::new(channel.clone());
     let mut client = HealthClient::new(transport);
-    hear(budget, &seen, async { Ok(client.check(HealthCheckRequest::default()).await?.into_inner().status()) }).await
+    let call = async { Ok(client.check(HealthCheckRequest::default()).await?.into_inner().status()) };
+    answer_of(call, &seen, budget).await
 }
 
-/// Asks server reflection for the names of the services: as v1, and where that is not served as v1alpha, which is all
-/// that some libraries have and enough for grpcurl. The messages are the same.
-pub async fn services(channel: &Channel, budget: Duration) -> Heard<Vec<String>> {
-    match services_of("v1", channel, budget).await {
-        heard if heard.is_not_served() => services_of("v1alpha", channel, budget).await,
-        heard => heard,
+/// Calls server reflection for the names of the services: v1, and if that is not served v1alpha, which is all that some
+/// libraries have and enough for grpcurl. Both have the same messages.
+pub async fn services(channel: &Channel, budget: Duration) -> Result<Vec<String>, Failure> {
+    match list_services("v1", channel, budget).await {
+        Err(failure) if failure.class == Class::Unimplemented => list_services("v1alpha", channel, budget).await,
+        answer => answer,
     }
 }
 
-async fn services_of(version: &str, channel: &Channel, budget: Duration) -> Heard<Vec<String>> {
-    let question = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::ListServices(String::new())),
-    };
+async fn list_services(version: &str, channel: &Channel, budget: Duration) -> Result<Vec<String>, Failure> {
+    let message_request = Some(MessageRequest::ListServices(String::new()));
+    let question = ServerReflectionRequest { host: String::new(), message_request };
     let (transport, seen) = Observed::new(channel.clone());
     let mut client = Grpc::new(transport);
     let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
-    let asked = async {
+    let call = async {
         client.ready().await.map_err(Status::from_error)?;
         let path = path.parse().map_err(|_| Status::internal("no path"))?;
         let codec = ProstCodec::<ServerReflectionRequest, ServerReflectionResponse>::default();
@@ -85,79 +57,81 @@ async fn services_of(version: &str, channel: &Channel, budget: Duration) -> Hear
             _ => Err(Status::unimplemented("no list of services")),
         }
     };
-    hear(budget, &seen, asked).await
+    answer_of(call, &seen, budget).await
 }
 
-async fn hear<T>(budget: Duration, seen: &Seen, call: impl Future<Output = Result<T, Status>>) -> Heard<T> {
-    let status = match tokio::time::timeout(budget, call).await {
-        Ok(Ok(answer)) => return Heard::Answer(answer),
+/// Waits for a call, and tells the status that the service gave from the other ways to fail.
+async fn answer_of<T>(
+    call: impl Future<Output = Result<T, Status>>,
+    seen: &Seen,
+    budget: Duration,
+) -> Result<T, Failure> {
+    let status = match timeout(budget, call).await {
+        Ok(Ok(answer)) => return Ok(answer),
         Ok(Err(status)) => status,
-        Err(_) => return Heard::Silence,
+        Err(_) => return Err(Failure::because(Class::Deadline, "no connection in time")),
     };
-    if let Some(code) = seen.failure() {
-        return Heard::Status(Status::new(code, seen.message()));
-    }
-    if let Some(answer) = not_grpc(&status, seen) {
-        return Heard::NotGrpc(answer);
-    }
-    match std::error::Error::source(&status).filter(|_| !seen.response()) {
-        Some(source) => Heard::Nothing(shown(Failure::new(Class::Unavailable, source).cause())),
-        None => Heard::Status(status),
-    }
-}
-
-/// Whether the policy is there, by what came of a health check.
-pub fn of_connection<T>(channel: &Channel, heard: &Heard<T>) -> Noted {
-    let why = match heard {
-        Heard::Answer(_) | Heard::Status(_) => return Ok(None),
-        // HTTP routers answer 404 for a service that is not registered, and health need not be.
-        Heard::NotGrpc(NotGrpc::NOT_FOUND) => return Ok(None),
-        Heard::NotGrpc(why) => return Err(fault(format!("it answers, but not gRPC: {why}"))),
-        Heard::Silence | Heard::Nothing(_) if is_connected(channel) => return Ok(None),
-        Heard::Silence => "no connection in time".to_owned(),
-        Heard::Nothing(why) => why.clone(),
+    let with_status = |code, message| {
+        let class = if code == Code::Unimplemented { Class::Unimplemented } else { Class::Error };
+        Failure::because(class, message).with_status(Some(code))
     };
-    Err(fault(why))
+    Err(match (seen.failure(), not_grpc(&status, seen), status.source()) {
+        (Some(code), ..) => with_status(code, seen.message()),
+        (None, Some(answer), _) => Failure::not_grpc(answer.class(), &answer),
+        (None, None, Some(source)) if !seen.response() => Failure::new(Class::Unavailable, source),
+        (None, None, _) => with_status(status.code(), status.message().to_owned()),
+    })
 }
 
-fn fault(why: String) -> Fault {
-    Fault::new(why, "start the policy, and see that --policy names its gRPC address")
+/// Judges whether the policy can be reached, by the answer to a health check. HTTP routers answer 404 to a service that is
+/// not registered, which health need not be.
+pub fn judge_connection<T>(channel: &Channel, health: &Result<T, Failure>) -> Judged {
+    let why = match health {
+        Err(failure) if failure.status.is_some() || failure.class == Class::Unimplemented => return Ok(None),
+        Err(failure) if failure.not_grpc => format!("it answers, but not gRPC: {}", failure.cause()),
+        Err(failure) if !channel.status().addresses.iter().any(|address| address.is_ready) => shown(failure.cause()),
+        _ => return Ok(None),
+    };
+    Err(Finding::failed(why, "start the policy, and see that --policy names its gRPC address"))
 }
 
-/// Whether a connection stands.
-pub fn is_connected(channel: &Channel) -> bool {
-    channel.status().addresses.iter().any(|address| address.is_ready)
-}
-
-/// What health says.
-pub fn of_health(heard: &Heard<ServingStatus>, budget: Duration) -> Noted {
-    match heard {
-        Heard::Answer(ServingStatus::Serving) => Ok(None),
-        Heard::Answer(status) => Err(Fault::new(
+/// Judges the answer of health.
+pub fn judge_health(health: &Result<ServingStatus, Failure>, budget: Duration) -> Judged {
+    match health {
+        Ok(ServingStatus::Serving) => Ok(None),
+        Ok(status) => Err(Finding::failed(
             format!("health says {}", status.as_str_name()),
             "say SERVING for the service \"\" while it serves: hookgate is not ready before",
         )),
-        heard if heard.is_not_served() => Ok(Some("not served; hookgate then takes any answer as ready".to_owned())),
-        // As at run time: whatever stands before a policy that is not there says UNAVAILABLE.
-        Heard::Status(status) if status.code() != Code::Unavailable => Err(Fault {
-            warning: true,
-            ..unexpected(heard, "say SERVING for the service \"\"; hookgate takes this answer as ready", budget)
-        }),
-        other => Err(unexpected(other, "serve grpc.health.v1 as your gRPC library has it, or not at all", budget)),
+        Err(failure) if failure.class == Class::Unimplemented => {
+            Ok(Some("not served; hookgate then takes any answer as ready".to_owned()))
+        }
+        // As at run time: a proxy before a policy that is not there says UNAVAILABLE.
+        Err(failure) if failure.status.is_some_and(|code| code != Code::Unavailable) => Err(Finding::warning(
+            describe(failure, budget),
+            "say SERVING for the service \"\"; hookgate takes this answer as ready",
+        )),
+        Err(failure) => Err(Finding::failed(
+            describe(failure, budget),
+            "serve grpc.health.v1 as your gRPC library has it, or not at all",
+        )),
     }
 }
 
-/// What reflection lists of the callbacks that are implemented.
-pub fn of_reflection(heard: &Heard<Vec<String>>, implemented: &[&'static Callback], budget: Duration) -> Noted {
-    let listed = match heard {
-        Heard::Answer(listed) => listed,
-        heard if heard.is_not_served() => return Ok(Some("not served; grpcurl needs -proto".to_owned())),
-        other => {
-            return Err(unexpected(
-                other,
-                "serve grpc.reflection.v1 as your gRPC library has it, or not at all",
-                budget,
-            ));
+/// Checks that reflection lists the services of the callbacks that are implemented.
+pub fn judge_reflection(
+    services: &Result<Vec<String>, Failure>,
+    implemented: &[&'static Callback],
+    budget: Duration,
+) -> Judged {
+    let listed = match services {
+        Ok(listed) => listed,
+        Err(failure) if failure.class == Class::Unimplemented => {
+            return Ok(Some("not served; grpcurl needs -proto".to_owned()));
+        }
+        Err(failure) => {
+            let hint = "serve grpc.reflection.v1 as your gRPC library has it, or not at all";
+            return Err(Finding::failed(describe(failure, budget), hint));
         }
     };
     let mut missing: Vec<&str> = implemented.iter().filter_map(|callback| callback.rpc.split('/').nth(1)).collect();
@@ -168,16 +142,5 @@ pub fn of_reflection(heard: &Heard<Vec<String>>, implemented: &[&'static Callbac
         return Ok(None);
     }
     let message = format!("does not list {}", missing.join(", "));
-    Err(Fault::new(message, "register the services that you implement with the reflection service"))
-}
-
-fn unexpected<T>(heard: &Heard<T>, hint: &str, budget: Duration) -> Fault {
-    let message = match heard {
-        Heard::Answer(_) => "an answer".to_owned(),
-        Heard::Status(status) => format!("status {} \"{}\"", code_name(status.code()), shown(status.message())),
-        Heard::Silence => format!("does not answer within {budget:?}"),
-        Heard::NotGrpc(why) => why.to_string(),
-        Heard::Nothing(why) => why.clone(),
-    };
-    Fault::new(message, hint)
+    Err(Finding::failed(message, "register the services that you implement with the reflection service"))
 }

@@ -192,8 +192,7 @@ async fn the_help_and_the_manual_know_every_check() {
     let help = verify(&["--help"]).await.out;
     let manual = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/policies/verify.md"));
     for check in Check::all() {
-        assert!(help.contains(&format!("  {} ", check.name())) && help.contains(check.purpose()), "{help}");
-        assert!(manual.contains(&format!("`{}`", check.name())), "{} is not in docs/policies/verify.md", check.name());
-        assert_eq!(Check::by_name(check.name()), Some(check));
+        assert!(help.contains(&format!("  {} ", check.name)) && help.contains(check.purpose), "{help}");
+        assert!(manual.contains(&format!("`{}`", check.name)), "{} is not in docs/policies/verify.md", check.name);
     }
 }

@@ -1,6 +1,6 @@
-//! `hookgate outbox`: the After events that are kept on disk: look at them, send them again, drop them.
+//! `hookgate outbox`: lists, replays and drops the After events that are stored on disk.
 
-mod place;
+mod backend;
 mod print;
 
 use std::io::{self, Write};
@@ -8,17 +8,17 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
+use serde::ser::{SerializeSeq as _, Serializer as _};
 use serde_json::json;
 
-use super::Error;
 use super::admin::Admin;
 use super::callbacks::callback_named;
-use crate::outbox::{Changed, Filter, State};
-use place::Place;
+use super::{Error, block_on, print_json, progress_bar};
+use crate::outbox::{Changed, Filter, Item, Offline, OperateError, State};
+use backend::Backend;
 
-/// Why events end and are kept, as their reasons are stored. What ends for another reason never got to the disk, or waits
-/// there for the next start.
+/// Reasons of dead letters, as they are stored. Events that end for another reason were never written, or wait for the next
+/// start.
 const REASONS: [&str; 5] = ["unimplemented", "invalid_reply", "attempts", "age", "unreadable"];
 
 /// Options of `hookgate outbox`.
@@ -27,7 +27,7 @@ pub struct Outbox {
     #[command(subcommand)]
     command: Option<Command>,
 
-    /// The directory, while no hookgate serves from it
+    /// Directory of the outbox, while no hookgate serves from it
     #[arg(
         id = "outbox_data",
         long = "data",
@@ -41,68 +41,68 @@ pub struct Outbox {
     #[command(flatten)]
     admin: Admin,
 
-    /// Print JSON, for programs
+    /// Print JSON
     #[arg(long, global = true, display_order = 102)]
     json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List events, without their content: those that wait first, oldest first
+    /// List events without their content: waiting ones first, oldest first
     List {
         #[command(flatten)]
         which: Which,
-        /// Only those that wait
+        /// Only waiting events
         #[arg(long, conflicts_with_all = ["dead", "reason"])]
         waiting: bool,
-        /// Only those that ended undelivered
+        /// Only dead letters: events that ended undelivered
         #[arg(long)]
         dead: bool,
-        /// So many at most; 0 is all of them
+        /// Maximum number of events; 0 for all
         #[arg(long, value_name = "N", default_value = "100")]
         limit: usize,
     },
     /// Show an event, as JSON
     Show {
-        /// Its hookgate-event-id
+        /// The hookgate-event-id
         id: String,
-        /// Show content and secrets too
+        /// Print content and secrets too
         #[arg(long)]
         reveal: bool,
     },
-    /// Send events again that ended undelivered, as if they had just arrived; by its ID also try one at once that waits
+    /// Deliver dead letters again, as if they had just arrived; by ID also a waiting event, at once
     Replay {
         #[command(flatten)]
         which: Which,
-        /// Every one that ended
+        /// All dead letters
         #[arg(long)]
         all: bool,
     },
-    /// Throw away events that ended undelivered; by its ID also one that waits
+    /// Delete dead letters; by ID also a waiting event
     Drop {
         #[command(flatten)]
         which: Which,
-        /// Every one that ended
+        /// All dead letters
         #[arg(long)]
         all: bool,
     },
 }
 
-/// Which events are meant.
+/// A selection of events.
 #[derive(Debug, Args)]
 struct Which {
-    /// The one with this hookgate-event-id
+    /// The event with this hookgate-event-id
     id: Option<String>,
 
-    /// Those of this callback: its rpc, its command or its key in OpenIM's webhooks.yml
+    /// Events of this callback: its rpc, its command or its key in OpenIM's webhooks.yml
     #[arg(long, value_name = "CALLBACK")]
     rpc: Option<String>,
 
-    /// Those that ended for this reason
+    /// Dead letters of this reason
     #[arg(long, value_parser = REASONS)]
     reason: Option<String>,
 
-    /// Those that ended (or arrived, where they have not ended) since: a time ago as in 2h, or as in 2026-01-31T12:00:00Z
+    /// Events that ended since this time, or arrived if they wait: an age as in 2h, or as in 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<i64>,
 }
@@ -116,94 +116,109 @@ impl Which {
 }
 
 impl Outbox {
-    /// Does what was asked.
+    /// Runs the subcommand.
     pub fn run(self) -> Result<(), Error> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        block_on(self.dispatch())?
+    }
+
+    async fn dispatch(self) -> Result<(), Error> {
         let Self { command, data, admin, json } = self;
-        let mut place = Place::of(data, admin)?;
-        runtime.block_on(async {
-            let mut out = io::stdout().lock();
-            match command {
-                None => {
-                    let counts = place.counted().await?;
-                    if json { print::json(&counts, &mut out)? } else { print::counts(&counts, &mut out)? }
-                }
-                Some(Command::List { which, waiting, dead, limit }) => {
-                    let states: &[State] = match (waiting, dead) {
-                        (true, false) => &[State::Waiting],
-                        (false, true) => &[State::Dead],
-                        _ => &[State::Waiting, State::Dead],
-                    };
-                    let limit = if limit == 0 { usize::MAX } else { limit };
-                    list(&place, &which.filter(false)?, states, limit, print::Items::new(json, &mut out)).await?;
-                }
-                Some(Command::Show { id, reveal }) => print::json(&place.show(&id, reveal).await?, &mut out)?,
-                Some(Command::Replay { which, all }) => {
-                    let events = change(&mut place, which.filter(all)?, Change::Replay).await?;
-                    said(events, "sent again", "replayed", json, &mut out)?;
-                }
-                Some(Command::Drop { which, all }) => {
-                    let events = change(&mut place, which.filter(all)?, Change::Drop).await?;
-                    said(events, "dropped", "dropped", json, &mut out)?;
-                }
+        let mut outbox = Backend::open(data, admin)?;
+        match command {
+            None if json => print_json(&outbox.counts().await?)?,
+            None => print::counts(&outbox.counts().await?, &mut io::stdout().lock())?,
+            Some(Command::List { which, waiting, dead, limit }) => {
+                let states: &[State] = match (waiting, dead) {
+                    (true, false) => &[State::Waiting],
+                    (false, true) => &[State::Dead],
+                    _ => &[State::Waiting, State::Dead],
+                };
+                let limit = if limit == 0 { usize::MAX } else { limit };
+                list(&mut outbox, &which.filter(false)?, states, limit, json).await?;
             }
-            Ok(())
-        })
+            Some(Command::Show { id, reveal }) => {
+                let body = json!({ "id": id, "reveal": reveal });
+                let item: Item = outbox.ask("show", &body, |outbox| outbox.show(&id, reveal)).await?;
+                print_json(&item)?;
+            }
+            Some(Command::Replay { which, all }) => {
+                let events = change(&mut outbox, which.filter(all)?, "replay", Offline::replay).await?;
+                print_count(events, "replayed", json)?;
+            }
+            Some(Command::Drop { which, all }) => {
+                let events = change(&mut outbox, which.filter(all)?, "drop", Offline::discard).await?;
+                print_count(events, "dropped", json)?;
+            }
+        }
+        Ok(())
     }
 }
 
-/// Lists some at a time, as there may be millions.
-async fn list<W: Write>(
-    place: &Place,
+/// Lists events page by page, as there may be millions.
+async fn list(outbox: &mut Backend, filter: &Filter, states: &[State], limit: usize, json: bool) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    if json {
+        let mut serializer = serde_json::Serializer::pretty(&mut out);
+        let mut array = serializer.serialize_seq(None).map_err(io::Error::from)?;
+        let print = |items: &[Item], _| Ok(items.iter().try_for_each(|item| array.serialize_element(item))?);
+        each_page(outbox, filter, states, limit, print).await?;
+        array.end().map_err(io::Error::from)?;
+        return Ok(writeln!(out)?);
+    }
+    match each_page(outbox, filter, states, limit, |items, listed| print::items(items, listed == 0, &mut out)).await? {
+        0 => Ok(writeln!(out, "no such events")?),
+        _ => Ok(()),
+    }
+}
+
+/// Calls `print` with each page and the number of events before it. Returns the number of events.
+async fn each_page(
+    outbox: &mut Backend,
     filter: &Filter,
     states: &[State],
     limit: usize,
-    mut printed: print::Items<'_, W>,
-) -> Result<(), Error> {
-    let mut left = limit;
+    mut print: impl FnMut(&[Item], usize) -> io::Result<()>,
+) -> Result<usize, Error> {
+    let mut listed = 0;
     for state in states {
         let mut after = None;
-        while left > 0 {
-            let filter = Filter { state: Some(*state), after, limit: Some(left), ..filter.clone() };
-            let items = place.list(&filter).await?;
+        while listed < limit {
+            let filter = Filter { state: Some(*state), after, limit: Some(limit - listed), ..filter.clone() };
+            let items: Vec<Item> = outbox.ask("list", &filter, |outbox| outbox.list(&filter)).await?;
             let Some(last) = items.last() else { break };
             after = Some(last.place);
-            left = left.saturating_sub(items.len());
-            printed.print(&items)?;
+            print(&items, listed)?;
+            listed += items.len();
         }
     }
-    Ok(printed.end()?)
+    Ok(listed)
 }
 
-#[derive(Clone, Copy)]
-enum Change {
-    Replay,
-    Drop,
-}
-
-/// Replays or drops until nothing is left that is meant; a bar shows how far it is, where a person looks.
-async fn change(place: &mut Place, filter: Filter, change: Change) -> Result<usize, Error> {
+/// Replays or drops all events that the filter selects, behind a progress bar. Returns their number.
+async fn change(
+    outbox: &mut Backend,
+    filter: Filter,
+    path: &str,
+    offline: fn(&mut Offline, &Filter) -> Result<Changed, OperateError>,
+) -> Result<usize, Error> {
     if filter == Filter::default() {
         return Err(Error::Usage("which events? An ID, --rpc, --reason, --since or --all says it".to_owned()));
     }
-    let one = filter.id.is_some();
-    // What ends undelivered while this runs would be replayed as fast as it ends: so many and no more.
-    let meant = Filter { state: Some(State::Dead), ..filter.clone() };
-    let mut left = if one { 1 } else { usize::try_from(place.count(&meant).await?).unwrap_or_default() };
-    // It shows itself on a terminal alone.
-    let style = ProgressStyle::with_template("{bar:32} {pos}/{len}  {per_sec}  {eta}");
-    let progress = ProgressBar::new(left as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    // Counted once: events that fail again meanwhile would otherwise be replayed without end.
+    let dead = Filter { state: Some(State::Dead), ..filter.clone() };
+    let mut left = match filter.id {
+        Some(_) => 1,
+        None => usize::try_from(outbox.ask("count", &dead, |outbox| outbox.count(&dead)).await?).unwrap_or_default(),
+    };
+    let progress = progress_bar(left, "{bar:32} {pos}/{len}  {per_sec}  {eta}");
     let (mut total, mut after) = (0, None);
     while left > 0 {
         let filter = Filter { limit: Some(left), after, ..filter.clone() };
-        let Changed { events, last } = match change {
-            Change::Replay => place.replay(&filter).await?,
-            Change::Drop => place.discard(&filter).await?,
-        };
-        total += events;
-        left = left.saturating_sub(events);
-        progress.inc(events as u64);
-        after = last;
+        let changed: Changed = outbox.ask(path, &filter, |outbox| offline(outbox, &filter)).await?;
+        total += changed.events;
+        left = left.saturating_sub(changed.events);
+        progress.inc(changed.events as u64);
+        after = changed.last;
         if after.is_none() {
             break;
         }
@@ -212,15 +227,15 @@ async fn change(place: &mut Place, filter: Filter, change: Change) -> Result<usi
     Ok(total)
 }
 
-fn said(events: usize, what: &str, key: &str, json: bool, out: &mut impl Write) -> io::Result<()> {
-    if json {
-        return writeln!(out, "{}", json!({ key: events }));
+fn print_count(events: usize, verb: &str, json: bool) -> io::Result<()> {
+    match (json, events) {
+        (true, _) => print_json(&json!({ verb: events })),
+        (false, 1) => writeln!(io::stdout(), "1 event {verb}"),
+        (false, _) => writeln!(io::stdout(), "{events} events {verb}"),
     }
-    let noun = if events == 1 { "event" } else { "events" };
-    writeln!(out, "{events} {noun} {what}")
 }
 
-/// A point in time, as milliseconds since 1970.
+/// Parses an age or a point in time, as milliseconds since 1970.
 fn since(text: &str) -> Result<i64, String> {
     let then = match humantime::parse_duration(text) {
         Ok(ago) => SystemTime::now().checked_sub(ago),

@@ -1,4 +1,4 @@
-//! Where requests go: what stands as `url` in OpenIM's `webhooks.yml`, the URL of an admin listener, or a Unix socket.
+//! The URL of a server: `url` of OpenIM's `webhooks.yml`, the URL of an admin listener, or the path of a Unix socket.
 
 use std::fmt;
 use std::path::Path;
@@ -12,36 +12,36 @@ use percent_encoding::percent_decode_str;
 
 use crate::config::Address;
 
-/// Where requests go.
+/// The URL of a server, or the path of its Unix socket.
 #[derive(Debug, Clone)]
-pub struct Place {
-    /// Without a user and password.
+pub struct ServerUrl {
+    /// URL without user and password.
     pub(super) url: Uri,
-    /// The path of the socket, where it is one.
+    /// Path of the Unix socket.
     pub(super) socket: Option<Arc<Path>>,
-    /// The user and password, as Go's net/http sends those of a URL.
+    /// User and password of the URL as HTTP basic authentication, as Go's net/http sends them.
     pub(super) authorization: Option<HeaderValue>,
 }
 
-impl Place {
-    /// The URL of a path, which is glued to the end, whatever stands there, as OpenIM does it.
-    pub(super) fn url_of(&self, path: &str) -> String {
+impl ServerUrl {
+    /// Appends a path, as OpenIM does: to the end of the URL, even behind a query.
+    pub(super) fn join(&self, path: &str) -> String {
         format!("{}{path}", self.url.to_string().trim_end_matches('/'))
     }
 
-    /// A path here as people are shown it, without the password that goes with it.
-    pub fn shown(&self, path: &str) -> String {
+    /// Returns a path of this server for display, without the password.
+    pub fn display(&self, path: &str) -> String {
         match &self.socket {
             Some(_) => format!("{self} {path}"),
-            None => self.url_of(path),
+            None => self.join(path),
         }
     }
 }
 
-impl FromStr for Place {
+impl FromStr for ServerUrl {
     type Err = String;
 
-    /// What is wrong is said without the text, which may hold a password.
+    /// Parses a URL. The error does not repeat the text, which may hold a password.
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(socket) = Address::unix(text) {
             return Ok(Self { url: Uri::from_static("http://localhost"), socket: Some(socket?), authorization: None });
@@ -55,18 +55,16 @@ impl FromStr for Place {
         };
         let (user, password) = user.split_once(':').unwrap_or((user, ""));
         let decoded = |text| percent_decode_str(text).collect::<Vec<u8>>();
-        let credentials = [decoded(user), decoded(password)].join(&b':');
-        let header = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(credentials)));
-        let mut authorization = header.map_err(|error| error.to_string())?;
+        let credentials = STANDARD.encode([decoded(user), decoded(password)].join(&b':'));
+        let mut authorization =
+            HeaderValue::try_from(format!("Basic {credentials}")).map_err(|error| error.to_string())?;
         authorization.set_sensitive(true);
-        let mut parts = url.clone().into_parts();
-        parts.authority = Some(host.parse().map_err(|error| format!("{error}"))?);
-        let url = Uri::from_parts(parts).map_err(|error| error.to_string())?;
+        let url = text.replacen(authority.as_str(), host, 1).parse().map_err(|error| format!("{error}"))?;
         Ok(Self { url, socket: None, authorization: Some(authorization) })
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.socket {
             Some(socket) => Address::Unix(socket.clone()).fmt(f),
