@@ -1,36 +1,35 @@
-//! What becomes of an operation when its reply allows: which fields OpenIM replaces, and what harms it.
+//! The effect of an allow on the operation: the fields that OpenIM replaces, and the values that harm it.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{Effect, Release, decode};
-use crate::contract::Callback;
-use crate::contract::{Field, Kind, Label, Message, RequestIs};
+use crate::contract::{Callback, Field, Kind, Label, Message, RequestIs};
 
-/// The fields of a reply that OpenIM takes over: those that the contract offers, and those that it only hands back.
+/// Returns the fields of a reply that OpenIM uses: those that a policy can change, and those that hookgate echoes.
 pub(super) fn of(callback: &Callback) -> Vec<&'static Field> {
     let (request, response) = (callback.request, callback.response);
     let echoed = response.echo_only.iter().filter_map(|json| request.fields.iter().find(|field| field.json == *json));
-    // The first field of a response is its denial.
+    // The first field of a response message is the denial.
     echoed.chain(response.fields.iter().skip(1)).collect()
 }
 
-/// Why OpenIM would not survive a change, or what it would not do because of it.
+/// The damage that a change does.
 pub(super) struct Harm(pub(super) String);
 
-/// The operation that OpenIM has asked about.
+/// The operation that a request is about.
 pub(super) struct Operation<'a> {
     callback: &'a Callback,
     members: Vec<(String, &'a RawValue)>,
 }
 
 impl<'a> Operation<'a> {
-    /// Reads the request. What is no object has no fields.
+    /// Reads the request, which has no fields if it is not an object.
     pub(super) fn read(callback: &'a Callback, request: &'a str) -> Self {
         Self { callback, members: decode::members(request).unwrap_or_default() }
     }
 
-    /// What OpenIM does with a field of the reply.
+    /// Applies a field of the reply. Returns the effect, if there is one.
     pub(super) fn take(
         &self,
         field: &'static Field,
@@ -41,7 +40,7 @@ impl<'a> Operation<'a> {
         if let Some(value) = &value {
             self.survives(field, value, release)?;
         }
-        // Some releases keep some of these; what is lost on one counts as lost on all.
+        // Some releases keep the request's value of an absent field; one that loses it counts for all.
         let always = field.rules.echo || self.callback.response.echo_only.contains(&field.json);
         let now = match &value {
             Some(value) => Some(value.clone()),
@@ -51,7 +50,7 @@ impl<'a> Operation<'a> {
         Ok((now != self.own(field)).then_some(Effect { field: field.json, value }))
     }
 
-    /// Whether OpenIM gets on with a value that it takes.
+    /// Checks that OpenIM can work with a value.
     fn survives(&self, field: &Field, value: &Value, release: Release) -> Result<(), Harm> {
         let rules = &field.rules;
         entries_survive(field, value)?;
@@ -77,13 +76,13 @@ impl<'a> Operation<'a> {
         Ok(())
     }
 
-    /// What the field is before the reply, read as the reply's field. `None` is null, and what no request shows.
+    /// Returns the field's value in the request, decoded as the reply's field. `None` is null, or not in any request.
     fn own(&self, field: &Field) -> Option<Value> {
         let sent = self.raw(field.json).and_then(|raw| decode::value(field, raw).ok());
         sent.or_else(|| self.nothing(field))
     }
 
-    /// What the field is when nothing is decoded into it.
+    /// Returns the field's value in Go if nothing is decoded into it.
     fn nothing(&self, field: &Field) -> Option<Value> {
         match self.row(field.json)?.label {
             Label::Plain => Some(decode::zero(field.kind)),
@@ -92,14 +91,14 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// Whether the request looks like this. OpenIM always sends what a condition asks about, so absent is 0.
+    /// Returns true if the request meets a condition. OpenIM sends the field always, so an absent one is 0.
     fn is(&self, condition: &RequestIs) -> bool {
         let number = self.raw(condition.field).map_or(Some(0), |raw| raw.parse().ok());
         number.is_some_and(|number| condition.values.contains(&number))
     }
 
-    /// The name of a field of the reply on the server that has sent the request: its name in the request. A field
-    /// that is not in the request has its alias if some other has one, because a server keeps to one style.
+    /// Returns the name that the sender of the request expects for a field of the reply: the same as in the request. A field
+    /// that is not in the request has its alias if another field came under an alias, since a server has one style.
     pub(super) fn name(&self, json: &'static str) -> &'static str {
         let Some(row) = self.row(json) else { return json };
         let sent = |name: &str| self.members.iter().any(|(other, _)| decode::is_same(name, other));
@@ -112,7 +111,7 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// The raw JSON of a field of the request, unless it is absent or null.
+    /// Returns the JSON of a field of the request, unless it is absent or null.
     fn raw(&self, json: &str) -> Option<&'a str> {
         let row = self.row(json)?;
         let named = |name: &str| [&row.json].into_iter().chain(row.aliases).any(|own| decode::is_same(own, name));
@@ -125,16 +124,16 @@ impl<'a> Operation<'a> {
     }
 }
 
-/// Whether a value that is there takes the place of what OpenIM has. A list without entries counts as absent, except
-/// one whose emptiness the contract allows: that one is behind a pointer.
+/// Returns true if a value replaces that of OpenIM. An empty list counts as absent, unless the contract allows an empty one:
+/// that is a pointer in Go.
 fn replaces(field: &Field, value: &Value) -> bool {
     let empty = value.as_array().is_some_and(Vec::is_empty);
     let pointer = matches!(field.kind, Kind::Bare(_)) && !field.rules.non_empty;
     !empty || pointer
 }
 
-/// OpenIM looks into the entries of a list without asking whether they are there. The contract marks what an entry must
-/// have; whether OpenIM crashes without it or stores the emptiness depends on the list.
+/// Checks the entries of a list, which OpenIM uses without a nil check. The contract marks the required fields of an entry;
+/// without one OpenIM crashes or stores an empty value, depending on the list.
 fn entries_survive(field: &Field, value: &Value) -> Result<(), Harm> {
     let Some(message) = entries_of(field) else { return Ok(()) };
     for (index, entry) in value.as_array().into_iter().flatten().enumerate() {
@@ -151,7 +150,7 @@ fn entries_survive(field: &Field, value: &Value) -> Result<(), Harm> {
     Ok(())
 }
 
-/// What the entries of a list are, if they are objects.
+/// Returns the message of a list's entries, if they are objects.
 fn entries_of(field: &Field) -> Option<&'static Message> {
     match (field.kind, field.label) {
         (Kind::Bare(wrapper), _) => wrapper.fields.first().and_then(entries_of),

@@ -1,7 +1,7 @@
-//! JSON as Go's encoding/json reads it into a struct, which the rows of a reply stand for.
+//! JSON as Go's encoding/json decodes it into a struct, with the fields of a reply for those of the struct.
 //!
-//! Grammar is serde_json's, which agrees with Go's but for one thing: Go refuses more than 10,000 levels of nesting,
-//! this none. What Go does more of, and OpenIM never meets, is left out: an object that comes twice is not merged.
+//! The grammar is serde_json's. The one difference is that Go rejects more than 10,000 levels of nesting. Go also merges an
+//! object that occurs twice, which is not modelled, as no reply has one.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::contract::{Field, Kind, Label};
 
-/// Why a reply cannot be decoded.
+/// The reason that a reply cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Undecodable {
     #[error("the reply is not JSON: {0}")]
@@ -22,7 +22,7 @@ pub(super) enum Undecodable {
 }
 
 impl Undecodable {
-    /// The same, seen from the value that holds it.
+    /// Returns the error with a step of the path put before its path.
     fn within(self, step: &str) -> Self {
         match self {
             Self::Type { path, found, takes } => {
@@ -34,7 +34,7 @@ impl Undecodable {
     }
 }
 
-/// A body as text. Go replaces every byte that is no UTF-8 by U+FFFD; outside of strings that is no JSON.
+/// Returns a body as text. Like Go, replaces each byte that is not UTF-8 by U+FFFD, which is invalid JSON outside of strings.
 pub(super) fn text(body: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(body) {
         return text.into();
@@ -47,12 +47,12 @@ pub(super) fn text(body: &[u8]) -> Cow<'_, str> {
     text.into()
 }
 
-/// A field of a Go struct: its name there, and its type.
+/// A field of a Go struct: its JSON name, and its type.
 pub(super) type Row<'a> = (&'a str, &'a Field);
 
-/// The values of `rows` in a reply. Without a value is what is absent or null.
+/// Returns the values of `rows` in a reply; none for a field that is absent or null.
 pub(super) fn reply(rows: &[Row<'_>], body: &[u8]) -> Result<Vec<Option<Value>>, Undecodable> {
-    // The whole body is looked at before any of it is decoded: bad grammar anywhere comes before a wrong type.
+    // Go checks the syntax of the whole body first, so a syntax error comes before a wrong type.
     match serde_json::from_str::<&RawValue>(&text(body))?.get() {
         "null" => Ok(vec![None; rows.len()]),
         object if object.starts_with('{') => fields(rows, object),
@@ -60,12 +60,12 @@ pub(super) fn reply(rows: &[Row<'_>], body: &[u8]) -> Result<Vec<Option<Value>>,
     }
 }
 
-/// The members of an object, in their order, with the names as Go reads them.
+/// Returns the members of an object in their order, with the names as Go decodes them.
 pub(super) fn members(object: &str) -> Result<Vec<(String, &RawValue)>, serde_json::Error> {
     serde_json::from_str(object).map(|Members(members)| members)
 }
 
-/// A value of a field that is not null.
+/// Decodes the value of a field. It must not be null.
 pub(super) fn value(field: &Field, raw: &str) -> Result<Value, Undecodable> {
     match field.label {
         Label::Plain | Label::Optional => single(field.kind, raw),
@@ -88,7 +88,7 @@ pub(super) fn value(field: &Field, raw: &str) -> Result<Value, Undecodable> {
     }
 }
 
-/// What Go has in a value that nothing was decoded into. An object is behind a pointer in every struct of OpenIM.
+/// Returns Go's zero value. An object is a pointer in every struct of OpenIM.
 pub(super) fn zero(kind: Kind) -> Value {
     match kind {
         Kind::Bool => false.into(),
@@ -98,30 +98,30 @@ pub(super) fn zero(kind: Kind) -> Value {
     }
 }
 
-/// Names match as they are, else without regard to case. Of a name that comes twice the last counts; a null empties
-/// what can be nil and leaves a plain value alone.
+/// Decodes the fields of an object. A name matches exactly, otherwise case-insensitively. The last of duplicate names counts.
+/// Null sets a pointer, list or map to nil, and does not change a plain value.
 fn fields(rows: &[Row<'_>], object: &str) -> Result<Vec<Option<Value>>, Undecodable> {
     let mut values = vec![None; rows.len()];
     for (name, raw) in members(object)? {
         let exact = rows.iter().position(|(row, _)| *row == name);
-        let place = exact.or_else(|| rows.iter().position(|(row, _)| is_same(row, &name)));
-        let Some(place) = place else { continue };
-        let (row, field) = rows[place];
+        let index = exact.or_else(|| rows.iter().position(|(row, _)| is_same(row, &name)));
+        let Some(index) = index else { continue };
+        let (row, field) = rows[index];
         match (raw.get(), field.label) {
             ("null", Label::Plain) => {}
-            ("null", _) => values[place] = None,
-            (raw, _) => values[place] = Some(value(field, raw).map_err(|error| error.within(row))?),
+            ("null", _) => values[index] = None,
+            (raw, _) => values[index] = Some(value(field, raw).map_err(|error| error.within(row))?),
         }
     }
     Ok(values)
 }
 
-/// Returns true if Go takes one name for the other where no field has the exact one.
+/// Returns true if Go matches two names that are not equal.
 pub(super) fn is_same(one: &str, other: &str) -> bool {
     folded(one).eq(folded(other))
 }
 
-/// A name without its case, as far as Unicode folds other letters into ASCII: the long s and the Kelvin sign.
+/// Folds the case of a name. Unicode folds two letters into ASCII: the long s and the Kelvin sign.
 fn folded(name: &str) -> impl Iterator<Item = char> {
     name.chars().map(|letter| match letter {
         'ſ' => 's',
@@ -130,7 +130,7 @@ fn folded(name: &str) -> impl Iterator<Item = char> {
     })
 }
 
-/// An entry of a list or map: null is the zero value.
+/// Decodes an entry of a list or map, in which null is the zero value.
 fn entry(kind: Kind, raw: &str) -> Result<Value, Undecodable> {
     if raw == "null" { Ok(zero(kind)) } else { single(kind, raw) }
 }
@@ -142,7 +142,7 @@ fn single(kind: Kind, raw: &str) -> Result<Value, Undecodable> {
             "false" => Ok(false.into()),
             _ => Err(mismatch(raw, "true or false")),
         },
-        // A fraction or an exponent makes no whole number, whatever its value.
+        // Like Go, rejects whole numbers with a fraction or an exponent: 1.0, 1e3.
         Kind::Int32 | Kind::CodePoint => {
             raw.parse::<i32>().map(Value::from).map_err(|_| mismatch(raw, "a whole number of 32 bits"))
         }
@@ -162,7 +162,7 @@ fn single(kind: Kind, raw: &str) -> Result<Value, Undecodable> {
             Ok(message.fields.iter().zip(values).filter_map(kept).collect())
         }
         Kind::Message(_) => Err(mismatch(raw, "an object")),
-        // The wrapper has one field and is not in the JSON.
+        // The wrapper message has one field, whose value stands in its place in JSON.
         Kind::Bare(wrapper) => wrapper.fields.iter().map(|field| value(field, raw)).next().unwrap_or(Ok(Value::Null)),
     }
 }
@@ -180,7 +180,7 @@ fn mismatch(raw: &str, takes: &'static str) -> Undecodable {
     Undecodable::Type { path: String::new(), found, takes }
 }
 
-/// A string whose lone surrogates are U+FFFD.
+/// A string, with U+FFFD for lone surrogates.
 struct Text(String);
 
 impl<'de> Deserialize<'de> for Text {
@@ -198,7 +198,7 @@ impl<'de> Deserialize<'de> for Text {
                 let mut text = String::with_capacity(bytes.len());
                 for chunk in bytes.utf8_chunks() {
                     text.push_str(chunk.valid());
-                    // Of the three bytes of a surrogate each is a chunk; the first is 0xED, the others are not.
+                    // A surrogate has three invalid bytes, each a chunk, of which only the first is 0xED.
                     text.extend(
                         chunk.invalid().iter().filter(|byte| **byte == 0xED).map(|_| char::REPLACEMENT_CHARACTER),
                     );
@@ -207,11 +207,12 @@ impl<'de> Deserialize<'de> for Text {
             }
         }
 
-        // As text it would refuse a lone surrogate; as bytes it hands it on, encoded like any other code point.
+        // serde_json rejects a lone surrogate in a string, but decodes it into bytes like any other code point.
         json.deserialize_bytes(Wtf8)
     }
 }
 
+/// The members of an object, duplicates included.
 struct Members<'de>(Vec<(String, &'de RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {

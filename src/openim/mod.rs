@@ -1,13 +1,17 @@
-//! The other end's rules: what OpenIM makes of a reply.
+//! A model of OpenIM: how each release reads the reply to a webhook.
 //!
-//! It judges what hookgate writes, in tests and for people, so it shares the rows of the table as data and no code with
-//! [`wire`](crate::contract) or [`verdict`](crate::contract). It knows the five verdict fields and the changes of the
-//! contract; what OpenIM knows beyond them (fields that the contract does not offer) it takes for unknown.
+//! Tests and commands use it to check what hookgate writes. To be independent of that, it shares the contract's table of
+//! callbacks and fields, and no code that encodes replies. It knows the five verdict fields and the fields that the contract
+//! can change; other fields that OpenIM reads are ignored as unknown.
 //!
-//! The rules are those of OpenIM's sources: pkg/common/webhook/http_client.go (the HTTP status is ignored, the body is
-//! decoded by Go's encoding/json), pkg/callbackstruct/common.go (what denies), internal/rpc/*/callback.go and
-//! internal/push/callback.go (what becomes of the fields), and of openimsdk/tools, whose interceptors under mw/ carry a
-//! denial to the API client.
+//! Sources in OpenIM: pkg/common/webhook/http_client.go (the HTTP status is ignored, the body is decoded by Go's
+//! encoding/json), pkg/callbackstruct/common.go (which replies deny), internal/rpc/*/callback.go and
+//! internal/push/callback.go (the use of each field); in openimsdk/tools the interceptors under mw/, which carry a denial to
+//! the API client.
+//!
+//! - `decode`: JSON as Go decodes it.
+//! - `changes`: the effect of changed fields on the operation.
+//! - `release`: the differences between releases.
 
 mod changes;
 mod decode;
@@ -15,58 +19,57 @@ mod release;
 
 use serde_json::Value;
 
-use crate::contract::Callback;
-use crate::contract::{Field, Kind, Label, Rules};
+use crate::contract::{Callback, Field, Kind, Label, Rules};
 use changes::{Harm, Operation};
 
 pub use release::Release;
 
-/// What the API client reads: HTTP 200 and `{"errCode","errMsg","errDlt"}`. Code 0 is a success, even though the
-/// operation was stopped.
+/// The error that OpenIM's API returns: HTTP 200 and `{"errCode","errMsg","errDlt"}`. Clients take code 0 for a success,
+/// although the operation was stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientError {
     /// `errCode`.
     pub code: i32,
     /// `errMsg`.
     pub message: String,
-    /// `errDlt`. Empty too where no more is known of it than the code and the message.
+    /// `errDlt`. Empty also if only the code and the message are known.
     pub detail: String,
 }
 
-/// A field of the operation whose value is no longer the request's.
+/// A field of the operation that the reply has changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Effect {
     /// The contract's JSON name of the field.
     pub field: &'static str,
-    /// What OpenIM goes on with, as it decoded it; `None` where the reply has nothing and OpenIM takes that.
+    /// The value that OpenIM uses from here on, as it decodes it; `None` if it takes the field's absence for a value.
     pub value: Option<Value>,
 }
 
-/// What becomes of an operation after a reply.
+/// The effect of a reply on the operation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reading {
-    /// It goes on, with these fields changed.
+    /// The operation continues, with these fields changed.
     Allowed(Vec<Effect>),
-    /// It is stopped, and the API client reads this.
+    /// The operation is stopped with this error.
     Denied(ClientError),
-    /// It is stopped because the reply could not be decoded.
+    /// The operation is stopped, because the reply could not be decoded.
     Unreadable {
-        /// What the API client reads. In place of `why` OpenIM has Go's own words.
+        /// The error; instead of `why`, OpenIM's has the message of Go's decoder.
         told: ClientError,
-        /// What could not be decoded.
+        /// The reason.
         why: String,
     },
-    /// The reply allows, but OpenIM would crash over it, fail, or leave its own work undone: on this release, or on
-    /// another that takes the same change, where the contract does not tell which.
+    /// The reply allows, but OpenIM would crash, fail, or not complete the operation: this release, or another one that takes
+    /// the same change, if the contract does not tell them apart.
     Harmful {
-        /// The JSON name of the field that does it.
+        /// The JSON name of the field at fault.
         field: &'static str,
-        /// What it does.
+        /// The damage.
         why: String,
     },
 }
 
-/// The fields that every reply has, by their places in the list.
+/// The fields of every reply. `read` takes their values by index.
 static VERDICT: [Field; 5] = [
     verdict_field("actionCode", Kind::Int32),
     verdict_field("nextCode", Kind::Int32),
@@ -90,8 +93,7 @@ const fn verdict_field(json: &'static str, kind: Kind) -> Field {
     }
 }
 
-/// Reads `reply` as a release of OpenIM does that has sent `request`. Of an After callback's reply see
-/// [`Release::heeds`].
+/// Reads `reply` as a release of OpenIM that has sent `request`. For replies to After callbacks see [`Release::heeds`].
 pub fn read(callback: &Callback, request: &[u8], reply: &[u8], release: Release) -> Reading {
     let changes = changes::of(callback);
     let request = decode::text(request);
@@ -102,15 +104,15 @@ pub fn read(callback: &Callback, request: &[u8], reply: &[u8], release: Release)
         Ok(values) => values,
         Err(error) => {
             let why = error.to_string();
-            let told = release.tells(90007, "DataError", &format!("{why} response format error"));
+            let told = release.client_error(90007, "DataError", &format!("{why} response format error"));
             return Reading::Unreadable { told, why };
         }
     };
     let changed = values.split_off(VERDICT.len());
-    let number = |place: usize| values[place].as_ref().and_then(Value::as_i64).unwrap_or_default() as i32;
-    let text = |place: usize| values[place].as_ref().and_then(Value::as_str).unwrap_or_default();
+    let number = |index: usize| values[index].as_ref().and_then(Value::as_i64).unwrap_or_default() as i32;
+    let text = |index: usize| values[index].as_ref().and_then(Value::as_str).unwrap_or_default();
     if release.denies(number(0), number(1)) {
-        return Reading::Denied(release.tells(number(2), text(3), text(4)));
+        return Reading::Denied(release.client_error(number(2), text(3), text(4)));
     }
 
     let mut effects = Vec::new();

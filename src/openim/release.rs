@@ -1,33 +1,33 @@
-//! Where OpenIM's releases differ: what denies, and how a denial reaches the API client.
+//! The differences between OpenIM's releases: which replies deny, and the error that the API returns.
 
 use super::ClientError;
 use crate::contract::{Callback, Timing};
 
-/// A release of OpenIM, as far as replies go.
+/// A release of OpenIM, or several that read replies alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Release {
-    /// release-v3.5: an actionCode other than 0 denies too, and After callbacks are obeyed like Before callbacks, only
-    /// too late.
+    /// release-v3.5. An actionCode other than 0 denies too. Denials of After callbacks are obeyed, although the operation is
+    /// done.
     V3_5,
-    /// release-v3.7: as 3.8. It asks about each new member of a group by itself.
+    /// release-v3.7. As 3.8, but with one webhook for each new member of a group.
     V3_7,
-    /// release-v3.8: message and detail of a denial become one text. A crash ends the whole process, as before.
+    /// release-v3.8. Message and detail of a denial are joined. A panic ends the whole process, as in earlier releases.
     V3_8,
-    /// 3.8.3-patch: message and detail stay apart, and every code from 1 on is handed on.
+    /// 3.8.3-patch. Message and detail are separate, and all codes from 1 on are returned.
     V3_8_3,
-    /// pre-release-v3.8.4 and main: code 0 is a success, codes below 100 are lost, and a message's content must be an
+    /// pre-release-v3.8.4 and main. Code 0 is a success, codes below 100 are replaced, and a message's content must be a JSON
     /// object.
     V3_8_4,
 }
 
-/// What OpenIM answers where the code of a denial is not fit to be one (openimsdk/tools, errs).
+/// The code that replaces an invalid one (openimsdk/tools, errs).
 const SERVER_INTERNAL_ERROR: i32 = 500;
 
 impl Release {
     /// Every release, oldest first.
     pub const ALL: [Self; 5] = [Self::V3_5, Self::V3_7, Self::V3_8, Self::V3_8_3, Self::V3_8_4];
 
-    /// Its number: `3.8.4`.
+    /// Returns the number: `3.8.4`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::V3_5 => "3.5",
@@ -38,20 +38,20 @@ impl Release {
         }
     }
 
-    /// Whether anybody looks at the reply of a callback with this timing. From 3.7 on the replies of After callbacks
-    /// are decoded and dropped; 3.5 shows most of their denials to the API client, although the operation is done.
+    /// Returns true if this release uses the reply to a callback with this timing. From 3.7 on replies to After callbacks are
+    /// decoded and dropped; 3.5 returns most of their denials to the API client, although the operation is done.
     pub fn heeds(self, timing: Timing) -> bool {
         timing == Timing::Before || self == Self::V3_5
     }
 
-    /// Whether it posts this command of a callback. The older ones that the contract knows are all of 3.5, which has no
-    /// others for those callbacks (pkg/callbackstruct/constant.go).
+    /// Returns true if this release sends a callback under this command. All older commands of the contract are those of 3.5,
+    /// which has no other ones for these callbacks (pkg/callbackstruct/constant.go).
     pub fn posts(self, callback: &Callback, command: &str) -> bool {
         let older = self == Self::V3_5 && !callback.older_commands.is_empty();
         callback.releases.contains(&self.as_str()) && older == (command != callback.command)
     }
 
-    /// Whether a reply with these codes denies (pkg/callbackstruct/common.go, Parse). The errCode plays no part.
+    /// Returns true if a reply with these codes denies, whatever its errCode (pkg/callbackstruct/common.go, Parse).
     pub(super) fn denies(self, action_code: i32, next_code: i32) -> bool {
         match self {
             Self::V3_5 => action_code != 0 || next_code == 1,
@@ -59,10 +59,10 @@ impl Release {
         }
     }
 
-    /// What the API client reads of an error, once it has crossed OpenIM's gRPC (openimsdk/tools: before 3.8.4
-    /// mw/rpc_server_interceptor.go and mw/rpc_client_interceptor.go, then mw/grpc/server/error.go and
+    /// Returns the error that the API client receives, after an error has crossed OpenIM's internal gRPC (openimsdk/tools:
+    /// before 3.8.4 mw/rpc_server_interceptor.go and mw/rpc_client_interceptor.go, then mw/grpc/server/error.go and
     /// mw/grpc/client/error.go).
-    pub(super) fn tells(self, code: i32, message: &str, detail: &str) -> ClientError {
+    pub(super) fn client_error(self, code: i32, message: &str, detail: &str) -> ClientError {
         let error = |code, message: &str, detail: &str| ClientError {
             code,
             message: message.to_owned(),
@@ -73,16 +73,16 @@ impl Release {
         if !detail.is_empty() {
             whole.extend([" ", detail]);
         }
-        let fit = if code > 0 { code } else { SERVER_INTERNAL_ERROR };
+        let valid = if code > 0 { code } else { SERVER_INTERNAL_ERROR };
         match self {
-            Self::V3_5 => error(fit, message, &whole),
-            Self::V3_7 | Self::V3_8 => error(fit, &whole, &whole),
+            Self::V3_5 => error(valid, message, &whole),
+            Self::V3_7 | Self::V3_8 => error(valid, &whole, &whole),
             Self::V3_8_3 => {
                 let message = if message.is_empty() { &whole } else { message };
-                error(fit, message, if detail.is_empty() { message } else { detail })
+                error(valid, message, if detail.is_empty() { message } else { detail })
             }
-            // Here the code is the status code of a gRPC call and is taken for one: 0 is OK, 14 UNAVAILABLE, a negative
-            // one not even a status.
+            // The code becomes the status code of a gRPC call, and is read as such: 0 is OK, 14 UNAVAILABLE, and a negative
+            // one invalid.
             Self::V3_8_4 => match code {
                 0 => error(0, "", ""),
                 14 => error(SERVER_INTERNAL_ERROR, &format!("grpc service … down, grpc message {message}"), ""),

@@ -111,9 +111,9 @@ fn log_late(entry: &Entry, reply: &Reply) {
     let (command, operation_id, event_id) = (entry.command(), entry.operation_id(), entry.event_id());
     let attempts = entry.attempts;
     match reply {
-        Reply::Deny(_) => info!(command, operation_id, event_id, attempts, "deny, after the reply"),
+        Reply::Deny(_) => info!(command, operation_id, event_id, attempts, "late deny"),
         Reply::Allow { .. } => {
-            debug!(command, operation_id, event_id, attempts, "allow, after the reply");
+            debug!(command, operation_id, event_id, attempts, "late allow");
         }
     }
 }

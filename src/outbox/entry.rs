@@ -88,7 +88,7 @@ impl Entry {
             reason = reason.as_str(),
             class = failure.map(|failure| failure.class.as_str()),
             cause = failure.map(Failure::cause),
-            "an event ends undelivered",
+            "event dead-lettered",
         );
     }
 }

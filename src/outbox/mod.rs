@@ -27,6 +27,7 @@ mod entry;
 mod lane;
 mod offline;
 mod operate;
+#[allow(clippy::module_inception, reason = "replaced with the rest of this folder")]
 mod outbox;
 mod pulse;
 mod queue;

@@ -138,7 +138,7 @@ impl Events {
             let asked = queue.drop_waiting(store, number, rpc, bytes);
             let dropped = asked.ok_or_else(|| OperateError::OnItsWay(id.clone()))?.done().await?;
             if dropped {
-                info!(rpc, event_id = id, "an event that waited is dropped, as somebody asked");
+                info!(rpc, event_id = id, "queued event dropped on request");
             }
             return dropped.then_some(Changed::ONE).ok_or(OperateError::Unknown(id));
         }

@@ -43,21 +43,21 @@ impl Queue {
         let lost = match timeout(CLOSING, closed).await {
             Ok(Ok(owed)) => owed.min(left),
             Ok(Err(_)) => {
-                warn!(events = left, "the outbox was not closed in good order: what it had not written is lost");
+                warn!(events = left, "outbox writer gone at close; unwritten events are lost");
                 return 0;
             }
             Err(_) => {
-                warn!(events = left, "the outbox is not on the disk yet; what it has taken is whole all the same");
+                warn!(events = left, "outbox close timed out; written events are intact");
                 return 0;
             }
         };
         if lost > 0 {
             self.lock().counts.lose(Reason::Shutdown, lost);
             let reason = Reason::Shutdown.as_str();
-            error!(events = lost, reason, "events end undelivered: the disk did not take them");
+            error!(events = lost, reason, "events lost at shutdown, not on disk");
         }
         if left > lost {
-            info!(events = left - lost, "events stay on disk, for the next start");
+            info!(events = left - lost, "events left on disk for the next start");
         }
         lost
     }
@@ -84,7 +84,7 @@ impl Queue {
                 let class = lane.last_failure.as_ref().map(|failure| failure.class.as_str());
                 let cause = lane.last_failure.as_ref().map(Failure::cause);
                 let reason = Reason::Shutdown.as_str();
-                warn!(rpc, waiting, in_flight, reason, class, cause, "events end undelivered");
+                warn!(rpc, waiting, in_flight, reason, class, cause, "events lost at shutdown");
             }
         }
         let left = state.outbox.close();

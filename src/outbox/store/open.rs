@@ -156,7 +156,7 @@ pub(in crate::outbox) fn open(directory: &Path) -> Result<Opened, OpenError> {
         opened => opened?,
     };
     let events: usize = standing.iter().map(|rpc| rpc.events).sum();
-    info!(directory = %directory.display(), events, took = ?started.elapsed(), "After events are kept on disk");
+    info!(directory = %directory.display(), events, took = ?started.elapsed(), "outbox opened");
     Ok(Opened { connection, clock: Clock::start(latest), standing, number, path, lock: Arc::new(lock) })
 }
 
@@ -241,7 +241,7 @@ fn standing(connection: &Connection) -> rusqlite::Result<Found> {
     for found in found {
         let (name, events, bytes, first) = found?;
         let Some(callback) = Callback::by_rpc(&name) else {
-            warn!(rpc = name, events, "this hookgate does not know this rpc: its events stay where they are");
+            warn!(rpc = name, events, "outbox has events of an unknown rpc, left on disk");
             continue;
         };
         let arrived = "select arrived from events where id = ?";
@@ -273,9 +273,7 @@ impl Opened {
             // Whoever sends to it is told; a panic itself is in the log by then.
             if catch_unwind(AssertUnwindSafe(|| writer.run(&received))).is_err() {
                 watched.stopped.store(true, Relaxed);
-                error!(
-                    "the thread that writes the outbox has ended: no more events are taken until hookgate is restarted"
-                );
+                error!("outbox writer panicked, restart required");
             }
         })?;
         Ok(Store { ops, gauges, file, _lock: lock })

@@ -130,7 +130,7 @@ fn copy_from(
             Ok(_) => *copied += 1,
             // A value of another type than its column is damage of that row alone.
             Err(error) if is_of_the_row(&error) => {
-                warn!(table, number = id, "a row of the damaged outbox cannot be read");
+                warn!(table, number = id, "outbox recovery, row unreadable");
             }
             Err(error) => return Err(Fault::Write(error)),
         }

@@ -64,7 +64,7 @@ pub(super) fn salvage(path: &Path, open: Option<Connection>, damage: &Error) -> 
     let aside = replace(path, &new).map_err(of_files)?;
     warn!(
         cause = %damage, events, dead, unreadable_at_most = gaps, kept_as = %aside.display(),
-        "the outbox is damaged: what can be read of it goes on"
+        "outbox damaged, readable events recovered"
     );
     tables::settle(tables::connection(path)?)
 }
@@ -102,7 +102,7 @@ fn build(path: &Path, new: &Path) -> rusqlite::Result<Rescued> {
             match rescue(&copy, &connection, &mut rescued) {
                 Ok(()) => {}
                 Err(Fault::Write(error)) => return Err(error),
-                Err(Fault::Read(error)) => error!(%error, "nothing of the damaged outbox can be read in order"),
+                Err(Fault::Read(error)) => error!(%error, "outbox recovery, tables unreadable, scanning pages"),
             }
         }
     }

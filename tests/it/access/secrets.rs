@@ -99,7 +99,7 @@ async fn where_paths_are_secret_no_part_of_one_is_written_down() {
     let (_, said) = hookgate.end().await;
     let spans = collector.take().iter().map(|span| span.whole.clone()).collect::<String>();
     let decisions = decisions.await.unwrap();
-    assert!(said.contains("an event ends undelivered") && said.contains("TRACE"), "{said}");
+    assert!(said.contains("event dead-lettered") && said.contains("TRACE"), "{said}");
     for (place, text) in [("log", said), ("decisions", decisions), ("spans", spans), ("status, metrics", told)] {
         assert!(text.contains("(not shown)"), "{place}: {text}");
         assert!(text.contains("callbackBeforeTomorrow"), "{place}: {text}");

@@ -241,7 +241,7 @@ async fn a_stop_says_how_many_events_the_disk_did_not_take() {
     assert!(0 < kept && kept < 500, "{kept} are on disk");
     let line = |words| said.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{said}"));
     assert!(line("the disk did not take them").contains(&(500 - kept).to_string()), "{kept}: {said}");
-    assert!(line("events stay on disk").contains(&kept.to_string()), "{kept}: {said}");
+    assert!(line("events left on disk").contains(&kept.to_string()), "{kept}: {said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

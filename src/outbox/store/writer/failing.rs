@@ -44,7 +44,7 @@ impl Writer {
                 }
             }
             Err(error) => {
-                error!(%error, "the damaged outbox cannot be replaced; it is tried again with the next write");
+                error!(%error, "outbox recovery failed, retrying with the next write");
                 self.damage = Some(damage);
             }
         }

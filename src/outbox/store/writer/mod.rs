@@ -129,7 +129,7 @@ impl Writer {
             self.connection.execute_batch("pragma synchronous = full; pragma wal_checkpoint(truncate);")
         })();
         if let Err(error) = closed {
-            warn!(%error, "the outbox could not be closed in good order; nothing of it is lost");
+            warn!(%error, "outbox close failed; written events are intact");
         }
         drop(self.connection);
         if let Some((_, told)) = close {
@@ -180,7 +180,7 @@ impl Writer {
                 self.fails_until = None;
                 self.took(began.elapsed());
                 if late {
-                    info!("the outbox can be written again");
+                    info!("outbox writable again");
                 }
                 self.tell(pending.into_ops(), outcome, late);
             }
@@ -189,7 +189,7 @@ impl Writer {
                 if salvage::is_damage(&error) {
                     self.salvage(error);
                 } else if !late {
-                    error!(%error, "the outbox cannot be written: events that arrive are in memory alone");
+                    error!(%error, "outbox write failed, buffering events in memory");
                 }
                 self.owe(from);
             }
@@ -290,7 +290,7 @@ impl Writer {
                 news.into_iter().for_each(&mut self.hear);
                 tell();
             }
-            Err(error) => error!(%error, "the outbox could not do what it was asked to"),
+            Err(error) => error!(%error, "outbox operation failed"),
         }
     }
 }

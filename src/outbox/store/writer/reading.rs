@@ -33,7 +33,7 @@ impl Writer {
                 self.salvage(error);
             } else if self.unread_said.is_none_or(|at| at.elapsed() >= SAID) {
                 self.unread_said = Some(Instant::now());
-                error!(rpc, %error, "events of the outbox cannot be read: they stay where they are, and it is tried again");
+                error!(rpc, %error, "outbox read failed, retrying");
             }
             rows::Read::nothing_until(AGAIN)
         });
@@ -41,7 +41,7 @@ impl Writer {
         if !unreadable.is_empty()
             && let Err(error) = self.set_aside(rpc, unreadable)
         {
-            warn!(rpc, %error, "events of the outbox cannot be read, and not be set aside yet");
+            warn!(rpc, %error, "outbox events unreadable, not dead-lettered yet");
             next = rows::Read::nothing_until(AGAIN).next;
         }
         (self.hear)(News::Loaded { rpc, entries, next });
@@ -56,7 +56,7 @@ impl Writer {
         }
         transaction.commit()?;
         for (number, ..) in unreadable {
-            warn!(rpc, number, "an event of the outbox cannot be read; it is set aside");
+            warn!(rpc, number, "outbox event unreadable, dead-lettered");
         }
         self.tell(Vec::new(), outcome, false);
         Ok(())

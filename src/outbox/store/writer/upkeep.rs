@@ -31,7 +31,7 @@ impl Writer {
             match forced {
                 Ok(()) => self.sync_by = None,
                 Err(error) => {
-                    warn!(%error, "the outbox cannot be forced onto the disk");
+                    warn!(%error, "outbox fsync failed");
                     self.sync_by = Some(Instant::now() + IDLE);
                 }
             }
@@ -62,7 +62,7 @@ impl Writer {
                     return;
                 }
             }
-            Err(error) => warn!(%error, "the outbox cannot be tidied"),
+            Err(error) => warn!(%error, "outbox cleanup failed"),
         }
         self.tidied = Instant::now();
     }
@@ -71,7 +71,7 @@ impl Writer {
     fn give_back(&mut self, spare: u32) {
         self.given_back = Instant::now();
         if let Err(error) = self.vacuum(spare) {
-            warn!(%error, "free pages of the outbox cannot be given back");
+            warn!(%error, "outbox vacuum failed");
         }
     }
 
