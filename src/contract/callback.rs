@@ -7,7 +7,7 @@ use crate::contract::{Message, RequestFields, RequestIs};
 #[derive(Debug)]
 pub struct Callback {
     /// Its place in the table; the fallback's is behind the last.
-    pub place: usize,
+    pub index: usize,
     /// The command: the last segment of the webhook's URL. Empty for the fallback.
     pub command: &'static str,
     /// The same event's commands on older OpenIM servers.
@@ -86,14 +86,14 @@ impl Callback {
 
     /// The callback with this command, today's or an older one.
     pub fn by_command(command: &str) -> Option<&'static Self> {
-        Self::known(command).map(|(.., callback)| callback)
+        Self::lookup_command(command).map(|(.., callback)| callback)
     }
 
     /// The place of this command among all commands, the command as the table has it, and its callback.
-    pub(crate) fn known(command: &str) -> Option<(usize, &'static str, &'static Self)> {
-        let place = COMMANDS.binary_search_by_key(&command, |(name, _)| name).ok()?;
-        let (command, row) = COMMANDS[place];
-        Some((place, command, CALLBACKS.get(row)?))
+    pub(crate) fn lookup_command(command: &str) -> Option<(usize, &'static str, &'static Self)> {
+        let index = COMMANDS.binary_search_by_key(&command, |(name, _)| name).ok()?;
+        let (command, row) = COMMANDS[index];
+        Some((index, command, CALLBACKS.get(row)?))
     }
 
     /// Every command, older ones too, in the order of their names, with its callback.
@@ -129,7 +129,7 @@ impl Callback {
 
     /// The damage in OpenIM of denying the webhook with this body, which has been transcoded before; `None` if a denial
     /// does no damage.
-    pub(crate) fn broken_by_denial(&self, body: &[u8]) -> Option<&'static str> {
+    pub(crate) fn denial_damage(&self, body: &[u8]) -> Option<&'static str> {
         let DenialBreaks { what, when } = self.denial_breaks.as_ref()?;
         let does = |when: &RequestIs| RequestFields::read(self.request, body).is(when);
         when.as_ref().is_none_or(does).then_some(*what)

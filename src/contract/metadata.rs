@@ -117,7 +117,7 @@ impl Metadata {
             let constant = known.iter().find(|known| known.as_str() == name).cloned();
             let name = constant.or_else(|| HeaderName::from_bytes(name.as_bytes()).ok())?;
             // Whether it was hidden is not on disk.
-            let hidden = name == COMMAND && Callback::known(value).is_none();
+            let hidden = name == COMMAND && Callback::lookup_command(value).is_none();
             metadata.insert_value(name, HeaderValue::from_str(value).ok()?);
             if hidden {
                 metadata.hide_last();
@@ -134,7 +134,7 @@ impl Metadata {
     }
 
     /// What is sent with the first, second, … attempt.
-    pub(crate) fn of_attempt(&self, attempt: u32) -> MetadataMap {
+    pub(crate) fn for_attempt(&self, attempt: u32) -> MetadataMap {
         let mut headers = HeaderMap::with_capacity(ON_THE_WIRE);
         for (name, value) in &*self.0 {
             headers.insert(name, value.clone());

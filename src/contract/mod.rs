@@ -20,12 +20,12 @@ mod schema;
 
 pub use callback::{Callback, DenialBreaks, Timing};
 pub(crate) use decode::names_command;
-pub use decode::{Malformed, Transcoded, Unknown, check_object, transcode};
+pub use decode::{Malformed, Transcoded, UnknownFields, check_object, transcode};
 pub use field_path::{FieldPath, field_paths, request_field_names};
 pub use metadata::Metadata;
 pub use ordering::ordering_key;
 pub use response::{
-    Broken, Denial, Garbled, InvalidReply, LONGEST_SENTENCE, LOWEST_CODE, Record, Reply, RequestFields, Value, echoes,
-    write_field, write_name, write_redacted, write_text, write_whole,
+    DecodeError, Denial, InvalidReply, LONGEST_SENTENCE, LOWEST_CODE, Record, Reply, RequestFields, RuleViolation,
+    Value, echoes, write_field, write_name, write_redacted, write_text, write_whole,
 };
 pub use schema::{Field, Group, Id, Kind, Label, Message, RequestIs, Rules};

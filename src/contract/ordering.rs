@@ -10,8 +10,8 @@ use super::Message;
 /// What a message belongs to, as `ordered_by` of the contract says: the texts of the first list of places that all have
 /// one, in the order of the alphabet, so that it does not matter who of two wrote. None where no list has.
 pub fn ordering_key(request: &Message, ordered_by: &[&[usize]], message: &[u8]) -> Option<Arc<str>> {
-    ordered_by.iter().find_map(|places| {
-        let texts: Option<SmallVec<[&str; 2]>> = places.iter().map(|place| text(request, *place, message)).collect();
+    ordered_by.iter().find_map(|fields| {
+        let texts: Option<SmallVec<[&str; 2]>> = fields.iter().map(|index| text(request, *index, message)).collect();
         let mut texts = texts?;
         texts.sort_unstable();
         Some(match &*texts {
@@ -22,8 +22,8 @@ pub fn ordering_key(request: &Message, ordered_by: &[&[usize]], message: &[u8]) 
 }
 
 /// The text of a field, if it has one.
-fn text<'a>(request: &Message, place: usize, message: &'a [u8]) -> Option<&'a str> {
-    let field = request.fields.get(place)?;
+fn text<'a>(request: &Message, index: usize, message: &'a [u8]) -> Option<&'a str> {
+    let field = request.fields.get(index)?;
     let within = match field.group.and_then(|group| request.groups.get(group)) {
         Some(group) => last(message, group.number)?,
         None => message,

@@ -172,7 +172,7 @@ async fn call<T: Transport>(transport: T, shared: &Shared, question: &Question) 
         grpc.ready().await.map_err(Status::from_error)?;
         let request;
         (request, span) = request_of(shared, question);
-        let path = shared.paths[question.callback.place].clone();
+        let path = shared.paths[question.callback.index].clone();
         let codec = BytesCodec::for_bytes(question.message.len());
         let mut response = grpc.streaming(request.map(once), path, codec).await?.into_inner();
         let message = response.message().await?;
@@ -195,7 +195,7 @@ async fn call<T: Transport>(transport: T, shared: &Shared, question: &Question) 
 /// What a question is to tonic, and the span of it.
 fn request_of(shared: &Shared, question: &Question) -> (Request<Bytes>, AttemptSpan) {
     let mut request = Request::new(question.message.clone());
-    *request.metadata_mut() = question.metadata.of_attempt(question.attempt);
+    *request.metadata_mut() = question.metadata.for_attempt(question.attempt);
     let span = {
         let Question { callback, metadata, attempt: number, deadline, .. } = question;
         let attempt = AttemptOf { callback, metadata, number: *number, deadline: *deadline };

@@ -6,7 +6,7 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
 use super::object::read_fields;
-use super::{State, Step};
+use super::{Segment, State};
 use crate::contract::{Field, Kind, Label};
 
 /// Reads a field's value; says whether it was there, which null is not.
@@ -87,8 +87,8 @@ impl<'de> Visitor<'de> for ValueVisitor<'_, '_> {
     fn visit_unit<E: serde::de::Error>(self) -> Result<bool, E> {
         // Go writes null for a nil list, map or pointer. A body or an entry of a list is never one.
         match self.state.path.last() {
-            None | Some(Step::Index(_)) => Err(self.mismatch("null")),
-            Some(Step::Field(_)) => Ok(false),
+            None | Some(Segment::Index(_)) => Err(self.mismatch("null")),
+            Some(Segment::Field(_)) => Ok(false),
         }
     }
 
@@ -119,7 +119,7 @@ impl<'de> Visitor<'de> for ValueVisitor<'_, '_> {
         match (self.label, self.kind) {
             (Label::Repeated, _) => Err(self.mismatch("a string")),
             (label, Kind::String) => {
-                if self.state.path.len() == 1 && matches!(self.state.path[0], Step::Field("callbackCommand")) {
+                if self.state.path.len() == 1 && matches!(self.state.path[0], Segment::Field("callbackCommand")) {
                     self.state.other_command = value != self.state.command;
                 }
                 if label != Label::Plain || !value.is_empty() {
@@ -147,7 +147,7 @@ impl<'de> Visitor<'de> for ValueVisitor<'_, '_> {
         }
         let Self { kind, number, out, state, .. } = self;
         for index in 0.. {
-            state.path.push(Step::Index(index));
+            state.path.push(Segment::Index(index));
             let entry = list.next_element_seed(EntrySeed { kind, number, out, state })?;
             state.path.pop();
             if entry.is_none() {

@@ -5,7 +5,7 @@ use serde::de::DeserializeSeed;
 use smallvec::SmallVec;
 
 use self::object::ObjectSeed;
-use self::unknown::Collected;
+use self::unknown::UnknownEntries;
 use super::Message;
 
 mod field;
@@ -16,7 +16,7 @@ mod unknown;
 
 pub use self::strict::check_object;
 pub(crate) use self::strict::names_command;
-pub use self::unknown::Unknown;
+pub use self::unknown::UnknownFields;
 
 /// A body that OpenIM would not send. Its text names the field and the position, and repeats nothing of the content.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ pub struct Transcoded {
     /// The request message, encoded.
     pub message: Bytes,
     /// The fields that the contract does not know. They are in the message.
-    pub unknown: Unknown,
+    pub unknown: UnknownFields,
     /// The aliases that it has for fields.
     pub aliases: Vec<&'static str>,
     /// True where it has none of the fields that the contract knows, the command apart.
@@ -46,7 +46,7 @@ pub struct Transcoded {
 
 /// Reads the JSON of `message`, posted to `command`, into its protobuf encoding.
 pub fn transcode(message: &'static Message, command: &str, body: &[u8]) -> Result<Transcoded, Malformed> {
-    let unknown = Collected::of(message.unknown_fields.unwrap_or_default());
+    let unknown = UnknownEntries::of(message.unknown_fields.unwrap_or_default());
     let mut state = State {
         path: SmallVec::new(),
         unknown,
@@ -85,9 +85,9 @@ pub(super) fn reason(error: &serde_json::Error) -> String {
 /// What is known while a body is read.
 pub(super) struct State<'a> {
     /// The way from the body to the value being read.
-    pub(super) path: SmallVec<[Step; 4]>,
+    pub(super) path: SmallVec<[Segment; 4]>,
     /// The members that the contract does not know.
-    unknown: Collected,
+    unknown: UnknownEntries,
     /// The aliases that it has for fields.
     pub(super) aliases: Vec<&'static str>,
     /// The command that the body was posted to.
@@ -97,19 +97,19 @@ pub(super) struct State<'a> {
     pub(super) unrecognized: bool,
 }
 
-pub(super) enum Step {
+pub(super) enum Segment {
     Field(&'static str),
     Index(usize),
 }
 
 /// The way to a value, as in `users[1].createTime`.
-pub(super) fn path(steps: &[Step]) -> String {
+pub(super) fn path(steps: &[Segment]) -> String {
     let mut path = String::new();
     for step in steps {
         match step {
-            Step::Field(name) if path.is_empty() => path.push_str(name),
-            Step::Field(name) => path.extend([".", name]),
-            Step::Index(index) => path.push_str(&format!("[{index}]")),
+            Segment::Field(name) if path.is_empty() => path.push_str(name),
+            Segment::Field(name) => path.extend([".", name]),
+            Segment::Index(index) => path.push_str(&format!("[{index}]")),
         }
     }
     path

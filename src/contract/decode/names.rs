@@ -10,7 +10,7 @@ use crate::contract::{Field, Message};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::contract) struct Match {
     /// The field's place in [`Message::fields`].
-    pub(in crate::contract) place: usize,
+    pub(in crate::contract) index: usize,
     /// The alias that was used, unless the name is the contract's own.
     pub(in crate::contract) alias: Option<&'static str>,
     /// True where the name equals the field's only without regard to case.
@@ -22,16 +22,16 @@ impl Message {
     pub(in crate::contract) fn find(&self, name: &str, near: usize) -> Option<Match> {
         let exactly = |field: &Field| field.json == name || field.aliases.contains(&name);
         let near = self.fields.get(near).is_some_and(exactly).then_some(near);
-        if let Some(place) = near.or_else(|| self.fields.iter().position(exactly)) {
-            let alias = self.fields[place].aliases.iter().find(|alias| **alias == name).copied();
-            return Some(Match { place, alias, folded: false });
+        if let Some(index) = near.or_else(|| self.fields.iter().position(exactly)) {
+            let alias = self.fields[index].aliases.iter().find(|alias| **alias == name).copied();
+            return Some(Match { index, alias, folded: false });
         }
-        self.fields.iter().enumerate().find_map(|(place, field)| {
+        self.fields.iter().enumerate().find_map(|(index, field)| {
             if folds_to(name, field.json) {
-                return Some(Match { place, alias: None, folded: true });
+                return Some(Match { index, alias: None, folded: true });
             }
             let alias = field.aliases.iter().find(|alias| folds_to(name, alias))?;
-            Some(Match { place, alias: Some(alias), folded: true })
+            Some(Match { index, alias: Some(alias), folded: true })
         })
     }
 }

@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 use super::field::{FieldSeed, ValueVisitor, put_bytes};
 use super::names::Match;
-use super::unknown::OfObject;
-use super::{State, Step, path, strict};
+use super::unknown::UnknownMembers;
+use super::{Segment, State, path, strict};
 use crate::contract::{Field, Kind, Label, Message};
 
 /// Reads a message's JSON object.
@@ -44,19 +44,19 @@ pub(super) fn read_fields<'de, A: MapAccess<'de>>(
     let mut near = 0;
     // The names of fields that are not the contract's own, by place, and the members that are no fields.
     let mut other_names: Vec<(usize, Cow<'static, str>)> = Vec::new();
-    let mut unknown: Option<OfObject<'de>> = None;
+    let mut unknown: Option<UnknownMembers<'de>> = None;
     while let Some(key) = object.next_key_seed(Key { message, near })? {
-        let place = match key {
-            Name::Own(place) => place,
-            Name::Alias(place, alias) => {
+        let index = match key {
+            Name::Own(index) => index,
+            Name::Alias(index, alias) => {
                 state.aliases.push(alias);
-                other_names.push((place, alias.into()));
-                place
+                other_names.push((index, alias.into()));
+                index
             }
-            Name::Folded(place, alias, name) => {
+            Name::Folded(index, alias, name) => {
                 state.aliases.extend(alias);
-                other_names.push((place, name.into()));
-                place
+                other_names.push((index, name.into()));
+                index
             }
             Name::Unknown(name) => {
                 let raw: &RawValue = object.next_value()?;
@@ -66,24 +66,24 @@ pub(super) fn read_fields<'de, A: MapAccess<'de>>(
                 continue;
             }
         };
-        near = place + 1;
-        let field = &message.fields[place];
-        state.path.push(Step::Field(field.json));
-        if seen & (1 << place) != 0 {
-            return Err(twice(&path(&state.path), field, place, &other_names));
+        near = index + 1;
+        let field = &message.fields[index];
+        state.path.push(Segment::Field(field.json));
+        if seen & (1 << index) != 0 {
+            return Err(twice(&path(&state.path), field, index, &other_names));
         }
-        seen |= 1 << place;
+        seen |= 1 << index;
         let out = match field.group {
             Some(group) => &mut groups[group],
             None => &mut *out,
         };
         if object.next_value_seed(FieldSeed { field, out, state })? {
-            present |= 1 << place;
+            present |= 1 << index;
         }
         state.path.pop();
     }
     for (index, (group, bytes)) in message.groups.iter().zip(groups).enumerate() {
-        let of_group = |place: usize| message.fields[place].group == Some(index) && present & (1 << place) != 0;
+        let of_group = |field: usize| message.fields[field].group == Some(index) && present & (1 << field) != 0;
         if !group.optional || (0..message.fields.len()).any(of_group) {
             put_bytes(group.number, &bytes, out);
         }
@@ -92,8 +92,8 @@ pub(super) fn read_fields<'de, A: MapAccess<'de>>(
 }
 
 /// Refuses a second value of a field, with both of its names where they differ.
-fn twice<E: serde::de::Error>(path: &str, field: &Field, place: usize, other_names: &[(usize, Cow<'_, str>)]) -> E {
-    let mut names = other_names.iter().filter(|(other, _)| *other == place).map(|(_, name)| &**name);
+fn twice<E: serde::de::Error>(path: &str, field: &Field, index: usize, other_names: &[(usize, Cow<'_, str>)]) -> E {
+    let mut names = other_names.iter().filter(|(other, _)| *other == index).map(|(_, name)| &**name);
     match (names.next(), names.next()) {
         (Some(first), Some(second)) if first != second => {
             E::custom(format_args!("{path} appears twice, as {first} and as {second}"))
@@ -123,9 +123,9 @@ struct Key {
 impl Key {
     fn name<'de, E: serde::de::Error>(self, name: Cow<'de, str>) -> Result<Name<'de>, E> {
         Ok(match self.message.find(&name, self.near) {
-            Some(Match { place, alias, folded: true }) => Name::Folded(place, alias, name.into_owned()),
-            Some(Match { place, alias: Some(alias), .. }) => Name::Alias(place, alias),
-            Some(Match { place, .. }) => Name::Own(place),
+            Some(Match { index, alias, folded: true }) => Name::Folded(index, alias, name.into_owned()),
+            Some(Match { index, alias: Some(alias), .. }) => Name::Alias(index, alias),
+            Some(Match { index, .. }) => Name::Own(index),
             None => {
                 strict::check_key(&name).map_err(E::custom)?;
                 Name::Unknown(name)

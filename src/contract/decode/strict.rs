@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use super::{Malformed, malformed, reason};
 
 /// What is said of a field that appears twice; its name is not ours to repeat.
-pub(in crate::contract) const TWICE: &str = "a field that the contract does not know appears twice";
+pub(in crate::contract) const DUPLICATE_FIELD: &str = "a field that the contract does not know appears twice";
 
 /// Refuses raw JSON that two parsers could read differently: a key twice, a NUL in a key, numbers or nesting past what
 /// parsers agree on. The text has been parsed once, without a look at such things.
@@ -101,7 +101,7 @@ impl<'de> Visitor<'de> for Strict {
         while let Some(key) = object.next_key_seed(Key)? {
             check_key(&key).map_err(A::Error::custom)?;
             if !seen.insert(key) {
-                return Err(A::Error::custom(TWICE));
+                return Err(A::Error::custom(DUPLICATE_FIELD));
             }
             object.next_value_seed(Self)?;
         }

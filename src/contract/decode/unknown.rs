@@ -12,11 +12,11 @@ use super::field::put_bytes;
 use super::strict;
 
 /// The most paths of one body that are handed on by name.
-const MOST_PATHS: usize = 1_000;
+const MAX_PATHS: usize = 1_000;
 
 /// The unknown members of one body.
 #[derive(Debug, Default)]
-pub struct Unknown {
+pub struct UnknownFields {
     /// The JSON paths of the first 1,000.
     pub paths: Vec<String>,
     /// The number of all of them.
@@ -25,40 +25,40 @@ pub struct Unknown {
 
 /// Collects the unknown members of a body, encoded as entries of the request's map.
 #[derive(Default)]
-pub(super) struct Collected {
+pub(super) struct UnknownEntries {
     /// The number of the map.
     number: u32,
     pub(super) entries: Vec<u8>,
-    pub(super) unknown: Unknown,
+    pub(super) unknown: UnknownFields,
     /// The path of the member at hand; the buffer is used again.
     path: String,
 }
 
 /// The unknown members of one object.
 #[derive(Default)]
-pub(super) struct OfObject<'de> {
+pub(super) struct UnknownMembers<'de> {
     names: HashSet<Cow<'de, str>>,
     /// The path of the object, if one of its members was asked for.
     path: Option<String>,
 }
 
-impl<'de> OfObject<'de> {
+impl<'de> UnknownMembers<'de> {
     /// Takes a member. `path` is asked once for the path of the object.
     pub(super) fn take(
         &mut self,
         name: Cow<'de, str>,
         raw: &str,
         path: impl FnOnce() -> String,
-        to: &mut Collected,
+        to: &mut UnknownEntries,
     ) -> Result<(), String> {
         strict::check(raw)?;
         let object = self.path.get_or_insert_with(path);
         to.put(object, &name, raw);
-        if self.names.insert(name) { Ok(()) } else { Err(strict::TWICE.to_owned()) }
+        if self.names.insert(name) { Ok(()) } else { Err(strict::DUPLICATE_FIELD.to_owned()) }
     }
 }
 
-impl Collected {
+impl UnknownEntries {
     /// Collects for the map with this number.
     pub(super) fn of(number: u32) -> Self {
         Self { number, ..Self::default() }
@@ -73,7 +73,7 @@ impl Collected {
         put_bytes(1, self.path.as_bytes(), &mut self.entries);
         put_bytes(2, raw.as_bytes(), &mut self.entries);
         self.unknown.count += 1;
-        if self.unknown.paths.len() < MOST_PATHS {
+        if self.unknown.paths.len() < MAX_PATHS {
             self.unknown.paths.push(self.path.clone());
         }
     }

@@ -13,7 +13,7 @@ use crate::contract::{Field, Label, Message, RequestIs};
 /// A change that OpenIM would misread, or that would harm it.
 #[derive(Debug, thiserror::Error)]
 #[error("{field} {rule}")]
-pub struct Broken {
+pub struct RuleViolation {
     field: &'static str,
     rule: String,
 }
@@ -43,27 +43,27 @@ impl<'a> RequestFields<'a> {
 
     /// The raw JSON of a field, unless it is missing or null.
     pub fn raw(&self, json: &str) -> Option<&'a str> {
-        let raw = self.sent_as(self.place(json)?)?.raw.get();
+        let raw = self.sent_field(self.index_of(json)?)?.raw.get();
         (raw != "null").then_some(raw)
     }
 
     /// The name under which the sender reads a field in the reply: the request's own name for it. Where the request does
     /// not have the field, that is its first alias if the request has an alias for another field.
     pub fn name_in_reply(&self, json: &'static str) -> &'static str {
-        let Some(place) = self.place(json) else { return json };
-        match self.sent_as(place) {
+        let Some(index) = self.index_of(json) else { return json };
+        match self.sent_field(index) {
             Some(sent) => sent.alias.unwrap_or(json),
-            None if self.has_alias => self.message.fields[place].aliases.first().copied().unwrap_or(json),
+            None if self.has_alias => self.message.fields[index].aliases.first().copied().unwrap_or(json),
             None => json,
         }
     }
 
-    fn place(&self, json: &str) -> Option<usize> {
+    fn index_of(&self, json: &str) -> Option<usize> {
         self.message.fields.iter().position(|field| field.json == json)
     }
 
-    fn sent_as(&self, place: usize) -> Option<Sent<'a>> {
-        self.sent.get(place).copied().flatten()
+    fn sent_field(&self, index: usize) -> Option<Sent<'a>> {
+        self.sent.get(index).copied().flatten()
     }
 
     /// Whether the request looks like this. A field that is missing counts as zero.
@@ -85,10 +85,10 @@ impl<'de> Visitor<'de> for RequestFields<'de> {
         let mut near = 0;
         while let Some(name) = object.next_key_seed(Key)? {
             match self.message.find(&name, near) {
-                Some(Match { place, alias, .. }) => {
-                    near = place + 1;
+                Some(Match { index, alias, .. }) => {
+                    near = index + 1;
                     self.has_alias |= alias.is_some();
-                    self.sent[place] = Some(Sent { alias, raw: object.next_value()? });
+                    self.sent[index] = Some(Sent { alias, raw: object.next_value()? });
                 }
                 None => drop(object.next_value::<IgnoredAny>()?),
             }
@@ -99,12 +99,12 @@ impl<'de> Visitor<'de> for RequestFields<'de> {
 
 impl Record<'_> {
     /// Checks every field that is there, and those that must be.
-    pub fn check(&self, request: &RequestFields<'_>) -> Result<(), Broken> {
+    pub fn check(&self, request: &RequestFields<'_>) -> Result<(), RuleViolation> {
         for (field, value) in self.message.fields.iter().zip(&self.values) {
             let must_be = field.rules.non_empty && field.label == Label::Plain;
             match value {
                 Some(value) => check_field(field, value, request)?,
-                None if must_be => return Err(broken(field, "must be given")),
+                None if must_be => return Err(violation(field, "must be given")),
                 None => {}
             }
         }
@@ -112,34 +112,37 @@ impl Record<'_> {
     }
 }
 
-fn check_field(field: &'static Field, value: &Value<'_>, request: &RequestFields<'_>) -> Result<(), Broken> {
+fn check_field(field: &'static Field, value: &Value<'_>, request: &RequestFields<'_>) -> Result<(), RuleViolation> {
     let rules = &field.rules;
     if rules.non_empty && is_empty(value) {
-        return Err(broken(field, "must not be empty"));
+        return Err(violation(field, "must not be empty"));
     }
     if rules.only_if_sent && request.raw(field.json).is_none() {
-        return Err(broken(field, "may be given only where the request has it"));
+        return Err(violation(field, "may be given only where the request has it"));
     }
     match value {
         Value::Text(text) if rules.json_object && !is_object(text) => {
-            return Err(broken(field, "must be one JSON object"));
+            return Err(violation(field, "must be one JSON object"));
         }
         Value::Int(number)
             if !rules.one_of.is_empty() && !rules.one_of.iter().any(|one| i64::from(*one) == *number) =>
         {
-            return Err(broken(field, format!("must be one of {:?}", rules.one_of)));
+            return Err(violation(field, format!("must be one of {:?}", rules.one_of)));
         }
         _ => {}
     }
     if let Some(condition) = &rules.refused_when
         && request.is(condition)
     {
-        return Err(broken(field, format!("is refused where {} is one of {:?}", condition.field, condition.values)));
+        return Err(violation(field, format!("is refused where {} is one of {:?}", condition.field, condition.values)));
     }
     if let Some(condition) = &rules.refused_unless
         && !request.is(condition)
     {
-        return Err(broken(field, format!("is refused unless {} is one of {:?}", condition.field, condition.values)));
+        return Err(violation(
+            field,
+            format!("is refused unless {} is one of {:?}", condition.field, condition.values),
+        ));
     }
     match value {
         Value::Record(record) => record.check(request),
@@ -169,8 +172,8 @@ fn is_empty(value: &Value<'_>) -> bool {
     }
 }
 
-fn broken(field: &Field, rule: impl Into<String>) -> Broken {
-    Broken { field: field.json, rule: rule.into() }
+fn violation(field: &Field, rule: impl Into<String>) -> RuleViolation {
+    RuleViolation { field: field.json, rule: rule.into() }
 }
 
 /// Whether a reply of this message has to look at its request even when the policy changes nothing.

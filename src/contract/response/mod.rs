@@ -16,9 +16,9 @@ mod check;
 mod json;
 mod record;
 
-pub use self::check::{Broken, RequestFields, echoes};
+pub use self::check::{RequestFields, RuleViolation, echoes};
 pub use self::json::{write_field, write_name, write_redacted, write_text, write_whole};
-pub use self::record::{Garbled, Record, Value};
+pub use self::record::{DecodeError, Record, Value};
 
 /// The lowest code that every OpenIM server hands on as it is (openimsdk/tools, mw/grpc/server/error.go).
 pub const LOWEST_CODE: i32 = 100;
@@ -102,17 +102,17 @@ impl Reply {
 pub enum InvalidReply {
     /// It is not the message that the rpc promises.
     #[error(transparent)]
-    Garbled(#[from] Garbled),
+    Decode(#[from] DecodeError),
     /// A change breaks a rule of the contract.
     #[error("the change of {0}")]
-    Broken(#[from] Broken),
+    Rule(#[from] RuleViolation),
 }
 
 impl Callback {
     /// The reply to `body`, which has been transcoded before, for the policy's encoded response.
     pub fn reply(&self, response: &[u8], body: &[u8]) -> Result<Reply, InvalidReply> {
         // Before all else: a denial stays one, whatever is wrong with it or stands beside it.
-        if let Some(denial) = denial_in(response) {
+        if let Some(denial) = decode_denial(response) {
             return Ok(Reply::Deny(denial));
         }
         if response.is_empty() {
@@ -174,7 +174,7 @@ impl Callback {
 
 /// The contract's `Denial` with texts that need not be UTF-8: servers in C++ send whatever they are given.
 #[derive(prost::Message)]
-struct AnyDenial {
+struct LossyDenial {
     #[prost(int32, tag = "1")]
     code: i32,
     #[prost(bytes = "bytes", tag = "2")]
@@ -185,7 +185,7 @@ struct AnyDenial {
 
 /// The denial of an encoded response, which is field 1 of each (`build.rs` sees to it). What cannot be read of it is left
 /// to be replaced; bytes of its texts that are no UTF-8 become U+FFFD.
-fn denial_in(mut response: &[u8]) -> Option<Denial> {
+fn decode_denial(mut response: &[u8]) -> Option<Denial> {
     let mut denial = None;
     while !response.is_empty()
         && let Ok((number, wire_type)) = decode_key(&mut response)
@@ -196,12 +196,12 @@ fn denial_in(mut response: &[u8]) -> Option<Denial> {
         }
         if (number, wire_type) == (1, WireType::LengthDelimited) {
             let field = &before[..before.len() - response.len()];
-            let read = denial.get_or_insert_with(AnyDenial::default);
+            let read = denial.get_or_insert_with(LossyDenial::default);
             // What comes twice is merged, as protobuf says; what is odd leaves what was there.
             let _ = read.merge_length_delimited(field);
         }
     }
-    denial.map(|AnyDenial { code, message, detail }| {
+    denial.map(|LossyDenial { code, message, detail }| {
         Denial::new(code, &String::from_utf8_lossy(&message), &String::from_utf8_lossy(&detail))
     })
 }

@@ -8,11 +8,11 @@ use prost::encoding::{WireType, decode_key, decode_varint};
 use crate::contract::{Field, Kind, Label, Message};
 
 /// The most entries of a list. Empty ones take two bytes each on the wire and a hundred here.
-const MOST_ENTRIES: usize = 100_000;
+const MAX_ENTRIES: usize = 100_000;
 
 /// Bytes that are not the message they should be.
 #[derive(Debug, thiserror::Error)]
-pub enum Garbled {
+pub enum DecodeError {
     /// Not protobuf.
     #[error("not a protobuf message: {0}")]
     Protobuf(#[from] prost::DecodeError),
@@ -41,7 +41,7 @@ pub enum Garbled {
         field: &'static str,
     },
     /// A list of more entries than anybody means.
-    #[error("{message}.{field} has more than {MOST_ENTRIES} entries")]
+    #[error("{message}.{field} has more than {MAX_ENTRIES} entries")]
     TooMany {
         /// The message.
         message: &'static str,
@@ -84,7 +84,7 @@ pub enum Value<'a> {
 
 impl<'a> Record<'a> {
     /// Reads a message. Fields that come twice are merged as protobuf says.
-    pub fn decode(message: &'static Message, bytes: &'a [u8]) -> Result<Self, Garbled> {
+    pub fn decode(message: &'static Message, bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut record = Self::empty(message);
         record.merge(bytes, None)?;
         Ok(record)
@@ -101,51 +101,51 @@ impl<'a> Record<'a> {
     }
 
     /// Reads `bytes` into the fields of one flattened group, or into those of none.
-    fn merge(&mut self, mut bytes: &'a [u8], group: Option<usize>) -> Result<(), Garbled> {
+    fn merge(&mut self, mut bytes: &'a [u8], group: Option<usize>) -> Result<(), DecodeError> {
         let message = self.message;
         while !bytes.is_empty() {
             let (number, wire_type) = decode_key(&mut bytes)?;
-            let place = message.fields.iter().position(|field| field.number == number && field.group == group);
-            if let Some(place) = place {
-                self.merge_field(place, wire_type, &mut bytes)?;
+            let index = message.fields.iter().position(|field| field.number == number && field.group == group);
+            if let Some(index) = index {
+                self.merge_field(index, wire_type, &mut bytes)?;
                 continue;
             }
             let flattened = message.groups.iter().position(|group| group.number == number);
-            let cut_short = || Garbled::CutShort { message: message.name };
-            if let (None, Some(place), WireType::LengthDelimited) = (group, flattened, wire_type) {
+            let cut_short = || DecodeError::CutShort { message: message.name };
+            if let (None, Some(index), WireType::LengthDelimited) = (group, flattened, wire_type) {
                 let inner = split(&mut bytes).ok_or_else(cut_short)?;
-                self.merge(inner, Some(place))?;
+                self.merge(inner, Some(index))?;
             } else if let (None, true, WireType::LengthDelimited) =
                 (group, message.unknown_fields == Some(number), wire_type)
             {
                 // What the contract does not know belongs in no log, and nothing else reads a request here.
                 split(&mut bytes).ok_or_else(cut_short)?;
             } else {
-                return Err(Garbled::UnknownField { message: message.name, number });
+                return Err(DecodeError::UnknownField { message: message.name, number });
             }
         }
         Ok(())
     }
 
-    fn merge_field(&mut self, place: usize, wire_type: WireType, bytes: &mut &'a [u8]) -> Result<(), Garbled> {
-        let (message, field) = (self.message, &self.message.fields[place]);
-        let slot = &mut self.values[place];
+    fn merge_field(&mut self, index: usize, wire_type: WireType, bytes: &mut &'a [u8]) -> Result<(), DecodeError> {
+        let (message, field) = (self.message, &self.message.fields[index]);
+        let slot = &mut self.values[index];
         match field.label {
             Label::Plain | Label::Optional => match (field.kind, slot, wire_type) {
                 (Kind::Message(_) | Kind::Bare(_), Some(Value::Record(record)), WireType::LengthDelimited) => {
-                    let inner = split(bytes).ok_or(Garbled::CutShort { message: message.name })?;
+                    let inner = split(bytes).ok_or(DecodeError::CutShort { message: message.name })?;
                     record.merge(inner, None)?;
                 }
                 (_, slot, _) => *slot = Some(single(message, field, wire_type, bytes)?),
             },
             Label::Repeated => {
                 let Value::List(list) = slot.get_or_insert_with(|| Value::List(Vec::new())) else { return Ok(()) };
-                if list.len() >= MOST_ENTRIES {
-                    return Err(Garbled::TooMany { message: message.name, field: field.json });
+                if list.len() >= MAX_ENTRIES {
+                    return Err(DecodeError::TooMany { message: message.name, field: field.json });
                 }
                 let number = !matches!(field.kind, Kind::String | Kind::Message(_) | Kind::Bare(_));
                 if number && wire_type == WireType::LengthDelimited {
-                    let mut packed = split(bytes).ok_or(Garbled::CutShort { message: message.name })?;
+                    let mut packed = split(bytes).ok_or(DecodeError::CutShort { message: message.name })?;
                     while !packed.is_empty() {
                         list.push(single(message, field, WireType::Varint, &mut packed)?);
                     }
@@ -155,9 +155,9 @@ impl<'a> Record<'a> {
             }
             Label::Map => {
                 if wire_type != WireType::LengthDelimited {
-                    return Err(Garbled::WrongType { message: message.name, field: field.json });
+                    return Err(DecodeError::WrongType { message: message.name, field: field.json });
                 }
-                let entry = split(bytes).ok_or(Garbled::CutShort { message: message.name })?;
+                let entry = split(bytes).ok_or(DecodeError::CutShort { message: message.name })?;
                 let (key, value) = map_entry(entry, message, field.json)?;
                 let value = match value {
                     Some((wire_type, mut rest)) => single(message, field, wire_type, &mut rest)?,
@@ -177,7 +177,7 @@ fn single<'a>(
     field: &'static Field,
     wire_type: WireType,
     bytes: &mut &'a [u8],
-) -> Result<Value<'a>, Garbled> {
+) -> Result<Value<'a>, DecodeError> {
     match (field.kind, wire_type) {
         (Kind::Bool, WireType::Varint) => Ok(Value::Bool(decode_varint(bytes)? != 0)),
         // Truncation is what protobuf asks for.
@@ -186,10 +186,10 @@ fn single<'a>(
         (Kind::Uint32, WireType::Varint) => Ok(Value::Int((decode_varint(bytes)? as u32).into())),
         (Kind::String, WireType::LengthDelimited) => text(bytes, message, field.json).map(Value::Text),
         (Kind::Message(inner) | Kind::Bare(inner), WireType::LengthDelimited) => {
-            let bytes = split(bytes).ok_or(Garbled::CutShort { message: message.name })?;
+            let bytes = split(bytes).ok_or(DecodeError::CutShort { message: message.name })?;
             Record::decode(inner, bytes).map(Value::Record)
         }
-        _ => Err(Garbled::WrongType { message: message.name, field: field.json }),
+        _ => Err(DecodeError::WrongType { message: message.name, field: field.json }),
     }
 }
 
@@ -202,15 +202,19 @@ fn zero(kind: Kind) -> Value<'static> {
     }
 }
 
-fn text<'a>(bytes: &mut &'a [u8], message: &'static Message, field: &'static str) -> Result<&'a str, Garbled> {
-    let text = split(bytes).ok_or(Garbled::CutShort { message: message.name })?;
-    std::str::from_utf8(text).map_err(|_| Garbled::NotUtf8 { message: message.name, field })
+fn text<'a>(bytes: &mut &'a [u8], message: &'static Message, field: &'static str) -> Result<&'a str, DecodeError> {
+    let text = split(bytes).ok_or(DecodeError::CutShort { message: message.name })?;
+    std::str::from_utf8(text).map_err(|_| DecodeError::NotUtf8 { message: message.name, field })
 }
 
 /// A map entry's key, and the undecoded rest that begins with its value.
 type Entry<'a> = (&'a str, Option<(WireType, &'a [u8])>);
 
-fn map_entry<'a>(mut entry: &'a [u8], message: &'static Message, field: &'static str) -> Result<Entry<'a>, Garbled> {
+fn map_entry<'a>(
+    mut entry: &'a [u8],
+    message: &'static Message,
+    field: &'static str,
+) -> Result<Entry<'a>, DecodeError> {
     let (mut key, mut value) = ("", None);
     while !entry.is_empty() {
         let (number, wire_type) = decode_key(&mut entry)?;
@@ -220,7 +224,7 @@ fn map_entry<'a>(mut entry: &'a [u8], message: &'static Message, field: &'static
                 value = Some((wire_type, entry));
                 prost::encoding::skip_field(wire_type, number, &mut entry, Default::default())?;
             }
-            _ => return Err(Garbled::WrongType { message: message.name, field }),
+            _ => return Err(DecodeError::WrongType { message: message.name, field }),
         }
     }
     Ok((key, value))

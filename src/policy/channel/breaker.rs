@@ -180,7 +180,7 @@ impl Breaker {
     }
 
     fn phase(&self, callback: &Callback) -> MutexGuard<'_, Phase> {
-        self.rpcs[callback.place].lock().unwrap_or_else(PoisonError::into_inner)
+        self.rpcs[callback.index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
