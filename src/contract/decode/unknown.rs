@@ -1,7 +1,7 @@
-//! The members of a webhook's JSON that the contract does not know: kept as they came, by path.
+//! Keeps the members of a webhook's JSON that the contract does not know, as raw JSON by path.
 //!
-//! A caller chooses how many there are, so each is encoded at once and costs no tree: the names of one object are held
-//! against each other in a set, and paths are handed on up to a bound.
+//! The caller chooses how many there are, so each is encoded at once and no tree is built: a set finds duplicates among
+//! the names of one object, and the number of reported paths is bounded.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -11,7 +11,7 @@ use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, k
 use super::field::put_bytes;
 use super::strict;
 
-/// The most paths of one body that are handed on by name.
+/// Maximum number of paths that are reported of one body.
 const MAX_PATHS: usize = 1_000;
 
 /// The unknown members of one body.
@@ -19,18 +19,18 @@ const MAX_PATHS: usize = 1_000;
 pub struct UnknownFields {
     /// The JSON paths of the first 1,000.
     pub paths: Vec<String>,
-    /// The number of all of them.
+    /// The number of all unknown members.
     pub count: usize,
 }
 
-/// Collects the unknown members of a body, encoded as entries of the request's map.
+/// The unknown members of a body, encoded as entries of the request's map.
 #[derive(Default)]
 pub(super) struct UnknownEntries {
-    /// The number of the map.
+    /// The field number of the map.
     number: u32,
     pub(super) entries: Vec<u8>,
     pub(super) unknown: UnknownFields,
-    /// The path of the member at hand; the buffer is used again.
+    /// The path of the current member; the buffer is reused.
     path: String,
 }
 
@@ -38,12 +38,12 @@ pub(super) struct UnknownEntries {
 #[derive(Default)]
 pub(super) struct UnknownMembers<'de> {
     names: HashSet<Cow<'de, str>>,
-    /// The path of the object, if one of its members was asked for.
+    /// The path of the object, once it has an unknown member.
     path: Option<String>,
 }
 
 impl<'de> UnknownMembers<'de> {
-    /// Takes a member. `path` is asked once for the path of the object.
+    /// Adds a member to `to`. Calls `path` once an object, for the path of the object.
     pub(super) fn take(
         &mut self,
         name: Cow<'de, str>,
@@ -59,7 +59,7 @@ impl<'de> UnknownMembers<'de> {
 }
 
 impl UnknownEntries {
-    /// Collects for the map with this number.
+    /// No entries yet of the map with this field number.
     pub(super) fn of(number: u32) -> Self {
         Self { number, ..Self::default() }
     }
