@@ -69,7 +69,7 @@ impl Display for Row<(usize, &Callback, &str)> {
         };
         write!(
             f,
-            "Callback {{ place: {place}, command: {command:?}, older_commands: &{older_commands:?}, config_key: {config_key:?}, \
+            "Callback {{ index: {place}, command: {command:?}, older_commands: &{older_commands:?}, config_key: {config_key:?}, \
              older_config_keys: &{older_config_keys:?}, timing: Timing::{timing}, \
              releases: &{releases:?}, rpc: {rpc:?}, request: &{request}, response: &{response}, \
              ordered_by: &[{ordered_by}], example: {example:?}, fails_open: {fails_open}, \

@@ -54,8 +54,8 @@ pub fn reply(data: &[u8]) {
 pub fn encoding_json(data: &[u8]) {
     let Some(go) = go::running() else { return };
     let Some((callback, body)) = row(data) else { return };
-    go::compare_request(callback, body, &go.ask(callback.place, body));
-    go::compare_reply(callback, body, &go.ask(Callback::all().len() + callback.place, body));
+    go::compare_request(callback, body, &go.ask(callback.index, body));
+    go::compare_reply(callback, body, &go.ask(Callback::all().len() + callback.index, body));
 }
 
 /// Any configuration file is taken or refused with a report; one that is taken is printed as one that says the same.

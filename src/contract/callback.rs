@@ -1,4 +1,4 @@
-//! A row of the table: a callback's command, its rpc, and the way between, as data.
+//! Rows of the callback table: a command, its rpc, and the messages of both.
 
 use crate::contract::proto::table::{CALLBACKS, COMMANDS, FALLBACK};
 use crate::contract::{Message, RequestFields, RequestIs};
@@ -6,35 +6,35 @@ use crate::contract::{Message, RequestFields, RequestIs};
 /// One kind of webhook, and the rpc that answers it.
 #[derive(Debug)]
 pub struct Callback {
-    /// Its place in the table; the fallback's is behind the last.
-    pub place: usize,
+    /// Index in the table; the fallback's is one past the last.
+    pub index: usize,
     /// The command: the last segment of the webhook's URL. Empty for the fallback.
     pub command: &'static str,
-    /// The same event's commands on older OpenIM servers.
+    /// The commands of the same event on older OpenIM servers.
     pub older_commands: &'static [&'static str],
     /// The key that switches it on in OpenIM's `webhooks.yml`.
     pub config_key: &'static str,
-    /// The keys of older servers, where they are others.
+    /// The keys of older servers, if they differ.
     pub older_config_keys: &'static [&'static str],
-    /// Whether OpenIM waits for the answer.
+    /// Before or after what it is about.
     pub timing: Timing,
     /// The releases of OpenIM that send it, oldest first, as in `3.8.4`.
     pub releases: &'static [&'static str],
     /// The rpc, as the path of an HTTP/2 request: `/package.Service/Method`.
     pub rpc: &'static str,
-    /// What the webhook carries.
+    /// The message that the policy gets.
     pub request: &'static Message,
-    /// What a policy can answer.
+    /// The message that the policy answers with.
     pub response: &'static Message,
-    /// What an After event of it belongs to: lists of places among the request's fields. The first list counts whose
-    /// fields all have a text; where none does, the event is delivered on its own.
+    /// The fields that make an After event's ordering key: lists of indices in the request's fields. The first list whose
+    /// fields all have a text counts; if none does, the event has no key and waits for no other.
     pub ordered_by: &'static [&'static [usize]],
-    /// A lifelike webhook's body. Empty for the fallback.
+    /// The body of a typical webhook. Empty for the fallback.
     pub example: &'static str,
-    /// Allowed without a verdict, where the operator has no failure rule for this callback itself. Its response echoes
-    /// nothing.
+    /// True if the webhook is allowed when the policy fails, unless the operator has a failure rule for this very
+    /// callback. Its response echoes nothing.
     pub fails_open: bool,
-    /// The damage in OpenIM of a failure rule that denies this callback. Empty where it does not fail open.
+    /// The damage in OpenIM if a failure rule denies this callback. Empty if it does not fail open.
     pub fail_closed_breaks: &'static str,
     /// The denials by a policy that leave OpenIM's data broken.
     pub denial_breaks: Option<DenialBreaks>,
@@ -45,16 +45,16 @@ pub struct Callback {
 pub struct DenialBreaks {
     /// The damage, and what repairs it.
     pub what: &'static str,
-    /// The requests whose denial does it; all of them where there is none.
+    /// The requests whose denial does the damage; `None` for all.
     pub when: Option<RequestIs>,
 }
 
 /// When OpenIM sends a callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timing {
-    /// OpenIM waits, and obeys the answer.
+    /// OpenIM waits for the reply and obeys it.
     Before,
-    /// OpenIM tells what has happened.
+    /// OpenIM tells what has happened, and ignores the reply.
     After,
 }
 
@@ -67,7 +67,7 @@ impl Timing {
         }
     }
 
-    /// The timing of a command that is not in the table, by its name.
+    /// The timing of a command that is not in the table, guessed by its name.
     pub fn of_unknown(command: &str) -> Self {
         if command.starts_with("callbackAfter") { Self::After } else { Self::Before }
     }
@@ -79,35 +79,35 @@ impl Callback {
         &CALLBACKS
     }
 
-    /// The rpc that takes the commands which are not in the table.
+    /// The row of the rpc that takes commands which are not in the table.
     pub fn fallback() -> &'static Self {
         &FALLBACK
     }
 
-    /// The callback with this command, today's or an older one.
+    /// Finds a callback by its command, today's or an older one.
     pub fn by_command(command: &str) -> Option<&'static Self> {
-        Self::known(command).map(|(.., callback)| callback)
+        Self::lookup_command(command).map(|(.., callback)| callback)
     }
 
-    /// The place of this command among all commands, the command as the table has it, and its callback.
-    pub(crate) fn known(command: &str) -> Option<(usize, &'static str, &'static Self)> {
-        let place = COMMANDS.binary_search_by_key(&command, |(name, _)| name).ok()?;
-        let (command, row) = COMMANDS[place];
-        Some((place, command, CALLBACKS.get(row)?))
+    /// Finds a command, today's or an older one: its index among all commands, its name as a constant, its callback.
+    pub(crate) fn lookup_command(command: &str) -> Option<(usize, &'static str, &'static Self)> {
+        let index = COMMANDS.binary_search_by_key(&command, |(name, _)| name).ok()?;
+        let (command, row) = COMMANDS[index];
+        Some((index, command, CALLBACKS.get(row)?))
     }
 
-    /// Every command, older ones too, in the order of their names, with its callback.
+    /// Every command with its callback, older ones too, sorted by name.
     pub(crate) fn commands() -> impl Iterator<Item = (&'static str, &'static Self)> {
         COMMANDS.iter().map(|(command, row)| (*command, &CALLBACKS[*row]))
     }
 
-    /// The callback with this rpc.
+    /// Finds a callback by its rpc's path.
     pub fn by_rpc(rpc: &str) -> Option<&'static Self> {
         CALLBACKS.iter().chain([&FALLBACK]).find(|callback| callback.rpc == rpc)
     }
 
-    /// The callback that somebody means: by command, by the rpc's name with or without its service, or by the key in
-    /// OpenIM's `webhooks.yml`. Where two callbacks have one key it is today's, which the rpc is named after.
+    /// Finds a callback by any of its names: command, rpc with or without service and package, or key in OpenIM's
+    /// `webhooks.yml`. If two callbacks have one key, today's wins, which the rpc is named after.
     pub fn by_name(name: &str) -> Option<&'static Self> {
         let rpc = name.trim_start_matches('/').trim_start_matches("openim.policy.v1.");
         let by_key = |callback: &&Self| callback.config_key == name || callback.older_config_keys.contains(&name);
@@ -117,25 +117,24 @@ impl Callback {
             .or_else(|| CALLBACKS.iter().find(by_key))
     }
 
-    /// The rpc without its package: `RelationPolicyService/AfterRemoveBlack`.
+    /// The rpc's path without its package: `RelationPolicyService/AfterRemoveBlack`.
     pub fn service_and_method(&self) -> &'static str {
         self.rpc.rsplit_once('.').map_or(self.rpc, |(_, short)| short)
     }
 
-    /// The rpc's own name: `AfterRemoveBlack`.
+    /// The rpc's name: `AfterRemoveBlack`.
     pub fn method(&self) -> &'static str {
         self.rpc.rsplit_once('/').map_or(self.rpc, |(_, method)| method)
     }
 
-    /// The damage in OpenIM of denying the webhook with this body, which has been transcoded before; `None` if a denial
-    /// does no damage.
-    pub(crate) fn broken_by_denial(&self, body: &[u8]) -> Option<&'static str> {
+    /// The damage in OpenIM of denying the webhook with this body, which was transcoded before; `None` if there is none.
+    pub(crate) fn denial_damage(&self, body: &[u8]) -> Option<&'static str> {
         let DenialBreaks { what, when } = self.denial_breaks.as_ref()?;
-        let does = |when: &RequestIs| RequestFields::read(self.request, body).is(when);
-        when.as_ref().is_none_or(does).then_some(*what)
+        let applies = |when: &RequestIs| RequestFields::read(self.request, body).is(when);
+        when.as_ref().is_none_or(applies).then_some(*what)
     }
 
-    /// The JSON names of what an allow can change.
+    /// The JSON names of the fields that an allow can change.
     pub fn changes(&self) -> impl Iterator<Item = &'static str> {
         // The first field of a response is its denial; build.rs sees to it.
         self.response.fields.iter().skip(1).map(|field| field.json)

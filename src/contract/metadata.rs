@@ -1,4 +1,4 @@
-//! What travels beside a message.
+//! The gRPC metadata that travels beside a message.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,39 +13,38 @@ use crate::contract::Callback;
 
 /// The webhook's `operationID`.
 pub const OPERATION_ID: HeaderName = HeaderName::from_static("openim-operation-id");
-/// Its command, as posted.
+/// The webhook's command, as posted.
 pub const COMMAND: HeaderName = HeaderName::from_static("openim-command");
-/// The `key` of a message event, for POST /msg/send_simple_msg of OpenIM.
+/// The `key` of a message event, which OpenIM's POST /msg/send_simple_msg takes.
 pub const REPLY_KEY: HeaderName = HeaderName::from_static("openim-reply-key");
-/// Of an event the same at every attempt.
+/// The ID of an event, equal for all attempts.
 pub const EVENT_ID: HeaderName = HeaderName::from_static("hookgate-event-id");
-/// Which attempt it is; 1 is the first.
+/// The number of the attempt, from 1.
 pub const ATTEMPT: HeaderName = HeaderName::from_static("hookgate-attempt");
 
-/// The text that logs and spans have in place of a command that may be part of a secret path.
+/// The text that logs and spans show instead of a command that may be part of a secret path.
 pub(crate) const NOT_SHOWN: &str = "(not shown)";
 
-/// What a header cannot carry as it is: all but printable ASCII, and what makes the encoding ambiguous.
+/// The bytes that are percent-encoded: all but printable ASCII, and the percent sign.
 const NOT_METADATA: &AsciiSet = &CONTROLS.add(b'%');
 
-/// How many entries there are on the wire, tonic's own among them.
-const ON_THE_WIRE: usize = 12;
+/// Capacity for all headers of a call, tonic's too.
+const HEADERS: usize = 12;
 
-/// How many there are of most webhooks: no trace.
+/// Number of entries of most webhooks, which have no trace.
 const USUAL: usize = 4;
 
-/// Names and values, as a list: it is kept, and sent with every attempt; a map of it has a kilobyte of room to grow.
-/// Clones share it.
+/// The metadata of a call. A list, since After events keep it and a map takes a kilobyte. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Metadata(Arc<SmallVec<[(HeaderName, HeaderValue); USUAL]>>);
 
 impl Metadata {
-    /// Without entries.
+    /// No entries.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds an entry. What metadata cannot carry of `text` is percent-encoded.
+    /// Adds an entry; percent-encodes the bytes of `text` that metadata cannot carry.
     pub fn insert(&mut self, name: HeaderName, text: &str) {
         let text: Cow<'_, str> = percent_encode(text.as_bytes(), NOT_METADATA).into();
         if let Ok(value) = HeaderValue::from_str(&text) {
@@ -53,16 +52,16 @@ impl Metadata {
         }
     }
 
-    /// Adds an entry that is metadata as it is.
+    /// Adds an entry whose value needs no encoding.
     pub(crate) fn insert_value(&mut self, name: HeaderName, mut value: HeaderValue) {
-        // The others are new with each call. HTTP/2 would remember them, and forget what all calls have in common.
+        // All but the command differ from call to call. HPACK would index them, and evict what all calls have in common.
         value.set_sensitive(name != COMMAND);
         Arc::make_mut(&mut self.0).push((name, value));
     }
 
-    /// Adds what is new with each webhook: its operation ID, and an event ID, which is metadata as it is.
+    /// Adds the webhook's operation ID, and an event ID, which needs no encoding.
     pub(crate) fn insert_ids(&mut self, operation_id: &str, event_id: &str) {
-        // Both are of one piece, and shared from the start: each attempt has its own copy of the map that they go into.
+        // One shared buffer for both, as each attempt copies the values into its own map.
         let mut texts = BytesMut::with_capacity(operation_id.len() + event_id.len());
         texts.extend(percent_encode(operation_id.as_bytes(), NOT_METADATA).flat_map(str::bytes));
         let operation_id = texts.split();
@@ -74,17 +73,17 @@ impl Metadata {
         }
     }
 
-    /// The value of an entry as it is.
+    /// The value of an entry, as it is on the wire.
     pub(crate) fn value(&self, name: &HeaderName) -> Option<&HeaderValue> {
         self.0.iter().find(|(candidate, _)| candidate == name).map(|(_, value)| value)
     }
 
-    /// The value of an entry; empty where there is none.
+    /// The value of an entry; empty if there is none.
     pub fn get(&self, name: &HeaderName) -> &str {
         self.value(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// Adds a command that may be part of a secret path: the policy is told, logs and spans are not.
+    /// Adds a command that may be part of a secret path: the policy gets it, logs and spans do not.
     pub(crate) fn insert_hidden_command(&mut self, command: &str) {
         self.insert(COMMAND, command);
         self.hide_last();
@@ -96,7 +95,7 @@ impl Metadata {
         }
     }
 
-    /// The command, as logs and spans have it.
+    /// The command for logs and spans.
     pub(crate) fn shown_command(&self) -> &str {
         match self.value(&COMMAND) {
             Some(hidden) if hidden.is_sensitive() => NOT_SHOWN,
@@ -104,20 +103,20 @@ impl Metadata {
         }
     }
 
-    /// Every entry as it is on the wire.
+    /// All entries, as they are on the wire.
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
     }
 
-    /// Entries as they are on the wire; none where one of them cannot be.
+    /// Metadata of entries as they are on the wire; `None` if one of them cannot be metadata.
     pub(crate) fn from_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Self> {
         let known = [OPERATION_ID, COMMAND, REPLY_KEY, EVENT_ID];
         let mut metadata = Self::new();
         for (name, value) in pairs {
             let constant = known.iter().find(|known| known.as_str() == name).cloned();
             let name = constant.or_else(|| HeaderName::from_bytes(name.as_bytes()).ok())?;
-            // Whether it was hidden is not on disk.
-            let hidden = name == COMMAND && Callback::known(value).is_none();
+            // The outbox does not store whether a command was hidden.
+            let hidden = name == COMMAND && Callback::lookup_command(value).is_none();
             metadata.insert_value(name, HeaderValue::from_str(value).ok()?);
             if hidden {
                 metadata.hide_last();
@@ -126,16 +125,16 @@ impl Metadata {
         Some(metadata)
     }
 
-    /// The memory that it takes, about.
+    /// Approximate size in bytes of memory.
     pub(crate) fn size(&self) -> usize {
         let spilled = if self.0.spilled() { size_of_val(self.0.as_slice()) } else { 0 };
         let texts: usize = self.0.iter().map(|(_, value)| value.len()).sum();
         size_of_val(&*self.0) + spilled + texts
     }
 
-    /// What is sent with the first, second, … attempt.
-    pub(crate) fn of_attempt(&self, attempt: u32) -> MetadataMap {
-        let mut headers = HeaderMap::with_capacity(ON_THE_WIRE);
+    /// The headers of an attempt, counted from 1.
+    pub(crate) fn for_attempt(&self, attempt: u32) -> MetadataMap {
+        let mut headers = HeaderMap::with_capacity(HEADERS);
         for (name, value) in &*self.0 {
             headers.insert(name, value.clone());
         }

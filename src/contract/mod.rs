@@ -1,13 +1,14 @@
-//! Callbacks as OpenIM sends and reads them: data and pure functions, without I/O.
+//! Callbacks as OpenIM sends them and reads their replies: data and pure functions, without I/O.
 //!
-//! The rows of the table are made by `build.rs` of the `.proto` files. All behaviour is in the files below, and none of
-//! them knows a callback. They read OpenIM's JSON, not protobuf's canonical one: 64-bit numbers are numbers, `null` is
-//! absent, groups are flat, names are those of OpenIM's structs.
+//! `build.rs` generates a table from the `.proto` files, one row a callback; the code here names none of them. It reads
+//! and writes OpenIM's JSON, not protobuf's canonical mapping: 64-bit numbers are numbers, `null` means absent, flattened
+//! groups stand among their siblings, and names are those of OpenIM's structs.
 //!
-//! - [`Callback`]: a row of the table: a command, its rpc, the messages of both ways.
-//! - [`transcode`]: a webhook's JSON to the request message.
-//! - [`Callback::reply`]: the policy's response to the reply that OpenIM reads.
-//! - [`ordering_key`]: the key by which After events are kept in order.
+//! - [`Callback`]: a row of the table: the command, the rpc, the messages of request and response.
+//! - [`transcode`]: a webhook's JSON to the *request* (protobuf), which the policy gets.
+//! - [`Callback::reply`]: the policy's *response* (protobuf) to the *reply* (JSON), which OpenIM reads.
+//! - [`ordering_key`]: the key of an After event; events with one key are delivered in order.
+//! - [`Metadata`]: the gRPC metadata of a call.
 
 mod callback;
 mod decode;
@@ -20,12 +21,12 @@ mod schema;
 
 pub use callback::{Callback, DenialBreaks, Timing};
 pub(crate) use decode::names_command;
-pub use decode::{Malformed, Transcoded, Unknown, check_object, transcode};
+pub use decode::{Malformed, Transcoded, UnknownFields, check_object, transcode};
 pub use field_path::{FieldPath, field_paths, request_field_names};
 pub use metadata::Metadata;
 pub use ordering::ordering_key;
 pub use response::{
-    Broken, Denial, Garbled, InvalidReply, LONGEST_SENTENCE, LOWEST_CODE, Record, Reply, RequestFields, Value, echoes,
-    write_field, write_name, write_redacted, write_text, write_whole,
+    DecodeError, Denial, InvalidReply, LONGEST_SENTENCE, LOWEST_CODE, Record, Reply, RequestFields, RuleViolation,
+    Value, write_name, write_redacted, write_text, write_whole,
 };
 pub use schema::{Field, Group, Id, Kind, Label, Message, RequestIs, Rules};

@@ -1,17 +1,18 @@
-//! What an After event belongs to, read from its encoded message.
+//! Ordering keys: After events with one key are delivered in the order of their arrival.
 
 use std::sync::Arc;
 
-use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
 use smallvec::SmallVec;
 
 use super::Message;
+use super::response::take_bytes;
 
-/// What a message belongs to, as `ordered_by` of the contract says: the texts of the first list of places that all have
-/// one, in the order of the alphabet, so that it does not matter who of two wrote. None where no list has.
+/// Reads the ordering key of an encoded request, as `ordered_by` of the contract says: the texts of the first list of
+/// fields that all have one, sorted, so that both directions of a single chat have one key. `None` if no list has.
 pub fn ordering_key(request: &Message, ordered_by: &[&[usize]], message: &[u8]) -> Option<Arc<str>> {
-    ordered_by.iter().find_map(|places| {
-        let texts: Option<SmallVec<[&str; 2]>> = places.iter().map(|place| text(request, *place, message)).collect();
+    ordered_by.iter().find_map(|fields| {
+        let texts: Option<SmallVec<[&str; 2]>> = fields.iter().map(|index| text(request, *index, message)).collect();
         let mut texts = texts?;
         texts.sort_unstable();
         Some(match &*texts {
@@ -21,9 +22,9 @@ pub fn ordering_key(request: &Message, ordered_by: &[&[usize]], message: &[u8]) 
     })
 }
 
-/// The text of a field, if it has one.
-fn text<'a>(request: &Message, place: usize, message: &'a [u8]) -> Option<&'a str> {
-    let field = request.fields.get(place)?;
+/// Reads the text of a field, unless it is empty or absent.
+fn text<'a>(request: &Message, index: usize, message: &'a [u8]) -> Option<&'a str> {
+    let field = request.fields.get(index)?;
     let within = match field.group.and_then(|group| request.groups.get(group)) {
         Some(group) => last(message, group.number)?,
         None => message,
@@ -32,20 +33,18 @@ fn text<'a>(request: &Message, place: usize, message: &'a [u8]) -> Option<&'a st
     (!text.is_empty()).then_some(text)
 }
 
-/// The bytes of the last field of this number.
+/// Reads the bytes of the last field with this number: a later field overrides an earlier one.
 fn last(mut bytes: &[u8], number: u32) -> Option<&[u8]> {
     let mut found = None;
     while !bytes.is_empty() {
-        let (at, wire_type) = decode_key(&mut bytes).ok()?;
-        if wire_type == WireType::LengthDelimited {
-            let length = usize::try_from(decode_varint(&mut bytes).ok()?).ok()?;
-            let (inner, rest) = bytes.split_at_checked(length)?;
-            bytes = rest;
-            if at == number {
-                found = Some(inner);
+        match decode_key(&mut bytes).ok()? {
+            (at, WireType::LengthDelimited) => {
+                let inner = take_bytes(&mut bytes)?;
+                if at == number {
+                    found = Some(inner);
+                }
             }
-        } else {
-            skip_field(wire_type, at, &mut bytes, DecodeContext::default()).ok()?;
+            (at, wire_type) => skip_field(wire_type, at, &mut bytes, DecodeContext::default()).ok()?,
         }
     }
     found
@@ -65,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_chat_is_one_whoever_writes() {
+    fn a_single_chat_has_one_key_in_both_directions() {
         let command = "callbackAfterSendSingleMsgCommand";
         let one = key(command, r#"{"sendID":"u2","recvID":"u1"}"#);
         assert_eq!(one.as_deref(), Some("u1+u2"));
@@ -74,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_may_be_of_either_kind_belongs_to_its_group_first() {
+    fn the_first_list_whose_fields_all_have_a_text_counts() {
         let command = "callbackAfterMsgSaveDBCommand";
         let group = key(command, r#"{"sendID":"u1","recvID":"","groupID":"g1"}"#);
         assert_eq!(group.as_deref(), Some("g1"));
@@ -82,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_owner_belongs_to_nothing() {
+    fn an_event_without_such_fields_has_no_key() {
         assert_eq!(key("callbackAfterUserRegisterCommand", r#"{"users":[{"userID":"u1"}]}"#), None);
         assert_eq!(key("callbackAfterRemoveBlackCommand", "{}"), None);
     }

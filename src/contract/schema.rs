@@ -1,6 +1,6 @@
-//! Rows of messages and fields, which `build.rs` makes of the `.proto` files.
+//! Rows of messages and fields, which `build.rs` generates from the `.proto` files.
 
-/// A message of the contract, as its JSON shows it: the fields of flattened groups stand among the others.
+/// A message of the contract in its JSON form: the fields of flattened groups stand among the others.
 #[derive(Debug)]
 pub struct Message {
     /// The message's name in the contract, without the package.
@@ -9,20 +9,20 @@ pub struct Message {
     pub fields: &'static [Field],
     /// The flattened groups.
     pub groups: &'static [Group],
-    /// The number of the map that keeps what the JSON carried beyond `fields`. Requests have it.
+    /// The field number of the map that keeps JSON members beyond `fields`. Requests have it.
     pub unknown_fields: Option<u32>,
-    /// JSON names of request fields that every allow hands back and no policy can change. Responses may have them.
+    /// JSON names of request fields that every allow returns unchanged. Responses may have them.
     pub echo_only: &'static [&'static str],
 }
 
-/// A message of the contract whose fields stand among those of the message that holds it.
+/// A flattened message: its fields stand among those of the message that holds it.
 #[derive(Debug)]
 pub struct Group {
     /// The field's name in the contract.
     pub name: &'static str,
     /// Its field number in the message that holds it.
     pub number: u32,
-    /// Whether it is left out when none of its fields is there.
+    /// True if the group is left out when none of its fields is present.
     pub optional: bool,
 }
 
@@ -37,17 +37,17 @@ pub struct Field {
     pub aliases: &'static [&'static str],
     /// The field number, within its group if it has one.
     pub number: u32,
-    /// The flattened group that it belongs to: a place in [`Message::groups`].
+    /// The flattened group that holds it: an index in [`Message::groups`].
     pub group: Option<usize>,
     /// The type of its values.
     pub kind: Kind,
-    /// How often it stands in a message.
+    /// How many values it has: protobuf's field label.
     pub label: Label,
-    /// True where it holds what belongs in no log (`(wire).redacted`).
+    /// True if it holds personal content or a secret, which belongs in no log (`(wire).redacted`).
     pub redact: bool,
-    /// Whose ID it holds, if it holds one.
+    /// The kind of ID that it holds, if it holds one.
     pub id: Option<Id>,
-    /// What must hold of a change.
+    /// Rules that a change must keep.
     pub rules: Rules,
 }
 
@@ -68,33 +68,33 @@ pub enum Kind {
     String,
     /// An object.
     Message(&'static Message),
-    /// A message of one list or map, in the JSON that list or map itself.
+    /// A wrapper of one list or map, which in the JSON is that list or map itself.
     Bare(&'static Message),
 }
 
-/// How often a field's value stands in a message.
+/// The number of values of a field: protobuf's field label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Label {
-    /// Once; left out means zero or empty.
+    /// One value; absent means zero or empty.
     Plain,
-    /// Once or not at all, which are told apart.
+    /// One value or none: absent and zero are told apart.
     Optional,
-    /// A list.
+    /// A list of values.
     Repeated,
     /// A map whose keys are texts.
     Map,
 }
 
-/// Whose ID a text is.
+/// The kind of an ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Id {
-    /// A user's.
+    /// A user ID.
     User,
-    /// A group's.
+    /// A group ID.
     Group,
 }
 
-/// What must hold of a change, beyond its type. `options.proto` says what each means.
+/// Rules that a change must keep, beyond its type. `options.proto` explains each.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "one home: options.proto")]
 pub struct Rules {
@@ -108,7 +108,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Nothing beyond the type.
+    /// No rules.
     pub const NONE: Self = Self {
         echo: false,
         only_if_sent: false,
@@ -120,7 +120,7 @@ impl Rules {
     };
 }
 
-/// A condition on the request that a reply belongs to.
+/// A condition on the request to which a response belongs.
 #[derive(Debug)]
 pub struct RequestIs {
     /// The JSON name of a whole number at the top level of the request.

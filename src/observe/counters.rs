@@ -180,7 +180,7 @@ impl Default for Status {
 impl Status {
     /// Counts what became of a webhook; `now` is in milliseconds since 1970.
     pub fn count(&self, callback: &Callback, outcome: Outcome, now: u64) {
-        let counts = &self.callbacks[callback.place];
+        let counts = &self.callbacks[callback.index];
         counts.outcomes[outcome.place()].fetch_add(1, Relaxed);
         counts.last_seen.store(now, Relaxed);
     }
@@ -197,12 +197,12 @@ impl Status {
 
     /// How often a callback had an outcome.
     pub fn counted(&self, callback: &Callback, outcome: Outcome) -> u64 {
-        self.callbacks[callback.place].outcomes[outcome.place()].load(Relaxed)
+        self.callbacks[callback.index].outcomes[outcome.place()].load(Relaxed)
     }
 
     /// When a callback came last, in milliseconds since 1970; 0 is never.
     pub fn last_seen(&self, callback: &Callback) -> u64 {
-        self.callbacks[callback.place].last_seen.load(Relaxed)
+        self.callbacks[callback.index].last_seen.load(Relaxed)
     }
 
     /// Webhooks being answered.

@@ -72,7 +72,7 @@ impl Default for Durations {
 impl Durations {
     /// Counts a phase that took so long.
     pub fn observe(&self, callback: &Callback, phase: Phase, took: Duration) {
-        let cells = &self.rows[callback.place][phase as usize];
+        let cells = &self.rows[callback.index][phase as usize];
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         // Most are in the first buckets.
         let bucket = BOUNDS_US.iter().position(|bound| nanos <= bound * 1_000).unwrap_or(BOUNDS_US.len());
@@ -82,7 +82,7 @@ impl Durations {
 
     /// What has been observed so far.
     pub fn of(&self, callback: &Callback, phase: Phase) -> Histogram {
-        let cells = &self.rows[callback.place][phase as usize];
+        let cells = &self.rows[callback.index][phase as usize];
         let bounds = BOUNDS_US.iter().map(|bound| Duration::from_micros(*bound).as_secs_f64()).chain([f64::INFINITY]);
         let buckets: Vec<_> = bounds.zip(cells.buckets.iter().map(|bucket| bucket.load(Relaxed))).collect();
         let sum = Duration::from_nanos(cells.sum.load(Relaxed)).as_secs_f64();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tonic::{Code, Status};
 
 use super::channel::{self, Outcome};
-use super::observe::{NotGrpc, Seen, cause, not_grpc};
+use super::status_tap::{NotGrpc, StatusTap, cause, not_grpc};
 use crate::contract::Callback;
 use crate::contract::{Denial, Reply};
 use crate::cut::cut;
@@ -36,7 +36,7 @@ impl Answer {
 
 /// A call without an answer.
 pub(super) struct Unanswered {
-    pub(super) seen: Seen,
+    pub(super) seen: StatusTap,
     pub(super) status: Status,
 }
 

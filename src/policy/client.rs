@@ -18,7 +18,7 @@ use tonic::{Code, Request, Status};
 use super::answer::{Answer, Unanswered};
 use super::channel::{self, Channel, DEADLINE, Outcome};
 use super::codec::BytesCodec;
-use super::observe::Observed;
+use super::status_tap::TapTransport;
 use crate::contract::Callback;
 use crate::contract::Metadata;
 use crate::failure::{Class, Failure};
@@ -71,10 +71,10 @@ pub struct Question {
 
 /// So much before the deadline a policy's server may end a call for it, as tonic's does, which says `CANCELLED` then: it
 /// was told whole milliseconds, and its clock is its own.
-const A_LITTLE: Duration = Duration::from_millis(5);
+const CLOCK_TOLERANCE: Duration = Duration::from_millis(5);
 
 /// Of such times the policy is told whole milliseconds. gRPC has eight digits, and shorter times deserve better.
-const ROUNDED: RangeInclusive<u128> = 100..=99_999_999;
+const WHOLE_MILLISECONDS: RangeInclusive<u128> = 100..=99_999_999;
 
 /// How long a call that is sent and late may go on, for nobody: until the policy sees the deadline too.
 const LINGER: Duration = Duration::from_secs(5);
@@ -116,9 +116,9 @@ impl<T: Transport> Policy<T> {
     /// One unary call, which is made once more where the policy cannot have seen it. It ends at the question's deadline,
     /// which the policy is told as `grpc-timeout`.
     pub async fn ask(&self, question: Question) -> Result<Answer, Failure> {
-        let pass = match &self.channel {
+        let permit = match &self.channel {
             Some(channel) => {
-                let entered = channel.breaker().enter(question.callback);
+                let entered = channel.breaker().acquire(question.callback);
                 Some(entered.map_err(|open| Failure::new(Class::Unavailable, &open).unasked())?)
             }
             None => None,
@@ -141,7 +141,7 @@ impl<T: Transport> Policy<T> {
         }
         let (outcome, result) = match called_in_time {
             Ok(Ok(response)) => (Some(Outcome::Answered), Ok(Answer::Response(response))),
-            Ok(Err(unanswered)) if unanswered.is_cancelled() && Instant::now() + A_LITTLE >= deadline => late(),
+            Ok(Err(unanswered)) if unanswered.is_cancelled() && Instant::now() + CLOCK_TOLERANCE >= deadline => late(),
             Ok(Err(unanswered)) => (unanswered.outcome(), unanswered.into_answer()),
             Err(_) => {
                 // The policy knows the deadline and ends the call. Were it reset instead, a policy that has stalled would
@@ -154,8 +154,8 @@ impl<T: Transport> Policy<T> {
                 late()
             }
         };
-        if let Some((pass, outcome)) = pass.zip(outcome) {
-            pass.settle(outcome);
+        if let Some((permit, outcome)) = permit.zip(outcome) {
+            permit.record(outcome);
         }
         result
     }
@@ -163,7 +163,7 @@ impl<T: Transport> Policy<T> {
 
 /// One call.
 async fn call<T: Transport>(transport: T, shared: &Shared, question: &Question) -> Result<Bytes, Unanswered> {
-    let (transport, seen) = Observed::new(transport);
+    let (transport, seen) = TapTransport::new(transport);
     let limit = shared.reply_limit.load(Relaxed);
     let mut grpc = Grpc::new(transport).max_decoding_message_size(limit);
     let mut span = AttemptSpan::default();
@@ -172,7 +172,7 @@ async fn call<T: Transport>(transport: T, shared: &Shared, question: &Question) 
         grpc.ready().await.map_err(Status::from_error)?;
         let request;
         (request, span) = request_of(shared, question);
-        let path = shared.paths[question.callback.place].clone();
+        let path = shared.paths[question.callback.index].clone();
         let codec = BytesCodec::for_bytes(question.message.len());
         let mut response = grpc.streaming(request.map(once), path, codec).await?.into_inner();
         let message = response.message().await?;
@@ -195,7 +195,7 @@ async fn call<T: Transport>(transport: T, shared: &Shared, question: &Question) 
 /// What a question is to tonic, and the span of it.
 fn request_of(shared: &Shared, question: &Question) -> (Request<Bytes>, AttemptSpan) {
     let mut request = Request::new(question.message.clone());
-    *request.metadata_mut() = question.metadata.of_attempt(question.attempt);
+    *request.metadata_mut() = question.metadata.for_attempt(question.attempt);
     let span = {
         let Question { callback, metadata, attempt: number, deadline, .. } = question;
         let attempt = AttemptOf { callback, metadata, number: *number, deadline: *deadline };
@@ -205,7 +205,7 @@ fn request_of(shared: &Shared, question: &Question) -> (Request<Bytes>, AttemptS
     // Whole milliseconds are the same for most calls, and HTTP/2 has one byte for what it has sent before.
     let millis = left.as_millis();
     match MetadataValue::try_from(format!("{millis}m")) {
-        Ok(value) if ROUNDED.contains(&millis) => drop(request.metadata_mut().insert("grpc-timeout", value)),
+        Ok(value) if WHOLE_MILLISECONDS.contains(&millis) => drop(request.metadata_mut().insert("grpc-timeout", value)),
         _ => request.set_timeout(left),
     }
     (request, span)

@@ -20,9 +20,9 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tracing::{info, warn};
 
-use super::channel::{Channel, Direct, DirectTransport, Health};
-use super::observe::{NotGrpc, Observed, Seen, not_grpc};
+use super::channel::{Channel, ConnectionHandle, Health, HealthTransport};
 use super::rpcs::Answered;
+use super::status_tap::{NotGrpc, StatusTap, TapTransport, not_grpc};
 use crate::config;
 use crate::cut::cut;
 use crate::failure::{Class, Failure, LONGEST_CAUSE};
@@ -53,11 +53,11 @@ pub fn watch(channel: Channel, every: impl Fn() -> Duration + Send + Sync + 'sta
     tokio::spawn(async move {
         // Dropped at the end, and every task with it.
         let mut asking = JoinSet::new();
-        let mut arrivals = 0;
+        let mut serving_events = 0;
         loop {
             // From before it is looked at, so that nothing is missed.
-            let turnover = channel.turned_over();
-            let (connections, all) = channel.unwatched();
+            let generation = channel.connections_changed();
+            let (connections, all) = channel.take_unchecked();
             if all && !connections.is_empty() {
                 // Another policy may answer over them.
                 channel.rpcs().forget();
@@ -67,18 +67,18 @@ pub fn watch(channel: Channel, every: impl Fn() -> Duration + Send + Sync + 'sta
             }
             while asking.try_join_next().is_some() {}
             // Before the health is read, so that no arrival is taken for an earlier one.
-            let arrived = channel.arrivals();
+            let arrived = channel.serving_events();
             let endpoints = channel.health();
             let now = match sum(&endpoints) {
                 _ if endpoints.is_empty() => unconnected(&channel).await,
                 sum => sum,
             };
             if let Some(now) = now {
-                let arrives = arrived != std::mem::replace(&mut arrivals, arrived);
+                let arrives = arrived != std::mem::replace(&mut serving_events, arrived);
                 publish(&state, now, arrives);
             }
             tokio::select! {
-                () = turnover => {}
+                () = generation => {}
                 () = tokio::time::sleep(every()), if endpoints.is_empty() => {}
                 () = state.closed() => return,
             }
@@ -103,7 +103,7 @@ fn publish(state: &watch::Sender<State>, now: State, arrives: bool) {
 }
 
 /// Asks one connection for its health, as long as it takes calls.
-async fn follow(channel: Channel, connection: Direct, every: Arc<impl Fn() -> Duration>) {
+async fn follow(channel: Channel, connection: ConnectionHandle, every: Arc<impl Fn() -> Duration>) {
     let mut before = None;
     while let Some(transport) = connection.transport() {
         let answer = ask(transport, channel.rpcs().answered()).await;
@@ -126,7 +126,7 @@ async fn follow(channel: Channel, connection: Direct, every: Arc<impl Fn() -> Du
             let address = connection.address();
             info!(%address, why, "an address of the policy does not serve");
         }
-        connection.judge(now.clone());
+        connection.set_health(now.clone());
         before = Some(now);
         tokio::select! {
             () = tokio::time::sleep(every()) => {}
@@ -136,17 +136,17 @@ async fn follow(channel: Channel, connection: Direct, every: Arc<impl Fn() -> Du
 }
 
 /// Asks over one connection. Nothing where no answer came in time.
-async fn ask(transport: DirectTransport, rpcs: Answered) -> Option<State> {
+async fn ask(transport: HealthTransport, rpcs: Answered) -> Option<State> {
     let mut request = tonic::Request::new(HealthCheckRequest::default());
     request.set_timeout(LATE);
-    let (transport, seen) = Observed::new(transport);
+    let (transport, seen) = TapTransport::new(transport);
     let mut health = HealthClient::new(transport);
     let answer = tokio::time::timeout(LATE, health.check(request)).await.ok()?;
     Some(readiness(answer.map(|response| response.into_inner().status()), &seen, rpcs))
 }
 
 /// The readiness that the answer to a health check shows, and what rpcs have been answered with.
-fn readiness(answer: Result<ServingStatus, Status>, seen: &Seen, rpcs: Answered) -> State {
+fn readiness(answer: Result<ServingStatus, Status>, seen: &StatusTap, rpcs: Answered) -> State {
     let status = match answer {
         Ok(ServingStatus::Serving) => return State::Ready,
         Ok(status) => return State::NotReady(format!("health says {}", status.as_str_name())),

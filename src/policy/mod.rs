@@ -6,8 +6,8 @@ pub mod channel;
 mod client;
 mod codec;
 pub mod health;
-pub(crate) mod observe;
 mod rpcs;
+pub(crate) mod status_tap;
 mod transport;
 
 pub use answer::Answer;

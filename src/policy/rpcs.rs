@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::answer::Unanswered;
-use super::observe::NotGrpc;
+use super::status_tap::NotGrpc;
 
 /// The best answer that an rpc of a channel has had since the connections were made.
 #[derive(Debug, Default)]

@@ -171,7 +171,7 @@ impl Decision {
     /// The same, with the damage that it does in OpenIM if it denies the webhook with this body.
     pub(super) fn noting_damage(self, callback: &Callback, body: &[u8]) -> Self {
         match self.reply {
-            Reply::Deny(_) => Self { breaks: callback.broken_by_denial(body), ..self },
+            Reply::Deny(_) => Self { breaks: callback.denial_damage(body), ..self },
             Reply::Allow { .. } => self,
         }
     }

@@ -68,7 +68,7 @@ pub(crate) struct Kept {
 #[derive(Debug, Default)]
 pub(crate) struct Oddities {
     /// The fields that this build does not know.
-    pub(super) unknown: contract::Unknown,
+    pub(super) unknown: contract::UnknownFields,
     /// The aliases that it has for fields.
     aliases: Vec<&'static str>,
     /// True where it has none of the fields that this build knows, the command apart.
@@ -221,7 +221,8 @@ impl<'a> Named<'a> {
     /// to whatever its url ends with (`/hook?token=x/callbackX`), and its documentation has `?command=callbackX`. Else the
     /// segment all the same, which may be a command of tomorrow.
     fn by(uri: &'a Uri) -> Option<Self> {
-        let known = |command: &str| Callback::known(command).map(|(place, name, row)| Self::Known(place, name, row));
+        let known =
+            |command: &str| Callback::lookup_command(command).map(|(place, name, row)| Self::Known(place, name, row));
         let segment = uri.path().rsplit('/').find(|segment| !segment.is_empty());
         let in_path = segment.and_then(known);
         let pairs = || uri.query().into_iter().flat_map(|query| query.split('&'));

@@ -202,7 +202,7 @@ fn judge(callback: &'static Callback, response: &[u8], body: &str) {
                 assert_eq!(without_zeros(reply.changes), without_zeros(expected));
             }
         }
-        (Err(InvalidReply::Broken(_)), None) => {}
+        (Err(InvalidReply::Rule(_)), None) => {}
         (reply, expected) => panic!("{reply:?} where there should be {expected:?}"),
     }
 }
@@ -216,8 +216,8 @@ fn bytes_that_are_no_response_allow_nothing() {
         let is_response = read.is_ok_and(|message| replies::has_no_unknown_field(&message));
         match callback.reply(&bytes, body.as_bytes()) {
             // The one map: prost-reflect passes over a field of its entries that it does not know, hookgate does not.
-            Err(InvalidReply::Garbled(error)) if error.to_string().starts_with("MessageOptions.options ") => {}
-            Err(InvalidReply::Garbled(error)) => assert!(!is_response, "{error}"),
+            Err(InvalidReply::Decode(error)) if error.to_string().starts_with("MessageOptions.options ") => {}
+            Err(InvalidReply::Decode(error)) => assert!(!is_response, "{error}"),
             Ok(Verdict::Deny(_)) if !is_response => {}
             reply if !is_response => panic!("{reply:?} to what is no response"),
             _ => judge(callback, &bytes, &body),

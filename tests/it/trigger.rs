@@ -57,7 +57,7 @@ async fn every_callback_is_posted_as_its_fixture_has_it_by_every_kind_of_name() 
         // One key has two commands, and leads to today's.
         let shared = callback.method() == "BeforeOneMemberJoinGroup";
         let names = [callback.config_key, callback.command, callback.method()];
-        let name = names[if shared { 1 } else { callback.place % 3 }];
+        let name = names[if shared { 1 } else { callback.index % 3 }];
         let report = json_of("every", &[name, "--to", &to]).await;
         let fixture = format!("{}/tests/fixtures/{}.json", env!("CARGO_MANIFEST_DIR"), callback.command);
         let fixture: Value = serde_json::from_slice(&std::fs::read(fixture).unwrap()).unwrap();

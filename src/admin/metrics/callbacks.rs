@@ -54,7 +54,7 @@ fn first_failures(callback: &Callback, config: &Config) -> Vec<Outcome> {
     let enabled = config.openim_enables.as_ref();
     let comes = callback.timing == Timing::Before && enabled.is_none_or(|names| names.contains(callback.command));
     // What this build does not know may be of either timing, and enabled or not.
-    if !comes && callback.place != Callback::fallback().place {
+    if !comes && callback.index != Callback::fallback().index {
         return Vec::new();
     }
     let rules = config.handling(callback).on_failure;

@@ -1,4 +1,4 @@
-//! The seeds that serde drives through a webhook's JSON: the values of fields and of entries of lists.
+//! Writes the JSON values of a webhook as protobuf fields.
 
 use std::fmt;
 
@@ -6,28 +6,12 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
 use super::object::read_fields;
-use super::{State, Step};
-use crate::contract::{Field, Kind, Label};
+use super::{Segment, State};
+use crate::contract::{Kind, Label};
 
-/// Reads a field's value; says whether it was there, which null is not.
-pub(super) struct FieldSeed<'s, 'a> {
-    pub(super) field: &'static Field,
-    pub(super) out: &'s mut Vec<u8>,
-    pub(super) state: &'s mut State<'a>,
-}
-
-impl<'de> DeserializeSeed<'de> for FieldSeed<'_, '_> {
-    type Value = bool;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<bool, D::Error> {
-        let Self { field, out, state } = self;
-        let Field { kind, label, number, .. } = *field;
-        json.deserialize_any(ValueVisitor { kind, label, number, out, state })
-    }
-}
-
-/// Writes one JSON value as the field `number`; 0 is the body itself, which has no number.
-pub(super) struct ValueVisitor<'s, 'a> {
+/// Reads one JSON value, of any type, and writes it as the field `number`; 0 is the body itself, which has no number.
+/// Returns true if there was a value, which null is not.
+pub(super) struct ValueReader<'s, 'a> {
     pub(super) kind: Kind,
     pub(super) label: Label,
     pub(super) number: u32,
@@ -35,17 +19,22 @@ pub(super) struct ValueVisitor<'s, 'a> {
     pub(super) state: &'s mut State<'a>,
 }
 
-impl ValueVisitor<'_, '_> {
+impl ValueReader<'_, '_> {
+    /// The type of the value; `None` if a list is expected.
+    fn single(&self) -> Option<Kind> {
+        (self.label != Label::Repeated).then_some(self.kind)
+    }
+
     fn expected(&self) -> &'static str {
-        match (self.label, self.kind) {
-            (Label::Repeated, _) => "a list",
-            (_, Kind::Bool) => "true or false",
-            (_, Kind::Int32) => "a whole number of 32 bits",
-            (_, Kind::Int64) => "a whole number of 64 bits",
-            (_, Kind::Uint32) => "a whole number of 32 bits, not negative",
-            (_, Kind::CodePoint) => "a string of one character or a whole number",
-            (_, Kind::String) => "a string",
-            (_, Kind::Message(_) | Kind::Bare(_)) => "an object",
+        match self.single() {
+            None => "a list",
+            Some(Kind::Bool) => "true or false",
+            Some(Kind::Int32) => "a whole number of 32 bits",
+            Some(Kind::Int64) => "a whole number of 64 bits",
+            Some(Kind::Uint32) => "a whole number of 32 bits, not negative",
+            Some(Kind::CodePoint) => "a string of one character or a whole number",
+            Some(Kind::String) => "a string",
+            Some(Kind::Message(_) | Kind::Bare(_)) => "an object",
         }
     }
 
@@ -54,17 +43,16 @@ impl ValueVisitor<'_, '_> {
     }
 
     fn number<E: serde::de::Error>(self, value: i128) -> Result<bool, E> {
-        let fits = match (self.label, self.kind) {
-            (Label::Repeated, _) => return Err(self.mismatch("a number")),
-            (_, Kind::Int32 | Kind::CodePoint) => i32::try_from(value).is_ok(),
-            (_, Kind::Int64) => i64::try_from(value).is_ok(),
-            (_, Kind::Uint32) => u32::try_from(value).is_ok(),
+        let fits = match self.single() {
+            Some(Kind::Int32 | Kind::CodePoint) => i32::try_from(value).is_ok(),
+            Some(Kind::Int64) => i64::try_from(value).is_ok(),
+            Some(Kind::Uint32) => u32::try_from(value).is_ok(),
             _ => return Err(self.mismatch("a number")),
         };
         if !fits {
             return Err(self.mismatch("a number outside of that"));
         }
-        // Negative 32-bit numbers are sign-extended on the wire, hence through i64.
+        // Protobuf sign-extends negative 32-bit numbers, hence through i64.
         self.varint(value as i64 as u64);
         Ok(true)
     }
@@ -77,7 +65,15 @@ impl ValueVisitor<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for ValueVisitor<'_, '_> {
+impl<'de> DeserializeSeed<'de> for ValueReader<'_, '_> {
+    type Value = bool;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<bool, D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ValueReader<'_, '_> {
     type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,20 +83,15 @@ impl<'de> Visitor<'de> for ValueVisitor<'_, '_> {
     fn visit_unit<E: serde::de::Error>(self) -> Result<bool, E> {
         // Go writes null for a nil list, map or pointer. A body or an entry of a list is never one.
         match self.state.path.last() {
-            None | Some(Step::Index(_)) => Err(self.mismatch("null")),
-            Some(Step::Field(_)) => Ok(false),
+            None | Some(Segment::Index(_)) => Err(self.mismatch("null")),
+            Some(Segment::Field(_)) => Ok(false),
         }
     }
 
     fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<bool, E> {
-        match (self.label, self.kind) {
-            (Label::Repeated, _) => Err(self.mismatch("true or false")),
-            (_, Kind::Bool) => {
-                self.varint(value.into());
-                Ok(true)
-            }
-            _ => Err(self.mismatch("true or false")),
-        }
+        let Some(Kind::Bool) = self.single() else { return Err(self.mismatch("true or false")) };
+        self.varint(value.into());
+        Ok(true)
     }
 
     fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<bool, E> {
@@ -116,29 +107,25 @@ impl<'de> Visitor<'de> for ValueVisitor<'_, '_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<bool, E> {
-        match (self.label, self.kind) {
-            (Label::Repeated, _) => Err(self.mismatch("a string")),
-            (label, Kind::String) => {
-                if self.state.path.len() == 1 && matches!(self.state.path[0], Step::Field("callbackCommand")) {
+        match self.single() {
+            Some(Kind::String) => {
+                if let [Segment::Field("callbackCommand")] = self.state.path.as_slice() {
                     self.state.other_command = value != self.state.command;
                 }
-                if label != Label::Plain || !value.is_empty() {
+                if self.label != Label::Plain || !value.is_empty() {
                     put_bytes(self.number, value.as_bytes(), self.out);
                 }
-                Ok(true)
             }
-            (_, Kind::CodePoint) => {
+            Some(Kind::CodePoint) => {
                 let mut characters = value.chars();
-                match (characters.next(), characters.next()) {
-                    (Some(character), None) => {
-                        self.varint(u32::from(character).into());
-                        Ok(true)
-                    }
-                    _ => Err(self.mismatch("a string of another length")),
-                }
+                let (Some(character), None) = (characters.next(), characters.next()) else {
+                    return Err(self.mismatch("a string of another length"));
+                };
+                self.varint(u32::from(character).into());
             }
-            _ => Err(self.mismatch("a string")),
+            _ => return Err(self.mismatch("a string")),
         }
+        Ok(true)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<bool, A::Error> {
@@ -147,8 +134,9 @@ impl<'de> Visitor<'de> for ValueVisitor<'_, '_> {
         }
         let Self { kind, number, out, state, .. } = self;
         for index in 0.. {
-            state.path.push(Step::Index(index));
-            let entry = list.next_element_seed(EntrySeed { kind, number, out, state })?;
+            state.path.push(Segment::Index(index));
+            // An entry is written even if it is zero. Numbers are not packed; every protobuf parser reads both forms.
+            let entry = list.next_element_seed(ValueReader { kind, label: Label::Optional, number, out, state })?;
             state.path.pop();
             if entry.is_none() {
                 break;
@@ -172,24 +160,6 @@ impl<'de> Visitor<'de> for ValueVisitor<'_, '_> {
             _ => return Err(self.mismatch("an object")),
         }
         Ok(true)
-    }
-}
-
-/// Reads an entry of a list.
-struct EntrySeed<'s, 'a> {
-    kind: Kind,
-    number: u32,
-    out: &'s mut Vec<u8>,
-    state: &'s mut State<'a>,
-}
-
-impl<'de> DeserializeSeed<'de> for EntrySeed<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        let Self { kind, number, out, state } = self;
-        // An entry is written even when it is zero. Numbers are not packed; every protobuf parser reads both forms.
-        json.deserialize_any(ValueVisitor { kind, label: Label::Optional, number, out, state }).map(|_| ())
     }
 }
 

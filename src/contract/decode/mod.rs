@@ -1,12 +1,12 @@
-//! A webhook's JSON straight into the bytes of its protobuf message.
+//! Transcodes a webhook's JSON straight into the bytes of its protobuf message.
 
 use bytes::Bytes;
 use serde::de::DeserializeSeed;
 use smallvec::SmallVec;
 
-use self::object::ObjectSeed;
-use self::unknown::Collected;
-use super::Message;
+use self::field::ValueReader;
+use self::unknown::UnknownEntries;
+use super::{Kind, Label, Message};
 
 mod field;
 pub(super) mod names;
@@ -16,9 +16,9 @@ mod unknown;
 
 pub use self::strict::check_object;
 pub(crate) use self::strict::names_command;
-pub use self::unknown::Unknown;
+pub use self::unknown::UnknownFields;
 
-/// A body that OpenIM would not send. Its text names the field and the position, and repeats nothing of the content.
+/// The error of a body that OpenIM would not send. Its text names the field and the position, and repeats no content.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(String);
@@ -29,24 +29,24 @@ impl Malformed {
     }
 }
 
-/// What became of a body.
+/// A transcoded body.
 #[derive(Debug)]
 pub struct Transcoded {
     /// The request message, encoded.
     pub message: Bytes,
-    /// The fields that the contract does not know. They are in the message.
-    pub unknown: Unknown,
-    /// The aliases that it has for fields.
+    /// The fields that the contract does not know; the message carries them too.
+    pub unknown: UnknownFields,
+    /// The aliases that the body uses for fields.
     pub aliases: Vec<&'static str>,
-    /// True where it has none of the fields that the contract knows, the command apart.
+    /// True if the body has no field that the contract knows besides the command.
     pub unrecognized: bool,
-    /// Whether the body names another command than the one it was posted to.
+    /// True if the body names another command than the one it was posted to.
     pub other_command: bool,
 }
 
-/// Reads the JSON of `message`, posted to `command`, into its protobuf encoding.
+/// Transcodes the JSON of `message`, posted to `command`, into protobuf.
 pub fn transcode(message: &'static Message, command: &str, body: &[u8]) -> Result<Transcoded, Malformed> {
-    let unknown = Collected::of(message.unknown_fields.unwrap_or_default());
+    let unknown = UnknownEntries::of(message.unknown_fields.unwrap_or_default());
     let mut state = State {
         path: SmallVec::new(),
         unknown,
@@ -57,59 +57,62 @@ pub fn transcode(message: &'static Message, command: &str, body: &[u8]) -> Resul
     };
     let mut out = Vec::with_capacity(body.len());
     let mut json = serde_json::Deserializer::from_slice(body);
-    let read = ObjectSeed { message, out: &mut out, state: &mut state }.deserialize(&mut json);
+    let kind = Kind::Message(message);
+    let reader = ValueReader { kind, label: Label::Plain, number: 0, out: &mut out, state: &mut state };
+    let read = reader.deserialize(&mut json);
     read.and_then(|_| json.end()).map_err(|error| malformed(&error))?;
     if message.unknown_fields.is_some() {
         out.extend_from_slice(&state.unknown.entries);
     }
-    // It may be kept for long.
+    // The outbox may keep it for long.
     out.shrink_to_fit();
     let State { unknown, aliases, unrecognized, other_command, .. } = state;
     Ok(Transcoded { message: out.into(), unknown: unknown.unknown, aliases, unrecognized, other_command })
 }
 
-/// serde_json's own sentences say nothing of the content; ours take care not to.
+/// Turns an error of serde_json into ours. Neither its sentences nor those of this module repeat content.
 pub(super) fn malformed(error: &serde_json::Error) -> Malformed {
     let (reason, line, column) = (reason(error), error.line(), error.column());
     let what = if error.is_data() { "" } else { "the body is not JSON: " };
     Malformed(format!("{what}{reason} (line {line}, column {column})"))
 }
 
-/// What was wrong, without the position, which serde_json appends.
+/// The text of an error without the position, which serde_json appends.
 pub(super) fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let end = text.rfind(" at line ").unwrap_or(text.len());
     text[..end].to_owned()
 }
 
-/// What is known while a body is read.
+/// State of the transcoding of one body.
 pub(super) struct State<'a> {
-    /// The way from the body to the value being read.
-    pub(super) path: SmallVec<[Step; 4]>,
+    /// The path from the body to the value being read.
+    pub(super) path: SmallVec<[Segment; 4]>,
     /// The members that the contract does not know.
-    unknown: Collected,
-    /// The aliases that it has for fields.
+    unknown: UnknownEntries,
+    /// The aliases that the body uses for fields.
     pub(super) aliases: Vec<&'static str>,
     /// The command that the body was posted to.
     pub(super) command: &'a str,
     pub(super) other_command: bool,
-    /// True where it has none of the fields that the contract knows, the command apart.
+    /// True if the body has no field that the contract knows besides the command.
     pub(super) unrecognized: bool,
 }
 
-pub(super) enum Step {
+/// A segment of a path into a body.
+pub(super) enum Segment {
     Field(&'static str),
     Index(usize),
 }
 
-/// The way to a value, as in `users[1].createTime`.
-pub(super) fn path(steps: &[Step]) -> String {
+/// Formats a path, as in `users[1].createTime`.
+pub(super) fn path(steps: &[Segment]) -> String {
     let mut path = String::new();
     for step in steps {
         match step {
-            Step::Field(name) if path.is_empty() => path.push_str(name),
-            Step::Field(name) => path.extend([".", name]),
-            Step::Index(index) => path.push_str(&format!("[{index}]")),
+            Segment::Field(name) if path.is_empty() => path.push_str(name),
+            Segment::Field(name) => path.extend([".", name]),
+            Segment::Index(index) => path.push_str(&format!("[{index}]")),
         }
     }
     path

@@ -1,44 +1,53 @@
-//! The names of a JSON object's members, matched to fields as Go's encoding/json matches them.
+//! Matches the names of a JSON object's members to fields, as Go's encoding/json does.
 //!
-//! OpenIM's own side of a webhook is a Go struct: an exact name wins, else one that is equal without regard to case.
-//! Go folds case as Unicode does, so two letters beyond ASCII count as ASCII ones: the long s (U+017F) and the Kelvin
-//! sign (U+212A). A body with two names for one field has two readings, and is refused where it is read.
+//! OpenIM reads and writes webhooks as Go structs: an exact name wins, else one that is equal without regard to case.
+//! Go folds case as Unicode does, so two letters beyond ASCII match ASCII ones: the long s (U+017F) and the Kelvin sign
+//! (U+212A). A body with two names for one field is ambiguous; the decoder refuses it.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
 
 use crate::contract::{Field, Message};
+
+/// The name of a JSON object's member, borrowed unless it has an escape.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(in crate::contract) struct Key<'a>(#[serde(borrow)] pub(in crate::contract) Cow<'a, str>);
 
 /// The field that a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::contract) struct Match {
-    /// The field's place in [`Message::fields`].
-    pub(in crate::contract) place: usize,
+    /// The field's index in [`Message::fields`].
+    pub(in crate::contract) index: usize,
     /// The alias that was used, unless the name is the contract's own.
     pub(in crate::contract) alias: Option<&'static str>,
-    /// True where the name equals the field's only without regard to case.
+    /// True if the name equals the field's only without regard to case.
     pub(in crate::contract) folded: bool,
 }
 
 impl Message {
-    /// Finds the field that `name` stands for. `near` is the place to look at first: OpenIM writes fields in order.
+    /// Finds the field that `name` stands for. Looks at index `near` first, as OpenIM writes fields in order.
     pub(in crate::contract) fn find(&self, name: &str, near: usize) -> Option<Match> {
         let exactly = |field: &Field| field.json == name || field.aliases.contains(&name);
         let near = self.fields.get(near).is_some_and(exactly).then_some(near);
-        if let Some(place) = near.or_else(|| self.fields.iter().position(exactly)) {
-            let alias = self.fields[place].aliases.iter().find(|alias| **alias == name).copied();
-            return Some(Match { place, alias, folded: false });
+        if let Some(index) = near.or_else(|| self.fields.iter().position(exactly)) {
+            let alias = self.fields[index].aliases.iter().find(|alias| **alias == name).copied();
+            return Some(Match { index, alias, folded: false });
         }
-        self.fields.iter().enumerate().find_map(|(place, field)| {
+        self.fields.iter().enumerate().find_map(|(index, field)| {
             if folds_to(name, field.json) {
-                return Some(Match { place, alias: None, folded: true });
+                return Some(Match { index, alias: None, folded: true });
             }
             let alias = field.aliases.iter().find(|alias| folds_to(name, alias))?;
-            Some(Match { place, alias: Some(alias), folded: true })
+            Some(Match { index, alias: Some(alias), folded: true })
         })
     }
 }
 
 /// Returns true if `name` equals `field` without regard to case. `field` is ASCII (`build.rs` sees to it).
 fn folds_to(name: &str, field: &str) -> bool {
-    // Both letters beyond ASCII that fold into it take more bytes than those they fold to.
+    // The two letters beyond ASCII take more bytes than the ASCII letters that they match.
     match name.len().checked_sub(field.len()) {
         None => false,
         Some(0) => name.eq_ignore_ascii_case(field),

@@ -1,21 +1,21 @@
-//! JSON that no row describes: kept as it came, but never in two readings.
+//! Checks JSON that the contract does not describe: it is kept as it came, so every parser must read it alike.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 
+use super::names::Key;
 use super::{Malformed, malformed, reason};
 
-/// What is said of a field that appears twice; its name is not ours to repeat.
-pub(in crate::contract) const TWICE: &str = "a field that the contract does not know appears twice";
+/// The error of a field that appears twice. It repeats no name, as the sender chooses that.
+pub(in crate::contract) const DUPLICATE_FIELD: &str = "a field that the contract does not know appears twice";
 
 /// Refuses raw JSON that two parsers could read differently: a key twice, a NUL in a key, numbers or nesting past what
-/// parsers agree on. The text has been parsed once, without a look at such things.
+/// parsers agree on. The text is JSON already; reading it as such does not check these.
 pub(in crate::contract) fn check(raw: &str) -> Result<(), String> {
     let mut json = serde_json::Deserializer::from_str(raw);
-    // The position is one within this value; whoever asks knows where that stands.
+    // Without the position, which counts from the beginning of this value.
     Strict.deserialize(&mut json).map(drop).map_err(|error| match reason(&error) {
         deep if deep.starts_with("recursion") => {
             "a field that the contract does not know is nested too deep".to_owned()
@@ -24,12 +24,12 @@ pub(in crate::contract) fn check(raw: &str) -> Result<(), String> {
     })
 }
 
-/// Refuses a key that ends early for a parser written in C.
+/// Refuses a key that contains NUL, where parsers in C end it.
 pub(in crate::contract) fn check_key(name: &str) -> Result<(), &'static str> {
     if name.contains('\0') { Err("a field's name contains NUL") } else { Ok(()) }
 }
 
-/// Takes one JSON object and nothing after it.
+/// Checks that a body is one JSON object, which every parser reads alike, and nothing after it; returns its text.
 pub fn check_object(body: &[u8]) -> Result<&str, Malformed> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let is_object = Strict.deserialize(&mut json).and_then(|is_object| json.end().map(|()| is_object));
@@ -39,17 +39,17 @@ pub fn check_object(body: &[u8]) -> Result<&str, Malformed> {
     std::str::from_utf8(body).map_err(|_| Malformed::new("the body is not UTF-8"))
 }
 
-/// Returns true if a body, which [`check_object`] has taken, names this command as its own.
+/// Returns true if `command` is the `callbackCommand` of a body that [`check_object`] has returned.
 pub(crate) fn names_command(body: &str, command: &str) -> bool {
     #[derive(serde::Deserialize)]
-    struct Named<'b> {
+    struct Body<'b> {
         #[serde(rename = "callbackCommand", borrow)]
-        command: std::borrow::Cow<'b, str>,
+        command: Key<'b>,
     }
-    serde_json::from_str::<Named<'_>>(body).is_ok_and(|named| named.command == command)
+    serde_json::from_str::<Body<'_>>(body).is_ok_and(|body| body.command.0 == command)
 }
 
-/// Reads any value; says whether it was an object.
+/// Reads any value; returns true if it is an object.
 struct Strict;
 
 impl<'de> DeserializeSeed<'de> for Strict {
@@ -98,40 +98,13 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<bool, A::Error> {
         let mut seen = HashSet::new();
-        while let Some(key) = object.next_key_seed(Key)? {
+        while let Some(Key(key)) = object.next_key()? {
             check_key(&key).map_err(A::Error::custom)?;
             if !seen.insert(key) {
-                return Err(A::Error::custom(TWICE));
+                return Err(A::Error::custom(DUPLICATE_FIELD));
             }
             object.next_value_seed(Self)?;
         }
         Ok(true)
-    }
-}
-
-/// Reads a key, which is borrowed unless it has an escape.
-pub(in crate::contract) struct Key;
-
-impl<'de> DeserializeSeed<'de> for Key {
-    type Value = Cow<'de, str>;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<Cow<'de, str>, D::Error> {
-        json.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Key {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Cow<'de, str>, E> {
-        Ok(key.into())
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<Cow<'de, str>, E> {
-        Ok(key.to_owned().into())
     }
 }

@@ -1,7 +1,7 @@
-//! The members of a webhook's JSON that the contract does not know: kept as they came, by path.
+//! Keeps the members of a webhook's JSON that the contract does not know, as raw JSON by path.
 //!
-//! A caller chooses how many there are, so each is encoded at once and costs no tree: the names of one object are held
-//! against each other in a set, and paths are handed on up to a bound.
+//! The caller chooses how many there are, so each is encoded at once and no tree is built: a set finds duplicates among
+//! the names of one object, and the number of reported paths is bounded.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -11,55 +11,55 @@ use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, k
 use super::field::put_bytes;
 use super::strict;
 
-/// The most paths of one body that are handed on by name.
-const MOST_PATHS: usize = 1_000;
+/// Maximum number of paths that are reported of one body.
+const MAX_PATHS: usize = 1_000;
 
 /// The unknown members of one body.
 #[derive(Debug, Default)]
-pub struct Unknown {
+pub struct UnknownFields {
     /// The JSON paths of the first 1,000.
     pub paths: Vec<String>,
-    /// The number of all of them.
+    /// The number of all unknown members.
     pub count: usize,
 }
 
-/// Collects the unknown members of a body, encoded as entries of the request's map.
+/// The unknown members of a body, encoded as entries of the request's map.
 #[derive(Default)]
-pub(super) struct Collected {
-    /// The number of the map.
+pub(super) struct UnknownEntries {
+    /// The field number of the map.
     number: u32,
     pub(super) entries: Vec<u8>,
-    pub(super) unknown: Unknown,
-    /// The path of the member at hand; the buffer is used again.
+    pub(super) unknown: UnknownFields,
+    /// The path of the current member; the buffer is reused.
     path: String,
 }
 
 /// The unknown members of one object.
 #[derive(Default)]
-pub(super) struct OfObject<'de> {
+pub(super) struct UnknownMembers<'de> {
     names: HashSet<Cow<'de, str>>,
-    /// The path of the object, if one of its members was asked for.
+    /// The path of the object, once it has an unknown member.
     path: Option<String>,
 }
 
-impl<'de> OfObject<'de> {
-    /// Takes a member. `path` is asked once for the path of the object.
+impl<'de> UnknownMembers<'de> {
+    /// Adds a member to `to`. Calls `path` once an object, for the path of the object.
     pub(super) fn take(
         &mut self,
         name: Cow<'de, str>,
         raw: &str,
         path: impl FnOnce() -> String,
-        to: &mut Collected,
+        to: &mut UnknownEntries,
     ) -> Result<(), String> {
         strict::check(raw)?;
         let object = self.path.get_or_insert_with(path);
         to.put(object, &name, raw);
-        if self.names.insert(name) { Ok(()) } else { Err(strict::TWICE.to_owned()) }
+        if self.names.insert(name) { Ok(()) } else { Err(strict::DUPLICATE_FIELD.to_owned()) }
     }
 }
 
-impl Collected {
-    /// Collects for the map with this number.
+impl UnknownEntries {
+    /// No entries yet of the map with this field number.
     pub(super) fn of(number: u32) -> Self {
         Self { number, ..Self::default() }
     }
@@ -73,7 +73,7 @@ impl Collected {
         put_bytes(1, self.path.as_bytes(), &mut self.entries);
         put_bytes(2, raw.as_bytes(), &mut self.entries);
         self.unknown.count += 1;
-        if self.unknown.paths.len() < MOST_PATHS {
+        if self.unknown.paths.len() < MAX_PATHS {
             self.unknown.paths.push(self.path.clone());
         }
     }

@@ -1,4 +1,4 @@
-//! Whether a change may leave: its own rules, and those that look at the request it belongs to.
+//! Checks the changes of a response by the contract's rules, some of which look at the request.
 
 use std::fmt;
 
@@ -6,25 +6,25 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{Record, Value};
-use crate::contract::decode::names::Match;
-use crate::contract::decode::strict::{self, Key};
+use crate::contract::decode::names::{Key, Match};
+use crate::contract::decode::strict;
 use crate::contract::{Field, Label, Message, RequestIs};
 
-/// A change that OpenIM would misread, or that would harm it.
+/// The error of a change that OpenIM would misread, or that would harm it.
 #[derive(Debug, thiserror::Error)]
 #[error("{field} {rule}")]
-pub struct Broken {
+pub struct RuleViolation {
     field: &'static str,
     rule: String,
 }
 
-/// The fields at the top of a request's JSON, raw, and the names that its sender has for them.
+/// The top-level fields of a request's JSON, raw, and the names that the sender uses for them.
 #[derive(Debug)]
 pub struct RequestFields<'a> {
     message: &'static Message,
-    /// By the field's place. Empty where the body could not be read.
+    /// By the index of the field. Empty if the body could not be read.
     sent: Vec<Option<Sent<'a>>>,
-    /// True where a field came under an alias.
+    /// True if any field came under an alias.
     has_alias: bool,
 }
 
@@ -35,7 +35,7 @@ struct Sent<'a> {
 }
 
 impl<'a> RequestFields<'a> {
-    /// Reads a body that has been transcoded before. What cannot be read has no fields.
+    /// Reads a body that has been transcoded before. A body that cannot be read has no fields.
     pub fn read(message: &'static Message, body: &'a [u8]) -> Self {
         let none = || Self { message, sent: Vec::new(), has_alias: false };
         serde_json::Deserializer::from_slice(body).deserialize_map(none()).unwrap_or_else(|_| none())
@@ -43,30 +43,30 @@ impl<'a> RequestFields<'a> {
 
     /// The raw JSON of a field, unless it is missing or null.
     pub fn raw(&self, json: &str) -> Option<&'a str> {
-        let raw = self.sent_as(self.place(json)?)?.raw.get();
+        let raw = self.sent_field(self.index_of(json)?)?.raw.get();
         (raw != "null").then_some(raw)
     }
 
-    /// The name under which the sender reads a field in the reply: the request's own name for it. Where the request does
-    /// not have the field, that is its first alias if the request has an alias for another field.
+    /// The name under which the sender reads a field in the reply: the one that the request uses. If the request does not
+    /// have the field, it is the field's first alias if the request uses an alias for another field.
     pub fn name_in_reply(&self, json: &'static str) -> &'static str {
-        let Some(place) = self.place(json) else { return json };
-        match self.sent_as(place) {
+        let Some(index) = self.index_of(json) else { return json };
+        match self.sent_field(index) {
             Some(sent) => sent.alias.unwrap_or(json),
-            None if self.has_alias => self.message.fields[place].aliases.first().copied().unwrap_or(json),
+            None if self.has_alias => self.message.fields[index].aliases.first().copied().unwrap_or(json),
             None => json,
         }
     }
 
-    fn place(&self, json: &str) -> Option<usize> {
+    fn index_of(&self, json: &str) -> Option<usize> {
         self.message.fields.iter().position(|field| field.json == json)
     }
 
-    fn sent_as(&self, place: usize) -> Option<Sent<'a>> {
-        self.sent.get(place).copied().flatten()
+    fn sent_field(&self, index: usize) -> Option<Sent<'a>> {
+        self.sent.get(index).copied().flatten()
     }
 
-    /// Whether the request looks like this. A field that is missing counts as zero.
+    /// Returns true if the condition holds. A field that is missing counts as zero.
     pub(crate) fn is(&self, condition: &RequestIs) -> bool {
         let value = self.raw(condition.field).map_or(Some(0), |raw| raw.parse().ok());
         value.is_some_and(|value: i32| condition.values.contains(&value))
@@ -83,12 +83,12 @@ impl<'de> Visitor<'de> for RequestFields<'de> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut object: A) -> Result<Self, A::Error> {
         self.sent.resize(self.message.fields.len(), None);
         let mut near = 0;
-        while let Some(name) = object.next_key_seed(Key)? {
+        while let Some(Key(name)) = object.next_key()? {
             match self.message.find(&name, near) {
-                Some(Match { place, alias, .. }) => {
-                    near = place + 1;
+                Some(Match { index, alias, .. }) => {
+                    near = index + 1;
                     self.has_alias |= alias.is_some();
-                    self.sent[place] = Some(Sent { alias, raw: object.next_value()? });
+                    self.sent[index] = Some(Sent { alias, raw: object.next_value()? });
                 }
                 None => drop(object.next_value::<IgnoredAny>()?),
             }
@@ -98,13 +98,13 @@ impl<'de> Visitor<'de> for RequestFields<'de> {
 }
 
 impl Record<'_> {
-    /// Checks every field that is there, and those that must be.
-    pub fn check(&self, request: &RequestFields<'_>) -> Result<(), Broken> {
+    /// Checks every field that is present, and that required ones are.
+    pub fn check(&self, request: &RequestFields<'_>) -> Result<(), RuleViolation> {
         for (field, value) in self.message.fields.iter().zip(&self.values) {
-            let must_be = field.rules.non_empty && field.label == Label::Plain;
+            let is_required = field.rules.non_empty && field.label == Label::Plain;
             match value {
                 Some(value) => check_field(field, value, request)?,
-                None if must_be => return Err(broken(field, "must be given")),
+                None if is_required => return Err(violation(field, "must be given")),
                 None => {}
             }
         }
@@ -112,34 +112,37 @@ impl Record<'_> {
     }
 }
 
-fn check_field(field: &'static Field, value: &Value<'_>, request: &RequestFields<'_>) -> Result<(), Broken> {
+fn check_field(field: &'static Field, value: &Value<'_>, request: &RequestFields<'_>) -> Result<(), RuleViolation> {
     let rules = &field.rules;
     if rules.non_empty && is_empty(value) {
-        return Err(broken(field, "must not be empty"));
+        return Err(violation(field, "must not be empty"));
     }
     if rules.only_if_sent && request.raw(field.json).is_none() {
-        return Err(broken(field, "may be given only where the request has it"));
+        return Err(violation(field, "may be given only where the request has it"));
     }
     match value {
-        Value::Text(text) if rules.json_object && !is_object(text) => {
-            return Err(broken(field, "must be one JSON object"));
+        Value::Text(text) if rules.json_object && strict::check_object(text.as_bytes()).is_err() => {
+            return Err(violation(field, "must be one JSON object"));
         }
         Value::Int(number)
             if !rules.one_of.is_empty() && !rules.one_of.iter().any(|one| i64::from(*one) == *number) =>
         {
-            return Err(broken(field, format!("must be one of {:?}", rules.one_of)));
+            return Err(violation(field, format!("must be one of {:?}", rules.one_of)));
         }
         _ => {}
     }
     if let Some(condition) = &rules.refused_when
         && request.is(condition)
     {
-        return Err(broken(field, format!("is refused where {} is one of {:?}", condition.field, condition.values)));
+        return Err(violation(field, format!("is refused where {} is one of {:?}", condition.field, condition.values)));
     }
     if let Some(condition) = &rules.refused_unless
         && !request.is(condition)
     {
-        return Err(broken(field, format!("is refused unless {} is one of {:?}", condition.field, condition.values)));
+        return Err(violation(
+            field,
+            format!("is refused unless {} is one of {:?}", condition.field, condition.values),
+        ));
     }
     match value {
         Value::Record(record) => record.check(request),
@@ -149,11 +152,6 @@ fn check_field(field: &'static Field, value: &Value<'_>, request: &RequestFields
         }),
         _ => Ok(()),
     }
-}
-
-/// Whether every parser reads the text as the same object.
-fn is_object(text: &str) -> bool {
-    strict::check_object(text.as_bytes()).is_ok()
 }
 
 fn is_empty(value: &Value<'_>) -> bool {
@@ -169,11 +167,6 @@ fn is_empty(value: &Value<'_>) -> bool {
     }
 }
 
-fn broken(field: &Field, rule: impl Into<String>) -> Broken {
-    Broken { field: field.json, rule: rule.into() }
-}
-
-/// Whether a reply of this message has to look at its request even when the policy changes nothing.
-pub fn echoes(response: &Message) -> bool {
-    !response.echo_only.is_empty() || response.fields.iter().any(|field| field.rules.echo)
+fn violation(field: &Field, rule: impl Into<String>) -> RuleViolation {
+    RuleViolation { field: field.json, rule: rule.into() }
 }

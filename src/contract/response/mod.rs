@@ -1,8 +1,8 @@
-//! From what the policy said to what OpenIM reads.
+//! Turns the policy's *response* (protobuf) into the *reply* that OpenIM reads (JSON).
 //!
 //! OpenIM ignores the HTTP status and reads five fields and the changes. Allow is `nextCode` 0, deny is `nextCode` 1;
-//! `actionCode` is always 0, because OpenIM 3.5 denies on any other and later servers allow on it. An empty or unreadable
-//! body would deny too, but with an error about JSON in place of our sentence. (OpenIM main,
+//! `actionCode` is always 0, because OpenIM 3.5 denies on any other value and later servers allow on it. An empty or
+//! unreadable body would deny too, but with an error about JSON instead of our message. (OpenIM main,
 //! pkg/callbackstruct/common.go and pkg/common/webhook/http_client.go.)
 
 use bytes::Bytes;
@@ -16,34 +16,36 @@ mod check;
 mod json;
 mod record;
 
-pub use self::check::{Broken, RequestFields, echoes};
-pub use self::json::{write_field, write_name, write_redacted, write_text, write_whole};
-pub use self::record::{Garbled, Record, Value};
+pub use self::check::{RequestFields, RuleViolation};
+use self::json::{Redacted, write_field};
+pub use self::json::{write_name, write_redacted, write_text, write_whole};
+pub(super) use self::record::take_bytes;
+pub use self::record::{DecodeError, Record, Value};
 
-/// The lowest code that every OpenIM server hands on as it is (openimsdk/tools, mw/grpc/server/error.go).
+/// The lowest error code that every OpenIM server passes on unchanged (openimsdk/tools, mw/grpc/server/error.go).
 pub const LOWEST_CODE: i32 = 100;
 
-/// The most bytes of a denial's message, and of its detail; what is longer is cut at a character.
+/// Maximum bytes of a denial's message, and of its detail; a longer text is cut between two characters.
 pub const LONGEST_SENTENCE: usize = 4 << 10;
 
-/// What OpenIM reads of an allow that changes nothing.
+/// The reply of an allow that changes nothing.
 const ALLOW: &[u8] = br#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#;
 
-/// The verdict on a webhook, ready to be sent.
+/// The reply to a webhook: the verdict, with all that OpenIM reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// Go on.
+    /// OpenIM goes on.
     Allow {
-        /// The contract's JSON names of what is changed.
+        /// The contract's JSON names of the fields that are changed.
         changes: Vec<&'static str>,
-        /// What OpenIM reads.
+        /// The JSON that OpenIM reads.
         body: Bytes,
     },
-    /// Stop.
+    /// OpenIM stops, and tells its caller why.
     Deny(Denial),
 }
 
-/// A no, as the API client gets it.
+/// A denial: the error that OpenIM's API client gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denial {
     code: Option<i32>,
@@ -52,8 +54,8 @@ pub struct Denial {
 }
 
 impl Denial {
-    /// A denial with the policy's own words, each cut at [`LONGEST_SENTENCE`]. What OpenIM would misread is left to be
-    /// replaced: a code below 100, an empty message, an empty detail.
+    /// A denial with the policy's texts, each cut at [`LONGEST_SENTENCE`]. Values that OpenIM would misread are replaced: a
+    /// code below 100 by the default, an empty message by "denied by policy", an empty detail by the message.
     pub fn new(code: i32, message: &str, detail: &str) -> Self {
         let or = |text: &str, default: &str| {
             let text = if text.is_empty() { default } else { text };
@@ -68,12 +70,12 @@ impl Denial {
         Self::new(0, message, "")
     }
 
-    /// The error code that the API client gets, `default` where the denial has none.
+    /// The error code that the API client gets; `default` if the denial has none.
     pub fn code(&self, default: i32) -> i32 {
         self.code.unwrap_or(default)
     }
 
-    /// What OpenIM reads; `default` is the code of a denial that has none.
+    /// The JSON that OpenIM reads; `default` is the code of a denial that has none.
     pub fn body(&self, default: i32) -> Bytes {
         let mut out = Vec::with_capacity(96 + self.message.len() + self.detail.len());
         out.extend_from_slice(b"{\"actionCode\":0,\"errCode\":");
@@ -88,7 +90,7 @@ impl Denial {
 }
 
 impl Reply {
-    /// What OpenIM reads; `default` is the code of a denial that has none.
+    /// The JSON that OpenIM reads; `default` is the code of a denial that has none.
     pub fn body(&self, default: i32) -> Bytes {
         match self {
             Self::Allow { body, .. } => body.clone(),
@@ -97,22 +99,22 @@ impl Reply {
     }
 }
 
-/// A policy's response that cannot become a reply.
+/// The error of a response that cannot become a reply.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidReply {
-    /// It is not the message that the rpc promises.
+    /// The response is not the message of the rpc.
     #[error(transparent)]
-    Garbled(#[from] Garbled),
+    Decode(#[from] DecodeError),
     /// A change breaks a rule of the contract.
     #[error("the change of {0}")]
-    Broken(#[from] Broken),
+    Rule(#[from] RuleViolation),
 }
 
 impl Callback {
     /// The reply to `body`, which has been transcoded before, for the policy's encoded response.
     pub fn reply(&self, response: &[u8], body: &[u8]) -> Result<Reply, InvalidReply> {
-        // Before all else: a denial stays one, whatever is wrong with it or stands beside it.
-        if let Some(denial) = denial_in(response) {
+        // First: a denial stays one, whatever is wrong with it or with the rest of the response.
+        if let Some(denial) = decode_denial(response) {
             return Ok(Reply::Deny(denial));
         }
         if response.is_empty() {
@@ -124,18 +126,18 @@ impl Callback {
         Ok(self.allow(&response, &request))
     }
 
-    /// The reply to `body` that allows and changes nothing.
+    /// The reply to `body` that allows without changes.
     pub fn unchanged(&self, body: &[u8]) -> Reply {
-        // Few callbacks echo; the others need no second look at the body.
+        // Few callbacks echo; for the others the body need not be read again.
         if !self.echoes() {
             return Reply::Allow { changes: Vec::new(), body: Bytes::from_static(ALLOW) };
         }
         self.allow(&Record::empty(self.response), &RequestFields::read(self.request, body))
     }
 
-    /// Returns true if an allow repeats something of the webhook's body.
-    pub(crate) fn echoes(&self) -> bool {
-        echoes(self.response)
+    /// Returns true if an allow repeats values of the request, so that a reply needs the webhook's body.
+    pub fn echoes(&self) -> bool {
+        !self.response.echo_only.is_empty() || self.response.fields.iter().any(|field| field.rules.echo)
     }
 
     fn allow(&self, response: &Record<'_>, request: &RequestFields<'_>) -> Reply {
@@ -147,8 +149,8 @@ impl Callback {
         Reply::Allow { changes: response.present().map(|(field, _)| field.json).collect(), body: out.into() }
     }
 
-    /// Appends the changes, and the request's own values where OpenIM would overwrite them with nothing, each under the
-    /// name that the sender of the request has for it.
+    /// Appends the changes, and the request's values that OpenIM would overwrite with nothing, each under the name that
+    /// the request uses for it.
     fn write_changes(&self, response: &Record<'_>, request: &RequestFields<'_>, out: &mut Vec<u8>) {
         let append_raw = |json: &'static str, out: &mut Vec<u8>| {
             if let Some(raw) = request.raw(json) {
@@ -163,7 +165,7 @@ impl Callback {
             match value {
                 Some(value) => {
                     write_name(1, request.name_in_reply(field.json), out);
-                    write_field(field, value, out);
+                    write_field(field, value, Redacted::Shown, out);
                 }
                 None if field.rules.echo => append_raw(field.json, out),
                 None => {}
@@ -172,9 +174,9 @@ impl Callback {
     }
 }
 
-/// The contract's `Denial` with texts that need not be UTF-8: servers in C++ send whatever they are given.
+/// The contract's `Denial` with texts that need not be UTF-8, which servers in C++ do not check.
 #[derive(prost::Message)]
-struct AnyDenial {
+struct LossyDenial {
     #[prost(int32, tag = "1")]
     code: i32,
     #[prost(bytes = "bytes", tag = "2")]
@@ -183,9 +185,9 @@ struct AnyDenial {
     detail: Bytes,
 }
 
-/// The denial of an encoded response, which is field 1 of each (`build.rs` sees to it). What cannot be read of it is left
-/// to be replaced; bytes of its texts that are no UTF-8 become U+FFFD.
-fn denial_in(mut response: &[u8]) -> Option<Denial> {
+/// Decodes the denial of a response, which is field 1 of each (`build.rs` sees to it). Parts of it that cannot be decoded
+/// count as absent; bytes of its texts that are not UTF-8 become U+FFFD.
+fn decode_denial(mut response: &[u8]) -> Option<Denial> {
     let mut denial = None;
     while !response.is_empty()
         && let Ok((number, wire_type)) = decode_key(&mut response)
@@ -196,12 +198,12 @@ fn denial_in(mut response: &[u8]) -> Option<Denial> {
         }
         if (number, wire_type) == (1, WireType::LengthDelimited) {
             let field = &before[..before.len() - response.len()];
-            let read = denial.get_or_insert_with(AnyDenial::default);
-            // What comes twice is merged, as protobuf says; what is odd leaves what was there.
+            let read = denial.get_or_insert_with(LossyDenial::default);
+            // A second denial is merged, as protobuf says; on an error the fields that were read stay.
             let _ = read.merge_length_delimited(field);
         }
     }
-    denial.map(|AnyDenial { code, message, detail }| {
+    denial.map(|LossyDenial { code, message, detail }| {
         Denial::new(code, &String::from_utf8_lossy(&message), &String::from_utf8_lossy(&detail))
     })
 }

@@ -1,22 +1,21 @@
-//! A protobuf message read by its rows: what a policy said, or what it was asked.
+//! Decodes a protobuf message by its rows in the table: a policy's response, or a request.
 
 use std::collections::BTreeMap;
 
-use bytes::Buf;
 use prost::encoding::{WireType, decode_key, decode_varint};
 
 use crate::contract::{Field, Kind, Label, Message};
 
-/// The most entries of a list. Empty ones take two bytes each on the wire and a hundred here.
-const MOST_ENTRIES: usize = 100_000;
+/// Maximum number of entries of a list. Empty ones take two bytes each on the wire and a hundred here.
+const MAX_ENTRIES: usize = 100_000;
 
-/// Bytes that are not the message they should be.
+/// The error of bytes that are not the message they should be.
 #[derive(Debug, thiserror::Error)]
-pub enum Garbled {
-    /// Not protobuf.
+pub enum DecodeError {
+    /// The bytes are not protobuf.
     #[error("not a protobuf message: {0}")]
     Protobuf(#[from] prost::DecodeError),
-    /// A field that the contract does not have. It could be a change, so it cannot be passed over.
+    /// The contract does not have this field. It could be a change, so it cannot be ignored.
     #[error("{message} has no field {number}; a newer contract may")]
     UnknownField {
         /// The message.
@@ -24,44 +23,40 @@ pub enum Garbled {
         /// The number of the field.
         number: u32,
     },
-    /// A field of another type than the contract's.
-    #[error("{message}.{field} is of another type")]
-    WrongType {
+    /// A field cannot be read.
+    #[error("{message}.{field} {problem}")]
+    Field {
         /// The message.
         message: &'static str,
         /// The JSON name of the field.
         field: &'static str,
-    },
-    /// A text that is not UTF-8.
-    #[error("{message}.{field} is not UTF-8")]
-    NotUtf8 {
-        /// The message.
-        message: &'static str,
-        /// The JSON name of the field.
-        field: &'static str,
-    },
-    /// A list of more entries than anybody means.
-    #[error("{message}.{field} has more than {MOST_ENTRIES} entries")]
-    TooMany {
-        /// The message.
-        message: &'static str,
-        /// The JSON name of the field.
-        field: &'static str,
+        /// The problem, as in "is not UTF-8".
+        problem: &'static str,
     },
     /// The bytes end in the middle of a field.
     #[error("{message} ends within a field")]
-    CutShort {
+    Truncated {
         /// The message.
         message: &'static str,
     },
 }
 
+impl DecodeError {
+    fn field(message: &Message, field: &Field, problem: &'static str) -> Self {
+        Self::Field { message: message.name, field: field.json, problem }
+    }
+
+    fn wrong_type(message: &Message, field: &Field) -> Self {
+        Self::field(message, field, "is of another type")
+    }
+}
+
 /// The fields of a message.
 #[derive(Debug, Clone)]
 pub struct Record<'a> {
-    /// What the fields are.
+    /// The type of the message.
     pub message: &'static Message,
-    /// A value for each of the message's fields, if it is there.
+    /// The values by the index of their field; `None` for a field that is absent.
     pub values: Vec<Option<Value<'a>>>,
 }
 
@@ -83,8 +78,8 @@ pub enum Value<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Reads a message. Fields that come twice are merged as protobuf says.
-    pub fn decode(message: &'static Message, bytes: &'a [u8]) -> Result<Self, Garbled> {
+    /// Decodes a message. Fields that come twice are merged as protobuf says.
+    pub fn decode(message: &'static Message, bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut record = Self::empty(message);
         record.merge(bytes, None)?;
         Ok(record)
@@ -95,57 +90,53 @@ impl<'a> Record<'a> {
         Self { message, values: vec![None; message.fields.len()] }
     }
 
-    /// The fields that are there.
+    /// The fields that are present.
     pub fn present(&self) -> impl Iterator<Item = (&'static Field, &Value<'a>)> {
         self.message.fields.iter().zip(&self.values).filter_map(|(field, value)| Some((field, value.as_ref()?)))
     }
 
-    /// Reads `bytes` into the fields of one flattened group, or into those of none.
-    fn merge(&mut self, mut bytes: &'a [u8], group: Option<usize>) -> Result<(), Garbled> {
+    /// Reads `bytes` into the fields of a flattened group, or into those of no group.
+    fn merge(&mut self, mut bytes: &'a [u8], group: Option<usize>) -> Result<(), DecodeError> {
         let message = self.message;
         while !bytes.is_empty() {
             let (number, wire_type) = decode_key(&mut bytes)?;
-            let place = message.fields.iter().position(|field| field.number == number && field.group == group);
-            if let Some(place) = place {
-                self.merge_field(place, wire_type, &mut bytes)?;
+            let index = message.fields.iter().position(|field| field.number == number && field.group == group);
+            if let Some(index) = index {
+                self.merge_field(index, wire_type, &mut bytes)?;
                 continue;
             }
             let flattened = message.groups.iter().position(|group| group.number == number);
-            let cut_short = || Garbled::CutShort { message: message.name };
-            if let (None, Some(place), WireType::LengthDelimited) = (group, flattened, wire_type) {
-                let inner = split(&mut bytes).ok_or_else(cut_short)?;
-                self.merge(inner, Some(place))?;
-            } else if let (None, true, WireType::LengthDelimited) =
-                (group, message.unknown_fields == Some(number), wire_type)
-            {
-                // What the contract does not know belongs in no log, and nothing else reads a request here.
-                split(&mut bytes).ok_or_else(cut_short)?;
-            } else {
-                return Err(Garbled::UnknownField { message: message.name, number });
+            let is_known = flattened.is_some() || message.unknown_fields == Some(number);
+            if group.is_some() || !is_known || wire_type != WireType::LengthDelimited {
+                return Err(DecodeError::UnknownField { message: message.name, number });
+            }
+            let inner = split(message, &mut bytes)?;
+            // Unknown fields are skipped: they belong in no log, and only logs read requests here.
+            if flattened.is_some() {
+                self.merge(inner, flattened)?;
             }
         }
         Ok(())
     }
 
-    fn merge_field(&mut self, place: usize, wire_type: WireType, bytes: &mut &'a [u8]) -> Result<(), Garbled> {
-        let (message, field) = (self.message, &self.message.fields[place]);
-        let slot = &mut self.values[place];
+    fn merge_field(&mut self, index: usize, wire_type: WireType, bytes: &mut &'a [u8]) -> Result<(), DecodeError> {
+        let (message, field) = (self.message, &self.message.fields[index]);
+        let slot = &mut self.values[index];
         match field.label {
-            Label::Plain | Label::Optional => match (field.kind, slot, wire_type) {
-                (Kind::Message(_) | Kind::Bare(_), Some(Value::Record(record)), WireType::LengthDelimited) => {
-                    let inner = split(bytes).ok_or(Garbled::CutShort { message: message.name })?;
-                    record.merge(inner, None)?;
+            Label::Plain | Label::Optional => match (slot, wire_type) {
+                (Some(Value::Record(record)), WireType::LengthDelimited) => {
+                    record.merge(split(message, bytes)?, None)?
                 }
-                (_, slot, _) => *slot = Some(single(message, field, wire_type, bytes)?),
+                (slot, _) => *slot = Some(single(message, field, wire_type, bytes)?),
             },
             Label::Repeated => {
                 let Value::List(list) = slot.get_or_insert_with(|| Value::List(Vec::new())) else { return Ok(()) };
-                if list.len() >= MOST_ENTRIES {
-                    return Err(Garbled::TooMany { message: message.name, field: field.json });
+                if list.len() >= MAX_ENTRIES {
+                    return Err(DecodeError::field(message, field, "has more than 100000 entries"));
                 }
                 let number = !matches!(field.kind, Kind::String | Kind::Message(_) | Kind::Bare(_));
                 if number && wire_type == WireType::LengthDelimited {
-                    let mut packed = split(bytes).ok_or(Garbled::CutShort { message: message.name })?;
+                    let mut packed = split(message, bytes)?;
                     while !packed.is_empty() {
                         list.push(single(message, field, WireType::Varint, &mut packed)?);
                     }
@@ -155,14 +146,9 @@ impl<'a> Record<'a> {
             }
             Label::Map => {
                 if wire_type != WireType::LengthDelimited {
-                    return Err(Garbled::WrongType { message: message.name, field: field.json });
+                    return Err(DecodeError::wrong_type(message, field));
                 }
-                let entry = split(bytes).ok_or(Garbled::CutShort { message: message.name })?;
-                let (key, value) = map_entry(entry, message, field.json)?;
-                let value = match value {
-                    Some((wire_type, mut rest)) => single(message, field, wire_type, &mut rest)?,
-                    None => zero(field.kind),
-                };
+                let (key, value) = map_entry(split(message, bytes)?, message, field)?;
                 let Value::Map(map) = slot.get_or_insert_with(|| Value::Map(BTreeMap::new())) else { return Ok(()) };
                 map.insert(key, value);
             }
@@ -171,25 +157,24 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Reads one value, of a list or map too.
+/// Reads one value: of a field, of an entry of a list, or of a map.
 fn single<'a>(
     message: &'static Message,
     field: &'static Field,
     wire_type: WireType,
     bytes: &mut &'a [u8],
-) -> Result<Value<'a>, Garbled> {
+) -> Result<Value<'a>, DecodeError> {
     match (field.kind, wire_type) {
         (Kind::Bool, WireType::Varint) => Ok(Value::Bool(decode_varint(bytes)? != 0)),
-        // Truncation is what protobuf asks for.
+        // Protobuf says that numbers which are too large are truncated.
         (Kind::Int32 | Kind::CodePoint, WireType::Varint) => Ok(Value::Int((decode_varint(bytes)? as i32).into())),
         (Kind::Int64, WireType::Varint) => Ok(Value::Int(decode_varint(bytes)? as i64)),
         (Kind::Uint32, WireType::Varint) => Ok(Value::Int((decode_varint(bytes)? as u32).into())),
-        (Kind::String, WireType::LengthDelimited) => text(bytes, message, field.json).map(Value::Text),
+        (Kind::String, WireType::LengthDelimited) => text(bytes, message, field).map(Value::Text),
         (Kind::Message(inner) | Kind::Bare(inner), WireType::LengthDelimited) => {
-            let bytes = split(bytes).ok_or(Garbled::CutShort { message: message.name })?;
-            Record::decode(inner, bytes).map(Value::Record)
+            Record::decode(inner, split(message, bytes)?).map(Value::Record)
         }
-        _ => Err(Garbled::WrongType { message: message.name, field: field.json }),
+        _ => Err(DecodeError::wrong_type(message, field)),
     }
 }
 
@@ -202,34 +187,33 @@ fn zero(kind: Kind) -> Value<'static> {
     }
 }
 
-fn text<'a>(bytes: &mut &'a [u8], message: &'static Message, field: &'static str) -> Result<&'a str, Garbled> {
-    let text = split(bytes).ok_or(Garbled::CutShort { message: message.name })?;
-    std::str::from_utf8(text).map_err(|_| Garbled::NotUtf8 { message: message.name, field })
+fn text<'a>(bytes: &mut &'a [u8], message: &Message, field: &Field) -> Result<&'a str, DecodeError> {
+    std::str::from_utf8(split(message, bytes)?).map_err(|_| DecodeError::field(message, field, "is not UTF-8"))
 }
 
-/// A map entry's key, and the undecoded rest that begins with its value.
-type Entry<'a> = (&'a str, Option<(WireType, &'a [u8])>);
-
-fn map_entry<'a>(mut entry: &'a [u8], message: &'static Message, field: &'static str) -> Result<Entry<'a>, Garbled> {
-    let (mut key, mut value) = ("", None);
+fn map_entry<'a>(
+    mut entry: &'a [u8],
+    message: &'static Message,
+    field: &'static Field,
+) -> Result<(&'a str, Value<'a>), DecodeError> {
+    let (mut key, mut value) = ("", zero(field.kind));
     while !entry.is_empty() {
-        let (number, wire_type) = decode_key(&mut entry)?;
-        match (number, wire_type) {
+        match decode_key(&mut entry)? {
             (1, WireType::LengthDelimited) => key = text(&mut entry, message, field)?,
-            (2, _) => {
-                value = Some((wire_type, entry));
-                prost::encoding::skip_field(wire_type, number, &mut entry, Default::default())?;
-            }
-            _ => return Err(Garbled::WrongType { message: message.name, field }),
+            (2, wire_type) => value = single(message, field, wire_type, &mut entry)?,
+            _ => return Err(DecodeError::wrong_type(message, field)),
         }
     }
     Ok((key, value))
 }
 
 /// Takes a length and that many bytes.
-fn split<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+fn split<'a>(message: &Message, bytes: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
+    take_bytes(bytes).ok_or(DecodeError::Truncated { message: message.name })
+}
+
+/// Takes a length and that many bytes; `None` if there are fewer.
+pub(in crate::contract) fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let length = usize::try_from(decode_varint(bytes).ok()?).ok()?;
-    let (taken, _) = bytes.split_at_checked(length)?;
-    bytes.advance(length);
-    Some(taken)
+    bytes.split_off(..length)
 }

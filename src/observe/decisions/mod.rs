@@ -118,7 +118,7 @@ impl Decisions {
         if decided.is_plain() && !decided.is_among(open.settings.allows) {
             return;
         }
-        open.lines.push(&decided.line(&open.shown[decided.callback.place]));
+        open.lines.push(&decided.line(&open.shown[decided.callback.index]));
     }
 
     fn now(&self) -> Option<Arc<Open>> {

@@ -61,14 +61,14 @@ impl Names {
         }
         let mut fields = self.fields.lock().unwrap_or_else(PoisonError::into_inner);
         for name in names {
-            fields.entry((callback.place, name)).or_default().again(now);
+            fields.entry((callback.index, name)).or_default().again(now);
         }
     }
 
     /// Counts a body that has none of the fields that the contract knows, the command apart; `now` is in milliseconds
     /// since 1970. Once a second and callback it is to be logged: returns the number of those before it that were not.
     pub fn count_unrecognized(&self, callback: &Callback, now: u64) -> Option<u64> {
-        let Unrecognized { bodies, logged, unlogged } = self.unrecognized.get(callback.place)?;
+        let Unrecognized { bodies, logged, unlogged } = self.unrecognized.get(callback.index)?;
         bodies.again(now);
         let second = now / 1000;
         if logged.swap(second, Relaxed) == second {

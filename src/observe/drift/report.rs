@@ -105,7 +105,7 @@ fn never_came(enabled: &BTreeSet<&'static str>, commands: &[(&'static Callback, 
     let mut keys: BTreeMap<&str, (bool, Vec<&'static Callback>)> = BTreeMap::new();
     for callback in Callback::all().iter().filter(|callback| enabled.contains(callback.command)) {
         let (came, callbacks) = keys.entry(callback.config_key).or_default();
-        *came |= commands.iter().any(|(other, _)| other.place == callback.place);
+        *came |= commands.iter().any(|(other, _)| other.index == callback.index);
         callbacks.push(callback);
     }
     let missing = keys.into_iter().filter(|(_, (came, _))| !came);

@@ -52,14 +52,14 @@ impl Unknowns {
 
     /// Counts the fields of a webhook that its row does not have, by their JSON paths. Those without a path count as
     /// [`OTHER`].
-    pub fn count_fields(&self, callback: &'static Callback, unknown: &contract::Unknown) {
-        let contract::Unknown { paths, count } = unknown;
+    pub fn count_fields(&self, callback: &'static Callback, unknown: &contract::UnknownFields) {
+        let contract::UnknownFields { paths, count } = unknown;
         if *count == 0 {
             return;
         }
         let now = SystemTime::now();
         let mut fields = lock(&self.fields);
-        let (_, names) = fields.entry(callback.place).or_insert_with(|| (callback, Names::default()));
+        let (_, names) = fields.entry(callback.index).or_insert_with(|| (callback, Names::default()));
         for path in paths {
             names.count(&without_places(path), 1, MOST_FIELDS, now);
         }

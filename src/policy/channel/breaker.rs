@@ -1,6 +1,6 @@
 //! Circuit breakers: an rpc that goes unanswered is not called for a while, then one call of it tries.
 //!
-//! Each rpc has a breaker of its own, so that a slow one neither opens it for the others nor spends their probe. Calls that
+//! Each rpc has a breaker of its own, so that a slow one neither opens it for the others nor spends their probe. CallSender that
 //! find no connection are counted for the whole policy, and refused by no breaker.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use crate::contract::Callback;
 pub struct Breaker {
     failures: u32,
     open_for: Duration,
-    /// Calls in a row that found no connection, whatever their rpc. They are never refused: each may see whether there is
+    /// CallSender in a row that found no connection, whatever their rpc. They are never refused: each may see whether there is
     /// one by now, which costs the policy nothing.
     unreached: AtomicU32,
     /// By the places of their callbacks.
@@ -28,7 +28,7 @@ pub struct Breaker {
 
 #[derive(Debug, Clone, Copy)]
 enum Phase {
-    /// Calls in a row that got no answer over a connection.
+    /// CallSender in a row that got no answer over a connection.
     Closed { unanswered: u32 },
     /// The rpc is not called until then.
     Open { until: Instant },
@@ -81,11 +81,11 @@ pub(in crate::policy) enum Outcome {
 /// The call was not made: so many before it failed in a row.
 #[derive(Debug, thiserror::Error)]
 #[error("the breaker is open: this rpc did not answer {0} times in a row")]
-pub(in crate::policy) struct Refused(u32);
+pub(in crate::policy) struct BreakerOpen(u32);
 
 /// A call that was let through. Left without an outcome (its caller has gone) it counts as none.
 #[derive(Debug)]
-pub(in crate::policy) struct Pass {
+pub(in crate::policy) struct Permit {
     breaker: Arc<Breaker>,
     callback: &'static Callback,
     probes: bool,
@@ -124,17 +124,17 @@ impl Breaker {
     }
 
     /// Asks to make a call of a callback's rpc.
-    pub(in crate::policy) fn enter(self: &Arc<Self>, callback: &'static Callback) -> Result<Pass, Refused> {
+    pub(in crate::policy) fn acquire(self: &Arc<Self>, callback: &'static Callback) -> Result<Permit, BreakerOpen> {
         let mut phase = self.phase(callback);
         let probes = match *phase {
             Phase::Closed { .. } => false,
             Phase::Open { until } if Instant::now() >= until => true,
-            Phase::Open { .. } | Phase::HalfOpen => return Err(Refused(self.failures)),
+            Phase::Open { .. } | Phase::HalfOpen => return Err(BreakerOpen(self.failures)),
         };
         if probes {
             *phase = Phase::HalfOpen;
         }
-        Ok(Pass { breaker: self.clone(), callback, probes })
+        Ok(Permit { breaker: self.clone(), callback, probes })
     }
 
     /// A connection was made.
@@ -144,7 +144,7 @@ impl Breaker {
         }
     }
 
-    fn settle(&self, callback: &Callback, outcome: Outcome, probe: bool) {
+    fn record(&self, callback: &Callback, outcome: Outcome, probe: bool) {
         if outcome == Outcome::Unreached {
             let before = self.unreached.fetch_update(Relaxed, Relaxed, |count| Some(count.saturating_add(1)));
             if before.is_ok_and(|before| before + 1 == self.failures) {
@@ -180,7 +180,7 @@ impl Breaker {
     }
 
     fn phase(&self, callback: &Callback) -> MutexGuard<'_, Phase> {
-        self.rpcs[callback.place].lock().unwrap_or_else(PoisonError::into_inner)
+        self.rpcs[callback.index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -188,14 +188,14 @@ impl Phase {
     const CLOSED: Self = Self::Closed { unanswered: 0 };
 }
 
-impl Pass {
+impl Permit {
     /// Tells what became of the call.
-    pub(in crate::policy) fn settle(mut self, outcome: Outcome) {
-        self.breaker.settle(self.callback, outcome, std::mem::take(&mut self.probes));
+    pub(in crate::policy) fn record(mut self, outcome: Outcome) {
+        self.breaker.record(self.callback, outcome, std::mem::take(&mut self.probes));
     }
 }
 
-impl Drop for Pass {
+impl Drop for Permit {
     fn drop(&mut self) {
         if self.probes {
             // The next call is the probe.
@@ -223,15 +223,15 @@ mod tests {
         &Callback::all()[0]
     }
 
-    fn settle(breaker: &Arc<Breaker>, outcomes: &[Outcome]) {
-        outcomes.iter().for_each(|outcome| breaker.enter(rpc()).expect("let through").settle(*outcome));
+    fn record(breaker: &Arc<Breaker>, outcomes: &[Outcome]) {
+        outcomes.iter().for_each(|outcome| breaker.acquire(rpc()).expect("let through").record(*outcome));
     }
 
     fn opened(outcome: Outcome) -> Arc<Breaker> {
         let breaker = Arc::new(Breaker::new(3, OPEN_FOR));
-        settle(&breaker, &[outcome; 3]);
+        record(&breaker, &[outcome; 3]);
         assert_eq!(breaker.state(), State::Open);
-        assert_eq!(breaker.enter(rpc()).is_ok(), outcome == Outcome::Unreached);
+        assert_eq!(breaker.acquire(rpc()).is_ok(), outcome == Outcome::Unreached);
         breaker
     }
 
@@ -244,7 +244,7 @@ mod tests {
             ([Outcome::Unanswered, Outcome::Unanswered, Outcome::Unreached, Outcome::Unanswered], State::Open),
         ] {
             let breaker = Arc::new(Breaker::new(3, OPEN_FOR));
-            settle(&breaker, &outcomes);
+            record(&breaker, &outcomes);
             assert_eq!(breaker.state(), state, "{outcomes:?}");
         }
     }
@@ -253,16 +253,16 @@ mod tests {
     async fn an_rpc_opens_its_own_and_probes_with_its_own_call() {
         let breaker = opened(Outcome::Unanswered);
         let other = &Callback::all()[1];
-        breaker.enter(other).expect("let through").settle(Outcome::Answered);
-        assert!(breaker.enter(rpc()).is_err());
+        breaker.acquire(other).expect("let through").record(Outcome::Answered);
+        assert!(breaker.acquire(rpc()).is_err());
         assert_eq!(Vec::from_iter(breaker.not_closed()), [(rpc().method(), State::Open)]);
         advance(OPEN_FOR).await;
-        breaker.enter(other).expect("let through").settle(Outcome::Answered);
-        let probe = breaker.enter(rpc()).expect("the probe");
-        breaker.enter(other).expect("let through").settle(Outcome::Answered);
-        probe.settle(Outcome::Unanswered);
+        breaker.acquire(other).expect("let through").record(Outcome::Answered);
+        let probe = breaker.acquire(rpc()).expect("the probe");
+        breaker.acquire(other).expect("let through").record(Outcome::Answered);
+        probe.record(Outcome::Unanswered);
         assert_eq!(breaker.state(), State::Open);
-        assert!(breaker.enter(Callback::fallback()).is_ok());
+        assert!(breaker.acquire(Callback::fallback()).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -270,12 +270,12 @@ mod tests {
         let breaker = opened(Outcome::Unanswered);
         advance(OPEN_FOR).await;
         assert_eq!(breaker.state(), State::HalfOpen);
-        let probe = breaker.enter(rpc()).expect("the probe");
-        assert!(breaker.enter(rpc()).is_err(), "one at a time");
-        probe.settle(Outcome::Unanswered);
+        let probe = breaker.acquire(rpc()).expect("the probe");
+        assert!(breaker.acquire(rpc()).is_err(), "one at a time");
+        probe.record(Outcome::Unanswered);
         assert_eq!(breaker.state(), State::Open);
         advance(OPEN_FOR).await;
-        settle(&breaker, &[Outcome::Answered]);
+        record(&breaker, &[Outcome::Answered]);
         assert_eq!(breaker.state(), State::Closed);
     }
 
@@ -283,30 +283,30 @@ mod tests {
     async fn a_probe_whose_caller_has_gone_leaves_the_try_to_the_next_call() {
         let breaker = opened(Outcome::Unanswered);
         advance(OPEN_FOR).await;
-        drop(breaker.enter(rpc()).expect("the probe"));
-        settle(&breaker, &[Outcome::Answered]);
+        drop(breaker.acquire(rpc()).expect("the probe"));
+        record(&breaker, &[Outcome::Answered]);
         assert_eq!(breaker.state(), State::Closed);
     }
 
     #[tokio::test(start_paused = true)]
     async fn calls_from_before_it_opened_can_close_it_and_do_not_keep_it_open() {
         let breaker = Arc::new(Breaker::new(3, OPEN_FOR));
-        let [bad, good] = [(); 2].map(|()| breaker.enter(rpc()).expect("let through"));
-        settle(&breaker, &[Outcome::Unanswered; 3]);
+        let [bad, good] = [(); 2].map(|()| breaker.acquire(rpc()).expect("let through"));
+        record(&breaker, &[Outcome::Unanswered; 3]);
         advance(OPEN_FOR).await;
-        let _probe = breaker.enter(rpc()).expect("the probe");
-        bad.settle(Outcome::Unanswered);
+        let _probe = breaker.acquire(rpc()).expect("the probe");
+        bad.record(Outcome::Unanswered);
         assert_eq!(breaker.state(), State::HalfOpen);
-        good.settle(Outcome::Answered);
+        good.record(Outcome::Answered);
         assert_eq!(breaker.state(), State::Closed);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_reached_and_does_not_answer_opens_it_whatever_was_missing_before() {
         let breaker = opened(Outcome::Unreached);
-        settle(&breaker, &[Outcome::Unanswered; 3]);
+        record(&breaker, &[Outcome::Unanswered; 3]);
         assert_eq!(breaker.state(), State::Open);
-        assert!(breaker.enter(rpc()).is_err());
+        assert!(breaker.acquire(rpc()).is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -21,25 +21,25 @@ use super::subchannel::InFlight;
 /// What a connection takes calls with. Whoever waits for a free stream holds the lock, and the others wait for that: so
 /// calls that were not sent when the connection ends are known, but for one that h2 may hold itself.
 #[derive(Debug, Clone)]
-pub(super) struct Calls(Arc<Mutex<SendRequest<Bytes>>>);
+pub(super) struct CallSender(Arc<Mutex<SendRequest<Bytes>>>);
 
 /// The peer has a stream for a call.
-pub(super) struct FreeStream(OwnedMutexGuard<SendRequest<Bytes>>);
+pub(super) struct ReadySender(OwnedMutexGuard<SendRequest<Bytes>>);
 
-impl Calls {
+impl CallSender {
     pub(super) fn new(send: SendRequest<Bytes>) -> Self {
         Self(Arc::new(Mutex::new(send)))
     }
 
     /// Waits until the peer has a stream for a call. An error is the connection's end.
-    pub(super) async fn free_stream(&self) -> Result<FreeStream, h2::Error> {
-        let mut calls = self.0.clone().lock_owned().await;
-        poll_fn(|cx| calls.poll_ready(cx)).await?;
-        Ok(FreeStream(calls))
+    pub(super) async fn ready_sender(&self) -> Result<ReadySender, h2::Error> {
+        let mut sender = self.0.clone().lock_owned().await;
+        poll_fn(|cx| sender.poll_ready(cx)).await?;
+        Ok(ReadySender(sender))
     }
 }
 
-impl FreeStream {
+impl ReadySender {
     /// Sends a call. An error is the connection's end; the call was not sent.
     pub(super) fn send(mut self, head: Parts, body: Bytes) -> Result<ResponseFuture, h2::Error> {
         let (response, mut stream) = self.0.send_request(Request::from_parts(head, ()), false)?;

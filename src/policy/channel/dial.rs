@@ -13,16 +13,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
 
-use super::call::Calls;
-use super::frames::{Frames, Heard, Peer};
+use super::call::CallSender;
+use super::frames::{Activity, Frames, PeerState};
 use super::goaway::Goaway;
+use super::keepalive::{Keepalive, Pings};
 use super::subchannel::Subchannel;
 use super::tls::Tls;
-use super::watchdog::{Pings, Watchdog};
 use crate::config::{self, Address};
 
 /// How connections are made.
-pub(super) struct Dial {
+pub(super) struct Dialer {
     settings: config::Channel,
     tls: Option<Tls>,
 }
@@ -46,20 +46,20 @@ pub(super) enum Error {
 
 impl Error {
     /// Whether an attempt that took so long was cheap: nothing listens there, or what does hangs up at once.
-    pub(super) fn is_prompt(&self, took: Duration) -> bool {
+    pub(super) fn is_fast(&self, took: Duration) -> bool {
         match self {
             // However long a busy machine took to hear of it.
             Self::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => true,
-            Self::Tls(error) => took < PROMPT && error.kind() != io::ErrorKind::InvalidData,
-            Self::Connect(_) | Self::Http2(_) => took < PROMPT,
-            Self::Peer { tls, .. } => took < PROMPT && !tls,
+            Self::Tls(error) => took < FAST_FAILURE && error.kind() != io::ErrorKind::InvalidData,
+            Self::Connect(_) | Self::Http2(_) => took < FAST_FAILURE,
+            Self::Peer { tls, .. } => took < FAST_FAILURE && !tls,
             Self::Late(_) | Self::Name(_) => false,
         }
     }
 }
 
 /// An attempt that fails sooner is one that a call can wait for.
-const PROMPT: Duration = Duration::from_millis(50);
+const FAST_FAILURE: Duration = Duration::from_millis(50);
 
 /// How much of a response, and of all responses of a connection, may be on its way unread.
 const STREAM_WINDOW: u32 = 2 << 20;
@@ -69,32 +69,32 @@ const CONNECTION_WINDOW: u32 = 5 << 20;
 const HEADER_LIST: u32 = (256 + 16) << 10;
 
 /// A connection over which the peer has begun to speak HTTP/2.
-pub(super) struct Line {
+pub(super) struct Established {
     /// Takes calls.
-    pub(super) calls: Calls,
+    pub(super) sender: CallSender,
     /// Counts what comes.
-    pub(super) heard: Heard,
+    pub(super) activity: Activity,
     driver: Pin<Box<dyn Future<Output = ()> + Send>>,
-    peer: watch::Receiver<Peer>,
+    peer: watch::Receiver<PeerState>,
     pongs: PingPong,
 }
 
 /// What moves the calls of a connection. When it is dropped those in flight break.
 pub(super) struct Connection {
-    /// The driver and its watchdog, until one of them ends.
+    /// The driver and its keepalive, until one of them ends.
     running: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    peer: watch::Receiver<Peer>,
+    peer: watch::Receiver<PeerState>,
 }
 
 /// The end of a connection for new calls.
-pub(super) enum End {
+pub(super) enum CloseReason {
     /// The peer has sent a GOAWAY.
     Goaway(Goaway),
     /// It broke, and why.
     Broken(String),
 }
 
-impl Dial {
+impl Dialer {
     /// Over TLS, or not.
     pub(super) fn new(settings: config::Channel, tls: Option<Tls>) -> Self {
         Self { settings, tls }
@@ -102,12 +102,12 @@ impl Dial {
 
     /// Connects. The time that this may take covers the peer's SETTINGS: h2's own handshake does not wait for them, and
     /// a socket that accepts and says nothing would count as a policy.
-    pub(super) async fn connect(&self, address: &Address) -> Result<Line, Error> {
+    pub(super) async fn connect(&self, address: &Address) -> Result<Established, Error> {
         let limit = self.settings.connect_timeout;
         tokio::time::timeout(limit, self.connect_in_any_time(address)).await.map_err(|_| Error::Late(limit))?
     }
 
-    async fn connect_in_any_time(&self, address: &Address) -> Result<Line, Error> {
+    async fn connect_in_any_time(&self, address: &Address) -> Result<Established, Error> {
         let address = match address {
             Address::Tcp(address) => address,
             Address::Unix(path) => return self.http2(UnixStream::connect(path).await.map_err(Error::Connect)?).await,
@@ -121,9 +121,9 @@ impl Dial {
         }
     }
 
-    async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Line, Error> {
-        let (frames, mut peer, heard) = Frames::new(stream);
-        let (calls, mut connection) = client::Builder::new()
+    async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Established, Error> {
+        let (frames, mut peer, activity) = Frames::new(stream);
+        let (sender, mut connection) = client::Builder::new()
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -142,33 +142,33 @@ impl Dial {
             }
             ended
         }));
-        let known = async { peer.wait_for(|peer| *peer != Peer::Silent).await.map(|peer| peer.clone()) };
+        let known = async { peer.wait_for(|peer| *peer != PeerState::Handshaking).await.map(|peer| peer.clone()) };
         let known = tokio::select! {
             biased;
             known = known => known,
             () = &mut driver => Ok(peer.borrow().clone()),
         };
         match known {
-            Ok(Peer::Gone(why)) => return Err(Error::Peer { why, tls: self.tls.is_some() }),
-            Ok(Peer::Ready | Peer::Leaving(_)) => {}
-            Ok(Peer::Silent) | Err(_) => {
+            Ok(PeerState::Closed(why)) => return Err(Error::Peer { why, tls: self.tls.is_some() }),
+            Ok(PeerState::Ready | PeerState::Draining(_)) => {}
+            Ok(PeerState::Handshaking) | Err(_) => {
                 return Err(Error::Peer { why: "the connection was lost".to_owned(), tls: self.tls.is_some() });
             }
         }
-        Ok(Line { calls: Calls::new(calls), heard, driver, peer, pongs })
+        Ok(Established { sender: CallSender::new(sender), activity, driver, peer, pongs })
     }
 }
 
-impl Line {
+impl Established {
     /// Begins to ping the peer while its calls are moved.
     pub(super) fn watched(self, subchannel: Arc<Subchannel>, pings: Pings) -> Connection {
         let Self { driver, peer, pongs, .. } = self;
-        let watchdog = Watchdog { pongs, pings, subchannel, pending: false };
+        let keepalive = Keepalive { pongs, pings, subchannel, pending: false };
         let running = async move {
             tokio::select! {
                 biased;
                 () = driver => {}
-                () = watchdog.run() => {}
+                () = keepalive.run() => {}
             }
         };
         Connection { running: Some(Box::pin(running)), peer }
@@ -176,18 +176,20 @@ impl Line {
 }
 
 impl Connection {
-    /// Lasts as long as the connection takes new calls. Calls in flight go on only as long as [`drain`](Self::drain) runs,
+    /// Lasts as long as the connection takes new calls. CallSender in flight go on only as long as [`drain`](Self::drain) runs,
     /// unless the peer is dead.
-    pub(super) async fn ended(&mut self) -> End {
+    pub(super) async fn ended(&mut self) -> CloseReason {
         let mut peer = self.peer.clone();
         tokio::select! {
             () = self.run() => {}
-            _ = peer.wait_for(|peer| matches!(peer, Peer::Leaving(_) | Peer::Gone(_))) => {}
+            _ = peer.wait_for(|peer| matches!(peer, PeerState::Draining(_) | PeerState::Closed(_))) => {}
         }
         match &*peer.borrow() {
-            Peer::Gone(why) => End::Broken(why.clone()),
-            Peer::Leaving(goaway) => End::Goaway(goaway.clone()),
-            Peer::Silent | Peer::Ready => End::Broken("it answers no pings, or the connection broke".to_owned()),
+            PeerState::Closed(why) => CloseReason::Broken(why.clone()),
+            PeerState::Draining(goaway) => CloseReason::Goaway(goaway.clone()),
+            PeerState::Handshaking | PeerState::Ready => {
+                CloseReason::Broken("it answers no pings, or the connection broke".to_owned())
+            }
         }
     }
 
@@ -204,7 +206,7 @@ impl Connection {
     }
 }
 
-impl fmt::Display for End {
+impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Goaway(goaway) => write!(f, "it takes no new calls ({goaway})"),

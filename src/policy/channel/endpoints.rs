@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::call::Calls;
+use super::call::CallSender;
 use super::outlier::Outlier;
 use super::subchannel::{InFlight, Subchannel};
 use crate::config::Address;
@@ -27,7 +27,7 @@ pub(super) struct Endpoints {
     pub(super) asked: u64,
     pub(super) resolved: u64,
     /// Counts connections made and lost, and answers about their health.
-    pub(super) turnover: u64,
+    pub(super) generation: u64,
     /// Counts attempts to connect.
     pub(super) attempts: u64,
     /// Why the name has no addresses.
@@ -42,14 +42,14 @@ pub(super) struct Endpoint {
     pub(super) named: bool,
     pub(super) state: State,
     /// True while a call waits for another attempt.
-    pub(super) hurried: bool,
+    pub(super) reconnect_requested: bool,
     pub(super) outlier: Arc<Outlier>,
 }
 
 /// The state of an endpoint.
 #[derive(Debug)]
 pub(super) enum State {
-    /// Calls wait for what becomes of the attempt.
+    /// CallSender wait for what becomes of the attempt.
     Connecting,
     Ready(Ready),
     /// Takes no new calls.
@@ -61,7 +61,7 @@ pub(super) enum State {
 /// An endpoint that is connected.
 #[derive(Debug)]
 pub(super) struct Ready {
-    pub(super) calls: Calls,
+    pub(super) sender: CallSender,
     pub(super) subchannel: Arc<Subchannel>,
     pub(super) health: Health,
     /// True once somebody asks for its health.
@@ -86,13 +86,13 @@ pub(super) struct Failed {
     pub(super) attempt: u64,
     pub(super) why: String,
     /// It took no time and little work: nothing listens there, or what does hangs up.
-    pub(super) prompt: bool,
+    pub(super) fast: bool,
 }
 
 /// A connection that is picked for a call, counted as one in flight.
 #[derive(Debug)]
 pub(super) struct Picked {
-    pub(super) calls: Calls,
+    pub(super) sender: CallSender,
     pub(super) in_flight: InFlight,
 }
 
@@ -102,7 +102,7 @@ pub(super) enum Pick {
     Fail(String),
     Wait,
     /// Wait for an attempt that begins soon, and not for long: an address that refused may be a black hole by now.
-    Hurry {
+    WaitForReconnect {
         /// True if it is this call that has it begin.
         anew: bool,
         why: String,
@@ -122,7 +122,7 @@ impl Endpoints {
             if ready.subchannel.is_unanswered() {
                 return Pick::Wait;
             }
-            return Pick::Go(Picked { calls: ready.calls.clone(), in_flight: ready.subchannel.begin() });
+            return Pick::Go(Picked { sender: ready.sender.clone(), in_flight: ready.subchannel.begin() });
         }
         let connecting = self.list.iter().any(|endpoint| matches!(endpoint.state, State::Connecting));
         if connecting || self.asked > self.resolved {
@@ -130,9 +130,9 @@ impl Endpoints {
         }
         let (mut waits, mut anew) = (false, false);
         for endpoint in &mut self.list {
-            if matches!(&endpoint.state, State::TransientFailure(failed) if failed.prompt && failed.attempt <= since) {
+            if matches!(&endpoint.state, State::TransientFailure(failed) if failed.fast && failed.attempt <= since) {
                 waits = true;
-                anew |= !std::mem::replace(&mut endpoint.hurried, true);
+                anew |= !std::mem::replace(&mut endpoint.reconnect_requested, true);
             }
         }
         let failed = self.list.iter().filter_map(|endpoint| match &endpoint.state {
@@ -141,7 +141,7 @@ impl Endpoints {
         });
         let whys: Vec<_> = failed.chain(self.unresolved.clone()).collect();
         let why = whys.join("; ");
-        if waits { Pick::Hurry { anew, why } } else { Pick::Fail(why) }
+        if waits { Pick::WaitForReconnect { anew, why } } else { Pick::Fail(why) }
     }
 
     /// Drains the endpoints that the name has left, once one that it leads to is connected and in no worse health.
@@ -154,7 +154,7 @@ impl Endpoints {
         for endpoint in self.list.iter_mut().filter(|endpoint| !endpoint.named) {
             if let Some(ready) = endpoint.state.ready().filter(|ready| best <= ready.health.rank()) {
                 endpoint.state = State::Draining(ready.subchannel.clone());
-                self.turnover += 1;
+                self.generation += 1;
             }
         }
     }

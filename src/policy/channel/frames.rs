@@ -18,15 +18,15 @@ use super::goaway::Goaway;
 
 /// What is known of the peer of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Peer {
+pub(super) enum PeerState {
     /// It has sent nothing yet.
-    Silent,
+    Handshaking,
     /// It speaks HTTP/2.
     Ready,
     /// It takes no new calls: it has sent a GOAWAY.
-    Leaving(Goaway),
+    Draining(Goaway),
     /// It sends no more without a GOAWAY before, and why.
-    Gone(String),
+    Closed(String),
 }
 
 /// A stream whose frames are watched. It belongs to h2's connection and to the one who polls that, and then writes what it
@@ -47,13 +47,13 @@ struct Watched<S> {
     /// It takes no more bytes. It is read to its end all the same: there may be answers in it, and a GOAWAY that says
     /// which calls were not looked at; h2 would drop both.
     deaf: bool,
-    heard: Heard,
-    peer: watch::Sender<Peer>,
+    activity: Activity,
+    peer: watch::Sender<PeerState>,
 }
 
 /// Counts what has come from the peer.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Heard(Arc<Counts>);
+pub(super) struct Activity(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -61,7 +61,7 @@ struct Counts {
     responses: AtomicU64,
 }
 
-impl Heard {
+impl Activity {
     /// The number of times that any bytes have come.
     pub(super) fn reads(&self) -> u64 {
         self.0.reads.load(Ordering::Acquire)
@@ -82,15 +82,15 @@ const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 
 impl<S> Frames<S> {
-    pub(super) fn new(stream: S) -> (Self, watch::Receiver<Peer>, Heard) {
-        let (watched, known, heard) = Watched::new(stream);
-        (Self(Arc::new(Mutex::new(watched))), known, heard)
+    pub(super) fn new(stream: S) -> (Self, watch::Receiver<PeerState>, Activity) {
+        let (watched, known, activity) = Watched::new(stream);
+        (Self(Arc::new(Mutex::new(watched))), known, activity)
     }
 
     /// h2 has ended its connection: it may have seen enough before there was a whole head.
     pub(super) fn end(&self) {
         let watched = self.lock();
-        if *watched.peer.borrow() == Peer::Silent {
+        if *watched.peer.borrow() == PeerState::Handshaking {
             watched.ended(None);
         }
     }
@@ -107,12 +107,12 @@ impl<S> Clone for Frames<S> {
 }
 
 impl<S> Watched<S> {
-    fn new(stream: S) -> (Self, watch::Receiver<Peer>, Heard) {
-        let (peer, known) = watch::channel(Peer::Silent);
-        let (gathered, heard) = (BytesMut::new(), Heard::default());
+    fn new(stream: S) -> (Self, watch::Receiver<PeerState>, Activity) {
+        let (peer, known) = watch::channel(PeerState::Handshaking);
+        let (gathered, activity) = (BytesMut::new(), Activity::default());
         let (head, filled, payload, goaway, deaf) = ([0; HEAD], 0, 0, None, false);
-        let watched = Self { stream, head, filled, payload, goaway, gathered, deaf, heard: heard.clone(), peer };
-        (watched, known, heard)
+        let watched = Self { stream, head, filled, payload, goaway, gathered, deaf, activity: activity.clone(), peer };
+        (watched, known, activity)
     }
 
     fn read(&mut self, mut bytes: &[u8]) -> io::Result<()> {
@@ -123,7 +123,7 @@ impl<S> Watched<S> {
                 let room = Goaway::KEPT - goaway.len();
                 goaway.extend_from_slice(&bytes[..skipped.min(room)]);
                 match self.payload {
-                    0 => drop(self.peer.send_replace(Peer::Leaving(Goaway::read(&goaway)))),
+                    0 => drop(self.peer.send_replace(PeerState::Draining(Goaway::read(&goaway)))),
                     _ => self.goaway = Some(goaway),
                 }
             }
@@ -145,14 +145,14 @@ impl<S> Watched<S> {
         let [high, middle, low, kind, flags, ..] = self.head;
         self.payload = u32::from_be_bytes([0, high, middle, low]) as usize;
         if kind == HEADERS {
-            self.heard.0.responses.fetch_add(1, Ordering::Release);
+            self.activity.0.responses.fetch_add(1, Ordering::Release);
         }
-        if *self.peer.borrow() == Peer::Silent {
+        if *self.peer.borrow() == PeerState::Handshaking {
             // A server begins with its SETTINGS (RFC 9113, 3.4), which are no acknowledgement.
             if kind != SETTINGS || flags & 1 != 0 || self.head[5..] != [0; 4] {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, self.other_language()));
             }
-            self.peer.send_replace(Peer::Ready);
+            self.peer.send_replace(PeerState::Ready);
         } else if kind == GOAWAY && self.payload > 0 {
             self.goaway = Some(Vec::new());
         }
@@ -170,17 +170,17 @@ impl<S> Watched<S> {
 
     fn ended(&self, error: Option<&io::Error>) {
         // Why it left says more than that it has gone.
-        if matches!(*self.peer.borrow(), Peer::Leaving(_)) {
+        if matches!(*self.peer.borrow(), PeerState::Draining(_)) {
             return;
         }
-        let silent = *self.peer.borrow() == Peer::Silent;
+        let silent = *self.peer.borrow() == PeerState::Handshaking;
         let why = match error {
             Some(error) => error.to_string(),
             None if silent && self.filled > 0 => self.other_language().to_owned(),
             None if silent => "it hung up before it said anything".to_owned(),
             None => "it hung up".to_owned(),
         };
-        self.peer.send_replace(Peer::Gone(why));
+        self.peer.send_replace(PeerState::Closed(why));
     }
 }
 
@@ -191,7 +191,7 @@ impl<S: AsyncRead + Unpin> Watched<S> {
         let came = &buffer.filled()[before..];
         if !came.is_empty() {
             // Counted before its responses: a thread that sees a response sees this read too.
-            self.heard.0.reads.fetch_add(1, Ordering::Release);
+            self.activity.0.reads.fetch_add(1, Ordering::Release);
         }
         let result = result.and_then(|()| self.read(came));
         match &result {
@@ -281,7 +281,7 @@ mod tests {
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    use super::{Frames, Peer, Watched};
+    use super::{Frames, PeerState, Watched};
 
     #[test]
     fn frames_are_found_wherever_the_reads_cut_them() {
@@ -293,12 +293,12 @@ mod tests {
             let (mut frames, peer, _) = Watched::new(());
             let mut feed = |bytes: &[u8]| bytes.chunks(size).for_each(|part| frames.read(part).expect("HTTP/2"));
             feed(&settings[..8]);
-            assert_eq!(*peer.borrow(), Peer::Silent);
+            assert_eq!(*peer.borrow(), PeerState::Handshaking);
             feed(&settings[8..]);
             feed(data);
-            assert_eq!(*peer.borrow(), Peer::Ready);
+            assert_eq!(*peer.borrow(), PeerState::Ready);
             feed(goaway);
-            assert!(matches!(&*peer.borrow(), Peer::Leaving(goaway) if goaway.is_too_many_pings()));
+            assert!(matches!(&*peer.borrow(), PeerState::Draining(goaway) if goaway.is_too_many_pings()));
         }
     }
 
@@ -307,7 +307,7 @@ mod tests {
         let (mut frames, peer, _) = Watched::new(());
         frames.read(b"\0\0\0\x04\0\0\0\0\0").expect("SETTINGS");
         frames.read(&[b"\0\x3f\xff\x07\0\0\0\0\0", &[b'x'; 0x3fff][..]].concat()).expect("a GOAWAY");
-        let Peer::Leaving(goaway) = &*peer.borrow() else { panic!("it has left") };
+        let PeerState::Draining(goaway) = &*peer.borrow() else { panic!("it has left") };
         assert!(goaway.to_string().len() < 100, "{goaway}");
     }
 
@@ -322,7 +322,7 @@ mod tests {
         poll_fn(|cx| frames.poll_send(cx)).await;
         let mut read = Vec::new();
         frames.read_to_end(&mut read).await.expect("an end");
-        assert_eq!((&*read, &*peer.borrow()), (&settings[..], &Peer::Gone("it hung up".to_owned())));
+        assert_eq!((&*read, &*peer.borrow()), (&settings[..], &PeerState::Closed("it hung up".to_owned())));
     }
 
     #[test]

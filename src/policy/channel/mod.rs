@@ -3,11 +3,11 @@
 //!
 //! | | |
 //! |---|---|
-//! | `keeper` | looks the name up, connects and drains endpoints |
+//! | `supervisor` | looks the name up, connects and drains endpoints |
 //! | `endpoints`, `pool` | their states (`Connecting`, `Ready`, `TransientFailure`, draining) and the pick |
 //! | `outlier` | ejects endpoints that fail fast |
 //! | `dial`, `frames`, `goaway` | a connection: TCP, TLS, HTTP/2 |
-//! | `subchannel`, `watchdog` | what it carries, and whether its peer is alive |
+//! | `subchannel`, `keepalive` | what it carries, and whether its peer is alive |
 //! | `breaker` | circuit breakers by rpc |
 //! | `direct` | calls over one connection, for its health, which [`health`](super::health) asks for |
 //!
@@ -21,19 +21,19 @@
 
 mod breaker;
 mod call;
+mod deadline;
 mod dial;
-mod direct;
 mod endpoints;
 mod frames;
 mod goaway;
-mod keeper;
+mod health_transport;
+mod keepalive;
 mod outlier;
 mod pool;
-mod route;
 mod subchannel;
-mod time;
+mod supervisor;
+mod target;
 mod tls;
-mod watchdog;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -57,25 +57,25 @@ use tracing::{error, info};
 pub(super) use breaker::Outcome;
 pub use breaker::{Breaker, State as BreakerState};
 pub use call::ResponseBody;
-pub(super) use direct::{Direct, DirectTransport};
+pub(super) use deadline::DEADLINE;
 pub(super) use endpoints::Health;
+pub(super) use health_transport::{ConnectionHandle, HealthTransport};
 pub use pool::AddressStatus;
 pub(super) use subchannel::overdue;
-pub(super) use time::DEADLINE;
 
 use super::rpcs::Rpcs;
 use crate::config::{self, PolicyTls, PolicyUrl};
-use route::Route;
+use target::Target;
 use tls::Tls;
 
 /// A transport for [`Policy`](super::Policy). Clones are one and the same.
 #[derive(Clone)]
 pub struct Channel {
     /// What calls go to; another one takes its place when the configuration changes.
-    current: Arc<watch::Sender<Arc<Route>>>,
+    current: Arc<watch::Sender<Arc<Target>>>,
     rpcs: Arc<Rpcs>,
     /// Counts connections that began to serve.
-    arrivals: Arc<AtomicU64>,
+    serving_events: Arc<AtomicU64>,
 }
 
 /// Finds the addresses of the policy service.
@@ -120,27 +120,27 @@ pub enum Error {
 impl Channel {
     /// Begins to connect to the policy service at a URL, in the background: over TLS as `tls` says where the URL has it.
     pub fn connect(url: PolicyUrl, settings: &config::Channel, tls: &PolicyTls) -> Self {
-        Self::over(Route::begin(&url, settings, system_resolver(&url), own_tls(&url, tls)))
+        Self::over(Target::begin(&url, settings, system_resolver(&url), own_tls(&url, tls)))
     }
 
     /// Like [`connect`](Self::connect), with other means to find addresses, and other roots to trust.
     pub fn connect_with(url: PolicyUrl, settings: &config::Channel, resolve: Resolve, roots: RootCertStore) -> Self {
         let tls = url.is_tls().then(|| Tls::trusting(name(&url), roots));
-        Self::over(Route::begin(&url, settings, resolve, tls))
+        Self::over(Target::begin(&url, settings, resolve, tls))
     }
 
-    fn over(route: Arc<Route>) -> Self {
-        Self { current: Arc::new(watch::Sender::new(route)), rpcs: Arc::default(), arrivals: Arc::default() }
+    fn over(target: Arc<Target>) -> Self {
+        Self { current: Arc::new(watch::Sender::new(target)), rpcs: Arc::default(), serving_events: Arc::default() }
     }
 
     /// Goes over to the policy service at a URL, reached in this way, as soon as it is connected; or when, after the time
-    /// for a connection, the way before is not connected any more either. Calls in flight stay where they are.
+    /// for a connection, the way before is not connected any more either. CallSender in flight stay where they are.
     pub async fn replace(&self, url: PolicyUrl, settings: &config::Channel, tls: &PolicyTls) {
         // The system's roots are read from the disk.
         let (asked, tls) = (url.clone(), tls.clone());
         let Ok(tls) = spawn_blocking(move || own_tls(&asked, &tls)).await else { return };
-        let next = Route::begin(&url, settings, system_resolver(&url), tls);
-        let before = self.route();
+        let next = Target::begin(&url, settings, system_resolver(&url), tls);
+        let before = self.target();
         let too_late = async {
             sleep(settings.connect_timeout).await;
             error!(%url, "the policy cannot be connected in the new way; until it is, calls go on as before");
@@ -161,26 +161,26 @@ impl Channel {
 
     /// The URL of the policy service.
     pub fn url(&self) -> PolicyUrl {
-        self.route().url.clone()
+        self.target().url.clone()
     }
 
     /// How it stands now.
     pub fn status(&self) -> Status {
-        let route = self.route();
-        let (addresses, name) = route.pool.status();
-        let (breaker, breakers) = (route.breaker.state(), route.breaker.not_closed());
+        let target = self.target();
+        let (addresses, name) = target.pool.status();
+        let (breaker, breakers) = (target.breaker.state(), target.breaker.not_closed());
         Status { addresses, name, breaker, breakers }
     }
 
     /// Looks the name up at once.
     pub fn look_up(&self) {
-        self.route().pool.look_up();
+        self.target().pool.look_up();
     }
 
     /// Ends when the state of a connection has changed since the call.
     pub fn changed(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut replaced = self.current.subscribe();
-        let mut changes = self.route().pool.changes();
+        let mut changes = self.target().pool.changes();
         async move {
             tokio::select! {
                 _ = changes.changed() => {}
@@ -190,12 +190,12 @@ impl Channel {
     }
 
     /// Ends when a connection has come, gone, or said something new of its health since the call.
-    pub(super) fn turned_over(&self) -> impl Future<Output = ()> + Send + use<> {
+    pub(super) fn connections_changed(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut replaced = self.current.subscribe();
-        let pool = self.route().pool.clone();
-        let (mut changes, before) = (pool.changes(), pool.turnover());
+        let pool = self.target().pool.clone();
+        let (mut changes, before) = (pool.changes(), pool.generation());
         async move {
-            while pool.turnover() == before {
+            while pool.generation() == before {
                 tokio::select! {
                     _ = changes.changed() => {}
                     _ = replaced.changed() => return,
@@ -205,7 +205,7 @@ impl Channel {
     }
 
     pub(super) fn breaker(&self) -> Arc<Breaker> {
-        self.route().breaker.clone()
+        self.target().breaker.clone()
     }
 
     /// The best answer that an rpc has had.
@@ -213,7 +213,7 @@ impl Channel {
         &self.rpcs
     }
 
-    fn route(&self) -> Arc<Route> {
+    fn target(&self) -> Arc<Target> {
         self.current.borrow().clone()
     }
 }
@@ -240,12 +240,12 @@ impl tonic::codegen::Service<Request<Body>> for Channel {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let route = self.route();
+        let target = self.target();
         let (mut head, body) = request.into_parts();
-        route.address(&mut head);
+        target.address(&mut head);
         Box::pin(async move {
             let message = call::message(body).await?;
-            let (stream, in_flight) = route.stream(&mut head.headers).await?;
+            let (stream, in_flight) = target.stream(&mut head.headers).await?;
             let response = stream.send(head, message).map_err(Error::NotTaken)?;
             Ok(call::response(response, Some(in_flight)).await?)
         })

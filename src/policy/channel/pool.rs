@@ -8,14 +8,14 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::call::Calls;
+use super::call::CallSender;
 use super::endpoints::{Endpoint, Endpoints, Failed, Health, Pick, Picked, Ready, State};
-use super::frames::Heard;
+use super::frames::Activity;
 use super::subchannel::Subchannel;
 use crate::config;
 
 /// How long a call waits for the attempt that it has hurried. A refusal takes far less.
-const PATIENCE: Duration = Duration::from_millis(100);
+const RECONNECT_WAIT: Duration = Duration::from_millis(100);
 
 /// One connection an address.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub struct AddressStatus {
     pub address: config::Address,
     /// `ready`, `connecting`, `draining`, or why it is not connected or gets no calls.
     pub state: String,
-    /// Calls whose response has not ended.
+    /// CallSender whose response has not ended.
     pub in_flight: usize,
     /// True while it is connected and not draining.
     #[serde(skip)]
@@ -59,15 +59,15 @@ impl Pool {
         let (mut since, mut changes, mut patience) = (None, None, None);
         loop {
             let pick = self.endpoints().pick(&mut since);
-            let hurried = match pick {
+            let reconnect_requested = match pick {
                 Pick::Go(picked) => return Ok(picked),
                 Pick::Fail(why) => return Err(why),
                 Pick::Wait => None,
-                Pick::Hurry { anew, why } => {
+                Pick::WaitForReconnect { anew, why } => {
                     if anew {
                         self.changes.send_replace(());
                     }
-                    Some((*patience.get_or_insert_with(|| Instant::now() + PATIENCE), why))
+                    Some((*patience.get_or_insert_with(|| Instant::now() + RECONNECT_WAIT), why))
                 }
             };
             let Some(changes) = &mut changes else {
@@ -76,7 +76,7 @@ impl Pool {
                 continue;
             };
             // Never an error: the sender is ours.
-            match hurried {
+            match reconnect_requested {
                 None => drop(changes.changed().await),
                 Some((until, why)) => drop(timeout_at(until, changes.changed()).await.map_err(|_| why)?),
             }
@@ -88,7 +88,7 @@ impl Pool {
         let endpoints = &mut *self.endpoints();
         endpoints.attempts += 1;
         if let Some(endpoint) = endpoints.endpoint(address) {
-            endpoint.hurried = false;
+            endpoint.reconnect_requested = false;
         }
         endpoints.attempts
     }
@@ -111,7 +111,7 @@ impl Pool {
                         address: address.clone(),
                         named: true,
                         state: State::Connecting,
-                        hurried: false,
+                        reconnect_requested: false,
                         outlier: Arc::default(),
                     });
                 }
@@ -126,15 +126,15 @@ impl Pool {
     }
 
     /// An address is connected.
-    pub(super) fn ready(&self, address: &config::Address, calls: Calls, heard: Heard) -> Arc<Subchannel> {
+    pub(super) fn ready(&self, address: &config::Address, sender: CallSender, activity: Activity) -> Arc<Subchannel> {
         self.change(|endpoints| {
             let endpoint = endpoints.endpoint(address);
             let outlier = endpoint.as_ref().map(|endpoint| endpoint.outlier.clone()).unwrap_or_default();
-            let subchannel = Arc::new(Subchannel::new(address.clone(), heard, outlier, self.changes.clone()));
+            let subchannel = Arc::new(Subchannel::new(address.clone(), activity, outlier, self.changes.clone()));
             if let Some(endpoint) = endpoint {
                 let subchannel = subchannel.clone();
-                endpoint.state = State::Ready(Ready { calls, subchannel, health: Health::Unknown, watched: false });
-                endpoints.turnover += 1;
+                endpoint.state = State::Ready(Ready { sender, subchannel, health: Health::Unknown, watched: false });
+                endpoints.generation += 1;
             }
             subchannel
         })
@@ -149,7 +149,7 @@ impl Pool {
             if let Some(endpoint) = endpoint.filter(|endpoint| endpoint.state.holds(subchannel)) {
                 let before = std::mem::replace(&mut endpoint.state, State::Connecting);
                 endpoints.asked += u64::from(matches!(before, State::Ready(_)));
-                endpoints.turnover += 1;
+                endpoints.generation += 1;
             }
         });
     }
@@ -159,14 +159,14 @@ impl Pool {
         self.change(|endpoints| {
             if let Some(endpoint) = endpoints.endpoint(address) {
                 let before = std::mem::replace(&mut endpoint.state, State::TransientFailure(failed));
-                endpoints.turnover += u64::from(matches!(before, State::Ready(_)));
+                endpoints.generation += u64::from(matches!(before, State::Ready(_)));
             }
         });
     }
 
     /// Whether a call waits for another attempt at this address.
-    pub(super) fn is_hurried(&self, address: &config::Address) -> bool {
-        self.endpoints().endpoint(address).is_some_and(|endpoint| endpoint.hurried)
+    pub(super) fn is_reconnect_requested(&self, address: &config::Address) -> bool {
+        self.endpoints().endpoint(address).is_some_and(|endpoint| endpoint.reconnect_requested)
     }
 
     /// Returns true if the name leads to this address.
@@ -223,30 +223,30 @@ impl Pool {
     }
 
     /// The connections whose health nobody asks for yet, and whether these are all; from now on somebody does.
-    pub(super) fn unwatched(&self) -> (Vec<Arc<Subchannel>>, bool) {
+    pub(super) fn take_unchecked(&self) -> (Vec<Arc<Subchannel>>, bool) {
         let mut endpoints = self.endpoints();
         let all = !endpoints.list.iter().any(|endpoint| endpoint.state.ready().is_some_and(|ready| ready.watched));
-        let unwatched = endpoints.list.iter_mut().filter_map(|endpoint| match &mut endpoint.state {
+        let take_unchecked = endpoints.list.iter_mut().filter_map(|endpoint| match &mut endpoint.state {
             State::Ready(ready) => (!std::mem::replace(&mut ready.watched, true)).then(|| ready.subchannel.clone()),
             _ => None,
         });
-        (unwatched.collect(), all)
+        (take_unchecked.collect(), all)
     }
 
     /// The handle that a connection takes calls with, as long as it does.
-    pub(super) fn calls(&self, subchannel: &Arc<Subchannel>) -> Option<Calls> {
-        self.endpoints().ready(subchannel).map(|ready| ready.calls.clone())
+    pub(super) fn calls(&self, subchannel: &Arc<Subchannel>) -> Option<CallSender> {
+        self.endpoints().ready(subchannel).map(|ready| ready.sender.clone())
     }
 
-    /// Takes in what a connection says of its health. Counts it among the arrivals where it begins to serve.
-    pub(super) fn judged(&self, subchannel: &Arc<Subchannel>, health: Health, arrivals: &AtomicU64) {
+    /// Takes in what a connection says of its health. Counts it among the serving_events where it begins to serve.
+    pub(super) fn set_health(&self, subchannel: &Arc<Subchannel>, health: Health, serving_events: &AtomicU64) {
         let arrives = matches!(health, Health::Serving | Health::Presumed);
         self.change(|endpoints| {
             let Some(ready) = endpoints.ready(subchannel) else { return };
             if ready.health != health {
                 ready.health = health;
-                endpoints.turnover += 1;
-                arrivals.fetch_add(u64::from(arrives), Ordering::Relaxed);
+                endpoints.generation += 1;
+                serving_events.fetch_add(u64::from(arrives), Ordering::Relaxed);
             }
         });
     }
@@ -261,8 +261,8 @@ impl Pool {
     }
 
     /// Counts connections made and lost, and changes of their health.
-    pub(super) fn turnover(&self) -> u64 {
-        self.endpoints().turnover
+    pub(super) fn generation(&self) -> u64 {
+        self.endpoints().generation
     }
 
     /// Tells when something has changed.

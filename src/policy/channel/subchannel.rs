@@ -1,6 +1,6 @@
-//! One connection to an endpoint, gRPC's *subchannel*, as its calls, the pick and its [watchdog](super::watchdog) share it.
+//! One connection to an endpoint, gRPC's *subchannel*, as its calls, the pick and its [keepalive](super::keepalive) share it.
 //!
-//! A call that passes its deadline without an answer leaves the connection *unanswered*: the watchdog pings it at once, and
+//! A call that passes its deadline without an answer leaves the connection *unanswered*: the keepalive pings it at once, and
 //! it is picked for no new call until the peer has sent something, be it the ping's acknowledgement.
 
 use std::future::Future;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::{Notify, watch};
 
-use super::frames::Heard;
+use super::frames::Activity;
 use super::outlier::Outlier;
 use crate::config::Address;
 
@@ -27,7 +27,7 @@ pub(super) struct Subchannel {
     pub(super) answered: AtomicBool,
     /// Failures in a row of the address, over all of its connections.
     pub(super) outlier: Arc<Outlier>,
-    heard: Heard,
+    activity: Activity,
     /// The reads counted when a call passed its deadline, plus one; 0 is none.
     unanswered: AtomicU64,
     /// The responses counted when a ping was answered last, plus one; 0 is none, or long ago.
@@ -46,13 +46,13 @@ pub(in crate::policy) fn overdue<F: Future>(call: F) -> impl Future<Output = F::
 }
 
 impl Subchannel {
-    pub(super) fn new(address: Address, heard: Heard, outlier: Arc<Outlier>, changes: watch::Sender<()>) -> Self {
+    pub(super) fn new(address: Address, activity: Activity, outlier: Arc<Outlier>, changes: watch::Sender<()>) -> Self {
         Self {
             address,
             in_flight: AtomicUsize::new(0),
             answered: AtomicBool::new(false),
             outlier,
-            heard,
+            activity,
             unanswered: AtomicU64::new(0),
             pinged: AtomicU64::new(0),
             overdue: Notify::new(),
@@ -68,7 +68,7 @@ impl Subchannel {
 
     /// Records that a call has passed its deadline, and has the peer pinged.
     pub(super) fn call_is_overdue(&self) {
-        self.unanswered.store(self.heard.reads() + 1, Relaxed);
+        self.unanswered.store(self.activity.reads() + 1, Relaxed);
         self.overdue.notify_one();
     }
 
@@ -77,8 +77,8 @@ impl Subchannel {
     /// response, or for [`allow_ping`](Self::allow_ping).
     pub(super) fn is_unanswered(&self) -> bool {
         // In this order: a response is counted after the read that it came with.
-        let responses = self.heard.responses();
-        self.unanswered.load(Relaxed) == self.heard.reads() + 1 && self.pinged.load(Relaxed) != responses + 1
+        let responses = self.activity.responses();
+        self.unanswered.load(Relaxed) == self.activity.reads() + 1 && self.pinged.load(Relaxed) != responses + 1
     }
 
     /// Ends when a call has passed its deadline, since the last time it did.
@@ -89,7 +89,7 @@ impl Subchannel {
     /// Records that the peer has answered a ping, or sent something else in its time.
     pub(super) fn answer(&self) {
         self.unanswered.store(0, Relaxed);
-        self.pinged.store(self.heard.responses() + 1, Relaxed);
+        self.pinged.store(self.activity.responses() + 1, Relaxed);
         self.wake_picks();
     }
 
@@ -105,7 +105,7 @@ impl Subchannel {
 
     /// The number of times that bytes have come from the peer.
     pub(super) fn reads(&self) -> u64 {
-        self.heard.reads()
+        self.activity.reads()
     }
 
     /// Returns true if the address is ejected.

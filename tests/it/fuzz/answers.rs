@@ -24,7 +24,7 @@ fn what_go_reads() {
         let mut lines = String::new();
         for (command, body) in cases() {
             let callback = Callback::by_command(command).expect("in the table");
-            let go = go.ask(callback.place, body.as_bytes());
+            let go = go.ask(callback.index, body.as_bytes());
             lines += &serde_json::to_string(&Case { command: command.to_owned(), body, go }).expect("JSON");
             lines.push('\n');
         }
@@ -38,7 +38,7 @@ fn what_go_reads() {
         let callback = Callback::by_command(command).expect("in the table");
         go::compare_request(callback, body.as_bytes(), &go);
         if let Some(running) = go::running() {
-            assert_eq!(running.ask(callback.place, body.as_bytes()), go, "{body}");
+            assert_eq!(running.ask(callback.index, body.as_bytes()), go, "{body}");
         }
         count += 1;
     }

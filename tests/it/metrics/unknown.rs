@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use hookgate::contract::Callback;
-use hookgate::contract::Unknown;
+use hookgate::contract::UnknownFields;
 use hookgate::observe::drift::{LONGEST_NAME, MOST_COMMANDS, MOST_FIELDS, OTHER, Unknowns};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
@@ -94,8 +94,8 @@ fn names_are_cut_and_cleaned() {
 
     let callback = Callback::by_command(COMMAND).unwrap();
     let paths = ["a[3].b[44].c", "a[5].b[6].c", r#"a[7]["[8] \"x"]"#, OTHER].map(str::to_owned);
-    unknowns.count_fields(callback, &Unknown { paths: paths.to_vec(), count: 4 });
-    unknowns.count_fields(callback, &Unknown { paths: vec!["x".to_owned(); 1_000], count: 2_000 });
+    unknowns.count_fields(callback, &UnknownFields { paths: paths.to_vec(), count: 4 });
+    unknowns.count_fields(callback, &UnknownFields { paths: vec!["x".to_owned(); 1_000], count: 2_000 });
     let fields: Vec<_> = unknowns.fields().into_iter().map(|(_, field)| (field.name.clone(), field.count)).collect();
     // Of a body so many fields have a path.
     let expected = [("a[].b[].c", 2), (r#"a[]["[8] \"x"]"#, 1), ("x", 1_000), (OTHER, 1_001)];

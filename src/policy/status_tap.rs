@@ -63,7 +63,7 @@ const GRPC: &[u8] = b"application/grpc";
 
 /// What has been seen of a call's answer.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Seen(Arc<Parts>);
+pub(crate) struct StatusTap(Arc<Parts>);
 
 #[derive(Debug)]
 struct Parts {
@@ -84,7 +84,7 @@ impl Default for Parts {
     }
 }
 
-impl Seen {
+impl StatusTap {
     /// The status that the policy itself gave.
     pub(crate) fn status(&self) -> Option<Code> {
         let code = self.0.status.load(Ordering::Relaxed);
@@ -113,7 +113,7 @@ impl Seen {
     }
 
     /// Looks at the head of a response, takes out what is not for tonic, and has the rest watched.
-    fn begin<B>(&self, mut response: Response<B>) -> Result<Response<Watched<B>>, StdError> {
+    fn begin<B>(&self, mut response: Response<B>) -> Result<Response<TapBody<B>>, StdError> {
         let http = response.status();
         let is_grpc = is_grpc(response.headers().get(header::CONTENT_TYPE));
         let headers = response.headers_mut();
@@ -132,7 +132,7 @@ impl Seen {
         // tonic would end with a status in the head, whatever is behind it, and with a compression that it did not offer.
         headers.remove(STATUS);
         headers.remove(ENCODING);
-        Ok(response.map(|body| Watched { body, seen: self.clone() }))
+        Ok(response.map(|body| TapBody { body, seen: self.clone() }))
     }
 
     /// Looks at the trailers, and leaves tonic the code alone: it panics over details that are not base64, and takes a
@@ -166,7 +166,7 @@ impl Seen {
 }
 
 /// The answer to a call that ended with this status, if it is none of gRPC's.
-pub(crate) fn not_grpc(status: &Status, seen: &Seen) -> Option<NotGrpc> {
+pub(crate) fn not_grpc(status: &Status, seen: &StatusTap) -> Option<NotGrpc> {
     cause::<NotGrpc>(status).copied().or_else(|| seen.not_grpc())
 }
 
@@ -219,45 +219,45 @@ fn both(one: Code, other: Code) -> Code {
 
 /// A transport for one call, whose answer is watched.
 #[derive(Debug, Clone)]
-pub(crate) struct Observed<T> {
+pub(crate) struct TapTransport<T> {
     transport: T,
-    seen: Seen,
+    seen: StatusTap,
 }
 
-impl<T> Observed<T> {
+impl<T> TapTransport<T> {
     /// Wraps a transport; what is seen of its answer is in the second value.
-    pub(crate) fn new(transport: T) -> (Self, Seen) {
-        let seen = Seen::default();
+    pub(crate) fn new(transport: T) -> (Self, StatusTap) {
+        let seen = StatusTap::default();
         (Self { transport, seen: seen.clone() }, seen)
     }
 }
 
-impl<T: Transport> tonic::codegen::Service<Request<tonic::body::Body>> for Observed<T> {
-    type Response = Response<Watched<T::ResponseBody>>;
+impl<T: Transport> tonic::codegen::Service<Request<tonic::body::Body>> for TapTransport<T> {
+    type Response = Response<TapBody<T::ResponseBody>>;
     type Error = StdError;
-    type Future = Watching<T::Future>;
+    type Future = TapFuture<T::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StdError>> {
         self.transport.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
-        Watching { call: self.transport.call(request), seen: self.seen.clone() }
+        TapFuture { call: self.transport.call(request), seen: self.seen.clone() }
     }
 }
 
 /// A call whose answer is watched.
-pub(crate) struct Watching<F> {
+pub(crate) struct TapFuture<F> {
     call: F,
-    seen: Seen,
+    seen: StatusTap,
 }
 
-impl<F, B, E> Future for Watching<F>
+impl<F, B, E> Future for TapFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>> + Unpin,
     E: Into<StdError>,
 {
-    type Output = Result<Response<Watched<B>>, StdError>;
+    type Output = Result<Response<TapBody<B>>, StdError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let response = ready!(Pin::new(&mut self.call).poll(cx));
@@ -266,12 +266,12 @@ where
 }
 
 /// A body whose trailers are watched.
-pub(crate) struct Watched<B> {
+pub(crate) struct TapBody<B> {
     body: B,
-    seen: Seen,
+    seen: StatusTap,
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for TapBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 

@@ -12,13 +12,13 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::breaker::Breaker;
-use super::call::FreeStream;
-use super::dial::Dial;
+use super::call::ReadySender;
+use super::deadline;
+use super::dial::Dialer;
 use super::endpoints::Picked;
-use super::keeper::Keeper;
 use super::pool::Pool;
 use super::subchannel::InFlight;
-use super::time;
+use super::supervisor::Supervisor;
 use super::tls::Tls;
 use super::{Error, Resolve};
 use crate::config::{self, PolicyUrl};
@@ -29,27 +29,27 @@ const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("hookgate/", en
 const OFFERS: usize = 3;
 
 /// The connections to one policy service, made in one way. When it is dropped they end.
-pub(super) struct Route {
+pub(super) struct Target {
     pub(super) url: PolicyUrl,
     scheme: Scheme,
     authority: Authority,
     pub(super) pool: Arc<Pool>,
     pub(super) breaker: Arc<Breaker>,
-    keeper: AbortHandle,
+    supervisor: AbortHandle,
 }
 
-impl Route {
+impl Target {
     /// Begins to connect.
     pub(super) fn begin(url: &PolicyUrl, settings: &config::Channel, resolve: Resolve, tls: Option<Tls>) -> Arc<Self> {
         let scheme = if url.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };
-        let dial = Dial::new(settings.clone(), tls);
+        let dialer = Dialer::new(settings.clone(), tls);
         let authority = url.authority();
         let pool = Arc::new(Pool::new());
         let breaker = Arc::new(Breaker::new(settings.breaker_failures, settings.breaker_open));
-        let (settings, dial) = (settings.clone(), Arc::new(dial));
-        let keeper = Keeper { pool: pool.clone(), breaker: breaker.clone(), dial, resolve, settings };
-        let keeper = tokio::spawn(keeper.run()).abort_handle();
-        Arc::new(Self { url: url.clone(), scheme, authority, pool, breaker, keeper })
+        let (settings, dialer) = (settings.clone(), Arc::new(dialer));
+        let supervisor = Supervisor { pool: pool.clone(), breaker: breaker.clone(), dialer, resolve, settings };
+        let supervisor = tokio::spawn(supervisor.run()).abort_handle();
+        Arc::new(Self { url: url.clone(), scheme, authority, pool, breaker, supervisor })
     }
 
     /// Ends when a call would be carried at once.
@@ -73,29 +73,29 @@ impl Route {
     }
 
     /// Waits for a stream for a call with these headers, no longer than they say that it has. They say less then.
-    pub(super) async fn stream(&self, headers: &mut HeaderMap) -> Result<(FreeStream, InFlight), Error> {
-        let mut free = pin!(self.free_stream());
+    pub(super) async fn stream(&self, headers: &mut HeaderMap) -> Result<(ReadySender, InFlight), Error> {
+        let mut free = pin!(self.ready_sender());
         // Most calls wait for nothing, and need no clock.
         if let Poll::Ready(free) = poll_fn(|cx| Poll::Ready(free.as_mut().poll(cx))).await {
             return free;
         }
-        let Some(deadline) = time::deadline(headers) else { return free.await };
+        let Some(deadline) = deadline::deadline(headers) else { return free.await };
         let free = timeout_at(deadline, free).await.map_err(|_| Error::Late)?;
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(Error::Late);
         }
-        time::tell(headers, left);
+        deadline::tell(headers, left);
         free
     }
 
     /// Waits for a connection that has a stream for a call.
-    async fn free_stream(&self) -> Result<(FreeStream, InFlight), Error> {
+    async fn ready_sender(&self) -> Result<(ReadySender, InFlight), Error> {
         let mut offers = 0;
         loop {
-            let Picked { calls, in_flight } = self.pool.pick().await.map_err(Error::NotConnected)?;
+            let Picked { sender, in_flight } = self.pool.pick().await.map_err(Error::NotConnected)?;
             offers += 1;
-            match calls.free_stream().await {
+            match sender.ready_sender().await {
                 Ok(stream) => return Ok((stream, in_flight)),
                 // It takes no calls; the next one may.
                 Err(error) => {
@@ -109,8 +109,8 @@ impl Route {
     }
 }
 
-impl Drop for Route {
+impl Drop for Target {
     fn drop(&mut self) {
-        self.keeper.abort();
+        self.supervisor.abort();
     }
 }

@@ -15,19 +15,19 @@ use tracing::{debug, info, warn};
 
 use super::Resolve;
 use super::breaker::Breaker;
-use super::dial::{Connection, Dial, End, Line};
+use super::dial::{CloseReason, Connection, Dialer, Established};
 use super::endpoints::Failed;
+use super::keepalive::Pings;
 use super::pool::Pool;
 use super::subchannel::Subchannel;
-use super::watchdog::Pings;
 use crate::config;
 
 /// What the tasks work with.
 #[derive(Clone)]
-pub(super) struct Keeper {
+pub(super) struct Supervisor {
     pub(super) pool: Arc<Pool>,
     pub(super) breaker: Arc<Breaker>,
-    pub(super) dial: Arc<Dial>,
+    pub(super) dialer: Arc<Dialer>,
     pub(super) resolve: Resolve,
     pub(super) settings: config::Channel,
 }
@@ -36,12 +36,12 @@ pub(super) struct Keeper {
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 
 /// The time between the beginnings of two attempts for whose ends calls wait.
-const PAUSE_HURRIED: Duration = Duration::from_millis(5);
+const REQUESTED_PAUSE: Duration = Duration::from_millis(5);
 
 /// The longest pause before an address is tried or the name looked up again, while another address carries the calls.
-const PAUSE_CALM: Duration = Duration::from_secs(5);
+const STANDBY_PAUSE_MAX: Duration = Duration::from_secs(5);
 
-impl Keeper {
+impl Supervisor {
     /// Looks the name up: at first, every `channel.resolve_interval`, on SIGHUP, when a connection is lost, and from time to time
     /// while something is not connected. Begins a task for each new address.
     pub(super) async fn run(self) {
@@ -90,7 +90,7 @@ impl Keeper {
             if at_once {
                 return;
             }
-            let pause = if self.pool.any_ready() { PAUSE_CALM } else { self.settings.reconnect_max };
+            let pause = if self.pool.any_ready() { STANDBY_PAUSE_MAX } else { self.settings.reconnect_max };
             tokio::select! {
                 () = tokio::time::sleep_until(looked_up + pause), if sometime => return,
                 () = tokio::time::sleep_until(looked_up + interval), if !interval.is_zero() => return,
@@ -107,10 +107,10 @@ impl Keeper {
         let mut pings = Pings::new(&self.settings);
         loop {
             let (begun, attempt) = (Instant::now(), self.pool.begin(&address));
-            let failed = match self.dial.connect(&address).await {
-                Ok(line) => {
+            let failed = match self.dialer.connect(&address).await {
+                Ok(established) => {
                     last_failure = None;
-                    let ended = self.serve(&address, line, &mut pings).await;
+                    let ended = self.serve(&address, established, &mut pings).await;
                     // One that ends before it was of use is as good as none, the second time in a row.
                     let useful = ended.useful;
                     if useful {
@@ -124,9 +124,9 @@ impl Keeper {
                         }
                         return;
                     }
-                    Failed { attempt, why: ended.why, prompt: false }
+                    Failed { attempt, why: ended.why, fast: false }
                 }
-                Err(error) => Failed { attempt, why: error.to_string(), prompt: error.is_prompt(begun.elapsed()) },
+                Err(error) => Failed { attempt, why: error.to_string(), fast: error.is_fast(begun.elapsed()) },
             };
             if last_failure.as_ref() != Some(&failed.why) {
                 warn!(%address, why = failed.why, "cannot connect to the policy");
@@ -147,12 +147,12 @@ impl Keeper {
     }
 
     /// Has a connection take calls for as long as it does.
-    async fn serve(&self, address: &config::Address, line: Line, pings: &mut Pings) -> Ended {
-        let subchannel = self.pool.ready(address, line.calls.clone(), line.heard.clone());
+    async fn serve(&self, address: &config::Address, established: Established, pings: &mut Pings) -> Ended {
+        let subchannel = self.pool.ready(address, established.sender.clone(), established.activity.clone());
         self.breaker.connected();
         info!(%address, "connected to the policy");
         let since = Instant::now();
-        let mut connection = line.watched(subchannel.clone(), *pings);
+        let mut connection = established.watched(subchannel.clone(), *pings);
         let end = tokio::select! {
             end = connection.ended() => Some(end),
             () = self.pool.until_draining(&subchannel) => None,
@@ -169,13 +169,13 @@ impl Keeper {
         let why = end.to_string();
         info!(%address, why, "disconnected from the policy");
         match end {
-            End::Goaway(goaway) if goaway.is_too_many_pings() => {
+            CloseReason::Goaway(goaway) if goaway.is_too_many_pings() => {
                 *pings = pings.doubled();
                 let keep_alive = pings.keep_alive;
                 warn!(%address, ?keep_alive, "the policy says too_many_pings: its connections are pinged half as often");
             }
-            End::Broken(_) if subchannel.in_flight.load(Ordering::Relaxed) > 0 => subchannel.outlier.fail(),
-            End::Goaway(_) | End::Broken(_) => {}
+            CloseReason::Broken(_) if subchannel.in_flight.load(Ordering::Relaxed) > 0 => subchannel.outlier.fail(),
+            CloseReason::Goaway(_) | CloseReason::Broken(_) => {}
         }
         drain(connection);
         let useful = subchannel.answered.load(Ordering::Relaxed) || since.elapsed() >= self.settings.reconnect_max;
@@ -190,13 +190,13 @@ impl Keeper {
         let jitter = 0.5 + fastrand::f64() / 2.0;
         let mut changes = self.pool.changes();
         loop {
-            let longest = if self.pool.any_ready() { PAUSE_CALM } else { self.settings.reconnect_max };
+            let longest = if self.pool.any_ready() { STANDBY_PAUSE_MAX } else { self.settings.reconnect_max };
             let pause = (*next).min(longest);
-            let hurried = self.pool.is_hurried(address);
-            let end = if hurried { attempt + PAUSE_HURRIED } else { begun + pause.mul_f64(jitter) };
+            let reconnect_requested = self.pool.is_reconnect_requested(address);
+            let end = if reconnect_requested { attempt + REQUESTED_PAUSE } else { begun + pause.mul_f64(jitter) };
             tokio::select! {
                 () = tokio::time::sleep_until(end) => {
-                    if !hurried {
+                    if !reconnect_requested {
                         *next = pause * 2;
                     }
                     return;

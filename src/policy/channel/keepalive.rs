@@ -49,7 +49,7 @@ impl Pings {
 }
 
 /// Pings the peer of one connection.
-pub(super) struct Watchdog {
+pub(super) struct Keepalive {
     pub(super) pongs: PingPong,
     pub(super) pings: Pings,
     pub(super) subchannel: Arc<Subchannel>,
@@ -57,7 +57,7 @@ pub(super) struct Watchdog {
     pub(super) pending: bool,
 }
 
-impl Watchdog {
+impl Keepalive {
     /// Ends when the peer is dead.
     pub(super) async fn run(mut self) {
         let mut next_ping = None;
