@@ -87,7 +87,7 @@ impl Verify {
         let mut wrong = Vec::new();
         let mut note = |flag: &str, what: String| wrong.push(Finding::new(Origin::Flag(flag.to_owned()), "", what));
         let policy = self.policy.parse().map_err(|what| note("--policy", what)).ok();
-        let budget = (config::TIME.read)(&self.timeout).map_err(|what| note("--timeout", what)).unwrap_or_default();
+        let budget = config::parse_time(&self.timeout).map_err(|what| note("--timeout", what)).unwrap_or_default();
         let only = Names::read(&self.only, |what| note("--only", what));
         let skip = Names::read(&self.skip, |what| note("--skip", what));
         if skip.checks.contains(&Check::Connection) {
