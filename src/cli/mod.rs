@@ -2,6 +2,7 @@
 
 mod admin;
 mod callbacks;
+mod completions;
 mod config;
 mod drift;
 mod outbox;
@@ -42,13 +43,15 @@ enum Command {
     Trigger(trigger::Trigger),
     /// Ask a running hookgate what OpenIM sends that this build does not expect
     Drift(drift::Drift),
-    /// Check or print the configuration that serve would run with
+    /// Write, check or print the configuration that serve would run with
     #[command(subcommand)]
     Config(config::Config),
     /// Look at the After events that are kept on disk (--data of serve), send them again, or drop them
     Outbox(outbox::Outbox),
     /// Check a policy service: does it answer every callback, on odd input too, as OpenIM will understand it
     Verify(verify::Verify),
+    /// Print shell completions
+    Completions(completions::Completions),
 }
 
 /// Why a command did not do what was asked.
@@ -102,6 +105,7 @@ impl Cli {
             None => return serve::run(&self.serve),
             Some(Command::Serve(options)) => return serve::run(&options),
             Some(Command::Callbacks(options)) => options.run()?,
+            Some(Command::Completions(options)) => options.run()?,
             Some(Command::Config(command)) => command.run()?,
             Some(Command::Outbox(options)) => options.run()?,
             Some(Command::Proto(options)) => options.run()?,

@@ -19,6 +19,7 @@ mod differences;
 mod file;
 mod identity;
 mod in_force;
+mod init;
 mod load;
 mod losses;
 mod networks;
@@ -52,6 +53,7 @@ pub(crate) use differences::differences;
 pub(crate) use file::text;
 pub use identity::Identity;
 pub use in_force::InForce;
+pub(crate) use init::init;
 pub use load::{Loaded, TextOf};
 pub(crate) use losses::{Losses, losses};
 pub use options::Options;
@@ -62,6 +64,7 @@ pub use rules::{Handling, OnFailure, Override, Rule, Rules};
 pub use settings::{
     Access, After, Channel, Decisions, DecisionsTo, Denial, Drain, Limits, PolicyTls, SyncRule, Traces, WhenFull,
 };
+pub use settings::{Setting, general as all_settings, of_callback as callback_settings};
 pub(crate) use tls::connector;
 pub use tls::{Roots, ServerTls};
 pub(crate) use url::host_and_port;

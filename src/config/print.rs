@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::builder::Builder;
 use super::load::Loaded;
+use super::settings::Setting;
 use super::value::show_time;
 use super::{rules, settings};
 use crate::contract::Callback;
@@ -13,22 +14,30 @@ use crate::contract::Callback;
 pub fn print(loaded: &Loaded) -> String {
     let mut builder = Builder::from(&loaded.config);
     let mut out = String::new();
+    let rows = settings::resolved().filter_map(|setting| {
+        let value = setting.print(&mut builder)?;
+        Some((setting, format!("{value}{}", origin(loaded, &setting.path))))
+    });
+    write_settings(&mut out, "", rows);
+    callbacks(loaded, &mut out);
+    out
+}
+
+/// Writes settings with their descriptions and values. `prefix` stands before each line but those of descriptions.
+pub fn write_settings(out: &mut String, prefix: &str, rows: impl Iterator<Item = (&'static Setting, String)>) {
     let mut group: Vec<&str> = Vec::new();
-    for setting in settings::resolved() {
-        let Some(value) = setting.print(&mut builder) else { continue };
+    for (setting, value) in rows {
         let mut groups: Vec<_> = setting.path.split('.').collect();
         let key = groups.pop().unwrap_or_default();
         let same = groups.iter().zip(&group).take_while(|(one, other)| one == other).count();
         for (depth, name) in groups.iter().enumerate().skip(same) {
-            line(&mut out, format_args!("{}{name}:", "  ".repeat(depth)));
+            line(out, format_args!("{prefix}{}{name}:", "  ".repeat(depth)));
         }
         let indent = "  ".repeat(groups.len());
-        line(&mut out, format_args!("{indent}# {}", setting.words));
-        line(&mut out, format_args!("{indent}{key}: {value}{}", origin(loaded, &setting.path)));
+        line(out, format_args!("{indent}# {}", setting.words));
+        line(out, format_args!("{prefix}{indent}{key}: {value}"));
         group = groups;
     }
-    callbacks(loaded, &mut out);
-    out
 }
 
 fn callbacks(loaded: &Loaded, out: &mut String) {

@@ -113,9 +113,15 @@ pub struct Setting<B = Builder> {
     pub needs_restart: bool,
     /// The setting without which this one has no effect.
     pub needs: Option<&'static str>,
-    set: Box<dyn Fn(&mut B, &str) -> Result<(), String> + Send + Sync>,
-    print: Box<dyn Fn(&mut B) -> Option<String> + Send + Sync>,
+    set: Set<B>,
+    print: Print<B>,
 }
+
+/// Sets a field of a `B` from text.
+type Set<B> = Box<dyn Fn(&mut B, &str) -> Result<(), String> + Send + Sync>;
+
+/// Prints a field of a `B` as YAML; `None` for no value.
+type Print<B> = Box<dyn Fn(&mut B) -> Option<String> + Send + Sync>;
 
 /// Returns every setting but those of single callbacks, group by group.
 pub fn general() -> &'static [Setting] {
