@@ -1,39 +1,58 @@
-//! `hookgate config`: what `serve` would run with, without running.
+//! `hookgate config`: writes, checks and prints the configuration, without serving.
 
+use std::fs::File;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use super::Error;
-use crate::config::{self, Options};
+use crate::config::{self, Loaded, Options};
 use crate::reload::Source;
 
-/// What to do with the configuration.
+/// Subcommands of `hookgate config`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Config {
-    /// Say everything that is wrong with it (exit code 2), or what may not work as it stands, and ok
+    /// Check the configuration: print all mistakes (exit code 2) or warnings, and ok
     Check(Options),
-    /// Print what is in force as YAML, which --config reads back
+    /// Print the resolved configuration as YAML, which --config reads back
     Print(Options),
+    /// Write a file with every setting and its default, as comments, to start from
+    Init {
+        /// File to write; an existing file is not overwritten
+        #[arg(default_value = "hookgate.yaml")]
+        file: PathBuf,
+    },
 }
 
 impl Config {
-    /// Does it.
+    /// Runs the subcommand.
     pub fn run(self) -> Result<(), Error> {
-        let loaded = match &self {
-            // As serve does, which looks whether what is to be written can be.
-            Self::Check(options) => Source::load(options)?.1,
-            Self::Print(options) => config::Config::load(options)?,
-        };
-        for warning in &loaded.warnings {
-            eprintln!("warning: {warning}");
+        match self {
+            // The one of serve, which also checks that the decision log can be written.
+            Self::Check(options) => {
+                warn(&Source::load(&options)?.1);
+                print("ok\n")?;
+            }
+            Self::Print(options) => {
+                let loaded = config::Config::load(&options)?;
+                warn(&loaded);
+                print(&config::print(&loaded))?;
+            }
+            Self::Init { file } => {
+                let written = File::create_new(&file).and_then(|mut to| to.write_all(config::init().as_bytes()));
+                written.map_err(|error| Error::Usage(format!("cannot write {}: {error}", file.display())))?;
+                print(&format!("wrote {}\n", file.display()))?;
+            }
         }
-        let text = match self {
-            Self::Check(_) => "ok\n".to_owned(),
-            Self::Print(_) => config::print(&loaded),
-        };
-        match io::stdout().lock().write_all(text.as_bytes()) {
-            // Whoever reads has seen enough (head, less).
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => Ok(other?),
-        }
+        Ok(())
     }
+}
+
+fn warn(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+}
+
+fn print(text: &str) -> io::Result<()> {
+    io::stdout().lock().write_all(text.as_bytes())
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod callbacks;
+mod completions;
 mod config;
 mod drift;
 mod outbox;
@@ -43,13 +44,15 @@ enum Command {
     Trigger(trigger::Trigger),
     /// Show what a running hookgate has received from OpenIM that this build does not expect
     Drift(drift::Drift),
-    /// Check or print the configuration that serve would run with
+    /// Write, check or print the configuration that serve would run with
     #[command(subcommand)]
     Config(config::Config),
     /// List, replay or drop the After events that are stored on disk (--data of serve)
     Outbox(outbox::Outbox),
     /// Check that a policy service answers every callback, with odd input too, and that OpenIM understands it
     Verify(verify::Verify),
+    /// Print shell completions
+    Completions(completions::Completions),
 }
 
 /// Error of a command.
@@ -97,6 +100,7 @@ impl Cli {
             None => return serve::run(&self.serve),
             Some(Command::Serve(options)) => return serve::run(&options),
             Some(Command::Callbacks(options)) => options.run()?,
+            Some(Command::Completions(options)) => options.run()?,
             Some(Command::Config(command)) => command.run()?,
             Some(Command::Outbox(options)) => options.run()?,
             Some(Command::Proto(options)) => options.run()?,

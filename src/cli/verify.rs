@@ -74,7 +74,7 @@ impl Verify {
         let mut note = |flag: &str, mistake: String| mistakes.push(format!("{flag}: {mistake}"));
         let policy = self.policy.parse().map_err(|mistake| note("--policy", mistake)).ok();
         let budget =
-            (config::TIME.read)(&self.timeout).map_err(|mistake| note("--timeout", mistake)).unwrap_or_default();
+            config::parse_time(&self.timeout).map_err(|mistake| note("--timeout", mistake)).unwrap_or_default();
         let only = Names::read(&self.only, |mistake| note("--only", mistake));
         let skip = Names::read(&self.skip, |mistake| note("--skip", mistake));
         let callbacks = Callback::all().iter().filter(|callback| {

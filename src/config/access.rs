@@ -1,24 +1,12 @@
-//! Who may call: what a caller must know, and where it must come from.
+//! Access secrets: passwords and secret paths.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use ipnet::IpNet;
 use ring::digest::{SHA256, digest};
 use subtle::{Choice, ConstantTimeEq};
 
-/// Who may call. All of these rules must hold; within one of them any line is good. Without any everybody may.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Access {
-    /// The users and passwords, of which a caller must send one by basic authentication.
-    pub passwords: Option<Passwords>,
-    /// The secret paths, with one of which every URL must begin.
-    pub paths: Option<Paths>,
-    /// Where callers must come from, unless through a Unix socket. Empty where they may come from anywhere.
-    pub sources: Vec<IpNet>,
-    /// The proxies whose X-Forwarded-For is believed.
-    pub trusted_proxies: Vec<IpNet>,
-}
+use super::Access;
 
 /// Users and passwords.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,26 +22,26 @@ pub struct Paths {
     lines: Vec<(usize, Secret)>,
 }
 
-/// A secret by its digest, so that neither what it is nor how long it is shows in how long it takes to compare.
+/// The digest of a secret: the time of a comparison reveals neither its text nor its length.
 #[derive(Clone, PartialEq, Eq)]
 struct Secret([u8; 32]);
 
 impl Access {
-    /// Whether there is a rule at all.
+    /// Returns true if there is an access rule.
     pub fn has_rules(&self) -> bool {
         self.passwords.is_some() || self.paths.is_some() || !self.sources.is_empty()
     }
 }
 
 impl Passwords {
-    /// Reads lines of `user:password` from a file's text, or says what is wrong with it.
+    /// Parses a file of `user:password` lines. The error does not repeat what stands there.
     pub(super) fn read(file: &Path, text: &str) -> Result<Self, String> {
         let lines = lines(file, text, |line| {
             let whole = line.split_once(':').is_some_and(|(_, password)| !password.is_empty());
             let printable = !line.chars().any(char::is_control);
             match (whole && printable, line.trim() == line) {
                 (true, true) => Ok(Secret::of(line.as_bytes())),
-                // Nobody sees it, and with it the password is another one.
+                // Invisible whitespace would be part of the password.
                 (true, false) => Err("expected user:password with no whitespace before or after it"),
                 (false, _) => Err("expected user:password"),
             }
@@ -61,26 +49,26 @@ impl Passwords {
         Ok(Self { file: file.to_owned(), lines })
     }
 
-    /// The file that they come from.
+    /// Returns the file that they were read from.
     pub fn file(&self) -> &Path {
         &self.file
     }
 
-    /// Whether this is one of them: a user, a colon and a password.
-    pub fn contain(&self, said: &[u8]) -> bool {
-        let said = Secret::of(said);
-        self.lines.iter().fold(Choice::from(0), |any, line| any | line.is(&said)).into()
+    /// Returns true if this is one of them: a user, a colon and a password.
+    pub fn contain(&self, given: &[u8]) -> bool {
+        let given = Secret::of(given);
+        self.lines.iter().fold(Choice::from(0), |any, line| any | line.is(&given)).into()
     }
 }
 
 impl Paths {
-    /// Reads a path a line from a file's text, or says what is wrong with it.
+    /// Parses a file of paths, one a line. The error does not repeat what stands there.
     pub(super) fn read(file: &Path, text: &str) -> Result<Self, String> {
         let lines = lines(file, text, |line| {
             let path = line.trim_matches('/');
             let plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
             let segments = path.split('/').count();
-            // What needs no encoding has one spelling.
+            // Other characters have several encodings.
             if path.split('/').any(|segment| segment.is_empty() || !segment.chars().all(plain)) {
                 return Err("expected a path such as s3cret or a/b, of letters, digits and - . _ ~ alone");
             }
@@ -89,12 +77,12 @@ impl Paths {
         Ok(Self { file: file.to_owned(), lines })
     }
 
-    /// The file that they come from.
+    /// Returns the file that they were read from.
     pub fn file(&self) -> &Path {
         &self.file
     }
 
-    /// What a path goes on with after one of these; nothing where it begins with none of them.
+    /// Removes one of these from the beginning of a path; `None` if it begins with none of them.
     pub fn stripped<'p>(&self, path: &'p str) -> Option<&'p str> {
         let path = path.trim_start_matches('/');
         let (mut any, mut length) = (Choice::from(0), 0);
@@ -122,8 +110,8 @@ impl Secret {
     }
 }
 
-/// The lines of a file, but for empty ones and comments, whose first character after any whitespace is `#`. What is wrong
-/// is said without what stands there.
+/// Parses the lines of a file, without empty ones and comments, which begin with `#` after any whitespace. The error names
+/// the line and does not repeat it.
 fn lines<T>(file: &Path, text: &str, read: impl Fn(&str) -> Result<T, &'static str>) -> Result<Vec<T>, String> {
     let name = file.display();
     let mut lines = Vec::new();

@@ -1,4 +1,4 @@
-//! Where a socket is: an IP address and a port, or a path.
+//! Addresses of sockets: an IP address and a port, or the path of a Unix socket.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,35 +6,27 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use http::Uri;
 use serde::{Serialize, Serializer};
 
-use super::value::{Kind, quoted};
-
-/// What stands before the path of a Unix socket.
+/// The scheme of Unix sockets.
 const UNIX: &str = "unix://";
 
-/// Where a socket is.
+/// The address of a socket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Address {
     /// An IP address and a port.
     Tcp(SocketAddr),
-    /// The path of a Unix socket, from the root on.
+    /// The absolute path of a Unix socket.
     Unix(Arc<Path>),
 }
 
-/// An address to listen on.
-pub const LISTEN: Kind<Address> =
-    Kind { list: false, read: str::parse, show: |address| Some(quoted(&address.to_string())) };
-
-/// The host of a URL, of an IPv6 address without its brackets, and its port, or else its scheme's.
-pub(crate) fn host_and_port(url: &Uri) -> (&str, u16) {
-    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
-    (host, url.port_u16().unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 }))
+/// Returns 127.0.0.1 with a port.
+pub(super) fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
 }
 
 impl Address {
-    /// The IP address and port, where there are any.
+    /// Returns the IP address and port; `None` for a Unix socket.
     pub fn tcp(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(address) => Some(*address),
@@ -42,7 +34,7 @@ impl Address {
         }
     }
 
-    /// The path of a Unix socket, which stands after `unix://`; nothing where the text is of another kind.
+    /// Parses the path of a Unix socket after `unix://`; `None` for a text without that scheme.
     pub(crate) fn unix(text: &str) -> Option<Result<Arc<Path>, String>> {
         text.strip_prefix(UNIX).map(|path| {
             if !path.starts_with('/') || path.ends_with('/') {
@@ -50,7 +42,7 @@ impl Address {
                     "{text:?}: expected a file's path from the root on, as in unix:///run/policy.sock"
                 ));
             }
-            // The system knows how much fits in an address.
+            // The system knows the maximum length.
             match std::os::unix::net::SocketAddr::from_pathname(path) {
                 Ok(_) => Ok(Path::new(path).into()),
                 Err(_) => Err(format!("{text:?}: a socket's path has 107 bytes at most, and no zero byte")),
@@ -58,7 +50,7 @@ impl Address {
         })
     }
 
-    /// As a client is told: with a scheme, which is `https` where the socket speaks TLS.
+    /// Returns the URL for clients: `https` if the socket speaks TLS.
     pub fn url(&self, tls: bool) -> String {
         match self {
             Self::Tcp(address) if tls => format!("https://{address}"),

@@ -1,4 +1,4 @@
-//! Certificates from a file, and how long they are good for.
+//! Certificates of a file, and their validity.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,12 +22,12 @@ const DAY: u64 = 24 * 3600;
 pub struct Certificates {
     file: PathBuf,
     list: Vec<CertificateDer<'static>>,
-    /// From when and until when each is good.
+    /// The validity of each: not before, not after.
     times: Vec<(SystemTime, SystemTime)>,
 }
 
 impl Certificates {
-    /// Reads them from a file's text, or says what is wrong with it.
+    /// Parses the certificates of a PEM file. The error is a sentence with the file's name.
     pub(super) fn read(file: &Path, text: &str) -> Result<Self, String> {
         let name = file.display();
         let (mut list, mut times) = (Vec::new(), Vec::new());
@@ -48,23 +48,23 @@ impl Certificates {
         Ok(Self { file: file.to_owned(), list, times })
     }
 
-    /// The file that they come from.
+    /// Returns the file that they were read from.
     pub fn file(&self) -> &Path {
         &self.file
     }
 
-    /// The certificates, in the order of the file.
+    /// Returns the certificates, in the order of the file.
     pub fn list(&self) -> &[CertificateDer<'static>] {
         &self.list
     }
 
-    /// When the first of them expires.
+    /// Returns the time at which the first of them expires.
     pub fn expires(&self) -> SystemTime {
         self.times.iter().map(|(_, until)| *until).min().unwrap_or(UNIX_EPOCH)
     }
 
-    /// What will not work, or not for long.
-    pub(super) fn oddities(&self, now: SystemTime) -> Vec<String> {
+    /// Returns a warning for each that is expired, not yet valid, or expires soon.
+    pub(super) fn warnings(&self, now: SystemTime) -> Vec<String> {
         let file = self.file.display();
         let odd = |(place, (from, until)): (usize, &(SystemTime, SystemTime))| {
             let what = if *until <= now {
@@ -81,7 +81,7 @@ impl Certificates {
         self.times.iter().enumerate().filter_map(odd).collect()
     }
 
-    /// These as the roots of trust.
+    /// Returns them as trusted roots.
     pub(super) fn roots(&self) -> Result<RootCertStore, String> {
         let mut roots = RootCertStore::empty();
         for (place, certificate) in self.list.iter().enumerate() {
@@ -94,7 +94,7 @@ impl Certificates {
 }
 
 impl Config {
-    /// The certificates in force, and when each expires; of a chain or a list the one that does first. The names are
+    /// Returns the certificates in force, and the time at which each expires; in a chain or a list the first to. The names are
     /// `webhooks`, `client_ca`, `policy_ca` and `policy_client`.
     pub fn certificates(&self) -> impl Iterator<Item = (&'static str, SystemTime)> {
         let (tls, policy) = (self.tls.as_ref(), &self.policy_tls);
@@ -109,7 +109,7 @@ impl Config {
     }
 }
 
-/// Whole days until a time; negative where it is over.
+/// Returns the whole days until a time; negative if it is past.
 pub fn days_until(time: SystemTime) -> i64 {
     let days = |duration: Duration| i64::try_from(duration.as_secs() / DAY).unwrap_or(i64::MAX);
     match time.duration_since(SystemTime::now()) {
@@ -124,14 +124,14 @@ impl fmt::Debug for Certificates {
     }
 }
 
-/// Seconds since 1970 as a time. Nothing here needs one that is earlier.
+/// Converts seconds since 1970; earlier times become 1970.
 fn time(seconds: i64) -> SystemTime {
     let seconds = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
     UNIX_EPOCH.checked_add(seconds).unwrap_or(UNIX_EPOCH)
 }
 
-/// The text of a PEM file without its byte order mark. A section whose first line is indented would be skipped in silence,
-/// and is an error.
+/// Returns a PEM file without its byte order mark. An indented BEGIN line is an error: its section would be skipped
+/// silently.
 pub(super) fn pem(text: &str) -> Result<&[u8], String> {
     let text = text.trim_start_matches('\u{feff}');
     let is_indented = |line: &str| line.trim_start().starts_with("-----BEGIN ") && !line.starts_with('-');
@@ -141,7 +141,7 @@ pub(super) fn pem(text: &str) -> Result<&[u8], String> {
     }
 }
 
-/// What is wrong with a section of PEM, without a word of what stands there.
+/// Describes a broken PEM section without repeating it.
 pub(super) fn broken(error: &Error) -> &'static str {
     match error {
         Error::MissingSectionEnd { .. } => "is cut short: its END line is missing",

@@ -1,4 +1,4 @@
-//! Whose certificates callers must show.
+//! Verification of client certificates.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use tokio_rustls::rustls::{DigitallySignedStruct, DistinguishedName, Error, Sign
 use super::certificates::Certificates;
 use super::identity::provider;
 
-/// The authorities whose certificates are good.
+/// The certificate authorities of client certificates.
 #[derive(Clone)]
 pub struct ClientCa {
-    /// The authorities' own certificates.
+    /// The certificates of the authorities.
     pub certificates: Certificates,
     verifier: Arc<dyn ClientCertVerifier>,
 }
 
 impl ClientCa {
-    /// Trusts these.
+    /// Trusts these authorities. The error is a sentence.
     pub(super) fn new(certificates: Certificates) -> Result<Self, String> {
         let roots = Arc::new(certificates.roots()?);
         let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
@@ -29,13 +29,13 @@ impl ClientCa {
         Ok(Self { certificates, verifier })
     }
 
-    /// Says what is wrong with a caller's certificate and those that came with it, as of now.
+    /// Verifies a caller's certificate, and those that came with it, as of now.
     pub(crate) fn judge(&self, shown: &[CertificateDer<'_>]) -> Result<(), Error> {
         let (first, others) = shown.split_first().ok_or(Error::NoCertificatesPresented)?;
         self.verifier.verify_client_cert(first, others, UnixTime::now()).map(drop)
     }
 
-    /// What asks for a certificate in the handshake.
+    /// Returns the verifier of the handshake, which asks for a certificate and accepts any.
     pub(super) fn asks(&self) -> Arc<dyn ClientCertVerifier> {
         Arc::new(Asks(self.verifier.clone()))
     }
@@ -53,8 +53,8 @@ impl fmt::Debug for ClientCa {
     }
 }
 
-/// Asks for a certificate, has its key proved, and leaves the judgement to [`ClientCa::judge`]: a caller that is refused
-/// in the handshake would get no reply that OpenIM can read.
+/// Asks for a certificate and verifies possession of its key. The certificate itself is verified by [`ClientCa::judge`],
+/// after the handshake: a caller that is refused in the handshake would get no reply that OpenIM can read.
 #[derive(Debug)]
 struct Asks(Arc<dyn ClientCertVerifier>);
 

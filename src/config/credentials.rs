@@ -4,51 +4,55 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use super::access::{Passwords, Paths};
+use super::builder::{Builder, Files};
 use super::certificates::Certificates;
 use super::client_ca::ClientCa;
-use super::draft::Draft;
 use super::identity::Identity;
 use super::load::TextOf;
 use super::report::{Finding, Origin};
 use super::tls::{Roots, ServerTls};
 
-/// Reads them all into the draft, and says what is wrong with each, and what is odd.
-pub fn read(draft: &mut Draft, text_of: TextOf<'_>, mistakes: &mut Vec<Finding>, warnings: &mut Vec<Finding>) {
-    let files = draft.files.clone();
-    let mut reader = Reader { draft, text_of, mistakes, warnings };
-    let passwords = reader.file("access.passwords", files.passwords.as_deref(), Passwords::read);
-    let paths = reader.file("access.paths", files.paths.as_deref(), Paths::read);
-    let identity = reader.identity(["tls.certificate", "tls.key"], files.certificate.as_deref(), files.key.as_deref());
-    let client_ca = reader.certificates("tls.client_ca", files.client_ca.as_deref());
+/// Reads all of them into the builder, and adds mistakes and warnings.
+pub fn read(builder: &mut Builder, text_of: TextOf<'_>, mistakes: &mut Vec<Finding>, warnings: &mut Vec<Finding>) {
+    let Files { access, tls, policy_tls } = builder.config.files.clone();
+    let mut reader = Reader { builder, text_of, mistakes, warnings };
+    let passwords = reader.file("access.passwords", access.passwords.as_deref(), Passwords::read);
+    let paths = reader.file("access.paths", access.paths.as_deref(), Paths::read);
+    let settings = ["tls.certificate", "tls.key"];
+    let identity = reader.identity(settings, tls.certificate.as_deref(), tls.key.as_deref());
+    let client_ca = reader.certificates("tls.client_ca", tls.client_ca.as_deref());
     let client_ca = client_ca.and_then(|ca| reader.good("tls.client_ca", ClientCa::new(ca)));
     let tls = identity.and_then(|identity| reader.good("tls.certificate", ServerTls::new(identity, client_ca)));
-    let ca = reader.certificates("policy_tls.ca", files.policy_ca.as_deref());
+    let ca = reader.certificates("policy_tls.ca", policy_tls.ca.as_deref());
     let ca = ca.and_then(|ca| reader.good("policy_tls.ca", Roots::new(ca)));
     let settings = ["policy_tls.certificate", "policy_tls.key"];
-    let identity = reader.identity(settings, files.policy_certificate.as_deref(), files.policy_key.as_deref());
-    let config = &mut draft.config;
-    (config.access.passwords, config.access.paths, config.tls) = (passwords, paths, tls);
-    (config.policy_tls.ca, config.policy_tls.identity) = (ca, identity);
+    let identity = reader.identity(settings, policy_tls.certificate.as_deref(), policy_tls.key.as_deref());
+    let config = &mut builder.config;
+    config.access.passwords = passwords;
+    config.access.paths = paths;
+    config.tls = tls;
+    config.policy_tls.ca = ca;
+    config.policy_tls.identity = identity;
 }
 
-/// The settings that somebody could take for the place of the secret itself.
+/// The settings in which somebody may put the secret itself in place of its file.
 const OF_SECRETS: [&str; 4] = ["access.passwords", "access.paths", "tls.key", "policy_tls.key"];
 
-/// Why a file cannot be read, without its name where that may be the secret that should stand in it: always for secrets;
-/// for certificates, which may have their key with them, where it is no name that anybody would give a file.
+/// Returns why a file cannot be read, without its name if that may be the secret itself: always for secrets; for
+/// certificates, which may come with their key, if it does not look like a file's name.
 fn without_secret(what: String, setting: &str, file: &Path) -> String {
     let name = file.display().to_string();
     let is_plain = !name.contains(char::is_whitespace) && !name.contains("-----");
     if is_plain && !OF_SECRETS.contains(&setting) {
         return what;
     }
-    // As little as is safe, should the sentence be another one some day.
+    // If the sentence ever changes, nothing of it is repeated.
     let why = what.strip_prefix(&format!("cannot read {name}: ")).unwrap_or("nothing can be read there");
     format!("cannot read the file that {setting} names: {why}")
 }
 
 struct Reader<'a> {
-    draft: &'a Draft,
+    builder: &'a Builder,
     text_of: TextOf<'a>,
     mistakes: &'a mut Vec<Finding>,
     warnings: &'a mut Vec<Finding>,
@@ -56,7 +60,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn origin(&self, setting: &str) -> Origin {
-        Origin::of(setting, &self.draft.origins)
+        Origin::of(setting, &self.builder.origins)
     }
 
     fn good<T>(&mut self, setting: &str, read: Result<T, String>) -> Option<T> {
@@ -77,7 +81,7 @@ impl Reader<'_> {
     fn certificates(&mut self, setting: &str, file: Option<&Path>) -> Option<Certificates> {
         let certificates = self.file(setting, file, Certificates::read)?;
         let origin = self.origin(setting);
-        let odd = certificates.oddities(SystemTime::now()).into_iter();
+        let odd = certificates.warnings(SystemTime::now()).into_iter();
         self.warnings.extend(odd.map(|what| Finding::new(origin.clone(), setting, what)));
         Some(certificates)
     }
@@ -85,7 +89,7 @@ impl Reader<'_> {
     fn identity(&mut self, settings: [&str; 2], certificate: Option<&Path>, key: Option<&Path>) -> Option<Identity> {
         let [of_certificate, of_key] = settings;
         let certificates = self.certificates(of_certificate, certificate);
-        // Either may be what is wrong.
+        // The key is read even if the certificate is wrong: both mistakes are reported.
         self.file(of_key, key, |file, text| certificates.map(|shown| Identity::new(shown, file, text)).transpose())
             .flatten()
     }

@@ -1,20 +1,20 @@
-//! Which settings two configurations differ in.
+//! The differences between two configurations.
 
 use std::collections::BTreeSet;
 
 use super::Config;
-use super::draft::Draft;
+use super::builder::Builder;
 use super::settings;
 use crate::contract::Callback;
 
-/// The paths of the settings that differ; of a callback whose handling does, its own.
+/// Returns the paths of the settings that differ, and `callbacks.KEY` for callbacks.
 pub fn differences(one: &Config, other: &Config) -> Vec<String> {
-    let (mut left, mut right) = (Draft::of_settled(one), Draft::of_settled(other));
-    let mut paths: Vec<_> = settings::settled()
-        .filter(|setting| setting.show(&mut left) != setting.show(&mut right))
+    let (mut left, mut right) = (Builder::from(one), Builder::from(other));
+    let mut paths: Vec<_> = settings::resolved()
+        .filter(|setting| setting.print(&mut left) != setting.print(&mut right))
         .map(|setting| setting.path.clone())
         .collect();
-    // Of these the files' contents count, which no setting shows.
+    // In these the contents of files may differ.
     let held = [
         ("access", one.access != other.access),
         ("tls", one.tls != other.tls),

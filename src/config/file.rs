@@ -1,53 +1,54 @@
-//! `hookgate.yaml`: every key of it, and what is wrong with each.
+//! `hookgate.yaml`: reads every key of it, with all mistakes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::draft::{Draft, Own};
+use super::builder::{Builder, CallbackSettings};
 use super::report::{Finding, Origin, nearest};
 use super::rules::Rules;
 use super::settings::{self, Setting};
 use super::yaml::{Entry, Node, Value};
 use crate::contract::{Callback, Timing};
 
-/// The largest file that is read.
-const LARGEST: u64 = 1 << 20;
+/// Maximum size of a file that is read.
+const MAX_SIZE: u64 = 1 << 20;
 
 const CALLBACKS: &str = "callbacks";
 
-/// The groups that say who calls and who answers. A key of theirs whose value has gone missing would be a rule that has.
+/// The groups of access and TLS. A key without a value is a mistake there: a lost value must not disable a rule.
 const GUARDS: [&str; 3] = ["access", "tls", "policy_tls"];
 
-/// The groups that can be turned off with the word `none`, so that a running hookgate lets them go.
+/// The groups that the word `none` turns off, so that a reload may drop their rules.
 const TURNED_OFF: [&str; 2] = ["access", "tls"];
 
-/// Reads a file of a size that such files have.
+/// Reads a file of 1 MiB at most. The error is a sentence.
 pub fn text(path: &Path) -> Result<String, String> {
     let why = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
     let mut bytes = Vec::new();
-    File::open(path).map_err(why)?.take(LARGEST + 1).read_to_end(&mut bytes).map_err(why)?;
-    if bytes.len() as u64 > LARGEST {
+    File::open(path).map_err(why)?.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(why)?;
+    if bytes.len() as u64 > MAX_SIZE {
         return Err(format!("cannot read {}: more than 1MiB", path.display()));
     }
     String::from_utf8(bytes).map_err(|_| format!("cannot read {}: not UTF-8", path.display()))
 }
 
-/// Takes what the file says into the draft.
-pub fn read(name: &str, root: &Node, draft: &mut Draft, findings: &mut Vec<Finding>) {
+/// Reads the file `name`, parsed to `root`, into the builder. Adds its mistakes to `findings`.
+pub fn read(name: &str, root: &Node, builder: &mut Builder, findings: &mut Vec<Finding>) {
     let mut reader = Reader { name, origins: BTreeMap::new(), turned_off: Vec::new(), findings };
-    reader.settings(settings::general(), draft, "", "", root, &[CALLBACKS]);
+    reader.settings(settings::general(), builder, "", "", root, &[CALLBACKS]);
     if let Some(callbacks) = root.get(CALLBACKS) {
         for entry in reader.entries(CALLBACKS, callbacks, "callbacks by their config key") {
-            reader.callback(draft, entry);
+            reader.callback(builder, entry);
         }
     }
-    draft.origins.append(&mut reader.origins);
-    draft.turned_off = reader.turned_off;
+    builder.origins.append(&mut reader.origins);
+    builder.turned_off = reader.turned_off;
 }
 
-/// The callbacks with a config key, today's or an older one.
+/// Returns the callbacks with a config key, today's or an older one, in any case.
 pub fn by_config_key(key: &str) -> impl Iterator<Item = &'static Callback> {
     let named = |callback: &&Callback| {
         callback.older_config_keys.iter().chain([&callback.config_key]).any(|known| known.eq_ignore_ascii_case(key))
@@ -71,43 +72,40 @@ impl Reader<'_> {
         Origin::File(self.name.to_owned(), Some(line))
     }
 
-    fn wrong(&mut self, line: usize, path: &str, what: impl Into<String>) {
+    fn mistake(&mut self, line: usize, path: &str, what: impl Into<String>) {
         let origin = self.origin(line);
         self.findings.push(Finding::new(origin, path, what));
     }
 
-    /// The entries of a map, each key once. No value is a map without entries.
+    /// Returns the entries of a map, the first of each key. A null is a map without entries.
     fn entries<'n>(&mut self, path: &str, node: &'n Node, expected: &str) -> Vec<&'n Entry> {
         let entries = match &node.value {
             Value::Null => return Vec::new(),
             Value::Map(entries) => entries,
             Value::Scalar(_) | Value::List(_) => {
-                self.wrong(node.line, path, format!("expected {expected}"));
+                self.mistake(node.line, path, format!("expected {expected}"));
                 return Vec::new();
             }
         };
-        let mut once: BTreeMap<&str, &Entry> = BTreeMap::new();
-        let mut kept = Vec::new();
+        let mut first: Vec<&Entry> = Vec::new();
         for entry in entries {
-            match once.get(&*entry.key) {
-                None => {
-                    once.insert(&entry.key, entry);
-                    kept.push(entry);
-                }
-                Some(first) => {
-                    let path = join(path, &entry.key);
-                    self.wrong(entry.line, &path, format!("given twice; it is on line {} too", first.line));
+            match first.iter().find(|known| known.key == entry.key) {
+                None => first.push(entry),
+                Some(known) => {
+                    let what = format!("given twice; it is on line {} too", known.line);
+                    self.mistake(entry.line, &join(path, &entry.key), what);
                 }
             }
         }
-        kept
+        first
     }
 
-    /// Takes the settings under `group`, whose keys have `base` before them in the file.
-    fn settings<D>(
+    /// Reads the settings of `group`, whose keys have `base` before them in the file. `others` are keys that are read
+    /// elsewhere.
+    fn settings<B: 'static>(
         &mut self,
-        all: &[Setting<D>],
-        of: &mut D,
+        all: &[Setting<B>],
+        builder: &mut B,
         base: &str,
         group: &str,
         node: &Node,
@@ -117,63 +115,75 @@ impl Reader<'_> {
         let none_or = if TURNED_OFF.contains(&group) { "none, or " } else { "" };
         let expected = format!("{none_or}keys with values: {}", known.join(", "));
         for entry in self.entries(&join(base, group), node, &expected) {
-            let path = join(group, &entry.key);
-            let full = join(base, &path);
-            let setting = all.iter().find(|setting| setting.path == path);
-            let is_group = keys_under(all, &path).next().is_some();
             if others.contains(&&*entry.key) {
                 continue;
             }
+            let path = join(group, &entry.key);
+            let full = join(base, &path);
             if !known.contains(&&*entry.key) {
                 let hint = match nearest(&entry.key, known.iter().copied()) {
                     Some(meant) => format!("did you mean {meant}?"),
                     None => format!("expected {}", known.join(", ")),
                 };
-                self.wrong(entry.line, &full, format!("no such key; {hint}"));
+                self.mistake(entry.line, &full, format!("no such key; {hint}"));
                 continue;
             }
+            let setting = all.iter().find(|setting| setting.path == path);
+            let is_group = keys_under(all, &path).next().is_some();
             match (&entry.value.value, setting) {
-                (Value::Null, _) if GUARDS.contains(&full.split('.').next().unwrap_or_default()) => {
-                    self.wrong(entry.line, &full, "has no value");
+                (Value::Null, _) => {
+                    if GUARDS.contains(&full.split('.').next().unwrap_or_default()) {
+                        self.mistake(entry.line, &full, "has no value");
+                    }
                     continue;
                 }
-                (Value::Null, _) => continue,
-                (Value::Scalar(text), Some(setting)) => {
-                    if let Err(what) = setting.set(of, text) {
-                        self.wrong(entry.line, &full, what);
-                    }
-                }
+                (Value::Scalar(text), Some(setting)) => self.value(setting, builder, &full, entry.line, text),
                 (Value::Scalar(text), None) if text == "none" && TURNED_OFF.contains(&&*full) => {
                     self.turned_off.extend(TURNED_OFF.iter().filter(|group| **group == full));
                 }
-                (Value::List(items), Some(setting)) if setting.list => self.list(setting, of, &full, entry, items),
-                (Value::Map(_), _) | (_, None) if is_group => self.settings(all, of, base, &path, &entry.value, &[]),
-                _ if setting.is_some_and(|setting| setting.list) => self.wrong(entry.line, &full, "expected a list"),
-                _ => self.wrong(entry.line, &full, "expected a single value"),
+                (Value::List(items), Some(setting)) if setting.is_list => {
+                    self.list(setting, builder, &full, entry, items);
+                }
+                (Value::Map(_), _) | (_, None) if is_group => {
+                    self.settings(all, builder, base, &path, &entry.value, &[]);
+                }
+                _ if setting.is_some_and(|setting| setting.is_list) => {
+                    self.mistake(entry.line, &full, "expected a list");
+                }
+                _ => self.mistake(entry.line, &full, "expected a single value"),
             }
             self.origins.insert(full, self.origin(entry.line));
         }
     }
 
-    /// Takes a list as YAML has it.
-    fn list<D>(&mut self, setting: &Setting<D>, of: &mut D, path: &str, entry: &Entry, items: &[Node]) {
+    /// Sets a setting. Its path, if it is one, is relative to the folder of the file.
+    fn value<B: 'static>(&mut self, setting: &Setting<B>, builder: &mut B, path: &str, line: usize, text: &str) {
+        let folder = Path::new(self.name).parent().filter(|_| setting.is_path(text));
+        let text = folder.map_or(Cow::from(text), |folder| folder.join(text).to_string_lossy().into_owned().into());
+        if let Err(what) = setting.set(builder, &text) {
+            self.mistake(line, path, what);
+        }
+    }
+
+    /// Sets a setting from a list of YAML.
+    fn list<B: 'static>(&mut self, setting: &Setting<B>, builder: &mut B, path: &str, entry: &Entry, items: &[Node]) {
         let mut parts = Vec::new();
         for item in items {
             match &item.value {
                 Value::Scalar(part) => parts.push(part.as_str()),
-                _ => return self.wrong(item.line, path, "expected a list of single values"),
+                _ => return self.mistake(item.line, path, "expected a list of single values"),
             }
         }
         if parts.is_empty() {
-            return self.wrong(entry.line, path, "must name one at least");
+            return self.mistake(entry.line, path, "must name one at least");
         }
-        if let Err(what) = setting.set(of, &parts.join(",")) {
-            self.wrong(entry.line, path, what);
+        if let Err(what) = setting.set(builder, &parts.join(",")) {
+            self.mistake(entry.line, path, what);
         }
     }
 
-    /// Takes the settings of the callbacks with a key.
-    fn callback(&mut self, draft: &mut Draft, entry: &Entry) {
+    /// Reads the settings of the callbacks with a config key.
+    fn callback(&mut self, builder: &mut Builder, entry: &Entry) {
         let path = join(CALLBACKS, &entry.key);
         if !config_keys().any(|known| known == entry.key) {
             let meant = Callback::by_command(&entry.key).map(|callback| callback.config_key);
@@ -181,9 +191,9 @@ impl Reader<'_> {
                 Some(meant) => format!("did you mean {meant}?"),
                 None => "hookgate callbacks --json lists the config keys".to_owned(),
             };
-            return self.wrong(entry.line, &path, format!("no such callback; {hint}"));
+            return self.mistake(entry.line, &path, format!("no such callback; {hint}"));
         }
-        let mut own = Own { key: entry.key.clone(), ..Own::default() };
+        let mut own = CallbackSettings { key: entry.key.clone(), ..CallbackSettings::default() };
         self.settings(settings::of_callback(), &mut own, &path, "", &entry.value, &[]);
         let rules = join(&path, "on_failure");
         for callback in by_config_key(&entry.key) {
@@ -192,17 +202,17 @@ impl Reader<'_> {
                     Some(Origin::File(_, Some(line))) => *line,
                     _ => entry.line,
                 };
-                self.wrong(line, &rules, "failure rules do not apply to After callbacks");
+                self.mistake(line, &rules, "failure rules do not apply to After callbacks");
             }
-            if let Some(other) = draft.callbacks.insert(callback.command, own.clone()) {
-                self.wrong(entry.line, &path, format!("the same callback as {}", other.key));
+            if let Some(other) = builder.callbacks.insert(callback.command, own.clone()) {
+                self.mistake(entry.line, &path, format!("the same callback as {}", other.key));
             }
         }
     }
 }
 
-/// The keys that stand right under a group, in their order.
-fn keys_under<'a, D>(all: &'a [Setting<D>], group: &str) -> impl Iterator<Item = &'a str> {
+/// Returns the keys directly under a group, in their order.
+fn keys_under<'a, B>(all: &'a [Setting<B>], group: &str) -> impl Iterator<Item = &'a str> {
     let mut last = None;
     all.iter().filter_map(move |setting| {
         let rest = match group {

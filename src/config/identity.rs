@@ -1,4 +1,4 @@
-//! What one shows to the other side of TLS: certificates, and the key of the first.
+//! A certificate chain and its private key.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use super::certificates::{Certificates, broken, pem};
 
-/// Certificates, and the key of the first of them.
+/// A certificate chain and the private key of its first certificate.
 #[derive(Clone)]
 pub struct Identity {
-    /// The certificate, and those between it and its root.
+    /// The certificate, and the intermediates up to its root.
     pub certificates: Certificates,
     /// The file of the key.
     pub key: PathBuf,
@@ -23,7 +23,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Puts a key, as a file's text, to its certificates; or says what is wrong with it.
+    /// Joins a chain and the text of its key file. The error is a sentence.
     pub(super) fn new(certificates: Certificates, key: &Path, text: &str) -> Result<Self, String> {
         let name = key.display();
         let pem = pem(text).map_err(|what| format!("{name}: {what}"))?;
@@ -45,14 +45,14 @@ impl Identity {
         Ok(Self { certificates, key: key.to_owned(), certified: Arc::new(certified) })
     }
 
-    /// Shows itself to whoever asks.
+    /// Returns the resolver that presents it in handshakes.
     pub(crate) fn shown(&self) -> Arc<SingleCertAndKey> {
         Arc::new(SingleCertAndKey::from(self.certified.clone()))
     }
 }
 
 impl PartialEq for Identity {
-    /// A certificate has one key.
+    /// A certificate has one key, so the key itself is not compared.
     fn eq(&self, other: &Self) -> bool {
         self.key == other.key && self.certificates == other.certificates
     }
@@ -64,7 +64,7 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// What computes for TLS.
+/// Returns the cryptography of TLS.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }

@@ -1,4 +1,4 @@
-//! The configuration in force, which changes as a whole.
+//! The configuration in force, which a reload replaces as a whole.
 
 use std::sync::Arc;
 
@@ -6,24 +6,23 @@ use tokio::sync::watch;
 
 use super::Config;
 
-/// The configuration in force. Its clones follow the same changes.
+/// A handle of the configuration in force. Clones see the same changes.
 #[derive(Debug, Clone)]
 pub struct InForce(watch::Receiver<Arc<Config>>);
 
 impl InForce {
-    /// A configuration that changes with what is sent.
+    /// Returns a handle, and the sender that replaces its configuration.
     pub fn changing(config: Config) -> (watch::Sender<Arc<Config>>, Self) {
         let (sender, receiver) = watch::channel(Arc::new(config));
         (sender, Self(receiver))
     }
 
-    /// What is in force now. Whoever needs two things of it takes both from one.
+    /// Returns the configuration now in force. Take two values from one result: the next may be of another configuration.
     pub fn now(&self) -> Arc<Config> {
         self.0.borrow().clone()
     }
 
-    /// What is in force after the next change; of several since the last time the newest alone, at once. Never ends where
-    /// there will be none.
+    /// Waits for the next change and returns the newest configuration. Never ends if the sender is dropped.
     pub async fn changed(&mut self) -> Arc<Config> {
         match self.0.changed().await {
             Ok(()) => self.0.borrow_and_update().clone(),
@@ -33,7 +32,7 @@ impl InForce {
 }
 
 impl From<Config> for InForce {
-    /// One that never changes.
+    /// A handle of a configuration that never changes.
     fn from(config: Config) -> Self {
         Self::changing(config).1
     }

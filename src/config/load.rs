@@ -1,30 +1,31 @@
-//! Reads everything that says how hookgate is to run, in the order of who goes before whom.
+//! Reads every source of the configuration, in the order in which they override each other.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::draft::Draft;
+use super::builder::Builder;
 use super::options::{self, Options};
 use super::report::{Finding, Origin, Report};
-use super::{Config, Override, PolicyService, contradictions, credentials, file, openim, settings, yaml};
+use super::validate::{validate, warn};
+use super::{Config, Override, PolicyService, credentials, file, openim, settings, yaml};
 
-/// The text of a file, or why there is none.
+/// Reads a file; the error is a sentence.
 pub type TextOf<'a> = &'a dyn Fn(&Path) -> Result<String, String>;
 
-/// A configuration, and what there is to say of it.
+/// A resolved configuration, and findings about it.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// What is in force.
+    /// The configuration.
     pub config: Config,
-    /// What will not work as somebody may think.
+    /// Settings that are allowed and probably not meant.
     pub warnings: Vec<Finding>,
-    /// Who said what is not a default, by the full path of its key.
+    /// The sources of the settings that are not left to their defaults, by full path.
     pub origins: BTreeMap<String, Origin>,
     /// The groups that the file turns off expressly, as in `access: none`.
     pub turned_off: Vec<&'static str>,
 }
 
-/// The built-in policy allows everything, so that one is not served because a line of a file is missing.
+/// The built-in policy allows everything, so a missing line in a file must not choose it.
 const NO_POLICY: &str = "not there, and no flag or variable names one; say which policy service is asked, or policy: \
                          builtin for the one that allows everything";
 
@@ -34,43 +35,43 @@ impl Loaded {
         !self.origins.values().any(|origin| matches!(origin, Origin::File(name, _) if name == file))
     }
 
-    /// A report of one setting that cannot be followed here, although it is well said.
+    /// Returns a report of one setting whose value is legal and cannot be used here.
     pub fn wrong(&self, path: &str, what: String) -> Report {
         Report(vec![Finding::new(Origin::of(path, &self.origins), path, what)])
     }
 }
 
 impl Config {
-    /// Reads everything that there is to read: OpenIM's file over the defaults, our file over that, then the
-    /// environment, then the command line. Finds all mistakes before it gives up.
+    /// Reads every source: OpenIM's file overrides the defaults, `hookgate.yaml` overrides that, then come variables and
+    /// flags. The error reports all mistakes at once.
     pub fn load(options: &Options) -> Result<Loaded, Report> {
         Self::load_from(options, &file::text)
     }
 
-    /// As `load`, with something else in place of the file system.
+    /// Reads every source, with `text_of` in place of the file system.
     pub fn load_from(options: &Options, text_of: TextOf<'_>) -> Result<Loaded, Report> {
-        let mut draft = Draft::from(Self::default());
+        let mut builder = Builder::default();
         let mut mistakes = options::misspelt_variables();
-        let file = read_file(options, text_of, &mut draft, &mut mistakes);
-        read_options(options, &mut draft, &mut mistakes);
-        if let (Some(name), None) = (file, draft.said("policy")) {
+        let file = read_file(options, text_of, &mut builder, &mut mistakes);
+        read_options(options, &mut builder, &mut mistakes);
+        if let (Some(name), None) = (file, builder.origin("policy")) {
             mistakes.push(Finding::new(Origin::File(name.to_owned(), None), "policy", NO_POLICY));
         }
-        draft.fill_in();
-        contradictions::find(&draft, &mut mistakes);
+        builder.apply_disk_defaults();
+        validate(&mut builder, &mut mistakes);
         let mut warnings = Vec::new();
-        credentials::read(&mut draft, text_of, &mut mistakes, &mut warnings);
-        contradictions::doubts(&draft, &mut warnings);
-        openim::apply(&mut draft, text_of, &mut mistakes, &mut warnings);
-        if mistakes.is_empty() { Ok(settle(draft, warnings)) } else { Err(Report(mistakes)) }
+        credentials::read(&mut builder, text_of, &mut mistakes, &mut warnings);
+        warn(&builder, &mut warnings);
+        openim::apply(&mut builder, text_of, &mut mistakes, &mut warnings);
+        if mistakes.is_empty() { Ok(resolve(builder, warnings)) } else { Err(Report(mistakes)) }
     }
 }
 
-/// Takes what the file says, and returns its name; nothing where there is none that can be read.
+/// Reads `hookgate.yaml` into the builder. Returns its name; `None` without a file that can be read.
 fn read_file<'o>(
     options: &'o Options,
     text_of: TextOf<'_>,
-    draft: &mut Draft,
+    builder: &mut Builder,
     mistakes: &mut Vec<Finding>,
 ) -> Option<&'o str> {
     let (name, origin) = options.file.as_ref()?;
@@ -83,36 +84,33 @@ fn read_file<'o>(
         yaml::read(&text).map_err(|error| Finding::new(Origin::File(name.clone(), Some(error.line)), "", error.what))
     });
     match root {
-        Ok(root) => file::read(name, &root, draft, mistakes),
+        Ok(root) => {
+            file::read(name, &root, builder, mistakes);
+            Some(name)
+        }
         Err(finding) => {
             mistakes.push(finding);
-            return None;
+            None
         }
     }
-    // What a file names stands beside it. Nobody has named anything before it.
-    if let Some(folder) = Path::new(name).parent() {
-        for path in draft.paths() {
-            *path = folder.join(&path);
-        }
-    }
-    Some(name)
 }
 
-fn read_options(options: &Options, draft: &mut Draft, mistakes: &mut Vec<Finding>) {
-    for (path, text, origin) in &options.said {
-        let Some(setting) = settings::general().iter().find(|setting| setting.path == *path) else { continue };
+/// Reads flags and variables into the builder.
+fn read_options(options: &Options, builder: &mut Builder, mistakes: &mut Vec<Finding>) {
+    for (path, text, origin) in &options.given {
+        let Some(setting) = settings::find(path) else { continue };
         let empty = options::is_empty_variable(text, origin);
-        let set = if empty { Err(options::EMPTY.to_owned()) } else { setting.set(draft, text) };
+        let set = if empty { Err(options::EMPTY.to_owned()) } else { setting.set(builder, text) };
         if let Err(what) = set {
             mistakes.push(Finding::new(origin.clone(), *path, what));
         }
-        draft.origins.insert((*path).to_owned(), origin.clone());
+        builder.origins.insert((*path).to_owned(), origin.clone());
     }
 }
 
-/// What is in force after all that was said.
-fn settle(draft: Draft, warnings: Vec<Finding>) -> Loaded {
-    let Draft { mut config, policy, builtin_listen, rules, callbacks, origins, turned_off, .. } = draft;
+/// Resolves the values of all sources to a configuration.
+fn resolve(builder: Builder, warnings: Vec<Finding>) -> Loaded {
+    let Builder { mut config, policy, builtin_listen, rules, callbacks, origins, turned_off, .. } = builder;
     match (policy, builtin_listen) {
         (Some(url), _) => config.policy = PolicyService::Url(url),
         (None, Some(address)) => config.policy = PolicyService::BuiltIn(address),

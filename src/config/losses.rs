@@ -1,21 +1,21 @@
-//! Finds the access rules and the TLS that a new configuration loses, and whether the file says that this is meant.
+//! Finds access rules and TLS that a reload would drop, and whether the file says expressly that it may.
 
 use super::Config;
 use super::load::Loaded;
-use super::policy_url::{PolicyService, PolicyUrl};
 use super::report::{Finding, Origin};
+use super::url::{PolicyService, PolicyUrl};
 
-/// Protections that a new configuration no longer has.
+/// Access rules and TLS that a new configuration no longer has.
 #[derive(Debug, Default)]
 pub(crate) struct Losses {
-    /// Those that only an express word takes away.
+    /// Those that only an express `none` may drop.
     pub(crate) refused: Vec<Finding>,
-    /// Those that others still stand beside, and those of the way to the policy.
+    /// Those beside which others remain, and those of the connection to the policy.
     pub(crate) warnings: Vec<Finding>,
 }
 
-/// Compares the configuration in force with what `file` says now. A group whose rules are all gone may have been cut off
-/// the file by accident.
+/// Compares the configuration in force with that of `file` now. A group whose rules are all gone may have been cut off by
+/// accident.
 pub(crate) fn losses(file: &str, before: &Config, now: &Loaded) -> Losses {
     let mut losses = Losses::default();
     let finding = |path: &str, what: &str| Finding::new(Origin::File(file.to_owned(), None), path, what);
@@ -40,7 +40,7 @@ pub(crate) fn losses(file: &str, before: &Config, now: &Loaded) -> Losses {
     losses
 }
 
-/// The rules of who may call, and whether each is there.
+/// Returns the access rules, and true for those that are set.
 fn rules(config: &Config) -> [(&'static str, bool); 4] {
     let access = &config.access;
     [
@@ -51,7 +51,7 @@ fn rules(config: &Config) -> [(&'static str, bool); 4] {
     ]
 }
 
-/// The checks of a policy that are lost.
+/// Returns a warning for each lost check of the policy's certificate.
 fn of_policy(before: &Config, now: &Config) -> impl Iterator<Item = (&'static str, &'static str)> {
     let is_tls = |config: &Config| matches!(&config.policy, PolicyService::Url(url) if PolicyUrl::is_tls(url));
     let (was, is) = (is_tls(before), is_tls(now));

@@ -1,52 +1,51 @@
-//! What OpenIM's own configuration changes about ours, what it contradicts, and what in it will not work.
+//! Applies OpenIM's own `webhooks.yml`: its timeouts become budgets, and contradictions are reported.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::draft::Draft;
+use super::builder::Builder;
 use super::load::TextOf;
 use super::report::{Finding, Origin};
 use super::rules::Rules;
 use super::value::show_time;
 use super::webhooks_yml::{self, WebhooksYml};
-use super::{Rule, leads_here};
+use super::{Rule, webhook_url};
 use crate::contract::{Callback, Timing};
 
-/// The setting that names OpenIM's file.
+/// The setting of OpenIM's file.
 pub const WEBHOOKS: &str = "openim.webhooks";
-/// The setting of how much earlier than OpenIM's timeout a reply must leave.
+/// The setting of the time between a reply and OpenIM's timeout.
 pub const MARGIN: &str = "openim.margin";
-/// The setting that makes `failedContinue` count.
+/// The setting that applies `failedContinue`.
 pub const HONOUR: &str = "openim.honour_failed_continue";
 
-/// Reads OpenIM's file, if one is named, and takes what nobody said otherwise.
-pub fn apply(draft: &mut Draft, text_of: TextOf<'_>, mistakes: &mut Vec<Finding>, warnings: &mut Vec<Finding>) {
-    let Some(openim) = read(draft, text_of, mistakes) else { return };
-    oddities(draft, &openim, warnings);
-    limits(draft, &openim, mistakes);
-    budgets(draft, &openim, mistakes);
-    wishes(draft, &openim);
+/// Reads OpenIM's file, if one is named, and applies it where no other source gave a setting.
+pub fn apply(builder: &mut Builder, text_of: TextOf<'_>, mistakes: &mut Vec<Finding>, warnings: &mut Vec<Finding>) {
+    let Some(openim) = read(builder, text_of, mistakes) else { return };
+    warn(builder, &openim, warnings);
+    check_budgets(builder, &openim, mistakes);
+    apply_timeouts(builder, &openim, mistakes);
+    apply_failed_continue(builder, &openim);
     let enabled = openim.callbacks.iter().filter(|webhook| webhook.enabled);
-    draft.config.openim_enables = Some(enabled.map(|webhook| webhook.callback.command).collect());
+    builder.config.openim_enables = Some(enabled.map(|webhook| webhook.callback.command).collect());
     mistakes.extend(openim.mistakes);
     warnings.extend(openim.warnings);
 }
 
-fn read(draft: &Draft, text_of: TextOf<'_>, mistakes: &mut Vec<Finding>) -> Option<WebhooksYml> {
-    let webhooks = draft.openim.webhooks.as_ref()?;
+fn read(builder: &Builder, text_of: TextOf<'_>, mistakes: &mut Vec<Finding>) -> Option<WebhooksYml> {
+    let webhooks = builder.openim.webhooks.as_ref()?;
     match text_of(webhooks) {
         Ok(text) => Some(webhooks_yml::read(&webhooks.display().to_string(), &text)),
         Err(what) => {
-            // Somebody named the file.
-            let origin = draft.said(WEBHOOKS)?.clone();
+            let origin = builder.origin(WEBHOOKS)?.clone();
             mistakes.push(Finding::new(origin, WEBHOOKS, what));
             None
         }
     }
 }
 
-/// What is enabled in OpenIM and will not work.
-fn oddities(draft: &Draft, openim: &WebhooksYml, warnings: &mut Vec<Finding>) {
+/// Warns of what is enabled in OpenIM and will not work.
+fn warn(builder: &Builder, openim: &WebhooksYml, warnings: &mut Vec<Finding>) {
     let name = |origin: &Origin| match origin {
         Origin::File(name, _) => Origin::File(name.clone(), None),
         other => other.clone(),
@@ -54,7 +53,7 @@ fn oddities(draft: &Draft, openim: &WebhooksYml, warnings: &mut Vec<Finding>) {
     let enabled: Vec<_> = openim.callbacks.iter().filter(|webhook| webhook.enabled).collect();
     match &openim.url {
         Some((url, origin)) => {
-            let odd = leads_here::oddities(url, &draft.config);
+            let odd = webhook_url::warnings(url, &builder.config);
             warnings.extend(odd.into_iter().map(|what| Finding::new(origin.clone(), "url", what)));
         }
         None if !enabled.is_empty() => {
@@ -66,24 +65,24 @@ fn oddities(draft: &Draft, openim: &WebhooksYml, warnings: &mut Vec<Finding>) {
     if let Some(any) = openim.callbacks.first().filter(|_| enabled.is_empty()) {
         warnings.push(Finding::new(name(&any.origin), "", "no callback is enabled; OpenIM asks nothing by this file"));
     }
-    let patience = draft.config.after.answer_within;
-    let hasty = |timing, timeout| timing == Timing::After && timeout < patience;
-    for webhook in enabled.into_iter().filter(|webhook| hasty(webhook.callback.timing, webhook.timeout)) {
-        let (timeout, patience) = (show_time(webhook.timeout), show_time(patience));
-        let what = format!("OpenIM waits {timeout}, less than after.answer_within ({patience})");
+    let answer_within = builder.config.after.answer_within;
+    let too_short = |timing, timeout| timing == Timing::After && timeout < answer_within;
+    for webhook in enabled.into_iter().filter(|webhook| too_short(webhook.callback.timing, webhook.timeout)) {
+        let (timeout, wait) = (show_time(webhook.timeout), show_time(answer_within));
+        let what = format!("OpenIM waits {timeout}, less than after.answer_within ({wait})");
         warnings.push(Finding::new(webhook.origin.clone(), format!("{}.timeout", webhook.key), what));
     }
-    if draft.openim.honour_failed_continue && draft.rules.default.is_some() {
+    if builder.openim.honour_failed_continue && builder.rules.default.is_some() {
         let what = "has no effect: on_failure has a rule for every callback";
-        warnings.extend(draft.said(HONOUR).map(|origin| Finding::new(origin.clone(), HONOUR, what)));
+        warnings.extend(builder.origin(HONOUR).map(|origin| Finding::new(origin.clone(), HONOUR, what)));
     }
 }
 
-/// Budgets that somebody set, and that are longer than OpenIM waits.
-fn limits(draft: &Draft, openim: &WebhooksYml, mistakes: &mut Vec<Finding>) {
+/// Finds configured budgets that are longer than OpenIM waits.
+fn check_budgets(builder: &Builder, openim: &WebhooksYml, mistakes: &mut Vec<Finding>) {
     let mut general = Vec::new();
     for webhook in &openim.callbacks {
-        let own = draft.callbacks.get(webhook.callback.command);
+        let own = builder.callbacks.get(webhook.callback.command);
         let timeout = show_time(webhook.timeout);
         match own.and_then(|own| Some((own, own.budget?))) {
             Some((own, budget)) if budget > webhook.timeout => {
@@ -93,16 +92,16 @@ fn limits(draft: &Draft, openim: &WebhooksYml, mistakes: &mut Vec<Finding>) {
                     show_time(budget),
                     webhook.origin
                 );
-                if let Some(origin) = draft.said(&path) {
-                    say_once(mistakes, Finding::new(origin.clone(), path, what));
+                if let Some(origin) = builder.origin(&path) {
+                    add_once(mistakes, Finding::new(origin.clone(), path, what));
                 }
             }
-            None if draft.config.every.budget > webhook.timeout => general.push(webhook),
+            None if builder.config.every.budget > webhook.timeout => general.push(webhook),
             _ => {}
         }
     }
-    if let (Some(origin), Some(first)) = (draft.said("budget"), general.first()) {
-        let budget = show_time(draft.config.every.budget);
+    if let (Some(origin), Some(first)) = (builder.origin("budget"), general.first()) {
+        let budget = show_time(builder.config.every.budget);
         let more = match general.len() {
             1 => String::new(),
             many => format!(", and {} more", many - 1),
@@ -113,60 +112,60 @@ fn limits(draft: &Draft, openim: &WebhooksYml, mistakes: &mut Vec<Finding>) {
     }
 }
 
-/// OpenIM's timeouts less the margin, where nobody said otherwise.
-fn budgets(draft: &mut Draft, openim: &WebhooksYml, mistakes: &mut Vec<Finding>) {
-    if draft.said("budget").is_some() {
+/// Applies OpenIM's timeouts, less the margin, to callbacks without a configured budget.
+fn apply_timeouts(builder: &mut Builder, openim: &WebhooksYml, mistakes: &mut Vec<Finding>) {
+    if builder.origin("budget").is_some() {
         return;
     }
     let mut taken: BTreeMap<&str, Duration> = BTreeMap::new();
     for webhook in &openim.callbacks {
         let command = webhook.callback.command;
-        let own = draft.callbacks.entry(command).or_default();
-        // An older key and today's can stand for one callback; nobody knows which one its server reads.
+        let own = builder.callbacks.entry(command).or_default();
+        // If an older key and today's name one callback, the shorter timeout counts: either may be the one in use.
         let earlier = taken.get(command).copied();
         if earlier.map_or(own.budget.is_some(), |least| least <= webhook.timeout) {
             continue;
         }
-        match webhook.timeout.checked_sub(draft.openim.margin).filter(|left| !left.is_zero()) {
+        match webhook.timeout.checked_sub(builder.openim.margin).filter(|left| !left.is_zero()) {
             Some(left) => {
                 own.budget = Some(left);
                 taken.insert(command, webhook.timeout);
                 let path = format!("callbacks.{}.budget", webhook.callback.config_key);
-                draft.origins.insert(path, webhook.origin.clone());
+                builder.origins.insert(path, webhook.origin.clone());
             }
             None if webhook.callback.timing == Timing::Before => {
-                let (timeout, margin) = (show_time(webhook.timeout), show_time(draft.openim.margin));
+                let (timeout, margin) = (show_time(webhook.timeout), show_time(builder.openim.margin));
                 let what = format!("nothing is left of {timeout} after {MARGIN} ({margin})");
-                say_once(mistakes, Finding::new(webhook.origin.clone(), format!("{}.timeout", webhook.key), what));
+                add_once(mistakes, Finding::new(webhook.origin.clone(), format!("{}.timeout", webhook.key), what));
             }
-            // OpenIM's patience does not bound the delivery of an After event.
+            // The delivery of an After event is not bound by OpenIM's timeout.
             None => {}
         }
     }
 }
 
-/// `failedContinue`, if that is to count, beneath everything that was said of failures. A callback that the contract
-/// allows on failure is allowed without it.
-fn wishes(draft: &mut Draft, openim: &WebhooksYml) {
-    if !draft.openim.honour_failed_continue || draft.rules.default.is_some() {
+/// Applies `failedContinue` to callbacks without failure rules, if the setting says so. A callback that the contract allows
+/// on failure does not need it.
+fn apply_failed_continue(builder: &mut Builder, openim: &WebhooksYml) {
+    if !builder.openim.honour_failed_continue || builder.rules.default.is_some() {
         return;
     }
-    let mut wishes: BTreeMap<&str, bool> = BTreeMap::new();
+    let mut wanted: BTreeMap<&str, bool> = BTreeMap::new();
     for webhook in &openim.callbacks {
-        *wishes.entry(webhook.callback.command).or_insert(true) &= webhook.failed_continue;
+        *wanted.entry(webhook.callback.command).or_insert(true) &= webhook.failed_continue;
     }
     let opens = |command: &str| Callback::by_command(command).is_some_and(|callback| callback.fails_open);
-    for (command, _) in wishes.into_iter().filter(|(command, wish)| *wish && !opens(command)) {
-        let own = draft.callbacks.entry(command).or_default();
+    for (command, _) in wanted.into_iter().filter(|(command, wanted)| *wanted && !opens(command)) {
+        let own = builder.callbacks.entry(command).or_default();
         if own.rules == Rules::default() {
-            own.rules.clone_from(&draft.rules);
+            own.rules.clone_from(&builder.rules);
             own.rules.default = Some(Rule::Allow);
         }
     }
 }
 
-/// Two callbacks can have one key, and what is wrong with that is wrong once.
-fn say_once(findings: &mut Vec<Finding>, finding: Finding) {
+/// Adds a finding once: two callbacks can have one key.
+fn add_once(findings: &mut Vec<Finding>, finding: Finding) {
     if !findings.contains(&finding) {
         findings.push(finding);
     }

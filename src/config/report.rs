@@ -1,43 +1,43 @@
-//! What is wrong or odd about a configuration: one line each, all of them at once.
+//! Findings about a configuration: one line each, all of them at once.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Where something was said.
+/// The source of a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// In a file, on a line if that is known.
+    /// A file, and the line if it is known.
     File(String, Option<usize>),
-    /// In the environment.
+    /// A variable of the environment.
     Variable(String),
-    /// On the command line.
+    /// A flag of the command line.
     Flag(String),
 }
 
-/// One thing that is wrong, or odd.
+/// A mistake or a warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Where it was said.
+    /// The source.
     pub origin: Origin,
-    /// The full path of its key. Empty where it is about no key.
+    /// The full path of the key; empty if it is about none.
     pub path: String,
-    /// What there is to say.
+    /// The sentence.
     pub what: String,
 }
 
-/// Everything that is wrong.
+/// All mistakes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Report(pub Vec<Finding>);
 
 impl Origin {
-    /// Who said the setting with this path. What nobody said is spoken of by its path.
-    pub fn of(path: &str, said: &BTreeMap<String, Self>) -> Self {
-        said.get(path).cloned().unwrap_or_else(|| Self::Flag(path.to_owned()))
+    /// Returns the source of the setting with this path. Without a source it is named by its path.
+    pub fn of(path: &str, origins: &BTreeMap<String, Self>) -> Self {
+        origins.get(path).cloned().unwrap_or_else(|| Self::Flag(path.to_owned()))
     }
 }
 
 impl Finding {
-    /// A finding about a key of a file.
+    /// A finding about the key with this path.
     pub fn new(origin: Origin, path: impl Into<String>, what: impl Into<String>) -> Self {
         Self { origin, path: path.into(), what: what.into() }
     }
@@ -57,7 +57,7 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
             Origin::File(..) if !self.path.is_empty() => write!(f, "{}: {}: {}", self.origin, self.path, self.what),
-            // A flag or variable is a key itself.
+            // Flags and variables are named after their keys.
             origin => write!(f, "{origin}: {}", self.what),
         }
     }
@@ -75,12 +75,12 @@ impl fmt::Display for Report {
     }
 }
 
-/// The name that was probably meant by one that is not known.
+/// Returns the known name that is most like an unknown one, if one is like it.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |name: &str| name.to_lowercase().replace('-', "_");
     let name = plain(name);
     let tolerance = 1 + name.len() / 5;
-    // What is much longer or shorter need not be compared, which matters where a name is a megabyte.
+    // Names of very different lengths are not compared: a name may be a megabyte.
     let alike = known.into_iter().filter(|known| known.len().abs_diff(name.len()) <= tolerance);
     let distance = |known: &str| strsim::damerau_levenshtein(&name, &plain(known));
     let (distance, known) = alike.map(|known| (distance(known), known)).min_by_key(|(far, _)| *far)?;

@@ -1,20 +1,24 @@
-//! Failure rules: as they hold, for every class; and as they are said, for some classes, for the rest, or not at all.
+//! Failure rules: resolved, for every failure class; and as configured, for some classes, for the rest, or none.
 
 use std::time::Duration;
 
-use super::value::{Kind, parts};
+use super::settings::{Setting, settings};
+use super::value::{Kind, choice, parts, time};
 use crate::failure::Class;
 
-/// The handling of a callback.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Handling {
-    /// The time from a webhook's arrival to its reply.
-    pub budget: Duration,
-    /// What becomes of a webhook without a verdict, for each class of failure.
-    pub on_failure: OnFailure,
+settings! {
+    /// The handling of a callback.
+    pub struct Handling(""), |builder| builder.config.every;
+
+    /// Time from a webhook's arrival to its reply; less than the timeout in OpenIM's webhooks.yml.
+    budget: Duration = Duration::from_millis(4500), time(), flag("TIME");
+
+    fields:
+    /// Failure rules of a webhook without a verdict.
+    on_failure: OnFailure = OnFailure::default();
 }
 
-/// The settings of one callback, which go before those of all callbacks. Parts that are not set are left to these.
+/// The resolved settings of one callback, which override those of all callbacks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Override {
     /// Its budget.
@@ -27,40 +31,50 @@ pub struct Override {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OnFailure([Rule; Class::ALL.len()]);
 
-/// What becomes of a webhook that has no verdict.
+/// The reply to a webhook without a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Rule {
-    /// It is stopped.
+    /// OpenIM stops the operation.
     #[default]
     Deny,
-    /// It goes on, unchanged.
+    /// The operation goes on, unchanged.
     Allow,
 }
 
-/// What was said of a callback's failures, or of all callbacks'.
+/// Failure rules as configured.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// For the classes that have none of their own.
+    /// The rule of the classes that have none of their own.
     pub default: Option<Rule>,
     classes: [Option<Rule>; Class::ALL.len()],
 }
 
-/// A rule, perhaps not set.
-pub const RULE: Kind<Option<Rule>> =
-    Kind { list: false, read: |text| rule(text).map(Some), show: |rule| rule.map(|rule| rule.as_str().to_owned()) };
-
-/// All rules at once: `allow`, or a list such as `unavailable=allow,deadline=allow`.
-pub const RULES: Kind<Rules> =
-    Kind { list: false, read: rules, show: |rules| Some(show(&rules.over(OnFailure::default()))) };
-
-impl Default for Handling {
-    fn default() -> Self {
-        Self { budget: Duration::from_millis(4500), on_failure: OnFailure::default() }
+/// Returns the settings `on_failure`, `on_failure.default` and one for each failure class.
+pub fn rules<B: 'static>(
+    words: &str,
+    field: impl Fn(&mut B) -> &mut Rules + Copy + Send + Sync + 'static,
+) -> Vec<Setting<B>> {
+    let print = |rules: &Rules| print(&rules.over(OnFailure::default()));
+    let all = Kind::new("failure rules", parse_rules, print);
+    let rest = "Rule of the failure classes that have none of their own: deny or allow.";
+    let mut settings = vec![
+        Setting::new("", "on_failure", words, all, Rules::default(), field),
+        Setting::new("on_failure", "default", rest, rule().optional(), None, move |b| &mut field(b).default),
+    ];
+    for class in Class::ALL {
+        let words = format!("Rule of the failure class {class}: deny or allow.");
+        let kind = rule().optional();
+        settings.push(Setting::new("on_failure", class.as_str(), &words, kind, None, move |b| field(b).class(class)));
     }
+    settings
+}
+
+fn rule() -> Kind<Rule> {
+    choice("deny or allow", &[("deny", Rule::Deny), ("allow", Rule::Allow)])
 }
 
 impl Rule {
-    /// As it is configured: `deny` or `allow`.
+    /// Returns its name in the configuration: `deny` or `allow`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deny => "deny",
@@ -70,12 +84,12 @@ impl Rule {
 }
 
 impl OnFailure {
-    /// The same rule for every class.
+    /// One rule for every class.
     pub fn all(rule: Rule) -> Self {
         Self([rule; Class::ALL.len()])
     }
 
-    /// The rule of a class.
+    /// Returns the rule of a class.
     pub fn rule(&self, class: Class) -> Rule {
         self.0[class as usize]
     }
@@ -93,12 +107,12 @@ impl Default for OnFailure {
 }
 
 impl Rules {
-    /// The rule of a class.
+    /// Returns the rule of a class, to change it.
     pub fn class(&mut self, class: Class) -> &mut Option<Rule> {
         &mut self.classes[class as usize]
     }
 
-    /// These rules where there are some, and `rest` elsewhere.
+    /// Resolves these rules, with `rest` for the classes that have none.
     pub fn over(&self, rest: OnFailure) -> OnFailure {
         let mut rules = self.default.map_or(rest, OnFailure::all);
         for class in Class::ALL {
@@ -112,28 +126,24 @@ impl Rules {
 
 impl From<OnFailure> for Rules {
     fn from(rules: OnFailure) -> Self {
-        let mut said = Self::default();
-        for class in Class::ALL {
-            *said.class(class) = Some(rules.rule(class));
-        }
-        said
+        Self { default: None, classes: Class::ALL.map(|class| Some(rules.rule(class))) }
     }
 }
 
-/// Rules as they were said, as YAML; nothing where none was.
-pub fn show_said(rules: &Rules) -> Option<String> {
+/// Prints rules as they were configured, as YAML; `None` for none.
+pub fn print_configured(rules: &Rules) -> Option<String> {
     let classes = Class::ALL.into_iter().map(|class| (class.as_str(), rules.classes[class as usize]));
-    let said = |(name, rule): (&str, Option<Rule>)| rule.map(|rule| format!("{name}: {}", rule.as_str()));
-    let classes: Vec<_> = classes.filter_map(said).collect();
-    match (said(("default", rules.default)), classes.is_empty()) {
+    let print = |(name, rule): (&str, Option<Rule>)| rule.map(|rule| format!("{name}: {}", rule.as_str()));
+    let classes: Vec<_> = classes.filter_map(print).collect();
+    match (print(("default", rules.default)), classes.is_empty()) {
         (_, true) => rules.default.map(|rule| rule.as_str().to_owned()),
         (Some(default), false) => Some(format!("{{{default}, {}}}", classes.join(", "))),
         (None, false) => Some(format!("{{{}}}", classes.join(", "))),
     }
 }
 
-/// The rules of all classes as YAML.
-pub fn show(rules: &OnFailure) -> String {
+/// Prints the rules of all classes as YAML.
+fn print(rules: &OnFailure) -> String {
     let exceptions: Vec<_> = Class::ALL.into_iter().filter(|class| rules.rule(*class) != Rule::Deny).collect();
     match exceptions.len() {
         0 => Rule::Deny.as_str().to_owned(),
@@ -145,17 +155,13 @@ pub fn show(rules: &OnFailure) -> String {
     }
 }
 
-fn rule(text: &str) -> Result<Rule, String> {
-    let rule = [Rule::Deny, Rule::Allow].into_iter().find(|rule| rule.as_str() == text);
-    rule.ok_or_else(|| format!("{text:?}: expected deny or allow"))
-}
-
-fn rules(text: &str) -> Result<Rules, String> {
+/// Parses all rules in one text: `allow`, or a list such as `unavailable=allow,deadline=allow`.
+fn parse_rules(text: &str) -> Result<Rules, String> {
     let mut rules = Rules::default();
     for part in parts(text) {
         let (class, word) = part.split_once('=').unwrap_or(("default", part));
         let (class, word) = (class.trim(), word.trim());
-        let place = match Class::ALL.into_iter().find(|known| known.as_str() == class) {
+        let rule_of = match Class::ALL.into_iter().find(|known| known.as_str() == class) {
             Some(class) => rules.class(class),
             None if class == "default" => &mut rules.default,
             None => {
@@ -163,7 +169,7 @@ fn rules(text: &str) -> Result<Rules, String> {
                 return Err(format!("{class:?}: no such class of failure; expected default, {known}"));
             }
         };
-        if place.replace(rule(word)?).is_some() {
+        if rule_of.replace((rule().read)(word)?).is_some() {
             return Err(format!("{class} is given twice"));
         }
     }

@@ -1,4 +1,4 @@
-//! TLS on both sides: what hookgate shows, and whom it believes.
+//! TLS: of the webhook listener, and of clients.
 
 use std::fmt;
 use std::path::Path;
@@ -13,37 +13,26 @@ use super::client_ca::ClientCa;
 use super::file;
 use super::identity::{Identity, provider};
 
-/// TLS for those who post webhooks.
+/// TLS for webhook clients.
 #[derive(Clone)]
 pub struct ServerTls {
-    /// What they are shown.
+    /// The certificate that they are shown.
     pub identity: Identity,
-    /// Whose certificates they must show, if any.
+    /// The authority of client certificates; `None` asks for no certificate.
     pub client_ca: Option<Arc<ClientCa>>,
     ready: Arc<ServerConfig>,
 }
 
-/// TLS to the policy service.
-#[derive(Clone, Default, PartialEq)]
-pub struct PolicyTls {
-    /// The only authorities that are trusted; without them those of the system are.
-    pub ca: Option<Roots>,
-    /// What the policy is shown, if it asks.
-    pub identity: Option<Identity>,
-    /// The name that its certificate must have; without it the URL's host.
-    pub server_name: Option<String>,
-}
-
-/// Authorities that are trusted.
+/// Certificate authorities that are trusted.
 #[derive(Clone)]
 pub struct Roots {
-    /// Their own certificates.
+    /// Their certificates.
     pub certificates: Certificates,
     pub(crate) store: Arc<RootCertStore>,
 }
 
 impl ServerTls {
-    /// TLS 1.2 and 1.3, and HTTP/1.1 under it. The error says why there can be none, which no file is to blame for.
+    /// TLS 1.2 and 1.3, with ALPN `http/1.1`. The error is a sentence; no file is to blame for it.
     pub(super) fn new(identity: Identity, client_ca: Option<ClientCa>) -> Result<Self, String> {
         let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
         let builder = builder.map_err(|error| error.to_string())?;
@@ -56,7 +45,7 @@ impl ServerTls {
         Ok(Self { identity, client_ca: client_ca.map(Arc::new), ready: Arc::new(ready) })
     }
 
-    /// What makes a connection one of TLS.
+    /// Returns the acceptor of TLS handshakes.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         self.ready.clone().into()
     }
@@ -75,9 +64,8 @@ impl Roots {
     }
 }
 
-/// Makes connections ones of TLS, from the client's end, with this protocol under it. Without roots the system's are
-/// trusted.
-pub(crate) fn connector(roots: Option<Arc<RootCertStore>>, identity: Option<&Identity>, under: &[u8]) -> TlsConnector {
+/// Returns a connector of TLS for clients with this ALPN protocol. Without roots the system's are trusted.
+pub(crate) fn connector(roots: Option<Arc<RootCertStore>>, identity: Option<&Identity>, alpn: &[u8]) -> TlsConnector {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("ring has ciphers for the default versions, 1.2 and 1.3")
@@ -86,11 +74,11 @@ pub(crate) fn connector(roots: Option<Arc<RootCertStore>>, identity: Option<&Ide
         Some(identity) => builder.with_client_cert_resolver(identity.shown()),
         None => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![under.to_vec()];
+    config.alpn_protocols = vec![alpn.to_vec()];
     Arc::new(config).into()
 }
 
-/// The roots that the system trusts.
+/// Returns the roots that the system trusts.
 fn system_roots() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     for error in found.errors {
@@ -120,11 +108,8 @@ impl fmt::Debug for ServerTls {
     }
 }
 
-impl fmt::Debug for PolicyTls {
+impl fmt::Debug for Roots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ca, identity, server_name } = self;
-        let ca = ca.as_ref().map(|ca| &ca.certificates);
-        let mut show = f.debug_struct("PolicyTls");
-        show.field("ca", &ca).field("identity", identity).field("server_name", server_name).finish()
+        self.certificates.fmt(f)
     }
 }

@@ -1,136 +1,160 @@
-//! Kinds of values: how each is read from text, and written so that it is read back.
+//! The kinds of values: how each is read from text, and printed so that it is read back.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
+use std::ops::RangeBounds;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use tokio_rustls::rustls::pki_types::ServerName;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-/// The longest time that means anything here.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The longest time that a setting takes.
+const LONGEST_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Reads a value; the error is a sentence.
+type Read<T> = Box<dyn Fn(&str) -> Result<T, String> + Send + Sync>;
+
+/// Prints a value as YAML; `None` for no value.
+type Print<T> = Box<dyn Fn(&T) -> Option<String> + Send + Sync>;
 
 /// A kind of value.
 pub struct Kind<T> {
-    /// Whether it is a list: of YAML, or with commas as [`parts`] has it.
-    pub list: bool,
-    /// Reads one, or says what is wrong with it.
-    pub read: fn(&str) -> Result<T, String>,
-    /// Writes one as YAML; nothing where there is none.
-    pub show: fn(&T) -> Option<String>,
+    /// Its name in the reference and in the JSON Schema.
+    pub name: &'static str,
+    /// True for a list: of YAML, or in one text with commas.
+    pub is_list: bool,
+    /// Reads one.
+    pub read: Read<T>,
+    /// Prints one.
+    pub print: Print<T>,
 }
 
-/// An IP address and a port to listen on, if any.
-pub const MAYBE_ADDRESS: Kind<Option<SocketAddr>> = Kind {
-    list: false,
-    read: |text| {
-        let address = text.parse().map(Some);
-        address.map_err(|_| format!("{text:?}: expected an IP address and a port, as in 127.0.0.1:50051"))
-    },
-    show: |address| address.as_ref().map(|address| quoted(&address.to_string())),
-};
+impl<T: 'static> Kind<T> {
+    /// A kind that is read and printed by these functions.
+    pub fn new(
+        name: &'static str,
+        read: impl Fn(&str) -> Result<T, String> + Send + Sync + 'static,
+        print: impl Fn(&T) -> String + Send + Sync + 'static,
+    ) -> Self {
+        Self { name, is_list: false, read: Box::new(read), print: Box::new(move |value| Some(print(value))) }
+    }
 
-/// What is logged.
-pub const LOG: Kind<Targets> = Kind { list: false, read: log, show: |targets| Some(quoted(&targets.to_string())) };
+    /// The same kind for a setting that need not have a value.
+    pub fn optional(self) -> Kind<Option<T>> {
+        let Self { name, is_list, read, print } = self;
+        Kind {
+            name,
+            is_list,
+            read: Box::new(move |text| read(text).map(Some)),
+            print: Box::new(move |value| value.as_ref().and_then(&print)),
+        }
+    }
 
-/// A time of more than nothing.
-pub const TIME: Kind<Duration> = Kind {
-    list: false,
-    read: |text| {
-        let time = time(text)?;
-        if time.is_zero() { Err(format!("{text:?}: must be more than nothing")) } else { Ok(time) }
-    },
-    show: |time| Some(show_time(*time)),
-};
+    /// Lists of this kind. An empty list has no value.
+    pub fn list(self) -> Kind<Vec<T>> {
+        let Self { name, read, print, .. } = self;
+        Kind {
+            name,
+            is_list: true,
+            read: Box::new(move |text| parts(text).map(&read).collect()),
+            print: Box::new(move |values: &Vec<T>| {
+                let values: Vec<_> = values.iter().filter_map(&print).collect();
+                (!values.is_empty()).then(|| format!("[{}]", values.join(", ")))
+            }),
+        }
+    }
+}
 
-/// A time, or none at all.
-pub const TIME_OR_NONE: Kind<Duration> = Kind { list: false, read: time, show: |time| Some(show_time(*time)) };
+/// Times from 1 ns on.
+pub fn time() -> Kind<Duration> {
+    Kind::new("time", parse_time, |time| show_time(*time))
+}
 
-/// A time that is perhaps not set.
-pub const MAYBE_TIME: Kind<Option<Duration>> =
-    Kind { list: false, read: |text| (TIME.read)(text).map(Some), show: |time| time.map(show_time) };
+/// Times, 0 among them.
+pub fn time_or_zero() -> Kind<Duration> {
+    Kind::new("time or 0s", parse_time_or_zero, |time| show_time(*time))
+}
 
-/// A number of bytes.
-pub const SIZE: Kind<usize> = Kind { list: false, read: size, show: |size| Some(show_size(*size)) };
+/// Numbers of bytes from 1 on.
+pub fn size() -> Kind<usize> {
+    Kind::new("size", parse_size, |size| show_size(*size))
+}
 
-/// How many.
-pub const COUNT: Kind<usize> = Kind {
-    list: false,
-    read: |text| match text.parse() {
-        Ok(0) | Err(_) => Err(format!("{text:?}: expected a whole number of 1 or more")),
-        Ok(count) => Ok(count),
-    },
-    show: |count| Some(count.to_string()),
-};
+/// Numbers within a range. The error names what was expected.
+pub fn number<T: FromStr + Display + PartialOrd + 'static>(
+    name: &'static str,
+    range: impl RangeBounds<T> + Send + Sync + 'static,
+    expected: &'static str,
+) -> Kind<T> {
+    let read = move |text: &str| match text.parse() {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ => Err(format!("{text:?}: expected {expected}")),
+    };
+    Kind::new(name, read, T::to_string)
+}
 
-/// How often.
-pub const TIMES: Kind<u32> = Kind {
-    list: false,
-    read: |text| match text.parse() {
-        Ok(0) | Err(_) => Err(format!("{text:?}: expected a whole number from 1 to {}", u32::MAX)),
-        Ok(times) => Ok(times),
-    },
-    show: |times| Some(times.to_string()),
-};
+/// Whole numbers from 1 on.
+pub fn count() -> Kind<usize> {
+    number("count", 1.., "a whole number of 1 or more")
+}
 
-/// A part of a whole.
-pub const SHARE: Kind<f64> = Kind {
-    list: false,
-    read: |text| match text.parse() {
-        Ok(share @ 0.0..=1.0) => Ok(share),
-        _ => Err(format!("{text:?}: expected a number from 0 to 1, as in 0.1")),
-    },
-    show: |share| Some(share.to_string()),
-};
+/// Whole numbers of 32 bits from 1 on.
+pub fn count32() -> Kind<u32> {
+    number("count", 1.., "a whole number from 1 to 4294967295")
+}
 
-/// The code of a denial.
-pub const CODE: Kind<i32> = Kind {
-    list: false,
-    read: |text| match text.parse() {
-        Ok(code @ 100..) => Ok(code),
-        _ => Err(format!("{text:?}: expected a whole number of 100 or more: OpenIM replaces lower ones")),
-    },
-    show: |code| Some(code.to_string()),
-};
+/// Fractions from 0 to 1.
+pub fn fraction() -> Kind<f64> {
+    number("fraction", 0.0..=1.0, "a number from 0 to 1, as in 0.1")
+}
 
-/// What an API client is told.
-pub const SENTENCE: Kind<String> = Kind {
-    list: false,
-    read: |text| {
-        if text.trim().is_empty() { Err("must say something".to_owned()) } else { Ok(text.to_owned()) }
-    },
-    show: |text| Some(quoted(text)),
-};
+/// One of some words.
+pub fn choice<T: Copy + PartialEq + Send + Sync>(name: &'static str, words: &'static [(&'static str, T)]) -> Kind<T> {
+    let read = move |text: &str| {
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        let expected = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
+        found.ok_or_else(|| format!("{text:?}: expected {}", expected()))
+    };
+    let print = move |value: &T| words.iter().find(|(_, known)| known == value).map_or("", |(word, _)| word).to_owned();
+    Kind::new(name, read, print)
+}
 
-/// Yes or no.
-pub const SWITCH: Kind<bool> = Kind {
-    list: false,
-    read: |text| text.parse().map_err(|_| format!("{text:?}: expected true or false")),
-    show: |on| Some(on.to_string()),
-};
+/// `true` or `false`.
+pub fn boolean() -> Kind<bool> {
+    choice("boolean", &[("true", true), ("false", false)])
+}
 
-/// A file, if any.
-pub const FILE: Kind<Option<PathBuf>> = Kind {
-    list: false,
-    read: |text| if text.is_empty() { Err("expected a file".to_owned()) } else { Ok(Some(text.into())) },
-    show: |file| file.as_ref().map(|file| quoted(&file.display().to_string())),
-};
+/// Values that have a text of their own.
+pub fn text<T: FromStr<Err = String> + Display + 'static>(name: &'static str) -> Kind<T> {
+    Kind::new(name, str::parse, |value: &T| quoted(&value.to_string()))
+}
 
-/// A name that a certificate can have, if any.
-pub const MAYBE_NAME: Kind<Option<String>> = Kind {
-    list: false,
-    read: |text| match ServerName::try_from(text) {
-        Ok(_) => Ok(Some(text.to_owned())),
-        Err(_) => Err(format!("{text:?}: expected a host name or an IP address")),
-    },
-    show: |name| name.as_ref().map(|name| quoted(name)),
-};
+/// IP addresses and ports.
+pub fn socket_address() -> Kind<SocketAddr> {
+    let read = |text: &str| {
+        let expected = "expected an IP address and a port, as in 127.0.0.1:50051";
+        text.parse().map_err(|_| format!("{text:?}: {expected}"))
+    };
+    Kind::new("address", read, |address: &SocketAddr| quoted(&address.to_string()))
+}
 
-/// Text in double quotes, as JSON and YAML have in common.
+/// Paths of files and directories.
+pub fn path() -> Kind<PathBuf> {
+    let read = |text: &str| if text.is_empty() { Err("expected a path".to_owned()) } else { Ok(text.into()) };
+    Kind::new("path", read, |path: &PathBuf| quoted(&path.display().to_string()))
+}
+
+/// Log levels, by module or for all.
+pub fn log_levels() -> Kind<Targets> {
+    Kind::new("log levels", parse_log_levels, |levels: &Targets| quoted(&levels.to_string()))
+}
+
+/// Quotes text so that both JSON and YAML read it back.
 pub fn quoted(text: &str) -> String {
     let mut out = serde_json::Value::from(text).to_string();
-    // YAML refuses or folds these where JSON has them as they are.
+    // YAML refuses or folds these, which JSON leaves as they are.
     for odd in ('\u{7f}'..='\u{9f}').chain(['\u{2028}', '\u{2029}', '\u{feff}', '\u{fffe}', '\u{ffff}']) {
         if out.contains(odd) {
             out = out.replace(odd, &format!("\\u{:04x}", u32::from(odd)));
@@ -139,33 +163,28 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
-/// The parts of a list in one text. An empty one is a part too, and for whoever reads it to refuse.
+/// Splits a list at its commas. An empty part is returned too, so that the reader refuses it.
 pub fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim)
 }
 
-/// Parts that are YAML as a list of it; nothing where there are none.
-pub fn show_list(parts: impl Iterator<Item = String>) -> Option<String> {
-    let parts: Vec<_> = parts.collect();
-    (!parts.is_empty()).then(|| format!("[{}]", parts.join(", ")))
+/// Parses a time of more than 0, as in `800ms`. The error is a sentence.
+pub fn parse_time(text: &str) -> Result<Duration, String> {
+    let time = parse_time_or_zero(text)?;
+    if time.is_zero() { Err(format!("{text:?}: must be more than 0")) } else { Ok(time) }
 }
 
-fn time(text: &str) -> Result<Duration, String> {
+fn parse_time_or_zero(text: &str) -> Result<Duration, String> {
     let example = "as in 800ms, 5s, 1m or 1h";
-    if text.starts_with('-') {
-        return Err(format!("{text:?}: a time cannot be negative"));
-    }
-    if text.parse::<f64>().is_ok() {
-        return Err(format!("{text:?}: a time needs a unit, {example}"));
-    }
+    refuse_bare_number(text, "time", example)?;
     match humantime::parse_duration(text) {
-        Ok(time) if time > LONGEST => Err(format!("{text:?}: expected a year at most")),
+        Ok(time) if time > LONGEST_TIME => Err(format!("{text:?}: expected a year at most")),
         Ok(time) => Ok(time),
         Err(_) => Err(format!("{text:?}: expected a time, {example}")),
     }
 }
 
-/// A time in the largest unit that leaves no rest.
+/// Formats a time in the largest unit that needs no fraction.
 pub fn show_time(time: Duration) -> String {
     const UNITS: [(u128, &str); 5] =
         [(3_600_000_000_000, "h"), (60_000_000_000, "m"), (1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")];
@@ -177,36 +196,42 @@ pub fn show_time(time: Duration) -> String {
     fits.map_or_else(|| format!("{nanos}ns"), |(unit, name)| format!("{}{name}", nanos / unit))
 }
 
-fn size(text: &str) -> Result<usize, String> {
+fn parse_size(text: &str) -> Result<usize, String> {
     let example = "as in 64KiB or 1MiB";
-    if text.starts_with('-') {
-        return Err(format!("{text:?}: a size cannot be negative"));
-    }
-    if text.parse::<f64>().is_ok() {
-        return Err(format!("{text:?}: a size needs a unit, {example}"));
-    }
+    refuse_bare_number(text, "size", example)?;
     let size: ByteSize = text.parse().map_err(|_| format!("{text:?}: expected a size, {example}"))?;
     match usize::try_from(size.as_u64()) {
-        Ok(0) => Err(format!("{text:?}: must be more than nothing")),
+        Ok(0) => Err(format!("{text:?}: must be more than 0")),
         // No allocation can be larger.
         Ok(size) if size <= isize::MAX as usize => Ok(size),
         _ => Err(format!("{text:?}: more than this machine can hold")),
     }
 }
 
-/// A size in the largest unit that leaves no rest.
+/// Formats a size in the largest unit that needs no fraction.
 fn show_size(size: usize) -> String {
     let fits = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")].into_iter();
     let fits = fits.filter(|(unit, _)| size >= *unit).find(|(unit, _)| size.is_multiple_of(*unit));
     fits.map_or_else(|| format!("{size}B"), |(unit, name)| format!("{}{name}", size / unit))
 }
 
-fn log(text: &str) -> Result<Targets, String> {
-    let accepted = "expected error, warn, info, debug, trace or off, or a list as in info,hookgate=debug";
-    // A word alone would be taken for a module, and silence everything else.
+/// Refuses a number without a unit, and a negative one.
+fn refuse_bare_number(text: &str, kind: &str, example: &str) -> Result<(), String> {
+    if text.starts_with('-') {
+        return Err(format!("{text:?}: a {kind} cannot be negative"));
+    }
+    if text.parse::<f64>().is_ok() {
+        return Err(format!("{text:?}: a {kind} needs a unit, {example}"));
+    }
+    Ok(())
+}
+
+fn parse_log_levels(text: &str) -> Result<Targets, String> {
+    let expected = "expected error, warn, info, debug, trace or off, or a list as in info,hookgate=debug";
+    // A single word would be read as the name of a module, and silence all others.
     let word = text.split(',').find(|part| !part.contains('=') && part.trim().parse::<LevelFilter>().is_err());
     if word.is_some() {
-        return Err(format!("{text:?}: {accepted}"));
+        return Err(format!("{text:?}: {expected}"));
     }
-    text.parse().map_err(|_| format!("{text:?}: {accepted}"))
+    text.parse().map_err(|_| format!("{text:?}: {expected}"))
 }

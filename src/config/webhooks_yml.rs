@@ -1,4 +1,4 @@
-//! OpenIM's own `webhooks.yml`, in every shape that its releases and their deployments give it.
+//! Parses OpenIM's own `webhooks.yml`, in every form of its releases and deployments.
 //!
 //! Sources: pkg/common/config/config.go and config/webhooks.yml of OpenIM 3.7 to main (keys on top),
 //! deployments/templates/config.yaml of 3.5 (a `callback` block), pkg/common/webhook/http_client.go (what a timeout
@@ -11,54 +11,54 @@ use super::report::{Finding, Origin};
 use super::yaml::{self, Node, Value};
 use crate::contract::{Callback, Timing};
 
-/// OpenIM's HTTP client gives up after this long, whatever a timeout says.
+/// The timeout of OpenIM's HTTP client, which caps every other timeout.
 pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What a `webhooks.yml` says.
+/// A parsed `webhooks.yml`.
 #[derive(Debug, Default)]
 pub struct WebhooksYml {
-    /// Where OpenIM posts to, and who says so.
+    /// The URL that OpenIM posts to, and its source.
     pub url: Option<(String, Origin)>,
     /// The callbacks that it names.
     pub callbacks: Vec<Webhook>,
-    /// What cannot be read.
+    /// Parts that cannot be read.
     pub mistakes: Vec<Finding>,
-    /// What will not work as it stands there.
+    /// Parts that will not work.
     pub warnings: Vec<Finding>,
 }
 
-/// A callback as OpenIM is set.
+/// A callback's settings in OpenIM.
 #[derive(Debug)]
 pub struct Webhook {
-    /// Which one.
+    /// The callback.
     pub callback: &'static Callback,
     /// The key in the file.
     pub key: String,
-    /// Who says so.
+    /// The source.
     pub origin: Origin,
-    /// Whether OpenIM sends it.
+    /// True if OpenIM sends it.
     pub enabled: bool,
-    /// How long OpenIM waits for the reply.
+    /// Time that OpenIM waits for the reply.
     pub timeout: Duration,
-    /// What the operator wished for when there is none.
+    /// True if OpenIM is to continue without a reply.
     pub failed_continue: bool,
 }
 
 /// Reads the text of a file.
 pub fn read(name: &str, text: &str) -> WebhooksYml {
-    let mut reader = Reader { name, first_line: 0, said: WebhooksYml::default() };
+    let mut reader = Reader { name, first_line: 0, read: WebhooksYml::default() };
     reader.text(text, true);
-    if reader.said.mistakes.is_empty() && reader.said.callbacks.is_empty() {
+    if reader.read.mistakes.is_empty() && reader.read.callbacks.is_empty() {
         reader.wrong(None, "", "names no callback; expected OpenIM's webhooks.yml, or the config.yaml of 3.5");
     }
-    reader.said
+    reader.read
 }
 
 struct Reader<'a> {
     name: &'a str,
-    /// The lines before the text that is read, where it stands inside of another.
+    /// The number of lines before the text, if it is part of another file.
     first_line: usize,
-    said: WebhooksYml,
+    read: WebhooksYml,
 }
 
 impl Reader<'_> {
@@ -68,7 +68,7 @@ impl Reader<'_> {
 
     fn wrong(&mut self, line: Option<usize>, path: &str, what: impl Into<String>) {
         let origin = self.origin(line);
-        self.said.mistakes.push(Finding::new(origin, path, what));
+        self.read.mistakes.push(Finding::new(origin, path, what));
     }
 
     fn text(&mut self, text: &str, outermost: bool) {
@@ -110,7 +110,7 @@ impl Reader<'_> {
             seen.push(&entry.key);
             if entry.key.eq_ignore_ascii_case("url") {
                 if let Value::Scalar(url) = &entry.value.value {
-                    self.said.url = Some((url.clone(), self.origin(Some(entry.line))));
+                    self.read.url = Some((url.clone(), self.origin(Some(entry.line))));
                 }
                 continue;
             }
@@ -125,7 +125,7 @@ impl Reader<'_> {
             }
             let (enabled, timeout, failed_continue) = self.callback(&path, entry.line, &entry.value);
             let origin = self.origin(Some(entry.line));
-            self.said.callbacks.extend(callbacks.map(|callback| Webhook {
+            self.read.callbacks.extend(callbacks.map(|callback| Webhook {
                 callback,
                 key: path.clone(),
                 origin: origin.clone(),
@@ -137,18 +137,18 @@ impl Reader<'_> {
     }
 
     fn unknown(&mut self, path: &str, line: usize, node: &Node) {
-        if field(node, "enable").is_some_and(|enable| truth(enable) == Some(true)) {
+        if field(node, "enable").is_some_and(|enable| boolean(enable) == Some(true)) {
             let what = "enabled, but this build knows no such callback; if OpenIM sends it, it goes to \
                         FallbackPolicyService with the budget and rules of all callbacks";
             let origin = self.origin(Some(line));
-            self.said.warnings.push(Finding::new(origin, path, what));
+            self.read.warnings.push(Finding::new(origin, path, what));
         }
     }
 
     fn callback(&mut self, path: &str, line: usize, node: &Node) -> (bool, Duration, bool) {
         let mut switch = |name: &str| match field(node, name) {
             None => false,
-            Some(value) => truth(value).unwrap_or_else(|| {
+            Some(value) => boolean(value).unwrap_or_else(|| {
                 self.wrong(Some(value.line), &format!("{path}.{name}"), "expected true or false");
                 false
             }),
@@ -170,27 +170,27 @@ impl Reader<'_> {
             }
         };
         let timeout = match u64::try_from(seconds) {
-            // Zero and less set no limit of their own.
+            // Zero and less set no timeout.
             Err(_) | Ok(0) => LONGEST_TIMEOUT,
             Ok(seconds) => Duration::from_secs(seconds),
         };
         if enabled && timeout > LONGEST_TIMEOUT {
             let what = format!("{seconds}s: OpenIM gives up after 15s, whatever stands here");
             let origin = self.origin(Some(line));
-            self.said.warnings.push(Finding::new(origin, path, what));
+            self.read.warnings.push(Finding::new(origin, path, what));
         }
         (enabled, timeout.min(LONGEST_TIMEOUT), failed_continue)
     }
 }
 
-/// A field of a callback, in whatever case: OpenIM's reader does not tell cases apart.
+/// Returns a field of a callback, in any case: OpenIM's reader ignores case.
 fn field<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
     let Value::Map(entries) = &node.value else { return None };
     entries.iter().find(|entry| entry.key.eq_ignore_ascii_case(name)).map(|entry| &entry.value)
 }
 
-/// A truth, as OpenIM's readers take it: Go's words, and YAML's.
-fn truth(node: &Node) -> Option<bool> {
+/// Parses a boolean as OpenIM does: the words of Go and of YAML.
+fn boolean(node: &Node) -> Option<bool> {
     let Value::Scalar(text) = &node.value else { return matches!(node.value, Value::Null).then_some(false) };
     match &*text.to_ascii_lowercase() {
         "true" | "t" | "1" | "yes" | "y" | "on" => Some(true),

@@ -1,35 +1,34 @@
-//! YAML text to a tree that keeps its lines. What such files have no use for is refused: aliases that multiply
-//! without end, nesting without end, a second document.
+//! Parses YAML to a tree with line numbers. Unbounded aliases, unbounded nesting and a second document are refused.
 
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
-/// More than any of these files needs; aliases count as often as they are used.
-const MOST_NODES: usize = 20_000;
+/// Maximum number of nodes; an alias counts as often as it is used.
+const MAX_NODES: usize = 20_000;
 
-/// Deeper than any of these files goes.
-const DEEPEST: usize = 32;
+/// Maximum depth.
+const MAX_DEPTH: usize = 32;
 
-/// A value and where it stands.
+/// A value and its line.
 #[derive(Debug, Clone)]
 pub struct Node {
     /// The line, from 1.
     pub line: usize,
-    /// What stands there.
+    /// The value.
     pub value: Value,
 }
 
-/// A value. Scalars stay text: who reads them knows what they should be.
+/// A value. Scalars stay text until a setting parses them.
 #[derive(Debug, Clone)]
 pub enum Value {
-    /// Nothing, `~` or `null`.
+    /// An empty value, `~` or `null`.
     Null,
-    /// Text, a number, a truth.
+    /// Text, a number, a boolean.
     Scalar(String),
     /// A list.
     List(Vec<Node>),
-    /// A map, in its order, with keys that are there twice.
+    /// A map, in its order; repeated keys are kept.
     Map(Vec<Entry>),
 }
 
@@ -44,24 +43,24 @@ pub struct Entry {
     pub value: Node,
 }
 
-/// Why a text cannot be read.
+/// A syntax error.
 #[derive(Debug)]
 pub struct Unreadable {
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong there.
+    /// The sentence.
     pub what: String,
 }
 
 impl Node {
-    /// The value of a key, the first if there are several.
+    /// Returns the value of a key, the first if it is repeated.
     pub fn get(&self, key: &str) -> Option<&Node> {
         let Value::Map(entries) = &self.value else { return None };
         entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
 }
 
-/// Reads a text of one document, or of none.
+/// Parses a text of one document, or of none.
 pub fn read(text: &str) -> Result<Node, Unreadable> {
     let mut tree = Tree::default();
     for event in Parser::new_from_str(text.trim_start_matches('\u{feff}')) {
@@ -73,22 +72,22 @@ pub fn read(text: &str) -> Result<Node, Unreadable> {
     Ok(tree.root.unwrap_or(Node { line: 1, value: Value::Null }))
 }
 
-/// A tree that grows.
+/// A tree under construction.
 #[derive(Default)]
 struct Tree {
     root: Option<Node>,
     documents: usize,
-    /// What is begun and not ended, outermost first.
+    /// The lists and maps that are not complete, outermost first.
     open: Vec<Open>,
     anchors: HashMap<usize, (Node, usize)>,
     nodes: usize,
 }
 
-/// A list or map that is not ended.
+/// A list or map that is not complete.
 struct Open {
     line: usize,
     anchor: usize,
-    /// How many nodes there were before it.
+    /// The number of nodes before it.
     before: usize,
     value: Value,
     /// The key whose value comes next, and its line.
@@ -126,16 +125,16 @@ impl Tree {
 
     fn count(&mut self, nodes: usize) -> Result<(), String> {
         self.nodes += nodes;
-        if self.nodes > MOST_NODES {
-            return Err(format!("more than {MOST_NODES} values, aliases followed"));
+        if self.nodes > MAX_NODES {
+            return Err(format!("more than {MAX_NODES} values, aliases followed"));
         }
         Ok(())
     }
 
     fn begin(&mut self, line: usize, anchor: usize, value: Value) -> Result<(), String> {
         self.count(1)?;
-        if self.open.len() == DEEPEST {
-            return Err(format!("more than {DEEPEST} levels"));
+        if self.open.len() == MAX_DEPTH {
+            return Err(format!("more than {MAX_DEPTH} levels"));
         }
         self.open.push(Open { line, anchor, before: self.nodes - 1, value, key: None });
         Ok(())
@@ -149,7 +148,7 @@ impl Tree {
         self.place(Node { line, value }, anchor, self.nodes - before, false)
     }
 
-    /// Puts a node where it belongs: the next key or value of what is open.
+    /// Adds a node as the next item, key or value of the innermost open list or map.
     fn place(&mut self, node: Node, anchor: usize, size: usize, null: bool) -> Result<(), String> {
         if anchor > 0 {
             self.anchors.insert(anchor, (node.clone(), size));
@@ -172,7 +171,7 @@ impl Tree {
     }
 }
 
-/// Puts the entries of `<<: *other` among the map's own, which come first.
+/// Merges the entries of `<<: *other` into the map; its own keys take precedence.
 fn merge(entries: &mut Vec<Entry>) {
     while let Some(place) = entries.iter().position(|entry| entry.key == "<<" && mergeable(&entry.value)) {
         let merged = match entries.remove(place).value.value {

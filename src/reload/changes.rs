@@ -27,6 +27,7 @@ pub(super) fn put_back(before: &Config, now: &mut Config) -> Vec<&'static str> {
         drain: _,
         decisions: _,
         openim_enables: _,
+        files: _,
     } = now;
     let mut kept = Vec::new();
     keep("listen", &before.listen, listen, &mut kept);

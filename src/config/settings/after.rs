@@ -1,219 +1,138 @@
-//! How After events are delivered, and kept.
+//! Delivery and storage of After events.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Setting, row};
-use crate::config::draft::Draft;
-use crate::config::value::{COUNT, Kind, SIZE, TIME, TIME_OR_NONE, TIMES, parts, quoted, show_list, show_time};
+use super::settings;
+use crate::config::validate::{Check, Mistakes, check_longest_time};
+use crate::config::value::{Kind, choice, count, count32, parse_time, show_time, size, time, time_or_zero};
+use crate::config::{Builder, Config};
 
-/// How After events are delivered.
-#[derive(Debug, Clone, PartialEq)]
-pub struct After {
-    /// How long the reply to OpenIM waits for the policy's verdict.
-    pub answer_within: Duration,
-    /// How often an event is tried at most.
-    pub attempts: u32,
-    /// How old an event gets at most.
-    pub age: Duration,
-    /// The pause before the second attempt; it doubles from there on.
-    pub retry_min: Duration,
-    /// The longest pause between two attempts.
-    pub retry_max: Duration,
-    /// How many events are kept at most.
-    pub events: usize,
-    /// How many bytes of events are kept at most.
-    pub bytes: usize,
-    /// How many events of one rpc are delivered at a time.
-    pub concurrency: usize,
-    /// The longest time that nothing of an rpc is tried because the policy keeps failing.
-    pub pause_max: Duration,
-    /// The pauses of an event before its second attempt, its third, …; the last one is that of all further ones. Where
-    /// there are none, they go from `retry_min` to `retry_max`.
-    pub schedule: Vec<Duration>,
-    /// When what is written is forced onto the disk.
-    pub sync: SyncRule,
-    /// What becomes of an event that comes when no more may be kept.
-    pub when_full: WhenFull,
-    /// How long an undelivered event is kept for whoever looks for it.
-    pub dead_age: Duration,
-    /// How many bytes of undelivered events are kept so.
-    pub dead_bytes: usize,
+settings! {
+    /// Delivery and storage of After events.
+    pub struct After("after"), |builder| builder.config.after;
+
+    /// Time that the reply to an After callback waits for the policy's verdict.
+    answer_within: Duration = Duration::from_millis(50), time_or_zero(), needs_restart();
+
+    /// With data: when written events are forced to disk (fsync): each (before the reply), within a time such as 10ms, or
+    /// off.
+    sync: SyncRule = SyncRule::Within(Duration::from_millis(10)), sync_rule(), needs("data"), needs_restart();
+
+    /// Pauses between the attempts of an event, as in 1s,10s,1m,1h; the last one is used for all further attempts.
+    /// Replaces after.retry_min and after.retry_max.
+    schedule: Vec<Duration> = Vec::new(), time().list(), needs_restart();
+
+    /// Longest pause of an rpc while the policy keeps failing.
+    pause_max: Duration = Duration::from_secs(10), time(), needs_restart();
+
+    /// With data: what happens to a new event at a storage limit: refuse rejects it, drop_dead evicts the oldest dead
+    /// letters first.
+    when_full: WhenFull = WhenFull::Refuse, when_full(), needs("data"), needs_restart();
+
+    /// With data: how long a dead letter is kept for hookgate outbox.
+    dead_age: Duration = Duration::from_secs(30 * 24 * 3600), time(), needs("data"), needs_restart();
+
+    /// With data: maximum bytes of dead letters kept for hookgate outbox.
+    dead_bytes: usize = 1 << 30, size(), needs("data"), needs_restart();
+
+    /// Maximum number of attempts to deliver an event.
+    attempts: u32 = 50, count32(), on_disk("1000"), needs_restart();
+
+    /// Maximum age of an event.
+    age: Duration = Duration::from_secs(3600), time(), on_disk("72h"), needs_restart();
+
+    /// Pause before the second attempt; it doubles with each further one.
+    retry_min: Duration = Duration::from_millis(100), time(), needs_restart();
+
+    /// Longest pause between two attempts.
+    retry_max: Duration = Duration::from_secs(10), time(), on_disk("10m"), needs_restart();
+
+    /// Maximum number of events kept.
+    events: usize = 200_000, count(), on_disk("20000000"), needs_restart();
+
+    /// Maximum bytes of events kept.
+    bytes: usize = 256 << 20, size(), on_disk("10GiB"), needs_restart();
+
+    /// Maximum number of events of one rpc that are delivered at a time.
+    concurrency: usize = 32, count(), needs_restart();
 }
 
-/// When what is written to the outbox is forced onto the disk (fsync), so that a power failure cannot take it back.
+/// When written events are forced to disk (fsync), so that a power failure cannot lose them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SyncRule {
     /// Before the reply that depends on it.
     Each,
-    /// So long after it was written at most.
+    /// Within this time after the write.
     Within(Duration),
-    /// When the system likes.
+    /// Left to the system.
     Off,
 }
 
-/// What becomes of an event that comes when no more may be kept.
+/// What happens to a new event when a storage limit is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenFull {
     /// It is refused, and counted.
     Refuse,
-    /// The oldest undelivered events that are kept for whoever looks for them make room; it is refused if that is not
-    /// enough.
+    /// The oldest dead letters are evicted to make room; the event is refused if that is not enough.
     DropDead,
 }
 
 impl After {
-    /// As long as memory lasts.
+    /// The defaults for events in memory.
     pub fn in_memory() -> Self {
-        Self {
-            answer_within: Duration::from_millis(50),
-            attempts: 50,
-            age: Duration::from_secs(3600),
-            retry_min: Duration::from_millis(100),
-            retry_max: Duration::from_secs(10),
-            events: 200_000,
-            bytes: 256 << 20,
-            concurrency: 32,
-            pause_max: Duration::from_secs(10),
-            schedule: Vec::new(),
-            sync: SyncRule::Within(Duration::from_millis(10)),
-            when_full: WhenFull::Refuse,
-            dead_age: Duration::from_secs(30 * 24 * 3600),
-            dead_bytes: 1 << 30,
-        }
+        Self::default()
     }
 
-    /// With a disk there is room for days.
+    /// The defaults for events on disk, where there is room for days.
     pub fn on_disk() -> Self {
-        Self {
-            attempts: 1_000,
-            age: Duration::from_secs(3 * 24 * 3600),
-            retry_max: Duration::from_secs(600),
-            events: 20_000_000,
-            bytes: 10 << 30,
-            ..Self::in_memory()
-        }
+        let config = Config { data: Some("data".into()), ..Config::default() };
+        let mut builder = Builder { config, ..Builder::default() };
+        builder.apply_disk_defaults();
+        builder.config.after
     }
 }
 
-pub(super) fn rows() -> Vec<Setting<Draft>> {
-    vec![
-        row(
-            "data",
-            FOLDER,
-            |d| &mut d.config.data,
-            "A directory for After events, which then survive a crash; without it they are in memory alone",
-        )
-        .everyday("DIR"),
-        row(
-            "after.answer_within",
-            TIME_OR_NONE,
-            |d| &mut d.config.after.answer_within,
-            "How long the reply to an After callback waits for the policy's verdict",
-        ),
-        row(
-            "after.sync",
-            SYNC,
-            |d| &mut d.config.after.sync,
-            "With data: when what is written is forced onto the disk: each (before the reply), a time within which, as in 10ms, or off",
-        ),
-        row(
-            "after.schedule",
-            PAUSES,
-            |d| &mut d.config.after.schedule,
-            "The pauses between an event's attempts, as in 1s,10s,1m,1h, the last one again and again; in place of after.retry_min and after.retry_max",
-        ),
-        row(
-            "after.pause_max",
-            TIME,
-            |d| &mut d.config.after.pause_max,
-            "The longest time that no event of an rpc is tried because the policy keeps failing",
-        ),
-        row(
-            "after.when_full",
-            WHEN_FULL,
-            |d| &mut d.config.after.when_full,
-            "With data: what happens when no more may be kept: refuse (the newest is lost) or drop_dead (undelivered ones make room)",
-        ),
-        row(
-            "after.dead_age",
-            TIME,
-            |d| &mut d.config.after.dead_age,
-            "With data: how long an undelivered event is kept for hookgate outbox",
-        ),
-        row(
-            "after.dead_bytes",
-            SIZE,
-            |d| &mut d.config.after.dead_bytes,
-            "With data: how many bytes of undelivered events are kept for hookgate outbox",
-        ),
-        row("after.attempts", TIMES, |d| &mut d.config.after.attempts, "How often an After event is tried at most"),
-        row("after.age", TIME, |d| &mut d.config.after.age, "How old an After event gets at most"),
-        row(
-            "after.retry_min",
-            TIME,
-            |d| &mut d.config.after.retry_min,
-            "The pause before the second attempt; it doubles from there on",
-        ),
-        row("after.retry_max", TIME, |d| &mut d.config.after.retry_max, "The longest pause between two attempts"),
-        row("after.events", COUNT, |d| &mut d.config.after.events, "How many After events are kept at most"),
-        row("after.bytes", SIZE, |d| &mut d.config.after.bytes, "How many bytes of After events are kept at most"),
-        row(
-            "after.concurrency",
-            COUNT,
-            |d| &mut d.config.after.concurrency,
-            "How many After events of one rpc are delivered at a time",
-        ),
-    ]
-}
-
-/// A directory, if any.
-const FOLDER: Kind<Option<PathBuf>> = Kind {
-    list: false,
-    read: |text| if text.is_empty() { Err("expected a directory".to_owned()) } else { Ok(Some(text.into())) },
-    show: |folder| folder.as_ref().map(|folder| quoted(&folder.display().to_string())),
-};
-
-/// When what is written is forced onto the disk.
-const SYNC: Kind<SyncRule> = Kind {
-    list: false,
-    read: |text| match text {
+fn sync_rule() -> Kind<SyncRule> {
+    let read = |text: &str| match text {
         "each" => Ok(SyncRule::Each),
         // As YAML 1.1 has it, off is false.
         "off" | "false" => Ok(SyncRule::Off),
-        time => match (TIME.read)(time) {
+        text => match parse_time(text) {
             Ok(time) if time <= Duration::from_secs(60) => Ok(SyncRule::Within(time)),
             _ => Err(format!("{text:?}: expected each, off, or a time of a minute at most, as in 10ms")),
         },
-    },
-    show: |rule| {
-        Some(match rule {
-            SyncRule::Each => "each".to_owned(),
-            SyncRule::Within(time) => show_time(*time),
-            SyncRule::Off => "\"off\"".to_owned(),
-        })
-    },
-};
+    };
+    let print = |rule: &SyncRule| match rule {
+        SyncRule::Each => "each".to_owned(),
+        SyncRule::Within(time) => show_time(*time),
+        SyncRule::Off => "\"off\"".to_owned(),
+    };
+    Kind::new("each, off or time", read, print)
+}
 
-/// A list of pauses.
-const PAUSES: Kind<Vec<Duration>> = Kind {
-    list: true,
-    read: |text| parts(text).map(TIME.read).collect(),
-    show: |pauses| show_list(pauses.iter().map(|pause| show_time(*pause))),
-};
+fn when_full() -> Kind<WhenFull> {
+    choice("refuse or drop_dead", &[("refuse", WhenFull::Refuse), ("drop_dead", WhenFull::DropDead)])
+}
 
-/// What happens when no more may be kept.
-const WHEN_FULL: Kind<WhenFull> = Kind {
-    list: false,
-    read: |text| match text {
-        "refuse" => Ok(WhenFull::Refuse),
-        "drop_dead" => Ok(WhenFull::DropDead),
-        _ => Err(format!("{text:?}: expected refuse or drop_dead")),
-    },
-    show: |rule| {
-        Some(match rule {
-            WhenFull::Refuse => "refuse".to_owned(),
-            WhenFull::DropDead => "drop_dead".to_owned(),
-        })
-    },
-};
+pub(super) const CHECKS: &[Check] =
+    &[retry_pauses_are_in_order, bytes_hold_the_largest_body, answer_within_openims_longest_timeout];
+
+fn retry_pauses_are_in_order(builder: &Builder, mistakes: &mut Mistakes<'_>) {
+    let after = &builder.config.after;
+    if after.retry_min > after.retry_max {
+        let (min, max) = (show_time(after.retry_min), show_time(after.retry_max));
+        let what = format!("after.retry_min ({min}) is longer than after.retry_max ({max})");
+        mistakes.add_to_first(&["after.retry_min", "after.retry_max"], what);
+    }
+}
+
+fn bytes_hold_the_largest_body(builder: &Builder, mistakes: &mut Mistakes<'_>) {
+    if builder.config.after.bytes < builder.config.limits.body {
+        let what = "after.bytes is less than limits.body: the largest After event could not be kept";
+        mistakes.add_to_first(&["after.bytes", "limits.body"], what);
+    }
+}
+
+fn answer_within_openims_longest_timeout(builder: &Builder, mistakes: &mut Mistakes<'_>) {
+    check_longest_time("after.answer_within", builder.config.after.answer_within, mistakes);
+}

@@ -1,38 +1,38 @@
-//! What the API client is told where the policy did not say it.
+//! The denials that hookgate makes itself.
 
 use std::collections::BTreeMap;
 
-use super::{Setting, row};
-use crate::config::draft::Draft;
-use crate::config::value::{CODE, SENTENCE};
+use super::{Setting, settings};
+use crate::config::Builder;
+use crate::config::value::{Kind, number, quoted};
 use crate::failure::Class;
 
-/// What the API client is told where the policy did not say it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Denial {
-    /// The code of a denial that has none of 100 or more.
-    pub code: i32,
-    /// The sentences of the failure classes.
-    pub messages: BTreeMap<Class, String>,
+settings! {
+    /// The code and messages of denials where the policy gave none.
+    pub struct Denial("denial"), |builder| builder.config.denial;
+
+    /// Error code of a denial whose own code is less than 100.
+    code: i32 = 5000, number("error code", 100.., "a whole number of 100 or more: OpenIM replaces lower ones");
+
+    fields:
+    /// Message of a denial by failure class.
+    messages: BTreeMap<Class, String> = Class::ALL.map(|class| (class, class.sentence().to_owned())).into();
 }
 
-impl Default for Denial {
-    fn default() -> Self {
-        Self { code: 5000, messages: Class::ALL.iter().map(|class| (*class, class.sentence().to_owned())).collect() }
-    }
+/// Returns the setting of each class's message.
+pub(super) fn messages() -> Vec<Setting> {
+    let row = |class: Class| {
+        let words = format!("Message that the API client gets when the failure class is {class}.");
+        let default = class.sentence().to_owned();
+        Setting::new("denial.messages", class.as_str(), &words, message(), default, move |builder: &mut Builder| {
+            builder.config.denial.messages.entry(class).or_default()
+        })
+    };
+    Class::ALL.map(row).into()
 }
 
-pub(super) fn rows() -> Vec<Setting<Draft>> {
-    let mut rows = vec![row(
-        "denial.code",
-        CODE,
-        |d| &mut d.config.denial.code,
-        "The code of a denial that has none of 100 or more",
-    )];
-    for class in Class::ALL {
-        let words = format!("What the API client is told when the class of failure is {class}");
-        let path = format!("denial.messages.{class}");
-        rows.push(row(&path, SENTENCE, move |d| d.config.denial.messages.entry(class).or_default(), &words));
-    }
-    rows
+fn message() -> Kind<String> {
+    let read =
+        |text: &str| if text.trim().is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) };
+    Kind::new("text", read, |text: &String| quoted(text))
 }

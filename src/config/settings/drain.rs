@@ -1,39 +1,17 @@
-//! How it stops.
+//! Shutdown.
 
 use std::time::Duration;
 
-use super::{Setting, row};
-use crate::config::draft::Draft;
-use crate::config::value::{TIME, TIME_OR_NONE};
+use super::settings;
+use crate::config::value::{time, time_or_zero};
 
-/// How it stops.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Drain {
-    /// How long connections are still accepted after the signal, so that whoever routes to us has noticed.
-    pub delay: Duration,
-    /// How long what is in flight, and After events, may take from then on.
-    pub time: Duration,
-}
+settings! {
+    /// Shutdown.
+    pub struct Drain("drain"), |builder| builder.config.drain;
 
-impl Default for Drain {
-    fn default() -> Self {
-        Self { delay: Duration::from_secs(2), time: Duration::from_secs(10) }
-    }
-}
+    /// Time after the stop signal during which connections are still accepted, so that load balancers notice.
+    delay: Duration = Duration::from_secs(2), time_or_zero();
 
-pub(super) fn rows() -> Vec<Setting<Draft>> {
-    vec![
-        row(
-            "drain.delay",
-            TIME_OR_NONE,
-            |d| &mut d.config.drain.delay,
-            "How long connections are still accepted after the signal to stop, until whoever routes here has noticed",
-        ),
-        row(
-            "drain.time",
-            TIME,
-            |d| &mut d.config.drain.time,
-            "How long what is in flight, and After events, may take from then on",
-        ),
-    ]
+    /// Time that requests in flight and After events may take from then on.
+    time: Duration = Duration::from_secs(10), time();
 }

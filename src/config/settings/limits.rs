@@ -1,61 +1,42 @@
-//! How much is taken at once.
+//! Limits of what is served at once.
 
-use super::{Setting, row};
-use crate::config::draft::Draft;
-use crate::config::value::{COUNT, SIZE};
+use super::settings;
+use crate::config::Builder;
+use crate::config::validate::{Check, Mistakes};
+use crate::config::value::{count, size};
 
-/// How much is taken at once. Whatever is over a limit is refused at once and not queued.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Limits {
-    /// The largest body of a webhook, in bytes.
-    pub body: usize,
-    /// The largest head of a webhook, in bytes.
-    pub head: usize,
-    /// The largest response of a policy, in bytes.
-    pub reply: usize,
-    /// Bytes of webhooks held at once: bodies, messages on their way to the policy, unfinished heads, unread replies.
-    pub memory: usize,
-    /// Calls to the policy in flight.
-    pub calls: usize,
-    /// Connections of webhook clients.
-    pub connections: usize,
+settings! {
+    /// Limits of what is served at once. What exceeds a limit is refused at once, and not queued.
+    pub struct Limits("limits"), |builder| builder.config.limits;
+
+    /// Maximum size of a webhook's body. The default is what OpenIM's API takes (share.yml, rpcMaxBodySize).
+    body: usize = 8 << 20, size();
+
+    /// Maximum size of a webhook's head: path and header fields.
+    head: usize = 32 << 10, size();
+
+    /// Maximum size of a policy's response.
+    reply: usize = 8 << 20, size();
+
+    /// Bytes of webhooks held at once. A body counts once while it arrives, three times when it is complete. Incomplete
+    /// heads, and bodies of callers that are refused, have a quarter of it besides. Webhooks over it are answered by the
+    /// rule for overloaded.
+    memory: usize = 192 << 20, size();
+
+    /// Maximum number of calls to the policy in flight; further ones are answered by the rule for overloaded.
+    calls: usize = 1_000, count();
+
+    /// Maximum number of connections of webhook clients; Before callbacks on further ones are answered by the rule for
+    /// overloaded.
+    connections: usize = 10_000, count();
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        // The largest body is what OpenIM's API takes (share.yml, rpcMaxBodySize).
-        Self { body: 8 << 20, head: 32 << 10, reply: 8 << 20, memory: 192 << 20, calls: 1_000, connections: 10_000 }
+pub(super) const CHECKS: &[Check] = &[memory_holds_the_largest_body];
+
+fn memory_holds_the_largest_body(builder: &Builder, mistakes: &mut Mistakes<'_>) {
+    let limits = &builder.config.limits;
+    if limits.memory / 3 < limits.body {
+        let what = "limits.memory is less than three times limits.body: the largest body could not be held";
+        mistakes.add_to_first(&["limits.memory", "limits.body"], what);
     }
-}
-
-pub(super) fn rows() -> Vec<Setting<Draft>> {
-    vec![
-        row("limits.body", SIZE, |d| &mut d.config.limits.body, "The largest body of a webhook"),
-        row(
-            "limits.head",
-            SIZE,
-            |d| &mut d.config.limits.head,
-            "The largest head of a webhook: path and header fields",
-        ),
-        row("limits.reply", SIZE, |d| &mut d.config.limits.reply, "The largest response of a policy"),
-        row(
-            "limits.memory",
-            SIZE,
-            |d| &mut d.config.limits.memory,
-            "Bytes of webhooks held at once. A body counts once while it arrives, three times when it is whole. Unfinished heads, and \
-             bodies of callers that are refused, have a quarter of it besides. Webhooks over it are answered by the rule for overloaded",
-        ),
-        row(
-            "limits.calls",
-            COUNT,
-            |d| &mut d.config.limits.calls,
-            "Calls to the policy in flight; more are answered by the rule for overloaded",
-        ),
-        row(
-            "limits.connections",
-            COUNT,
-            |d| &mut d.config.limits.connections,
-            "Connections of webhook clients; Before callbacks on more are answered by the rule for overloaded",
-        ),
-    ]
 }

@@ -1,5 +1,5 @@
-//! The settings, one row each: key, kind, place, words, and whether it is a flag and variable too. What stands in one
-//! group of the file stands in one file here, with its defaults.
+//! The settings. Each is declared once, in the [`settings!`] of its group. The declaration gives the field with its
+//! documentation, the default, the key in the file, the flag, the variable, the help, the printed form and the reference.
 
 mod access;
 mod after;
@@ -8,157 +8,256 @@ mod decisions;
 mod denial;
 mod drain;
 mod limits;
-mod serve;
+mod openim;
+mod policy;
 mod tls;
 mod traces;
 
 use std::sync::LazyLock;
 
+pub use access::{Access, AccessFiles};
 pub use after::{After, SyncRule, WhenFull};
 pub use channel::Channel;
 pub use decisions::{Decisions, DecisionsTo};
 pub use denial::Denial;
 pub use drain::Drain;
 pub use limits::Limits;
+pub use openim::OpenIm;
+pub use tls::{PolicyTls, PolicyTlsFiles, TlsFiles};
 pub use traces::Traces;
 
-use super::draft::{Draft, Own};
-use super::rules::{RULE, RULES};
-use super::value::{Kind, MAYBE_TIME};
-use crate::failure::Class;
+use super::Config;
+use super::builder::{Builder, CallbackSettings};
+use super::rules::{Handling, rules};
+use super::validate::Check;
+use super::value::{Kind, time};
 
-/// A setting of a `D`.
-pub struct Setting<D> {
+/// Declares a group of settings: a struct, its defaults, and a row for each setting.
+///
+/// ```text
+/// settings! {
+///     /// The documentation of the struct.
+///     pub struct Limits("limits"), |builder| builder.config.limits;
+///
+///     /// The documentation of the field, which is the help of the setting too.
+///     body: usize = 8 << 20, size(), needs_restart();
+/// }
+/// ```
+///
+/// `"limits"` is the group in the file, `""` for the top level. The expression behind it is where a [`Builder`] holds the
+/// struct. A setting has a type, a default, a kind of value, and options: methods of [`Setting`]. Fields that are no
+/// settings follow behind `fields:`.
+macro_rules! settings {
+    (
+        $(#[$attribute:meta])*
+        $visibility:vis struct $name:ident($group:literal), |$builder:ident| $place:expr;
+        $(
+            $(#[doc = $words:literal])+
+            $setting:ident: $type:ty = $default:expr, $kind:expr $(, $option:ident($($argument:expr)?))*;
+        )*
+        $(
+            fields:
+            $( $(#[doc = $field_words:literal])+ $field:ident: $field_type:ty = $field_default:expr; )*
+        )?
+    ) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone, PartialEq)]
+        $visibility struct $name {
+            $( $(#[doc = $words])+ pub $setting: $type, )*
+            $( $( $(#[doc = $field_words])+ pub $field: $field_type, )* )?
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $( $setting: $default, )* $( $( $field: $field_default, )* )? }
+            }
+        }
+
+        impl $name {
+            /// Returns the rows of its settings.
+            pub(in crate::config) fn settings() -> Vec<$crate::config::settings::Setting> {
+                use $crate::config::{builder::Builder, settings::Setting};
+                vec![$(
+                    Setting::new(
+                        $group,
+                        stringify!($setting),
+                        concat!($($words),+),
+                        $kind,
+                        $default,
+                        |$builder: &mut Builder| &mut $place.$setting,
+                    )$(.$option($($argument)?))*,
+                )*]
+            }
+        }
+    };
+}
+pub(super) use settings;
+
+/// A setting of a `B`: of the whole configuration, or of one callback.
+pub struct Setting<B = Builder> {
     /// Its full path in the file: `limits.body`.
     pub path: String,
-    /// What it is.
+    /// Its description: the help.
     pub words: String,
-    /// Its kind of value for the help, where it is a flag and a variable too.
-    pub everyday: Option<&'static str>,
-    /// Whether it is a list, in YAML's way or with commas.
-    pub list: bool,
-    place: Box<dyn Place<D>>,
+    /// The name of its kind of value, as in `time`.
+    pub kind: &'static str,
+    /// True if it is a list: of YAML, or in one text with commas.
+    pub is_list: bool,
+    /// Its default as YAML; `None` where it has none.
+    pub default: Option<String>,
+    /// Its default, as text, where After events are kept on disk, if that is another one.
+    pub default_on_disk: Option<&'static str>,
+    /// The placeholder of its flag's value; `None` where it has no flag and no variable.
+    pub flag_value: Option<&'static str>,
+    /// True if a change takes a restart; false if a reload applies it.
+    pub needs_restart: bool,
+    /// The setting without which this one has no effect.
+    pub needs: Option<&'static str>,
+    set: Set<B>,
+    print: Print<B>,
 }
 
-/// Every setting but those of single callbacks.
-pub fn general() -> &'static [Setting<Draft>] {
-    static SETTINGS: LazyLock<Vec<Setting<Draft>>> = LazyLock::new(|| {
-        let rows = [
-            serve::rows(),
-            denial::rows(),
-            limits::rows(),
-            access::rows(),
-            tls::rows(),
-            channel::rows(),
-            after::rows(),
-            drain::rows(),
-            traces::rows(),
-            decisions::rows(),
+/// Sets a field of a `B` from text.
+type Set<B> = Box<dyn Fn(&mut B, &str) -> Result<(), String> + Send + Sync>;
+
+/// Prints a field of a `B` as YAML; `None` for no value.
+type Print<B> = Box<dyn Fn(&mut B) -> Option<String> + Send + Sync>;
+
+/// Returns every setting but those of single callbacks, group by group.
+pub fn general() -> &'static [Setting] {
+    static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
+        let groups = [
+            Builder::settings(),
+            Config::settings(),
+            Handling::settings(),
+            policy::on_failure(),
+            OpenIm::settings(),
+            Denial::settings(),
+            denial::messages(),
+            Limits::settings(),
+            AccessFiles::settings(),
+            Access::settings(),
+            TlsFiles::settings(),
+            PolicyTlsFiles::settings(),
+            PolicyTls::settings(),
+            Channel::settings(),
+            After::settings(),
+            Drain::settings(),
+            Traces::settings(),
+            Decisions::settings(),
         ];
-        rows.into_iter().flatten().collect()
+        groups.into_iter().flatten().collect()
     });
     &SETTINGS
 }
 
-/// Those that are left when all is settled: what OpenIM's file said stands in the callbacks by then, and the rules of all
-/// classes stand in one line.
-pub fn settled() -> impl Iterator<Item = &'static Setting<Draft>> {
+/// Returns the setting with a path.
+pub fn find(path: &str) -> Option<&'static Setting> {
+    general().iter().find(|setting| setting.path == path)
+}
+
+/// Returns the rules that several settings must keep together, group by group.
+pub fn checks() -> impl Iterator<Item = &'static Check> {
+    [policy::CHECKS, limits::CHECKS, access::CHECKS, tls::CHECKS, after::CHECKS].into_iter().flatten()
+}
+
+/// Returns the settings of a resolved configuration. OpenIM's file has become budgets and rules of callbacks by then, and
+/// the rules of all classes are one value.
+pub fn resolved() -> impl Iterator<Item = &'static Setting> {
     let is_left = |path: &str| !path.starts_with("openim.") && !path.starts_with("on_failure.");
     general().iter().filter(move |setting| is_left(&setting.path))
 }
 
-/// The settings of a single callback.
-pub fn of_callback() -> &'static [Setting<Own>] {
-    static SETTINGS: LazyLock<Vec<Setting<Own>>> = LazyLock::new(own);
+/// Returns the settings of a single callback.
+pub fn of_callback() -> &'static [Setting<CallbackSettings>] {
+    static SETTINGS: LazyLock<Vec<Setting<CallbackSettings>>> = LazyLock::new(|| {
+        let words = "Time from the webhook's arrival to the reply.";
+        let mut settings = vec![Setting::new("", "budget", words, time().optional(), None, |callback| {
+            let callback: &mut CallbackSettings = callback;
+            &mut callback.budget
+        })];
+        let words = "Reply to a webhook of this callback without a verdict.";
+        settings.extend(rules(words, |callback: &mut CallbackSettings| &mut callback.rules));
+        settings
+    });
     &SETTINGS
 }
 
-fn own() -> Vec<Setting<Own>> {
-    let mut rows = vec![
-        own_row("budget", MAYBE_TIME, |own| &mut own.budget),
-        own_row("on_failure", RULES, |own| &mut own.rules),
-        own_row("on_failure.default", RULE, |own| &mut own.rules.default),
-    ];
-    for class in Class::ALL {
-        rows.push(own_row(&format!("on_failure.{class}"), RULE, move |own| own.rules.class(class)));
-    }
-    rows
-}
-
-fn row<T: 'static>(
-    path: &str,
-    kind: Kind<T>,
-    at: impl Fn(&mut Draft) -> &mut T + Send + Sync + 'static,
-    words: &str,
-) -> Setting<Draft> {
-    Setting {
-        path: path.to_owned(),
-        words: words.to_owned(),
-        everyday: None,
-        list: kind.list,
-        place: Box::new(At { kind, at }),
-    }
-}
-
-fn own_row<T: 'static>(
-    path: &str,
-    kind: Kind<T>,
-    at: impl Fn(&mut Own) -> &mut T + Send + Sync + 'static,
-) -> Setting<Own> {
-    Setting {
-        path: path.to_owned(),
-        words: String::new(),
-        everyday: None,
-        list: kind.list,
-        place: Box::new(At { kind, at }),
-    }
-}
-
-impl<D> Setting<D> {
-    fn everyday(mut self, value: &'static str) -> Self {
-        self.everyday = Some(value);
-        self
+impl<B: 'static> Setting<B> {
+    /// A setting of this kind, which a `B` holds in this field.
+    pub fn new<T: 'static>(
+        group: &str,
+        key: &str,
+        words: &str,
+        kind: Kind<T>,
+        default: T,
+        field: impl Fn(&mut B) -> &mut T + Copy + Send + Sync + 'static,
+    ) -> Self {
+        let Kind { name, is_list, read, print } = kind;
+        Self {
+            path: if group.is_empty() { key.to_owned() } else { format!("{group}.{key}") },
+            words: words.trim().trim_end_matches('.').to_owned(),
+            kind: name,
+            is_list,
+            default: print(&default),
+            default_on_disk: None,
+            flag_value: None,
+            needs_restart: false,
+            needs: None,
+            set: Box::new(move |builder, text| {
+                *field(builder) = read(text)?;
+                Ok(())
+            }),
+            print: Box::new(move |builder| print(field(builder))),
+        }
     }
 
-    /// Sets it from text, or says what is wrong with that.
-    pub fn set(&self, of: &mut D, text: &str) -> Result<(), String> {
-        self.place.set(of, text)
+    /// Gives it a flag and a variable. `value` stands for the value in the help.
+    pub fn flag(self, value: &'static str) -> Self {
+        Self { flag_value: Some(value), ..self }
     }
 
-    /// Its value as YAML, if it has one.
-    pub fn show(&self, of: &mut D) -> Option<String> {
-        self.place.show(of)
+    /// Declares that a reload does not apply it.
+    pub fn needs_restart(self) -> Self {
+        Self { needs_restart: true, ..self }
     }
 
-    /// Its flag: `--openim-webhooks`.
-    pub fn flag(&self) -> String {
+    /// Declares that it has no effect without a value of another setting.
+    pub fn needs(self, path: &'static str) -> Self {
+        Self { needs: Some(path), ..self }
+    }
+
+    /// Gives it another default where After events are kept on disk.
+    pub fn on_disk(self, default: &'static str) -> Self {
+        Self { default_on_disk: Some(default), ..self }
+    }
+
+    /// Returns true if this text of it is a path.
+    pub fn is_path(&self, text: &str) -> bool {
+        match self.kind {
+            "path" => !text.is_empty(),
+            "stdout or path" => !text.is_empty() && text != "stdout",
+            _ => false,
+        }
+    }
+
+    /// Sets it from text. The error is a sentence.
+    pub fn set(&self, builder: &mut B, text: &str) -> Result<(), String> {
+        (self.set)(builder, text)
+    }
+
+    /// Returns its value as YAML, if it has one.
+    pub fn print(&self, builder: &mut B) -> Option<String> {
+        (self.print)(builder)
+    }
+
+    /// Returns its flag: `--openim-webhooks`.
+    pub fn flag_name(&self) -> String {
         format!("--{}", self.path.replace(['.', '_'], "-"))
     }
 
-    /// Its variable: `HOOKGATE_OPENIM_WEBHOOKS`.
+    /// Returns its variable: `HOOKGATE_OPENIM_WEBHOOKS`.
     pub fn variable(&self) -> String {
         format!("HOOKGATE_{}", self.path.replace('.', "_").to_uppercase())
-    }
-}
-
-/// Where a setting's value is, whatever its type.
-trait Place<D>: Send + Sync {
-    fn set(&self, of: &mut D, text: &str) -> Result<(), String>;
-    fn show(&self, of: &mut D) -> Option<String>;
-}
-
-struct At<T, F> {
-    kind: Kind<T>,
-    at: F,
-}
-
-impl<D, T, F: Fn(&mut D) -> &mut T + Send + Sync> Place<D> for At<T, F> {
-    fn set(&self, of: &mut D, text: &str) -> Result<(), String> {
-        *(self.at)(of) = (self.kind.read)(text)?;
-        Ok(())
-    }
-
-    fn show(&self, of: &mut D) -> Option<String> {
-        (self.kind.show)((self.at)(of))
     }
 }

@@ -1,42 +1,79 @@
-//! TLS on both sides.
+//! TLS of webhook clients and of the policy.
 
-use super::{Setting, row};
-use crate::config::draft::Draft;
-use crate::config::value::{FILE, MAYBE_NAME};
+use std::path::PathBuf;
 
-pub(super) fn rows() -> Vec<Setting<Draft>> {
-    vec![
-        row(
-            "tls.certificate",
-            FILE,
-            |d| &mut d.files.certificate,
-            "The certificate that OpenIM is shown, and those between it and its root (PEM). With it webhooks are taken over TLS alone",
-        ),
-        row("tls.key", FILE, |d| &mut d.files.key, "The private key of that certificate (PEM)"),
-        row(
-            "tls.client_ca",
-            FILE,
-            |d| &mut d.files.client_ca,
-            "The authorities of whose certificates callers must show one (PEM)",
-        ),
-        row(
-            "policy_tls.ca",
-            FILE,
-            |d| &mut d.files.policy_ca,
-            "The authorities that a policy's certificate must come from (PEM), in place of the system's",
-        ),
-        row(
-            "policy_tls.certificate",
-            FILE,
-            |d| &mut d.files.policy_certificate,
-            "The certificate that the policy is shown where it asks for one (PEM)",
-        ),
-        row("policy_tls.key", FILE, |d| &mut d.files.policy_key, "The private key of that certificate (PEM)"),
-        row(
-            "policy_tls.server_name",
-            MAYBE_NAME,
-            |d| &mut d.config.policy_tls.server_name,
-            "The name that a policy's certificate must have, where it is not the host of its URL",
-        ),
-    ]
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use super::settings;
+use crate::config::identity::Identity;
+use crate::config::tls::Roots;
+use crate::config::url::PolicyUrl;
+use crate::config::validate::{Check, Mistakes};
+use crate::config::value::{Kind, path, quoted};
+use crate::config::{Address, Builder};
+
+settings! {
+    /// The files of TLS for webhook clients.
+    pub struct TlsFiles("tls"), |builder| builder.config.files.tls;
+
+    /// Certificate chain that OpenIM is shown (PEM). With it webhooks are accepted over TLS only.
+    certificate: Option<PathBuf> = None, path().optional(), needs("tls.key");
+
+    /// Private key of that certificate (PEM).
+    key: Option<PathBuf> = None, path().optional(), needs("tls.certificate");
+
+    /// Certificate authorities of client certificates (PEM); callers must show a certificate of one of them.
+    client_ca: Option<PathBuf> = None, path().optional(), needs("tls.certificate");
+}
+
+settings! {
+    /// The files of TLS to the policy.
+    pub struct PolicyTlsFiles("policy_tls"), |builder| builder.config.files.policy_tls;
+
+    /// Certificate authorities that are trusted for the policy's certificate (PEM), in place of the system's.
+    ca: Option<PathBuf> = None, path().optional();
+
+    /// Certificate chain that the policy is shown if it asks for one (PEM).
+    certificate: Option<PathBuf> = None, path().optional(), needs("policy_tls.key");
+
+    /// Private key of that certificate (PEM).
+    key: Option<PathBuf> = None, path().optional(), needs("policy_tls.certificate");
+}
+
+settings! {
+    /// TLS to the policy service.
+    pub struct PolicyTls("policy_tls"), |builder| builder.config.policy_tls;
+
+    /// Name that the policy's certificate must have, if it is not the host of its URL.
+    server_name: Option<String> = None, server_name().optional();
+
+    fields:
+    /// The only trusted authorities; `None` trusts the system's.
+    ca: Option<Roots> = None;
+    /// The certificate that the policy is shown if it asks for one.
+    identity: Option<Identity> = None;
+}
+
+fn server_name() -> Kind<String> {
+    let read = |text: &str| match ServerName::try_from(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(format!("{text:?}: expected a host name or an IP address")),
+    };
+    Kind::new("host", read, |name: &String| quoted(name))
+}
+
+pub(super) const CHECKS: &[Check] = &[policy_tls_needs_https, tls_needs_tcp];
+
+fn policy_tls_needs_https(builder: &Builder, mistakes: &mut Mistakes<'_>) {
+    if !builder.policy.as_ref().is_some_and(PolicyUrl::is_tls) {
+        for key in ["ca", "certificate", "key", "server_name"] {
+            mistakes.add(&format!("policy_tls.{key}"), "has no effect without a policy whose URL begins with https://");
+        }
+    }
+}
+
+fn tls_needs_tcp(builder: &Builder, mistakes: &mut Mistakes<'_>) {
+    if let Address::Unix(_) = builder.config.listen {
+        mistakes.add("tls.certificate", "has no effect on a Unix socket, which listen is");
+    }
 }

@@ -92,7 +92,7 @@ fn each_mistake_is_one_line_that_names_the_key_and_no_secret() {
         ),
         (
             "access: {sources: 10.0.0.1}\nlisten: unix:///run/x.sock",
-            "access.sources: has no effect on a Unix socket, which listen is: nobody there has an address".to_owned(),
+            "access.sources: has no effect on a Unix socket, which listen is: its callers have no addresses".to_owned(),
         ),
     ];
     for (yaml, expected) in table {

@@ -1,5 +1,4 @@
-//! Whether the URL that OpenIM posts to leads to where hookgate listens, and past its door, as far as that can be told
-//! from here.
+//! Checks the URL that OpenIM posts to: whether it leads to our listener, and is let in.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,10 +6,10 @@ use http::Uri;
 use percent_encoding::percent_decode_str;
 
 use super::Config;
-use super::address::host_and_port;
+use super::url::host_and_port;
 
-/// What is odd about a URL. Its path and user are not repeated: an operator may keep a secret there.
-pub fn oddities(url: &str, config: &Config) -> Vec<String> {
+/// Returns warnings about a URL. Its path and user are not repeated: they may be secret.
+pub fn warnings(url: &str, config: &Config) -> Vec<String> {
     let Ok(uri) = url.parse::<Uri>() else { return vec!["not a URL; OpenIM can post nothing".to_owned()] };
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
@@ -19,7 +18,7 @@ pub fn oddities(url: &str, config: &Config) -> Vec<String> {
         return vec![format!("{found}, with which OpenIM can post nothing; expected {scheme}://{place}")];
     }
     let mut odd = Vec::new();
-    // What stands before a Unix socket has an address that nobody here knows.
+    // The address of a proxy in front of a Unix socket is not known here.
     if let Some(listen) = config.listen.tcp() {
         if uri.scheme_str() == Some(scheme) {
             odd.extend(leads_elsewhere(&uri, listen));
@@ -42,6 +41,7 @@ pub fn oddities(url: &str, config: &Config) -> Vec<String> {
     odd
 }
 
+/// Returns a warning if a URL leads to another address than the listener's.
 fn leads_elsewhere(uri: &Uri, listen: SocketAddr) -> Option<String> {
     let (host, port) = host_and_port(uri);
     if listen.port() != 0 && port != listen.port() {
@@ -53,7 +53,7 @@ fn leads_elsewhere(uri: &Uri, listen: SocketAddr) -> Option<String> {
     }
 }
 
-/// Whether what is posted there is from a caller that may not call.
+/// Returns a warning if the access rules refuse what is posted to a URL.
 fn is_refused(uri: &Uri, config: &Config) -> Option<&'static str> {
     let user = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@')).map(|(user, _)| user);
     // As Go's net/http sends it.
@@ -67,6 +67,7 @@ fn is_refused(uri: &Uri, config: &Config) -> Option<&'static str> {
     None
 }
 
+/// Returns true if a host may be the listener's.
 fn host_leads_to(host: &str, listen: IpAddr) -> bool {
     let localhost = host.eq_ignore_ascii_case("localhost");
     let address = if localhost { Some(IpAddr::from([127, 0, 0, 1])) } else { host.parse().ok() };
@@ -74,7 +75,7 @@ fn host_leads_to(host: &str, listen: IpAddr) -> bool {
         _ if listen.is_unspecified() => true,
         Some(address) if address.is_loopback() => listen.is_loopback(),
         Some(address) => address == listen,
-        // What a name means, only OpenIM's machine knows; but not a loopback address of this one.
+        // A name is resolved on OpenIM's machine, and not to a loopback address of this one.
         None => !listen.is_loopback(),
     }
 }

@@ -1,0 +1,87 @@
+//! The reference of the configuration, from the declarations of the settings.
+
+use std::fmt::Write;
+
+use hookgate::config::{Setting, all_settings, callback_settings};
+
+const HEAD: &str = "\
+# Configuration
+
+Every setting of `hookgate.yaml`. The file is named by `--config FILE` or `HOOKGATE_CONFIG`; the settings with a flag can be
+given without a file. Sources, from the weakest to the strongest: defaults, OpenIM's `webhooks.yml` (`openim.webhooks`),
+`hookgate.yaml`, variables, flags.
+
+- `hookgate config init` writes a file with every setting as a comment.
+- `hookgate config check` reports all mistakes at once, with file and line.
+- `hookgate config print` prints the resolved configuration, with the source of each setting.
+- [`hookgate.schema.json`](../hookgate.schema.json) is a JSON Schema of the file, for editors: put
+  `# yaml-language-server: $schema=PATH` in its first line.
+
+A **reload** happens on SIGHUP, and when the file or one that it names has changed. It applies all of the new configuration,
+or nothing if it has a mistake. A setting with `restart` keeps its value until hookgate is restarted.
+
+| type | example |
+|---|---|
+| time | `800ms`, `5s`, `1m`, `1h`; from 1 ns to a year |
+| time or 0s | a time, or `0s` |
+| size | `64KiB`, `1MiB`, `2GB` |
+| fraction | `0.1`; from 0 to 1 |
+| count | a whole number from 1 on |
+| address | `127.0.0.1:50051` |
+| address or unix:// path | `127.0.0.1:10006`, `\"[::1]:10006\"`, `unix:///run/hookgate.sock` |
+| path | `passwords`; relative to the folder of the file, on the command line to the working directory |
+| network | `10.0.0.0/8`, `fd00::/8`, `192.0.2.1` |
+| log levels | `info`, `info,hookgate=debug` |
+| failure rules | `deny`, `allow`, `{default: deny, unavailable: allow}`, on the command line `unavailable=allow,deadline=allow` |
+| list of … | `[a, b]`, or `a,b` |
+";
+
+const CALLBACKS: &str = "
+## callbacks.NAME
+
+Settings of single callbacks, by their key in OpenIM's `webhooks.yml`, today's or an older one (`hookgate callbacks` lists them).
+They override those of all callbacks. Failure rules apply to Before callbacks only.
+";
+
+/// Returns the page.
+pub fn page() -> String {
+    let mut out = HEAD.to_owned();
+    let mut group = None;
+    for setting in all_settings() {
+        let its = setting.path.split_once('.').map_or("", |(group, _)| group);
+        if group != Some(its) && (its != "on_failure" || group != Some("")) {
+            let title = if its.is_empty() { "Top level" } else { its };
+            let _ = writeln!(out, "\n## {title}\n");
+            table(&mut out);
+            group = Some(its);
+        }
+        row(&mut out, setting);
+    }
+    out.push_str(CALLBACKS);
+    out.push('\n');
+    table(&mut out);
+    callback_settings().iter().for_each(|setting| row(&mut out, setting));
+    out
+}
+
+fn table(out: &mut String) {
+    out.push_str("| key | type | default | reload | |\n|---|---|---|---|---|\n");
+}
+
+fn row<B: 'static>(out: &mut String, setting: &Setting<B>) {
+    let list = if setting.is_list { "list of " } else { "" };
+    let mut default = setting.default.as_ref().map(|default| format!("`{default}`")).unwrap_or_default();
+    if let Some(on_disk) = setting.default_on_disk {
+        let _ = write!(default, ", with data `{on_disk}`");
+    }
+    let reload = if setting.needs_restart { "restart" } else { "yes" };
+    let mut words = format!("{}.", setting.words);
+    if let Some(needed) = setting.needs {
+        let _ = write!(words, " Needs `{needed}`.");
+    }
+    if let Some(value) = setting.flag_value {
+        let _ = write!(words, " Flag `{} {value}`, variable `{}`.", setting.flag_name(), setting.variable());
+    }
+    let words = words.replace('|', "\\|");
+    let _ = writeln!(out, "| `{}` | {list}{} | {default} | {reload} | {words} |", setting.path, setting.kind);
+}

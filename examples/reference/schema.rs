@@ -1,0 +1,76 @@
+//! The JSON Schema of `hookgate.yaml`, from the declarations of the settings.
+
+use hookgate::config::{Setting, all_settings, callback_settings};
+use hookgate::contract::{Callback, Timing};
+use serde_json::{Map, Value, json};
+
+/// Returns the schema.
+pub fn schema() -> String {
+    let mut root = object(all_settings(), "");
+    let before = object(callback_settings(), "");
+    let mut after = before.clone();
+    after["properties"].as_object_mut().expect("an object has properties").remove("on_failure");
+    let mut callbacks = Map::new();
+    for callback in Callback::all() {
+        let name = if callback.timing == Timing::Before { "before_callback" } else { "after_callback" };
+        for key in callback.older_config_keys.iter().chain([&callback.config_key]).filter(|key| !key.is_empty()) {
+            callbacks.insert((*key).to_owned(), json!({ "$ref": format!("#/$defs/{name}") }));
+        }
+    }
+    callbacks.sort_keys();
+    root["properties"]["callbacks"] = json!({
+        "description": "Settings of single callbacks, by their key in OpenIM's webhooks.yml",
+        "type": ["object", "null"], "properties": callbacks, "additionalProperties": false,
+    });
+    root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    root["title"] = json!("hookgate.yaml");
+    root["$defs"] = json!({ "before_callback": before, "after_callback": after });
+    format!("{root:#}\n")
+}
+
+/// Returns the schema of a group.
+fn object<B: 'static>(all: &[Setting<B>], group: &str) -> Value {
+    let mut properties = Map::new();
+    for setting in all {
+        let rest = match group {
+            "" => Some(&*setting.path),
+            group => setting.path.strip_prefix(group).and_then(|rest| rest.strip_prefix('.')),
+        };
+        let Some(key) = rest.and_then(|rest| rest.split('.').next()) else { continue };
+        let path = if group.is_empty() { key.to_owned() } else { format!("{group}.{key}") };
+        let its = || all.iter().find(|setting| setting.path == path);
+        let is_group = all.iter().any(|setting| setting.path.starts_with(&format!("{path}.")));
+        let schema = match (its(), is_group) {
+            (Some(setting), false) => value(setting),
+            (Some(setting), true) => any_of(value(setting), object(all, &path)),
+            (None, _) if matches!(&*path, "access" | "tls") => any_of(json!({ "const": "none" }), object(all, &path)),
+            (None, _) => object(all, &path),
+        };
+        properties.insert(key.to_owned(), schema);
+    }
+    json!({ "type": ["object", "null"], "properties": properties, "additionalProperties": false })
+}
+
+fn any_of(one: Value, other: Value) -> Value {
+    json!({ "anyOf": [one, other] })
+}
+
+/// Returns the schema of a setting's value.
+fn value<B: 'static>(setting: &Setting<B>) -> Value {
+    let mut schema = match setting.kind {
+        "boolean" => json!({ "type": "boolean" }),
+        "count" => json!({ "type": "integer", "minimum": 1 }),
+        "error code" => json!({ "type": "integer", "minimum": 100 }),
+        "fraction" => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
+        words @ ("deny or allow" | "refuse or drop_dead") => json!({ "enum": words.split(" or ").collect::<Vec<_>>() }),
+        // In YAML 1.1 off is false.
+        "each, off or time" => json!({ "type": ["string", "boolean"] }),
+        _ => json!({ "type": "string" }),
+    };
+    if setting.is_list {
+        schema = any_of(json!({ "type": "string" }), json!({ "type": "array", "items": schema, "minItems": 1 }));
+    }
+    let default = setting.default.as_ref().map(|default| format!(" (default {})", default.trim_matches('"')));
+    schema["description"] = json!(format!("{}{}", setting.words, default.unwrap_or_default()));
+    schema
+}
