@@ -76,7 +76,7 @@ async fn what_does_not_fit_into_memory_is_overloaded_and_what_goes_makes_room() 
     assert_eq!(refused.json()["nextCode"], 1);
     let lost = gate.post(&format!("/{AFTER}"), long.clone()).await;
     assert_eq!((&*lost.body, outcome(&lost)), (ALLOWED.as_bytes(), "failed-open:overloaded"));
-    assert_eq!(gate.events.counts().undelivered(events::Reason::Overloaded), 1);
+    assert_eq!(gate.events.counts().undelivered(outbox::Reason::Overloaded), 1);
     // An allow of this one repeats what the webhook said, which nobody has read.
     let echoing = gate.post("/callbackBeforeSetGroupInfoCommand", long.clone()).await;
     assert_eq!(echoing.json()["nextCode"], 1);
@@ -215,7 +215,7 @@ async fn a_head_over_the_limit_is_a_denial_that_says_so_and_is_counted_by_its_co
             assert_eq!(counted, times, "{command}");
         }
     }
-    assert_eq!(gate.events.counts().undelivered(events::Reason::TooLarge), 2);
+    assert_eq!(gate.events.counts().undelivered(outbox::Reason::TooLarge), 2);
     // Whose command is not known.
     for request in [head("nothing", &long), format!("POST /{}", "x".repeat(33_000))] {
         assert_denies(&exchange(&gate, request.as_bytes()).await, 431, sentence);
@@ -235,7 +235,7 @@ async fn a_body_over_the_limit_is_a_lost_event_where_it_is_one() {
         assert_eq!(reply.status.as_u16(), 413);
         assert_eq!(reply.json()["errMsg"], "the body is larger than 1000 bytes (limits.body)");
     }
-    assert_eq!(gate.events.counts().undelivered(events::Reason::TooLarge), 1);
+    assert_eq!(gate.events.counts().undelivered(outbox::Reason::TooLarge), 1);
 }
 
 #[tokio::test]
@@ -261,7 +261,7 @@ async fn what_is_no_http_1_1_is_told_so_and_has_a_line_that_says_what_it_is() {
     for (bytes, reason, _) in [cases[0], cases[1], cases[3]] {
         let mut stream = TcpStream::connect(program.webhooks).await.unwrap();
         stream.write_all(bytes).await.unwrap();
-        let line = program.says("a connection came to nothing").await;
+        let line = program.says("connection rejected").await;
         assert!(line.contains(&format!("reason=\"{}\"", reason.as_str())), "{line}");
         assert_eq!(line.contains("WARN"), reason != Reason::NotHttp, "{line}");
     }

@@ -75,14 +75,14 @@ impl Fault {
 /// Judges the answer to a webhook.
 pub fn judge(check: Check, posted: &Posted, answer: Result<Answer, Failure>, budget: Duration) -> Result<(), Fault> {
     let answer = answer.map_err(|failure| of_failure(check, &failure, budget))?;
-    let denied = match &answer {
-        Answer::Response(response) => denial_in(response),
+    let (denied, reply) = match answer {
+        Answer::Response(response) => (denial_in(&response), posted.callback.reply(&response, &posted.body)),
         Answer::PermissionDenied(message) => {
-            Some(Ok(proto::Denial { code: LOWEST_CODE, message: message.clone(), ..Default::default() }))
+            let reply = Reply::Deny(Denial::because(&message));
+            (Some(Ok(proto::Denial { code: LOWEST_CODE, message, ..Default::default() })), Ok(reply))
         }
     };
-    let reply = answer.into_reply(posted.callback, &posted.body);
-    let reply = reply.map_err(|failure| of_failure(check, &failure, budget))?;
+    let reply = reply.map_err(|error| of_failure(check, &error.into(), budget))?;
     as_openim_reads(posted.callback, &posted.body, &reply)?;
     match denied {
         Some(denial) => of_denial(denial),

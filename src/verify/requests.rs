@@ -51,10 +51,10 @@ impl Posted {
         let operation_id = format!("verify-{}-{}", callback.method(), check.name());
         let request = http::Request::post(format!("/{command}")).header("operationid", operation_id).body(());
         let head = request.map_err(|_| Refusal::NotFound)?.into_parts().0;
-        let mut webhook = Webhook::route(&head, false)?;
+        let webhook = Webhook::route(&head, false)?;
         let body = if fallback { json!({"callbackCommand": command}).to_string() } else { body(callback, check) };
-        let message = webhook.transcode(body.as_bytes())?;
-        Ok(Self { callback, body: body.into(), message, metadata: webhook.metadata(), attempt: 1 })
+        let (message, oddities) = webhook.transcode(body.as_bytes())?;
+        Ok(Self { callback, body: body.into(), message, metadata: webhook.metadata(&oddities), attempt: 1 })
     }
 
     /// The same event, delivered once more.

@@ -88,6 +88,11 @@ impl Denial {
 }
 
 impl Reply {
+    /// Returns an allow that changes nothing and repeats nothing of the webhook's body.
+    pub fn allow() -> Self {
+        Self::Allow { changes: Vec::new(), body: Bytes::from_static(ALLOW) }
+    }
+
     /// What OpenIM reads; `default` is the code of a denial that has none.
     pub fn body(&self, default: i32) -> Bytes {
         match self {
@@ -124,11 +129,17 @@ impl Callback {
         Ok(self.allow(&response, &request))
     }
 
+    /// Returns the reply to an After event for the policy's encoded response. It needs no request body: no response to an
+    /// After callback has changes or echoes.
+    pub fn reply_to_event(&self, response: &[u8]) -> Result<Reply, InvalidReply> {
+        self.reply(response, &[])
+    }
+
     /// The reply to `body` that allows and changes nothing.
     pub fn unchanged(&self, body: &[u8]) -> Reply {
         // Few callbacks echo; the others need no second look at the body.
         if !self.echoes() {
-            return Reply::Allow { changes: Vec::new(), body: Bytes::from_static(ALLOW) };
+            return Reply::allow();
         }
         self.allow(&Record::empty(self.response), &RequestFields::read(self.request, body))
     }
