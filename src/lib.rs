@@ -16,9 +16,11 @@
 //! - [`client`]: the HTTP client of the commands.
 //! - [`trigger`]: sends a webhook as OpenIM would.
 //! - [`verify`]: puts a policy service on trial.
+//! - [`app`]: all of it put together, as `hookgate serve` runs it.
 //! - [`cli`]: the commands.
 
 pub mod admin;
+pub mod app;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -12,10 +12,9 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use body::Webhook;
-use hookgate::config::Config;
-use hookgate::policy::{BuiltIn, Channel, Policy};
-use hookgate::server::{Gate, Stop};
-use tokio::net::TcpListener;
+use hookgate::app::App;
+use hookgate::config::{Address, Config, PolicyService};
+use hookgate::policy::BuiltIn;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
@@ -37,16 +36,12 @@ fn main() -> Result<()> {
 fn count(webhook: &Webhook, policy: SocketAddr) -> Result<(f64, f64)> {
     let runtime = single_threaded()?;
     let address = runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        let config = Config::default();
-        let channel = Channel::connect(
-            format!("http://{policy}").parse().map_err(anyhow::Error::msg)?,
-            &config.channel,
-            &config.policy_tls,
-        );
-        let gate = Gate::new(Policy::over(channel, config.limits.reply), config);
-        tokio::spawn(hookgate::server::run(listener, gate, std::future::pending::<Stop>()));
+        let anywhere = Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let policy = PolicyService::Url(format!("http://{policy}").parse().map_err(anyhow::Error::msg)?);
+        let config = Config { listen: anywhere.clone(), admin_listen: anywhere, policy, ..Config::default() };
+        let app = App::build(config).await?;
+        let address = app.address()?.tcp().context("TCP")?;
+        tokio::spawn(app.run(std::future::pending()));
         anyhow::Ok(address)
     })?;
     let client = Client::start(webhook.request(address, 0), address);

@@ -33,12 +33,12 @@ use crate::config::{Config, days_until};
 use crate::memory::Memory;
 use crate::observe::drift;
 use crate::outbox::Reason;
-use crate::server::crowd::{Crowd, Descriptors};
+use crate::server::limits::{BoundedTasks, Descriptors};
 use crate::server::listener::{Listener, Stream, pause};
-use crate::server::progress::{Progress, Times, Watched};
+use crate::server::progress::{Progress, StepTimeouts, Tracked};
 
 /// Prometheus keeps its connection from one scrape to the next; none of a minute and less is cut.
-const TIMES: Times = Times {
+const TIMEOUTS: StepTimeouts = StepTimeouts {
     idle: Some(Duration::from_secs(120)),
     head: Duration::from_secs(10),
     call: Some(Duration::from_secs(60)),
@@ -63,7 +63,7 @@ pub async fn run(listener: impl Into<Listener>, admin: Sources, until: impl Futu
     let near = router(outbox.layer(from_fn_with_state(admin.config.clone(), browsers::refuse)), admin.clone());
     let far = router(outbox::refusing(), admin);
     let listener = listener.into();
-    let mut connections = Crowd::of_at_most(Descriptors::of_this_process().admin);
+    let mut connections = BoundedTasks::new(Descriptors::of_this_process().admin);
     let accepting = async {
         loop {
             match listener.accept().await {
@@ -73,7 +73,7 @@ pub async fn run(listener: impl Into<Listener>, admin: Sources, until: impl Futu
                         Some(peer) if peer.is_loopback() => &near,
                         Some(_) => &far,
                     };
-                    connections.add(tokio::spawn(attend(stream, router.clone())).abort_handle());
+                    connections.push(tokio::spawn(attend(stream, router.clone())).abort_handle());
                     // Whoever had to make room goes first.
                     yield_now().await;
                 }
@@ -85,13 +85,13 @@ pub async fn run(listener: impl Into<Listener>, admin: Sources, until: impl Futu
         () = accepting => {}
         () = until => {}
     }
-    connections.end_all();
+    connections.abort_all();
 }
 
 async fn attend(stream: Stream, router: Router) {
     let progress = Arc::new(Progress::default());
     // What hyper itself bounds, by the size of a head.
-    let watched = Watched::new(stream, progress.clone(), Memory::default().share(), usize::MAX).with_refusals();
+    let watched = Tracked::new(stream, progress.clone(), Memory::default().share(), usize::MAX).with_refusals();
     let (service, calling) = (TowerToHyperService::new(router), progress.clone());
     let service = service_fn(move |request: http::Request<Incoming>| {
         calling.begin_call();
@@ -103,7 +103,7 @@ async fn attend(stream: Stream, router: Router) {
         .max_buf_size(HEAD)
         .serve_connection(TokioIo::new(watched), service);
     {
-        let serving = pin!(progress.within(TIMES, poll_fn(|cx| Pin::new(&mut connection).poll(cx))));
+        let serving = pin!(progress.within(TIMEOUTS, poll_fn(|cx| Pin::new(&mut connection).poll(cx))));
         match serving.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => debug!(%error, "a connection to the admin listener ended badly"),
@@ -127,7 +127,7 @@ fn router(outbox: Router<Sources>, admin: Sources) -> Router {
 
 /// 200 when webhooks should come here; else 503, and why not.
 async fn readyz(State(admin): State<Sources>) -> (StatusCode, String) {
-    if admin.stopping.is_stopping() {
+    if admin.stopping.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
     }
     let health = admin.health.borrow();
@@ -148,7 +148,7 @@ async fn status(State(admin): State<Sources>) -> Json<Value> {
     let undelivered = Reason::ALL.map(|reason| (reason.as_str().to_owned(), Value::from(counts.undelivered(reason))));
     let mut report = admin.status.report();
     report["certificates"] = certificates(&admin.config.now());
-    report["stopping"] = admin.stopping.is_stopping().into();
+    report["stopping"] = admin.stopping.is_cancelled().into();
     report["configuration"] = admin.reloads.report();
     report["policy"] = json!({
         "url": admin.channel.url().to_string(),

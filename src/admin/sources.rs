@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::InForce;
 use crate::observe::counters::Status;
@@ -11,7 +12,6 @@ use crate::observe::traces::Traces;
 use crate::outbox::Events;
 use crate::policy::{Channel, Policy, health};
 use crate::reload::Reloads;
-use crate::server::Stopping;
 
 /// What the admin listener tells of.
 #[derive(Debug, Clone)]
@@ -32,8 +32,8 @@ pub struct Sources {
     pub reloads: Reloads,
     /// The configuration in force.
     pub config: InForce,
-    /// Whether hookgate is stopping.
-    pub stopping: Stopping,
+    /// Cancelled when hookgate begins to stop.
+    pub stopping: CancellationToken,
     /// Where spans go.
     pub traces: Traces,
 }

@@ -1,4 +1,4 @@
-//! What has happened so far, for `/status` and `/metrics`: counted as it happens, read when somebody asks.
+//! Counters of webhooks and gauges of what is in flight, for `/status` and `/metrics`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -14,7 +14,7 @@ use crate::observe::drift::{Names, Unknowns};
 use crate::observe::durations::Durations;
 use crate::observe::rejected::CallersRefused;
 
-/// What became of a webhook.
+/// The outcome of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
     /// The policy allowed it as it is.
@@ -25,9 +25,9 @@ pub enum Outcome {
     Deny,
     /// An After event that is delivered behind the reply.
     Accepted,
-    /// There was no verdict, and a rule decided.
+    /// There was no verdict: a failure rule decided.
     Failed(Rule, Class),
-    /// It was no webhook that OpenIM would send.
+    /// It is not a webhook that OpenIM would send.
     Refused,
 }
 
@@ -41,7 +41,7 @@ impl Outcome {
             .chain(failed(Rule::Deny))
     }
 
-    /// As the `hookgate-outcome` header says it: `failed-open:deadline`.
+    /// The value of the `hookgate-outcome` header: `failed-open:deadline`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Allow => "allow",
@@ -83,21 +83,18 @@ const OUTCOMES: usize = 5 + 2 * Class::ALL.len();
 #[derive(Debug)]
 pub struct Status {
     started: Instant,
-    /// One a row of the table, the fallback's last.
+    /// By callback, the fallback last.
     callbacks: Vec<Counts>,
-    /// Requests whose path names no callback, requests that are no POST, and heads over the limit whose request line names
-    /// no callback.
     /// By [`NotWebhook`].
     not_webhooks: [AtomicU64; NotWebhook::ALL.len()],
     memory: Memory,
     heads: Memory,
     in_flight: AtomicUsize,
-    calls: AtomicUsize,
     connections: AtomicUsize,
     unknowns: Unknowns,
     names: Names,
     durations: Durations,
-    /// Callers that were refused.
+    /// Callers and connections that were refused.
     pub callers_refused: CallersRefused,
 }
 
@@ -108,14 +105,14 @@ struct Counts {
     last_seen: AtomicU64,
 }
 
-/// Counts something that goes on for as long as it is held.
+/// Adds one to a gauge until it is dropped.
 #[derive(Debug)]
-pub struct Held {
+pub struct GaugeGuard {
     status: Arc<Status>,
-    what: fn(&Status) -> &AtomicUsize,
+    gauge: fn(&Status) -> &AtomicUsize,
 }
 
-/// Why a request is no webhook.
+/// Reason for which a request is not a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotWebhook {
     /// Its path names no callback, or its head could not be read.
@@ -139,22 +136,22 @@ impl NotWebhook {
     }
 }
 
-/// The time in milliseconds since 1970.
+/// Returns the time in milliseconds since 1970.
 pub(crate) fn millis_now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     u64::try_from(now).unwrap_or(u64::MAX)
 }
 
-impl Held {
-    fn new(status: &Arc<Status>, what: fn(&Status) -> &AtomicUsize) -> Self {
-        what(status).fetch_add(1, Relaxed);
-        Self { status: status.clone(), what }
+impl GaugeGuard {
+    fn new(status: &Arc<Status>, gauge: fn(&Status) -> &AtomicUsize) -> Self {
+        gauge(status).fetch_add(1, Relaxed);
+        Self { status: status.clone(), gauge }
     }
 }
 
-impl Drop for Held {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
-        (self.what)(&self.status).fetch_sub(1, Relaxed);
+        (self.gauge)(&self.status).fetch_sub(1, Relaxed);
     }
 }
 
@@ -167,7 +164,6 @@ impl Default for Status {
             memory: Memory::default(),
             heads: Memory::default(),
             in_flight: AtomicUsize::new(0),
-            calls: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             unknowns: Unknowns::default(),
             names: Names::default(),
@@ -178,29 +174,29 @@ impl Default for Status {
 }
 
 impl Status {
-    /// Counts what became of a webhook; `now` is in milliseconds since 1970.
+    /// Counts the outcome of a webhook; `now` is in milliseconds since 1970.
     pub fn count(&self, callback: &Callback, outcome: Outcome, now: u64) {
         let counts = &self.callbacks[callback.index];
         counts.outcomes[outcome.place()].fetch_add(1, Relaxed);
         counts.last_seen.store(now, Relaxed);
     }
 
-    /// Counts a request that is no webhook.
+    /// Counts a request that is not a webhook.
     pub fn count_not_webhook(&self, why: NotWebhook) {
         self.not_webhooks[why as usize].fetch_add(1, Relaxed);
     }
 
-    /// How many requests were no webhooks, by why.
+    /// Requests that were not webhooks, by reason.
     pub fn not_webhooks(&self) -> [(&'static str, u64); 3] {
         NotWebhook::ALL.map(|why| (why.as_str(), self.not_webhooks[why as usize].load(Relaxed)))
     }
 
-    /// How often a callback had an outcome.
+    /// Webhooks of a callback with this outcome.
     pub fn counted(&self, callback: &Callback, outcome: Outcome) -> u64 {
         self.callbacks[callback.index].outcomes[outcome.place()].load(Relaxed)
     }
 
-    /// When a callback came last, in milliseconds since 1970; 0 is never.
+    /// Time of a callback's last webhook in milliseconds since 1970; 0 is never.
     pub fn last_seen(&self, callback: &Callback) -> u64 {
         self.callbacks[callback.index].last_seen.load(Relaxed)
     }
@@ -208,11 +204,6 @@ impl Status {
     /// Webhooks being answered.
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Relaxed)
-    }
-
-    /// Calls to the policy about Before callbacks.
-    pub fn calls(&self) -> usize {
-        self.calls.load(Relaxed)
     }
 
     /// Open connections of webhook clients.
@@ -225,42 +216,37 @@ impl Status {
         &self.memory
     }
 
-    /// The unfinished heads that are held, but for their first pieces.
+    /// Bytes of incomplete heads that are held, beyond the first read of each.
     pub fn heads(&self) -> &Memory {
         &self.heads
     }
 
-    /// What came that this build does not know.
+    /// Commands and fields that this build does not know.
     pub fn unknowns(&self) -> &Unknowns {
         &self.unknowns
     }
 
-    /// The names that came for what this build knows.
+    /// Names under which known commands and fields came.
     pub fn names(&self) -> &Names {
         &self.names
     }
 
-    /// How long the phases of webhooks took.
+    /// Histograms of the phases of webhooks.
     pub fn durations(&self) -> &Durations {
         &self.durations
     }
 
-    /// One more webhook being answered, until the guard goes.
-    pub fn answering(self: &Arc<Self>) -> Held {
-        Held::new(self, |status| &status.in_flight)
+    /// Counts a webhook as being answered until the guard is dropped.
+    pub fn answering(self: &Arc<Self>) -> GaugeGuard {
+        GaugeGuard::new(self, |status| &status.in_flight)
     }
 
-    /// One more call to the policy, until the guard goes.
-    pub fn calling(self: &Arc<Self>) -> Held {
-        Held::new(self, |status| &status.calls)
+    /// Counts a connection as open until the guard is dropped.
+    pub fn connected(self: &Arc<Self>) -> GaugeGuard {
+        GaugeGuard::new(self, |status| &status.connections)
     }
 
-    /// One more connection, until the guard goes.
-    pub fn connected(self: &Arc<Self>) -> Held {
-        Held::new(self, |status| &status.connections)
-    }
-
-    /// What is known here, as the JSON of `/status`. Callbacks that never came are left out.
+    /// Returns the JSON of `/status`. Callbacks that never came are left out.
     pub fn report(&self) -> Value {
         let rows = Callback::all().iter().chain([Callback::fallback()]).zip(&self.callbacks);
         let callbacks = rows.filter_map(|(callback, counts)| {

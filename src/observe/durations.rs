@@ -1,23 +1,23 @@
-//! How long the phases of webhooks took, as histograms: three atomic additions a webhook and phase, no lock.
+//! Histograms of the phases of webhooks: two atomic additions each, no lock.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::contract::Callback;
 
-/// A part of a webhook's way.
+/// A phase of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// From the head's arrival to the request message: most of it is waiting for the body.
     Decode,
-    /// From there until the policy has answered, or it is known that it does not.
+    /// From there to the policy's answer or failure.
     Policy,
     /// From there to the reply.
     Reply,
 }
 
 impl Phase {
-    /// Every phase, in the order of a webhook's way.
+    /// Every phase, in order.
     pub const ALL: [Self; 3] = [Self::Decode, Self::Policy, Self::Reply];
 
     /// Its name in metrics: `policy`.
@@ -36,28 +36,27 @@ const BOUNDS_US: [u64; 18] = [
     5_000_000, 10_000_000, 15_000_000, 20_000_000,
 ];
 
-/// What has been observed of one phase of one callback.
+/// The observations of one phase of one callback.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
     /// Observations.
     pub count: u64,
     /// Their sum in seconds.
     pub sum: f64,
-    /// Upper bounds in seconds, the last one infinite, and how many observations are within each and not within the one
-    /// before.
+    /// Upper bounds in seconds, the last one infinite, and the observations above the bound before and up to this one.
     pub buckets: Vec<(f64, u64)>,
 }
 
 /// The histograms of every phase and callback.
 #[derive(Debug)]
 pub struct Durations {
-    /// By the callback's place and the phase.
+    /// By callback and phase.
     rows: Vec<[Cells; Phase::ALL.len()]>,
 }
 
 #[derive(Debug, Default)]
 struct Cells {
-    /// The last one is for what is longer than any bound.
+    /// The last one is above all bounds.
     buckets: [AtomicU64; BOUNDS_US.len() + 1],
     /// Nanoseconds: five centuries fit.
     sum: AtomicU64,
@@ -70,7 +69,7 @@ impl Default for Durations {
 }
 
 impl Durations {
-    /// Counts a phase that took so long.
+    /// Observes the duration of a phase.
     pub fn observe(&self, callback: &Callback, phase: Phase, took: Duration) {
         let cells = &self.rows[callback.index][phase as usize];
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
@@ -80,13 +79,13 @@ impl Durations {
         cells.sum.fetch_add(nanos, Relaxed);
     }
 
-    /// What has been observed so far.
+    /// Returns the observations so far.
     pub fn of(&self, callback: &Callback, phase: Phase) -> Histogram {
         let cells = &self.rows[callback.index][phase as usize];
         let bounds = BOUNDS_US.iter().map(|bound| Duration::from_micros(*bound).as_secs_f64()).chain([f64::INFINITY]);
         let buckets: Vec<_> = bounds.zip(cells.buckets.iter().map(|bucket| bucket.load(Relaxed))).collect();
         let sum = Duration::from_nanos(cells.sum.load(Relaxed)).as_secs_f64();
-        // Of the buckets and not of a counter beside them: what a scrape meets half done must still add up.
+        // The sum of the buckets, not a counter beside them: a scrape in between must still add up.
         Histogram { count: buckets.iter().map(|(_, count)| count).sum(), sum, buckets }
     }
 }

@@ -1,4 +1,4 @@
-//! Callers that were refused: counted by reason, and told of no more often than somebody can read.
+//! Refused callers and connections: counted by reason, and logged at most once a second each.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -7,32 +7,32 @@ use std::time::Instant;
 use serde_json::{Map, Value};
 use tracing::{debug, warn};
 
-/// Why a caller was refused.
+/// Reason for which a caller was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// It sent no password that is good.
+    /// No valid password.
     Password,
-    /// Its URL does not begin with a path that is good.
+    /// Its URL does not begin with a secret path.
     Path,
-    /// It is nowhere where callers may be, or nobody can tell where it is.
+    /// Its address is not an allowed source, or unknown.
     Source,
-    /// It has no certificate that is good.
+    /// No valid client certificate.
     Certificate,
-    /// It sent plain HTTP where TLS is spoken.
+    /// Plain HTTP on a port with TLS.
     PlainHttp,
-    /// It sent something that is no HTTP, as is TLS where plain HTTP is spoken.
+    /// Another protocol than HTTP/1.1, such as TLS on a port without.
     NotHttp,
-    /// It speaks HTTP/2.
+    /// HTTP/2.
     Http2,
-    /// It sent the PROXY protocol's header before its request.
+    /// A header of the PROXY protocol before the request.
     ProxyProtocol,
-    /// The head of its request was not whole in time.
+    /// The head of its request was incomplete after its timeout.
     HeadTimeout,
-    /// It was over the limit of connections, and ended for a newer one.
+    /// Over the limit of connections, and closed for a newer one.
     OverLimit,
-    /// The TLS handshake failed, or was given up.
+    /// The TLS handshake failed.
     Handshake,
-    /// The TLS handshake took too long.
+    /// The TLS handshake timed out.
     HandshakeTimeout,
 }
 
@@ -71,8 +71,8 @@ impl Reason {
         }
     }
 
-    /// What the caller is told. Which access rule it was is for the log alone.
-    pub(crate) fn told(self) -> &'static str {
+    /// The sentence for the caller. The access rule that did not hold is for the log alone.
+    pub(crate) fn sentence(self) -> &'static str {
         match self {
             Self::PlainHttp => "https is spoken here, not http",
             Self::NotHttp => "this is no HTTP/1.1 request",
@@ -84,7 +84,7 @@ impl Reason {
     }
 }
 
-/// How many were refused.
+/// Counters of refused callers and connections.
 #[derive(Debug)]
 pub struct CallersRefused {
     began: Instant,
@@ -94,56 +94,56 @@ pub struct CallersRefused {
 #[derive(Debug, Default)]
 struct Counter {
     count: AtomicU64,
-    /// The second of the last line, from 1 on; 0 is never.
-    told: AtomicU64,
-    /// How many came since that line.
-    untold: AtomicU64,
+    /// The second of the last log line, from 1 on; 0 is never.
+    logged_at: AtomicU64,
+    /// Number since that line.
+    unlogged: AtomicU64,
 }
 
 impl CallersRefused {
-    /// How many were refused for a reason.
+    /// Number refused for a reason.
     pub fn counted(&self, reason: Reason) -> u64 {
         self.counters[reason as usize].count.load(Relaxed)
     }
 
-    /// Counts a request of a caller that may not call, and tells where it came from: by its connection, and by what a
-    /// trusted proxy says.
+    /// Counts and logs a request of a caller that may not call, with the address of its connection and the one that a trusted
+    /// proxy reports.
     pub(crate) fn caller(&self, reason: Reason, peer: Option<IpAddr>, forwarded_for: Option<IpAddr>) {
-        if let Some(untold) = self.count(reason) {
+        if let Some(unlogged) = self.count(reason) {
             let (reason, peer) = (reason.as_str(), shown(peer));
             let forwarded_for = forwarded_for.map(tracing::field::display);
-            warn!(reason, peer, forwarded_for, untold, "a caller was refused");
+            warn!(reason, peer, forwarded_for, unlogged, "caller refused");
         }
     }
 
-    /// Counts a connection that came to nothing. Whoever knocks on ports makes such, so that it is told at debug, but for
-    /// what a proxy that is set up wrongly sends.
+    /// Counts and logs a connection that was rejected before a request. Port scanners cause most, so they are logged at debug,
+    /// except those of misconfigured proxies.
     pub(crate) fn connection(&self, reason: Reason, peer: Option<IpAddr>, why: &str) {
-        let Some(untold) = self.count(reason) else { return };
+        let Some(unlogged) = self.count(reason) else { return };
         let (name, peer) = (reason.as_str(), shown(peer));
         match reason {
             Reason::Http2 | Reason::ProxyProtocol => {
-                warn!(reason = name, peer, why, untold, "a connection came to nothing");
+                warn!(reason = name, peer, why, unlogged, "connection rejected");
             }
-            _ => debug!(reason = name, peer, why, untold, "a connection came to nothing"),
+            _ => debug!(reason = name, peer, why, unlogged, "connection rejected"),
         }
     }
 
-    /// By reason, as the JSON of `/status`.
+    /// Returns the numbers by reason, as the JSON of `/status`.
     pub(crate) fn report(&self) -> Map<String, Value> {
         Reason::ALL.into_iter().map(|reason| (reason.as_str().to_owned(), self.counted(reason).into())).collect()
     }
 
-    /// Counts one. Once a second it is to be told, with the number of those that were not, if any.
+    /// Counts one. Returns `Some` if it is to be logged, which is once a second, with the number of unlogged ones, if any.
     fn count(&self, reason: Reason) -> Option<Option<u64>> {
-        let Counter { count, told, untold } = &self.counters[reason as usize];
+        let Counter { count, logged_at, unlogged } = &self.counters[reason as usize];
         count.fetch_add(1, Relaxed);
         let second = self.began.elapsed().as_secs() + 1;
-        if told.swap(second, Relaxed) == second {
-            untold.fetch_add(1, Relaxed);
+        if logged_at.swap(second, Relaxed) == second {
+            unlogged.fetch_add(1, Relaxed);
             return None;
         }
-        Some(Some(untold.swap(0, Relaxed)).filter(|untold| *untold > 0))
+        Some(Some(unlogged.swap(0, Relaxed)).filter(|unlogged| *unlogged > 0))
     }
 }
 

@@ -10,11 +10,10 @@ use tracing::{debug, info};
 
 use super::entry::Entry;
 use super::queue::Queue;
-use crate::contract::Reply;
+use crate::contract::{Denial, Reply};
 use crate::failure::{Class, Failure};
 use crate::panics;
-use crate::policy::Policy;
-use crate::policy::Transport;
+use crate::policy::{Answer, Policy, Transport};
 
 /// Makes attempts, whatever carries their calls.
 pub(super) type Make = dyn Fn(Attempt, Arc<Queue>) -> Making + Send + Sync;
@@ -38,8 +37,10 @@ impl Attempt {
     async fn make<T: Transport>(self, policy: Arc<Policy<T>>, queue: Arc<Queue>) -> Option<Verdict> {
         let Self { entry, probe, began } = self;
         let answer = panics::caught(pin!(async {
-            // No response to an After callback has changes or echoes, so none needs the webhook's body.
-            policy.ask(entry.question(began)).await?.into_reply(entry.callback, b"{}")
+            match policy.ask(entry.question(began)).await? {
+                Answer::Response(response) => Ok(entry.callback.reply_to_event(&response)?),
+                Answer::PermissionDenied(message) => Ok(Reply::Deny(Denial::because(&message))),
+            }
         }))
         .await;
         // A panic is a failure like any other: it must not take the event with it.

@@ -1,4 +1,4 @@
-//! What the policy said, or why it said nothing.
+//! The policy's answer to a call, or the failure in its place.
 
 use std::error::Error as _;
 
@@ -7,15 +7,13 @@ use tonic::{Code, Status};
 
 use super::channel::{self, Outcome};
 use super::status_tap::{NotGrpc, StatusTap, cause, not_grpc};
-use crate::contract::Callback;
-use crate::contract::{Denial, Reply};
 use crate::cut::cut;
 use crate::failure::{Class, Failure};
 
-/// How many bytes of a status's message go to the log.
+/// Maximum bytes of a status's message that go to the log.
 const LONGEST_MESSAGE: usize = 256;
 
-/// What the policy said.
+/// An answer of the policy.
 #[derive(Debug)]
 pub enum Answer {
     /// `OK`, with the encoded response message.
@@ -24,35 +22,25 @@ pub enum Answer {
     PermissionDenied(String),
 }
 
-impl Answer {
-    /// The reply to the webhook that was asked about, whose body is `body`.
-    pub fn into_reply(self, callback: &Callback, body: &[u8]) -> Result<Reply, Failure> {
-        match self {
-            Self::Response(response) => Ok(callback.reply(&response, body)?),
-            Self::PermissionDenied(message) => Ok(Reply::Deny(Denial::because(&message))),
-        }
-    }
-}
-
-/// A call without an answer.
+/// A call that ended without a response message.
 pub(super) struct Unanswered {
     pub(super) seen: StatusTap,
     pub(super) status: Status,
 }
 
 impl Unanswered {
-    /// Whether the policy cannot have seen the call.
+    /// Returns true if the policy cannot have seen the call.
     pub(super) fn is_not_taken(&self) -> bool {
         matches!(cause(&self.status), Some(channel::Error::NotTaken(_)))
     }
 
-    /// The answer, if it is none of gRPC's.
+    /// Returns the HTTP answer, if it is not gRPC.
     pub(super) fn not_grpc(&self) -> Option<NotGrpc> {
         not_grpc(&self.status, &self.seen)
     }
 
-    /// The outcome for the breaker, to which any HTTP answer is one. A connection that dies takes all of its calls with
-    /// it, and says nothing of the next one.
+    /// Returns the outcome for the circuit breaker, for which any HTTP answer counts as answered. `None` for a broken
+    /// connection: it fails all of its calls at once and tells nothing of the next one.
     pub(super) fn outcome(&self) -> Option<Outcome> {
         match cause::<channel::Error>(&self.status) {
             _ if self.seen.response() || self.not_grpc().is_some() => Some(Outcome::Answered),
@@ -63,12 +51,13 @@ impl Unanswered {
         }
     }
 
-    /// Whether the policy itself has cancelled the call.
+    /// Returns true if the policy itself gave the status `CANCELLED`.
     pub(super) fn is_cancelled(&self) -> bool {
         self.seen.status() == Some(Code::Cancelled)
     }
 
-    /// Tells a status that the policy gave from one that tonic made of what happened here.
+    /// Converts a status that the policy gave into an answer or a failure; a status that tonic made is a failure of the
+    /// call.
     pub(super) fn into_answer(self) -> Result<Answer, Failure> {
         match self.seen.failure() {
             Some(Code::PermissionDenied) => Ok(Answer::PermissionDenied(self.seen.message())),
@@ -80,7 +69,7 @@ impl Unanswered {
         }
     }
 
-    /// The failure of a call to which the policy gave no status, or an OK and nothing to go with it.
+    /// Returns the failure of a call that got no status from the policy, or an OK without a message.
     fn without_status(&self) -> Failure {
         let Self { seen, status } = self;
         if let Some(answer) = self.not_grpc() {
@@ -89,7 +78,7 @@ impl Unanswered {
         let class = match cause::<channel::Error>(status) {
             _ if cause::<tonic::TimeoutExpired>(status).is_some() => Class::Deadline,
             Some(channel::Error::Late) => Class::Deadline,
-            // No source: tonic did not like the bytes, or their number.
+            // Without a source: tonic could not decode the message, or it was too large.
             _ if seen.response() && status.source().is_none() => Class::InvalidReply,
             _ => Class::Unavailable,
         };
@@ -101,7 +90,7 @@ impl Unanswered {
     }
 }
 
-/// The class of a status that is neither OK nor a denial.
+/// Returns the failure class of a status that is neither OK nor `PERMISSION_DENIED`.
 fn class_of(code: Code) -> Class {
     match code {
         Code::Unavailable => Class::Unavailable,

@@ -1,62 +1,75 @@
-//! Whether a caller may call. Comes first, so that whoever may not costs nothing and learns nothing.
+//! The layer that checks access. A caller that may not call costs nothing and learns nothing.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, Uri, header};
 use ipnet::IpNet;
 
 use super::caller::Caller;
+use super::layers::{Call, Next};
+use super::{Refusal, Response, refused};
 use crate::config::{Access, Config};
 use crate::observe::rejected::Reason;
-use crate::server::Refusal;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Lets a request in, without the secret that its path began with; or says which rule does not hold. All are looked at,
-/// whichever fails.
-pub(super) fn check(config: &Config, caller: &Caller, head: &mut Parts) -> Result<(), Refusal> {
-    if caller.in_the_clear {
+/// Refuses callers that may not call.
+pub(super) async fn check_access<T, S: Next<T>>(mut call: Call<T>, mut next: S) -> Result<Response, Infallible> {
+    let (record, request) = (&call.record, &mut call.request);
+    match check(&record.config, &record.connection.caller, request.headers(), request.uri()) {
+        Ok(None) => next.call(call).await,
+        Ok(Some(uri)) => {
+            *request.uri_mut() = uri;
+            next.call(call).await
+        }
+        Err(refusal) => {
+            let (head, body) = call.request.into_parts();
+            Ok(refused::refuse(&call.record, head, body, refusal).await)
+        }
+    }
+}
+
+/// Checks the access rules; the refusal names the first that does not hold. Returns the URI without the secret that its path
+/// began with, if there is one. All rules are checked in any case, so that the time tells nothing.
+pub(super) fn check(config: &Config, caller: &Caller, headers: &HeaderMap, uri: &Uri) -> Result<Option<Uri>, Refusal> {
+    if caller.is_plaintext {
         return Err(Refusal::Caller(Reason::PlainHttp));
     }
     if !config.asks_who_calls() {
-        return Ok(());
+        return Ok(None);
     }
     let access = &config.access;
-    let source = comes_from_a_source(access, caller, &head.headers);
+    let source = comes_from_a_source(access, caller, headers);
     let certificate = has_certificate(config, caller);
-    let inside = access.paths.as_ref().map(|paths| paths.stripped(head.uri.path()));
-    let password = access.passwords.as_ref().is_none_or(|passwords| {
-        // Compared all the same: what is not there is no password.
-        passwords.contain(&basic(&head.headers).unwrap_or_default())
-    });
-    if !source {
-        return Err(Refusal::Caller(Reason::Source));
+    let rest = access.paths.as_ref().map(|paths| paths.stripped(uri.path()));
+    // A missing password is compared too.
+    let password =
+        access.passwords.as_ref().is_none_or(|passwords| passwords.contain(&basic(headers).unwrap_or_default()));
+    let checks = [
+        (source, Reason::Source),
+        (certificate, Reason::Certificate),
+        (rest != Some(None), Reason::Path),
+        (password, Reason::Password),
+    ];
+    match checks.into_iter().find(|(holds, _)| !holds) {
+        Some((_, reason)) => Err(Refusal::Caller(reason)),
+        None => Ok(rest.flatten().map(|rest| without_secret(rest, uri.query()))),
     }
-    if !certificate {
-        return Err(Refusal::Caller(Reason::Certificate));
-    }
-    match inside {
-        Some(None) => return Err(Refusal::Caller(Reason::Path)),
-        Some(Some(rest)) => head.uri = without_secret(rest, head.uri.query()),
-        None => {}
-    }
-    if password { Ok(()) } else { Err(Refusal::Caller(Reason::Password)) }
 }
 
-/// Whether all that comes over a connection will be refused, whatever it says. One that is good for nothing is not held
-/// open.
-pub(super) fn is_hopeless(config: &Config, caller: &Caller) -> bool {
+/// Returns true if every request over a connection will be refused. Such a connection serves one request and is closed.
+pub(super) fn refuses_all(config: &Config, caller: &Caller) -> bool {
     let Access { sources, trusted_proxies, .. } = &config.access;
     let elsewhere = |peer| !sources.is_empty() && !is_in(sources, peer) && !is_in(trusted_proxies, peer);
-    caller.in_the_clear || caller.address.is_some_and(elsewhere) || !has_certificate(config, caller)
+    caller.is_plaintext || caller.address.is_some_and(elsewhere) || !has_certificate(config, caller)
 }
 
-/// Where a request comes from, if that can be told: the nearest address that is not that of a trusted proxy. What a
-/// header says counts as far as trusted proxies have written it.
+/// Returns the source of a request: the nearest address that is not that of a trusted proxy. Of `X-Forwarded-For` only what
+/// trusted proxies have written counts. `None` if they wrote no address.
 pub(super) fn source(access: &Access, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
     let is_proxy = |address: IpAddr| is_in(&access.trusted_proxies, address);
     let mut source = peer;
@@ -81,7 +94,7 @@ fn comes_from_a_source(access: &Access, caller: &Caller, headers: &HeaderMap) ->
         Some(peer) if !access.sources.is_empty() => {
             source(access, peer, headers).is_some_and(|source| is_in(&access.sources, source))
         }
-        // Through a Unix socket come those who may open its file.
+        // Access to a Unix socket is by the permissions of its file.
         _ => true,
     }
 }
@@ -90,7 +103,7 @@ fn is_in(networks: &[IpNet], address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&address))
 }
 
-/// An address as proxies write it, some with a port: `10.0.0.1`, `10.0.0.1:80`, `fd00::1`, `[fd00::1]`, `[fd00::1]:80`.
+/// Parses an address as proxies write it, some with a port: `10.0.0.1`, `10.0.0.1:80`, `fd00::1`, `[fd00::1]`, `[fd00::1]:80`.
 fn address(hop: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(hop).ok()?.trim();
     let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
@@ -98,13 +111,13 @@ fn address(hop: &[u8]) -> Option<IpAddr> {
     text.parse().ok().or_else(with_port).or_else(bare).map(|address: IpAddr| address.to_canonical())
 }
 
-/// The user and password of basic authentication.
+/// Returns `user:password` of basic authentication.
 fn basic(headers: &HeaderMap) -> Option<Vec<u8>> {
     let (scheme, credentials) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     if scheme.eq_ignore_ascii_case("basic") { STANDARD.decode(credentials.trim()).ok() } else { None }
 }
 
-/// What is left when the secret is known to be good; from here on nobody can repeat it.
+/// Returns the URI without its secret, which cannot be logged from here on.
 fn without_secret(rest: &str, query: Option<&str>) -> Uri {
     let path = if rest.is_empty() { "/" } else { rest };
     let whole = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));

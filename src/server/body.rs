@@ -7,45 +7,52 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use tokio::time::{Instant, timeout_at};
 
+use crate::failure::{Class, Failure};
 use crate::memory::{Memory, NoRoom, SMALL, Share};
 use crate::server::Refusal;
 
-/// The room that is taken for an announced body before anything of it has arrived, in bytes, at most.
+/// Maximum bytes allocated for an announced body before any of it has arrived.
 const ANNOUNCED: usize = 1 << 20;
 
-/// A whole body is held three times at most: as it came, as a message, and as the message is written to the policy.
+/// Copies of a whole body in memory: as it came, as a message, and as the message is written to the policy.
 const COPIES: usize = 3;
 
-/// The bounds of reading.
+/// The limits for reading a body.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds<'a> {
-    /// Of one body, in bytes.
+    /// Maximum bytes of one body.
     pub(super) body: usize,
-    /// The counter of all of them.
+    /// The counter of all bodies together.
     pub(super) memory: &'a Memory,
-    /// Of all together, in bytes.
+    /// Maximum bytes of all bodies together.
     pub(super) all: usize,
 }
 
-/// A whole body, and its share of the memory: nothing for a small one.
+/// A whole body, and its share of the memory; `None` for a small one.
 #[derive(Debug)]
 pub(super) struct Whole {
     pub(super) bytes: Bytes,
     pub(super) share: Option<Share>,
 }
 
-/// Why there is no body.
+/// Reason for which a body was not read to a message.
 #[derive(Debug)]
 pub(super) enum Unread {
     /// OpenIM would not send it.
     Refused(Refusal),
-    /// There was no room for it.
-    NoRoom(NoRoom),
+    /// There was no room for it, or no time.
+    Failed(Failure),
 }
 
 impl From<Refusal> for Unread {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+impl From<NoRoom> for Unread {
+    fn from(no_room: NoRoom) -> Self {
+        Self::Failed(Failure::because(Class::Overloaded, no_room.to_string()).unasked())
     }
 }
 
@@ -58,8 +65,8 @@ pub(super) async fn read(
     timeout_at(deadline, read_within(body, bounds)).await.unwrap_or(Err(Refusal::Late.into()))
 }
 
-/// Reads the body to its end and keeps nothing of it; says whether it got there, as far as `read` goes. What is left of
-/// a body would be taken for the next request.
+/// Reads a body to its end and keeps nothing of it. Returns false if it is much larger than `limit`, late or cut short: the
+/// rest of it would be taken for the next request.
 pub(super) async fn skip(body: impl Body<Data = Bytes> + Unpin, limit: usize, deadline: Instant) -> bool {
     timeout_at(deadline, skip_within(body, limit)).await.unwrap_or(false)
 }
@@ -76,11 +83,11 @@ async fn skip_within(mut body: impl Body<Data = Bytes> + Unpin, limit: usize) ->
     total <= limit
 }
 
-/// A body over a limit is read on for at most as much again: a client that is still sending reads no reply.
+/// Reads up to twice the limit of a body that is too large: a client that is still sending reads no reply.
 async fn read_within(mut body: impl Body<Data = Bytes> + Unpin, bounds: Bounds<'_>) -> Result<Whole, Unread> {
     let limit = bounds.body;
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(limit).min(limit).min(ANNOUNCED);
-    // Nothing once there was no room.
+    // An error once there was no room for it.
     let mut kept: Result<Option<(BytesMut, Share)>, NoRoom> = Ok(None);
     let mut total = 0;
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
@@ -111,10 +118,10 @@ async fn read_within(mut body: impl Body<Data = Bytes> + Unpin, bounds: Bounds<'
     if total > limit {
         return Err(Refusal::TooLarge(limit).into());
     }
-    let Some((whole, mut share)) = kept.map_err(Unread::NoRoom)? else {
+    let Some((whole, mut share)) = kept? else {
         return Ok(Whole { bytes: Bytes::new(), share: None });
     };
-    share.grow((COPIES - 1) * total, bounds.all).map_err(Unread::NoRoom)?;
+    share.grow((COPIES - 1) * total, bounds.all)?;
     Ok(Whole { bytes: whole.freeze(), share: Some(share) })
 }
 
@@ -123,7 +130,7 @@ fn one_piece(bytes: Bytes, bounds: Bounds<'_>) -> Result<Whole, Unread> {
         return Ok(Whole { bytes, share: None });
     }
     let mut share = bounds.memory.share();
-    share.grow(COPIES * bytes.len(), bounds.all).map_err(Unread::NoRoom)?;
+    share.grow(COPIES * bytes.len(), bounds.all)?;
     Ok(Whole { bytes, share: Some(share) })
 }
 
@@ -156,7 +163,7 @@ mod tests {
             let alive = Arc::new(());
             let made = alive.clone();
             let body = Body::from_stream(iter((0..pieces).map(move |_| {
-                // The test's, this one, and no piece before.
+                // The test's and this one; no piece before is alive.
                 assert_eq!(Arc::strong_count(&made), 2);
                 Ok::<_, Infallible>(Bytes::from_owner(Piece { bytes: [0; 100], _alive: made.clone() }))
             })));

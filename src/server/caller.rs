@@ -1,64 +1,72 @@
-//! Who is at the other end of a connection.
+//! The other end of a connection.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
+use super::Shared;
 use super::progress::Progress;
 use crate::config::{ClientCa, Config};
 
-/// Who is at the other end of a connection, and how far that is.
+/// A connection that requests come over.
 #[derive(Debug)]
-pub(super) struct Peer {
+pub(super) struct Connection {
     pub(super) caller: Caller,
+    /// True if it is over the limit of connections. Its one request is answered by the rule for `overloaded`.
+    pub(super) over_limit: bool,
     pub(super) progress: Arc<Progress>,
+    pub(super) shared: Arc<Shared>,
 }
 
-/// Who is at the other end of a connection, as far as the connection tells.
+/// The other end of a connection, as far as the connection tells.
 #[derive(Debug)]
 pub(super) struct Caller {
-    /// Its address; none through a Unix socket.
+    /// `None` through a Unix socket.
     pub(super) address: Option<IpAddr>,
-    /// The certificate that it has shown, and proved to be its own.
-    pub(super) certificate: Option<Arc<Shown>>,
-    /// Whether the connection is under TLS.
-    pub(super) encrypted: bool,
-    /// Whether it sends plain HTTP where TLS is spoken.
-    pub(super) in_the_clear: bool,
+    /// The client certificate of the TLS handshake.
+    pub(super) certificate: Option<Arc<ClientCertificate>>,
+    /// True if the connection is under TLS.
+    pub(super) is_encrypted: bool,
+    /// True if it sends plain HTTP although TLS is configured.
+    pub(super) is_plaintext: bool,
 }
 
-/// A caller's certificate.
+/// A certificate that a client has proved to be its own.
 #[derive(Debug)]
-pub(super) struct Shown {
+pub(super) struct ClientCertificate {
     chain: Vec<CertificateDer<'static>>,
-    /// By whom it was judged when the connection was made.
-    by: Arc<ClientCa>,
-    good: bool,
+    /// The authorities that it was verified against when the connection was made.
+    verified_by: Arc<ClientCa>,
+    is_good: bool,
 }
 
 impl Caller {
-    /// One that has shown nothing.
+    /// A caller of which no more than the address is known.
     pub(super) fn at(address: Option<IpAddr>) -> Self {
-        Self { address, certificate: None, encrypted: false, in_the_clear: false }
+        Self { address, certificate: None, is_encrypted: false, is_plaintext: false }
     }
 
-    /// Whether its connection is from the time before TLS was configured, and could go on in the clear.
-    pub(super) fn is_behind(&self, config: &Config) -> bool {
-        !self.encrypted && self.address.is_some() && config.tls.is_some()
+    /// Returns true if the connection was made before TLS was configured, and could go on in plaintext.
+    pub(super) fn predates_tls(&self, config: &Config) -> bool {
+        !self.is_encrypted && self.address.is_some() && config.tls.is_some()
     }
 }
 
-impl Shown {
-    /// Judges a certificate, and those between it and its root.
-    pub(super) fn judged(chain: &[CertificateDer<'_>], by: &Arc<ClientCa>) -> Self {
+impl ClientCertificate {
+    /// Verifies a certificate and its intermediates.
+    pub(super) fn verify(chain: &[CertificateDer<'_>], by: &Arc<ClientCa>) -> Self {
         let chain: Vec<_> = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
-        let good = by.judge(&chain).is_ok();
-        Self { chain, by: by.clone(), good }
+        let is_good = by.judge(&chain).is_ok();
+        Self { chain, verified_by: by.clone(), is_good }
     }
 
-    /// Whether it is good by those who are trusted now, which may be others than when the connection was made.
+    /// Returns true if it is good by the authorities of today, which may be others than when the connection was made.
     pub(super) fn is_good(&self, by: &Arc<ClientCa>) -> bool {
-        if Arc::ptr_eq(&self.by, by) || self.by == *by { self.good } else { by.judge(&self.chain).is_ok() }
+        if Arc::ptr_eq(&self.verified_by, by) || self.verified_by == *by {
+            self.is_good
+        } else {
+            by.judge(&self.chain).is_ok()
+        }
     }
 }

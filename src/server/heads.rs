@@ -1,4 +1,4 @@
-//! Heads that never became a request, and what is said to them: a denial like any other.
+//! Heads that never become a request. Their reply is a denial like any other.
 
 use std::io;
 
@@ -10,13 +10,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::Response;
 use crate::observe::rejected::Reason;
 
-/// The most bytes that are read of a client after its reply: one that finds the connection closed under its words
-/// may never read it.
+/// Maximum bytes read of a client after its reply: closing before it has sent all could reset the connection, and it would
+/// never read the reply.
 const REST: u64 = 256 << 10;
 
-/// Why a head became no request.
+/// Reason for which a head became no request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
+pub(super) enum HeadError {
     /// It is larger than the limit, in bytes.
     TooLarge(usize),
     /// There was no room for more of it.
@@ -26,7 +26,7 @@ pub(super) enum Why {
 }
 
 /// Names the protocol of a connection that does not begin with a head of HTTP/1.1. hyper has skipped empty lines.
-pub(super) fn begins_with(head: &[u8]) -> (Reason, &'static str) {
+pub(super) fn protocol_of(head: &[u8]) -> (Reason, &'static str) {
     match head {
         [b'P', b'R', b'I', b' ', b'*', ..] => (Reason::Http2, "HTTP/2 is spoken to the port of HTTP/1.1"),
         [b'P', b'R', b'O', b'X', b'Y', b' ', ..] => (Reason::ProxyProtocol, "the PROXY protocol, version 1"),
@@ -39,7 +39,7 @@ pub(super) fn begins_with(head: &[u8]) -> (Reason, &'static str) {
 /// Reads as much of a head as came: its request line, and the fields that came whole.
 pub(super) fn read(head: &[u8]) -> Option<Parts> {
     let mut lines: Vec<_> = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).collect();
-    // The last one is not whole.
+    // The last line is incomplete.
     lines.pop();
     let mut lines = lines.into_iter();
     let mut words = lines.next()?.split(|byte| *byte == b' ');
@@ -61,8 +61,8 @@ pub(super) fn read(head: &[u8]) -> Option<Parts> {
     Some(request.into_parts().0)
 }
 
-/// Writes a reply to a connection that hyper has given up, and reads on for a moment.
-pub(super) async fn answer(line: &mut (impl AsyncRead + AsyncWrite + Unpin), response: Response) -> io::Result<()> {
+/// Writes a reply to a connection that hyper has given up, closes it, and reads on for a moment.
+pub(super) async fn answer(io: &mut (impl AsyncRead + AsyncWrite + Unpin), response: Response) -> io::Result<()> {
     let (head, body) = response.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let mut out = format!("HTTP/1.1 {}\r\nconnection: close\r\ncontent-length: {}\r\n", head.status, body.len());
@@ -70,9 +70,9 @@ pub(super) async fn answer(line: &mut (impl AsyncRead + AsyncWrite + Unpin), res
         out.extend([name.as_str(), ": ", value.to_str().unwrap_or_default(), "\r\n"]);
     }
     out.push_str("\r\n");
-    line.write_all(&[out.as_bytes(), &body].concat()).await?;
-    line.shutdown().await?;
-    tokio::io::copy(&mut line.take(REST), &mut tokio::io::sink()).await?;
+    io.write_all(&[out.as_bytes(), &body].concat()).await?;
+    io.shutdown().await?;
+    tokio::io::copy(&mut io.take(REST), &mut tokio::io::sink()).await?;
     Ok(())
 }
 

@@ -1,8 +1,8 @@
-//! Follows a connection through the steps of a request, by its reads and writes, and bounds the time of each step.
+//! Tracks the steps of a request by a connection's reads and writes, and limits the time of each step.
 //!
-//! hyper's own limit for heads begins when a connection is idle, and OpenIM's connections are idle for hours. Here it begins
-//! with a head's first byte. hyper's own refusals of a head have no body: they are held back, for
-//! [`Heads`](super::heads) to answer in their place.
+//! hyper's own timeout for heads begins when a connection is idle, and OpenIM's connections are idle for hours. Here it begins
+//! with a head's first byte. hyper's own refusals of a head have no body: they are suppressed, and
+//! [`heads`](super::heads) answers in their place.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -22,7 +22,7 @@ use crate::memory::{NoRoom, Share};
 pub(crate) enum Step {
     /// It waits for a request.
     Idle,
-    /// A head has begun and is not whole.
+    /// A head has begun and is incomplete.
     Head,
     /// A request is being answered; its body may still come.
     Call,
@@ -30,9 +30,9 @@ pub(crate) enum Step {
     Reply,
 }
 
-/// The times that steps may take; no time is no limit.
+/// The timeouts of the steps; `None` is no limit.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Times {
+pub(crate) struct StepTimeouts {
     pub(crate) idle: Option<Duration>,
     pub(crate) head: Duration,
     pub(crate) call: Option<Duration>,
@@ -44,12 +44,13 @@ pub(crate) struct Times {
 #[error("{0:?} took too long")]
 pub(crate) struct Stalled(pub(crate) Step);
 
-/// The step of a connection, and what is counted until it ends.
+/// The current step of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     step: AtomicU8,
-    /// Counts steps: the same one twice has its time twice.
+    /// Number of steps so far: each has its own timeout.
     steps: AtomicU32,
+    /// Room in memory that is held until the connection ends.
     held: Mutex<Option<Share>>,
 }
 
@@ -68,27 +69,27 @@ impl Progress {
         self.steps.fetch_add(1, Relaxed);
     }
 
-    /// A head is whole.
+    /// Enters the step [`Step::Call`]: a head is complete.
     pub(crate) fn begin_call(&self) {
         self.set(Step::Call);
     }
 
-    /// Counts a share until the connection ends.
+    /// Holds room in memory until the connection ends.
     pub(crate) fn hold(&self, share: Share) {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(share);
     }
 
-    /// Ends when `connection` does, or when a step of it has taken too long.
-    pub(crate) async fn within<F: Future>(&self, times: Times, connection: F) -> Result<F::Output, Stalled> {
+    /// Runs `connection` to its end; an error if a step takes too long.
+    pub(crate) async fn within<F: Future>(&self, timeouts: StepTimeouts, connection: F) -> Result<F::Output, Stalled> {
         let mut connection = pin!(connection);
-        // Made for what is slow alone: most connections need no clock.
+        // A timer is made for a slow step alone: most connections never need one.
         let mut limit: Option<(u32, Pin<Box<Sleep>>)> = None;
         poll_fn(|cx| {
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Ok(ended));
             }
             let (step, count) = (self.step(), self.steps.load(Relaxed));
-            let Some(time) = times.of(step) else {
+            let Some(time) = timeouts.of(step) else {
                 limit = None;
                 return Poll::Pending;
             };
@@ -102,7 +103,7 @@ impl Progress {
     }
 }
 
-impl Times {
+impl StepTimeouts {
     fn of(&self, step: Step) -> Option<Duration> {
         match step {
             Step::Idle => self.idle,
@@ -113,40 +114,40 @@ impl Times {
     }
 }
 
-/// A connection whose reads and writes say how far it is.
-pub(crate) struct Watched<L> {
-    line: L,
+/// A connection that tracks its progress by its reads and writes.
+pub(crate) struct Tracked<S> {
+    io: S,
     progress: Arc<Progress>,
-    /// The unfinished head, but for its first piece: that lies in the room which each connection has.
+    /// The bytes of an incomplete head after its first read: that one fits the buffer which each connection has.
     head: Share,
-    /// The most bytes of unfinished heads, of all connections.
-    room: usize,
+    /// Maximum bytes of the incomplete heads of all connections.
+    max_heads: usize,
     /// True once there was no room for a head.
     no_room: bool,
-    /// True where hyper's refusals of heads are held back.
-    holds_back: bool,
+    /// True if hyper's refusals of heads are suppressed.
+    suppresses: bool,
 }
 
-impl<L> Watched<L> {
-    /// Counts an unfinished head in `head`: all of them have a quarter of `memory`, in bytes.
-    pub(crate) fn new(line: L, progress: Arc<Progress>, head: Share, memory: usize) -> Self {
-        Self { line, progress, head, room: memory / 4, no_room: false, holds_back: true }
+impl<S> Tracked<S> {
+    /// Counts an incomplete head in `head`: all of them have a quarter of `memory`, in bytes.
+    pub(crate) fn new(io: S, progress: Arc<Progress>, head: Share, memory: usize) -> Self {
+        Self { io, progress, head, max_heads: memory / 4, no_room: false, suppresses: true }
     }
 
     /// Lets hyper's own refusals of heads pass.
     pub(crate) fn with_refusals(self) -> Self {
-        Self { holds_back: false, ..self }
+        Self { suppresses: false, ..self }
     }
 
-    /// The connection, and whether there was no room for a head.
-    pub(crate) fn into_parts(self) -> (L, Option<NoRoom>) {
-        (self.line, self.no_room.then_some(NoRoom))
+    /// Returns the connection, and an error if there was no room for a head.
+    pub(crate) fn into_parts(self) -> (S, Option<NoRoom>) {
+        (self.io, self.no_room.then_some(NoRoom))
     }
 
-    fn has_read(&mut self, bytes: usize) -> Result<(), NoRoom> {
+    fn count_read(&mut self, bytes: usize) -> Result<(), NoRoom> {
         match self.progress.step() {
             Step::Idle => self.progress.set(Step::Head),
-            Step::Head => self.head.grow(bytes, self.room).inspect_err(|_| self.no_room = true)?,
+            Step::Head => self.head.grow(bytes, self.max_heads).inspect_err(|_| self.no_room = true)?,
             Step::Call => self.head.clear(),
             Step::Reply => {}
         }
@@ -154,25 +155,25 @@ impl<L> Watched<L> {
     }
 }
 
-impl<L: AsyncRead + Unpin> AsyncRead for Watched<L> {
+impl<S: AsyncRead + Unpin> AsyncRead for Tracked<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.line).poll_read(cx, buffer))?;
+        ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
         let read = buffer.filled().len() - before;
-        Poll::Ready(if read > 0 { self.has_read(read).map_err(io::Error::other) } else { Ok(()) })
+        Poll::Ready(if read > 0 { self.count_read(read).map_err(io::Error::other) } else { Ok(()) })
     }
 }
 
-/// hyper's own refusal of a head: ours have a body, and so do all replies.
+/// Returns true for hyper's own refusal of a head: all replies of ours have a body.
 fn is_refusal(bytes: &[u8]) -> bool {
     bytes.starts_with(b"HTTP/1.1 4") && bytes.ends_with(b"\r\n\r\n")
 }
 
-impl<L: AsyncWrite + Unpin> AsyncWrite for Watched<L> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Tracked<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let step = self.progress.step();
         if let Step::Idle | Step::Head = step
-            && self.holds_back
+            && self.suppresses
             && is_refusal(bytes)
         {
             return Poll::Ready(Ok(bytes.len()));
@@ -181,7 +182,7 @@ impl<L: AsyncWrite + Unpin> AsyncWrite for Watched<L> {
             self.head.clear();
             self.progress.set(Step::Reply);
         }
-        let written = ready!(Pin::new(&mut self.line).poll_write(cx, bytes))?;
+        let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
         if written == bytes.len() && self.progress.step() == Step::Reply {
             self.progress.set(Step::Idle);
         }
@@ -189,10 +190,10 @@ impl<L: AsyncWrite + Unpin> AsyncWrite for Watched<L> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.line).poll_flush(cx)
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
-    /// Leaves its side open: a reply to what hyper refused may follow.
+    /// Leaves the connection open: the reply to a head that hyper refused may follow.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_flush(cx)
     }

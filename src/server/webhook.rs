@@ -1,4 +1,4 @@
-//! A webhook's head: which callback it is, and what the policy is told besides the message.
+//! A webhook: its head, the request message of its body, and the metadata beside it.
 
 use std::borrow::Cow;
 
@@ -14,68 +14,51 @@ use crate::contract::proto::UnknownCallbackRequest;
 use crate::contract::{self, Transcoded};
 use crate::contract::{Callback, Timing};
 use crate::contract::{Metadata, metadata};
-use crate::observe::counters::Outcome;
-use crate::observe::drift::{Names, Unknowns};
-use crate::observe::traces::{self, Traces, WebhookSpan};
+use crate::observe::counters::Status;
 use crate::server::Refusal;
 
-/// The header that says which of OpenIM's operations it is of.
+/// The header with the ID of OpenIM's operation.
 const OPERATION_ID: HeaderName = HeaderName::from_static("operationid");
 
-/// The longest operation ID that is passed on, in bytes; a longer one is cut. gRPC servers take some 16 KB of metadata
+/// Maximum bytes of an operation ID; a longer one is cut. gRPC servers take some 16 KB of metadata
 /// and end the connection, with every other call on it, over a good deal more.
 const LONGEST_OPERATION_ID: usize = 256;
 
-/// The longest command that may be one of tomorrow's.
+/// Maximum bytes of a command that is in no row.
 const LONGEST_COMMAND: usize = 128;
 
-/// The longest reply key that is passed on; OpenIM's has three IDs in it.
+/// Maximum bytes of a reply key that is passed on; OpenIM's has three IDs in it.
 const LONGEST_REPLY_KEY: usize = 2048;
 
-/// A request for a verdict.
+/// A webhook, as its head tells.
 #[derive(Debug)]
 pub(crate) struct Webhook {
     /// The command as posted.
     pub(super) command: Cow<'static, str>,
-    /// Its place in the table of commands.
-    place: Option<usize>,
-    /// Its row, or the fallback's.
+    /// Index of the command in the table of commands.
+    index: Option<usize>,
+    /// The callback of the command, or the fallback.
     pub(super) callback: &'static Callback,
-    /// Set while the command may be part of a secret path: no row has it, and no body has named it.
+    /// True if the command is in no row and paths are secrets: it is not shown until the body names it too.
     maybe_secret: bool,
     /// The `operationID` header. Empty where there is none.
     pub(super) operation_id: String,
     /// The `key` query of the message events, for POST /msg/send_simple_msg of OpenIM.
     reply_key: Option<String>,
-    /// What was odd about the body.
-    pub(super) oddities: Oddities,
-    /// Its place in a trace: the caller's, then that of its own span.
-    trace: traces::Context,
-    span: WebhookSpan,
-    /// What the decision log wants of it.
-    pub(super) kept: Option<Kept>,
 }
 
-/// What the policy was sent.
-#[derive(Debug)]
-pub(crate) struct Kept {
-    /// The encoded request message.
-    pub(super) message: Bytes,
-    pub(super) event_id: String,
-}
-
-/// What is worth a word in the log about a body that was read.
+/// Oddities of a body that are counted or logged.
 #[derive(Debug, Default)]
 pub(crate) struct Oddities {
     /// The fields that this build does not know.
     pub(super) unknown: contract::UnknownFields,
     /// The aliases that it has for fields.
     aliases: Vec<&'static str>,
-    /// True where it has none of the fields that this build knows, the command apart.
+    /// True if it has none of the fields that this build knows, the command apart.
     unrecognized: bool,
-    /// Whether it names another command than the path, which decides.
+    /// True if it names another command than the path, which decides.
     pub(super) other_command: bool,
-    /// True where it names a command that no row has as its path does.
+    /// True if it names a command that no row has, the same as its path.
     names_unknown_command: bool,
 }
 
@@ -85,8 +68,8 @@ impl Webhook {
         if head.method != Method::POST {
             return Err(Refusal::Method);
         }
-        let (place, command, callback) = match Named::by(&head.uri).ok_or(Refusal::NotFound)? {
-            Named::Known(place, command, callback) => (Some(place), command.into(), callback),
+        let (index, command, callback) = match Named::by(&head.uri).ok_or(Refusal::NotFound)? {
+            Named::Known(index, command, callback) => (Some(index), command.into(), callback),
             Named::Unknown(command) if command.starts_with("callback") && command.len() <= LONGEST_COMMAND => {
                 (None, command.into_owned().into(), Callback::fallback())
             }
@@ -95,108 +78,80 @@ impl Webhook {
         Ok(Self {
             operation_id: operation_id(&head.headers),
             reply_key: query(&head.uri, "key").filter(|key| key.len() <= LONGEST_REPLY_KEY).map(Cow::into_owned),
-            maybe_secret: secret_paths && place.is_none(),
+            maybe_secret: secret_paths && index.is_none(),
             command,
-            place,
+            index,
             callback,
-            oddities: Oddities::default(),
-            trace: traces::Context::of(&head.headers),
-            span: WebhookSpan::default(),
-            kept: None,
         })
     }
 
-    /// Begins its span.
-    pub(super) fn begin_span(&mut self, traces: &Traces) {
-        let command = if self.maybe_secret { metadata::NOT_SHOWN } else { &*self.command };
-        self.span = traces.webhook(self.callback, command, &self.operation_id, &mut self.trace);
-    }
-
-    /// Ends its span with what became of it.
-    pub(super) fn end_span(&mut self, outcome: Outcome) {
-        self.span.end(outcome);
+    /// Returns true if the command must not be shown: it may be part of a secret path.
+    fn is_hidden(&self, oddities: &Oddities) -> bool {
+        self.maybe_secret && !oddities.names_unknown_command
     }
 
     /// The command, as logs, traces and counters have it.
-    pub(super) fn shown_command(&self) -> &str {
-        if self.maybe_secret { metadata::NOT_SHOWN } else { &self.command }
+    pub(super) fn shown_command(&self, oddities: &Oddities) -> &str {
+        if self.is_hidden(oddities) { metadata::NOT_SHOWN } else { &self.command }
     }
 
-    /// Whether no row has this command.
-    pub(super) fn is_unknown(&self) -> bool {
-        std::ptr::eq(self.callback, Callback::fallback())
-    }
-
-    /// Counts its names, and what this build does not know of it; `now` is in milliseconds since 1970.
-    pub(super) fn count_names(&self, names: &Names, unknowns: &Unknowns, now: u64) {
-        match self.place {
-            Some(place) => names.count_command(place, now),
-            None => unknowns.count_command(self.shown_command()),
+    /// Counts the command, and the names of the body's fields, known and unknown; `now` is in milliseconds since 1970.
+    pub(super) fn count_names(&self, oddities: &Oddities, status: &Status, now: u64) {
+        let (names, unknowns) = (status.names(), status.unknowns());
+        match self.index {
+            Some(index) => names.count_command(index, now),
+            None => unknowns.count_command(self.shown_command(oddities)),
         }
-        let Oddities { unknown, aliases, unrecognized, .. } = &self.oddities;
-        names.count_fields(self.callback, aliases, now);
-        unknowns.count_fields(self.callback, unknown);
-        if *unrecognized && let Some(unlogged) = names.count_unrecognized(self.callback, now) {
-            let (command, operation_id, unknown_fields) = (&*self.command, &*self.operation_id, unknown.count);
+        names.count_fields(self.callback, &oddities.aliases, now);
+        unknowns.count_fields(self.callback, &oddities.unknown);
+        if oddities.unrecognized
+            && let Some(unlogged) = names.count_unrecognized(self.callback, now)
+        {
+            let (command, operation_id, unknown_fields) = (&*self.command, &*self.operation_id, oddities.unknown.count);
             let unlogged = (unlogged > 0).then_some(unlogged);
             warn!(command, operation_id, unknown_fields, unlogged, "no known field in body");
         }
     }
 
-    /// Whether OpenIM waits for the answer.
+    /// Returns whether OpenIM waits for the answer.
     pub(super) fn timing(&self) -> Timing {
-        if self.is_unknown() { Timing::of_unknown(&self.command) } else { self.callback.timing }
+        let is_unknown = std::ptr::eq(self.callback, Callback::fallback());
+        if is_unknown { Timing::of_unknown(&self.command) } else { self.callback.timing }
     }
 
-    /// The request message of a body.
-    pub(crate) fn transcode(&mut self, body: &[u8]) -> Result<Bytes, Refusal> {
-        let read = transcode(self.callback, &self.command, body)?;
-        Ok(self.take_in(read))
+    /// Returns the request message of a body.
+    pub(crate) fn transcode(&self, body: &[u8]) -> Result<Transcoding, Refusal> {
+        transcode(self.callback, &self.command, body)
     }
 
-    /// The work of [`Self::transcode`], for another thread; [`Self::take_in`] takes its result.
-    pub(super) fn transcoding(&self, body: &Bytes) -> impl FnOnce() -> Result<Read, Refusal> + Send + use<> {
+    /// Returns [`Self::transcode`] as work for another thread.
+    pub(super) fn transcoding(&self, body: &Bytes) -> impl FnOnce() -> Result<Transcoding, Refusal> + Send + use<> {
         let (callback, command, body) = (self.callback, self.command.clone(), body.clone());
         move || transcode(callback, &command, &body)
     }
 
-    /// Takes in what was read of the body; gives the request message.
-    pub(super) fn take_in(&mut self, (message, oddities): Read) -> Bytes {
-        self.maybe_secret &= !oddities.names_unknown_command;
-        self.oddities = oddities;
-        message
-    }
-
-    /// Keeps what the policy is sent.
-    pub(super) fn keep(&mut self, message: &Bytes, metadata: &Metadata) {
-        self.kept = Some(Kept { message: message.clone(), event_id: metadata.get(&metadata::EVENT_ID).to_owned() });
-    }
-
-    /// What travels beside the message, with an event ID of its own.
-    pub(crate) fn metadata(&mut self) -> Metadata {
+    /// Returns the metadata of the policy call, with a new event ID.
+    pub(crate) fn metadata(&self, oddities: &Oddities) -> Metadata {
         let mut metadata = Metadata::new();
         let mut buffer = Uuid::encode_buffer();
         let event_id = &*Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
         metadata.insert_ids(&self.operation_id, event_id);
         match &self.command {
             Cow::Borrowed(known) => metadata.insert_value(metadata::COMMAND, HeaderValue::from_static(known)),
-            Cow::Owned(unknown) if self.maybe_secret => metadata.insert_hidden_command(unknown),
+            Cow::Owned(unknown) if self.is_hidden(oddities) => metadata.insert_hidden_command(unknown),
             Cow::Owned(unknown) => metadata.insert(metadata::COMMAND, unknown),
         }
         if let Some(key) = &self.reply_key {
             metadata.insert(metadata::REPLY_KEY, key);
         }
-        self.span.event_id(event_id);
-        self.trace.put_into(&mut metadata);
         metadata
     }
 }
 
-/// A request message, and what was odd about its body.
-type Read = (Bytes, Oddities);
+/// The request message of a body, and the body's oddities.
+pub(crate) type Transcoding = (Bytes, Oddities);
 
-/// The request message of a body posted to `command`, and what was odd about it.
-fn transcode(callback: &Callback, command: &str, body: &[u8]) -> Result<Read, Refusal> {
+fn transcode(callback: &Callback, command: &str, body: &[u8]) -> Result<Transcoding, Refusal> {
     if std::ptr::eq(callback, Callback::fallback()) {
         let body_json = contract::check_object(body)?.to_owned();
         let names_unknown_command = contract::names_command(&body_json, command);
@@ -208,21 +163,21 @@ fn transcode(callback: &Callback, command: &str, body: &[u8]) -> Result<Read, Re
     Ok((message, Oddities { unknown, aliases, unrecognized, other_command, names_unknown_command: false }))
 }
 
-/// What a webhook's URL names.
+/// The name in a webhook's URL.
 enum Named<'a> {
-    /// A command: its place among all, as the table has it, and its callback.
+    /// A command of the table: its index, its text, and its callback.
     Known(usize, &'static str, &'static Callback),
-    /// Something that may be a command of tomorrow.
+    /// A text that may be a command of a later OpenIM.
     Unknown(Cow<'a, str>),
 }
 
 impl<'a> Named<'a> {
-    /// The last segment of the path that has a name, if it is a command; else one in the query: OpenIM glues the command
-    /// to whatever its url ends with (`/hook?token=x/callbackX`), and its documentation has `?command=callbackX`. Else the
-    /// segment all the same, which may be a command of tomorrow.
+    /// Reads the last segment of the path that is not empty, if it is a command; else a command in the query: OpenIM appends
+    /// the command to its configured url, whatever that ends with (`/hook?token=x/callbackX`), and its documentation has
+    /// `?command=callbackX`. Else the segment, which may be a command of a later OpenIM.
     fn by(uri: &'a Uri) -> Option<Self> {
         let known =
-            |command: &str| Callback::lookup_command(command).map(|(place, name, row)| Self::Known(place, name, row));
+            |command: &str| Callback::lookup_command(command).map(|(index, name, row)| Self::Known(index, name, row));
         let segment = uri.path().rsplit('/').find(|segment| !segment.is_empty());
         let in_path = segment.and_then(known);
         let pairs = || uri.query().into_iter().flat_map(|query| query.split('&'));
@@ -240,7 +195,7 @@ impl<'a> Named<'a> {
     }
 }
 
-/// A query parameter, decoded no further than percent: a plus stays a plus.
+/// Returns a query parameter, percent-decoded; a plus stays a plus.
 fn query<'a>(uri: &'a Uri, name: &str) -> Option<Cow<'a, str>> {
     let pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
     let (_, value) = pairs.into_iter().find(|(key, _)| *key == name)?;

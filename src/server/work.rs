@@ -1,7 +1,8 @@
-//! Work that grows with a body: its caller chooses how long it takes, and a thread of the runtime may be the only one.
+//! Limits on work: policy calls in flight, and threads for long bodies.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -9,19 +10,43 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
-/// The longest body, in bytes, that is worked on where it was read: a few milliseconds at most, some 50 µs where OpenIM
-/// has sent it.
+/// Largest body in bytes that is worked on where it was read: that takes a few milliseconds at most, some 50 µs for what OpenIM
+/// sends.
 const LONGEST: usize = 64 << 10;
 
 /// The time after the deadline in which the reply to a long body may still be made, of OpenIM's timeout less the budget.
 pub(super) const LAST: Duration = Duration::from_millis(200);
 
-/// Returns true if work on a body of so many bytes belongs on another thread.
+/// Returns true if work on a body of this many bytes belongs on another thread.
 pub(super) fn is_long(bytes: usize) -> bool {
     bytes > LONGEST
 }
 
-/// Threads for work on long bodies: as many at a time as there are cores.
+/// The policy calls in flight about Before callbacks.
+#[derive(Debug, Default)]
+pub(super) struct Calls(AtomicUsize);
+
+/// A policy call in flight.
+pub(super) struct InFlight<'a> {
+    calls: &'a Calls,
+    /// Calls in flight when it began, this one included.
+    pub(super) number: usize,
+}
+
+impl Calls {
+    pub(super) fn begin(&self) -> InFlight<'_> {
+        InFlight { calls: self, number: self.0.fetch_add(1, Relaxed) + 1 }
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.calls.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Threads for work on long bodies: the caller chooses how long that takes, and a thread of the runtime may be the only one.
+/// As many are busy at a time as there are cores.
 #[derive(Debug)]
 pub(super) struct Work(Arc<Semaphore>);
 
@@ -32,14 +57,15 @@ impl Default for Work {
 }
 
 impl Work {
-    /// Does it on another thread. Nothing where it did not end by the deadline: it ends there, for nobody. A panic goes on here.
+    /// Does some work on another thread. Returns `None` if it is not done by the deadline; its result is dropped then. A panic
+    /// is resumed here.
     pub(super) async fn off_thread<R: Send + 'static>(
         &self,
         deadline: Instant,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Option<R> {
         let done = async {
-            // Never an error, as nobody closes it.
+            // Never an error: the semaphore is never closed.
             let permit = self.0.clone().acquire_owned().await.ok();
             let done = spawn_blocking(move || {
                 let _permit = permit;

@@ -68,14 +68,16 @@ impl Finding {
 /// Judges the answer to a request. `budget` is the time that the policy had.
 pub fn judge(check: &Check, request: &Request, answer: Result<Answer, Failure>, budget: Duration) -> Judged {
     let failed = |failure| judge_failure(check, failure, budget);
-    let answer = answer.map_err(failed)?;
-    let denial = match &answer {
-        Answer::Response(response) => denial_of(response),
+    let (denial, reply) = match answer.map_err(failed)? {
+        Answer::Response(response) => {
+            let reply = request.callback.reply(&response, &request.body).map_err(|error| failed(error.into()))?;
+            (denial_of(&response), reply)
+        }
         Answer::PermissionDenied(message) => {
-            Some(proto::Denial { code: LOWEST_CODE, message: message.clone(), ..Default::default() })
+            let reply = Reply::Deny(Denial::because(&message));
+            (Some(proto::Denial { code: LOWEST_CODE, message, ..Default::default() }), reply)
         }
     };
-    let reply = answer.into_reply(request.callback, &request.body).map_err(failed)?;
     judge_reply(request.callback, &request.body, &reply)?;
     denial.map_or(Ok(None), judge_denial)
 }

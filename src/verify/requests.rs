@@ -55,10 +55,10 @@ impl Request {
         let operation_id = format!("verify-{}-{}", callback.method(), check.name);
         let request = http::Request::post(format!("/{command}")).header("operationid", operation_id).body(());
         let head = request.map_err(|_| refused(Refusal::NotFound))?.into_parts().0;
-        let mut webhook = Webhook::route(&head, false).map_err(refused)?;
+        let webhook = Webhook::route(&head, false).map_err(refused)?;
         let body = if is_fallback { json!({"callbackCommand": command}).to_string() } else { (check.body)(callback) };
-        let message = webhook.transcode(body.as_bytes()).map_err(refused)?;
-        Ok(Self { callback, body: body.into(), message, metadata: webhook.metadata(), attempt: 1 })
+        let (message, oddities) = webhook.transcode(body.as_bytes()).map_err(refused)?;
+        Ok(Self { callback, body: body.into(), message, metadata: webhook.metadata(&oddities), attempt: 1 })
     }
 
     /// Returns the next delivery of the same event.

@@ -258,7 +258,7 @@ async fn what_is_no_http_1_1_is_told_so_and_has_a_line_that_says_what_it_is() {
     for (bytes, reason, _) in [cases[0], cases[1], cases[3]] {
         let mut stream = TcpStream::connect(program.webhooks).await.unwrap();
         stream.write_all(bytes).await.unwrap();
-        let line = program.says("a connection came to nothing").await;
+        let line = program.says("connection rejected").await;
         assert!(line.contains(&format!("reason=\"{}\"", reason.as_str())), "{line}");
         assert_eq!(line.contains("WARN"), reason != Reason::NotHttp, "{line}");
     }

@@ -189,11 +189,11 @@ async fn it_asks_the_policy_it_is_told_and_logs_what_came_of_it() {
     hookgate.signal("-INT").await;
     let (_, said) = hookgate.end().await;
     for (command, level, verdict) in [
-        ("callbackAfterRemoveBlackCommand", "INFO", "deny"),
-        ("callbackBeforeSetFriendRemarkCommand", "INFO", "allow, changed"),
-        ("callbackBeforeAddBlackCommand", "DEBUG", "allow"),
-        ("callbackBeforeAddFriendCommand", "WARN", "failed, so denied"),
-        ("callbackBeforeAddFriendCommand", "WARN", "refused"),
+        ("callbackAfterRemoveBlackCommand", "INFO", "webhook denied"),
+        ("callbackBeforeSetFriendRemarkCommand", "INFO", "webhook changed"),
+        ("callbackBeforeAddBlackCommand", "DEBUG", "webhook allowed"),
+        ("callbackBeforeAddFriendCommand", "WARN", "webhook failed closed"),
+        ("callbackBeforeAddFriendCommand", "WARN", "webhook refused"),
     ] {
         let lines = said.lines().filter(|line| line.contains(&format!("{command:?}")));
         let mut lines = lines.filter(|line| line.contains(level) && line.contains(&format!(" {verdict} command=")));

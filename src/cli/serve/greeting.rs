@@ -1,29 +1,50 @@
-//! What it says when it is ready.
+//! The lines that are printed when hookgate is ready.
 
 use std::io::{self, IsTerminal};
+use std::time::Duration;
 
+use tokio::sync::watch;
+use tokio::time::timeout;
 use tracing::warn;
 
+use crate::app::App;
+use crate::config::{Config, PolicyService};
 use crate::contract::Callback;
 use crate::observe::logging::Log;
+use crate::policy::health;
 
-/// What listens where.
+/// Maximum time to wait for the policy's first answer before hookgate is ready without one.
+const FIRST_ANSWER: Duration = Duration::from_secs(2);
+
+/// The addresses that are printed.
 pub(super) struct Addresses {
-    pub(super) webhooks: String,
-    pub(super) admin: String,
-    pub(super) policy: String,
-    /// Whether the policy is the built-in one.
-    pub(super) builtin: bool,
+    webhooks: String,
+    admin: String,
+    policy: String,
+    /// True if the policy is the built-in one.
+    builtin: bool,
 }
 
-/// Says what listens where: to a person at length, then in one fixed line for whoever waits for it.
-/// The policy has `answered` something by now, or has not.
-pub(super) fn greet(addresses: &Addresses, answered: bool, log: &Log) {
+impl Addresses {
+    pub(super) fn of(app: &App, config: &Config) -> io::Result<Self> {
+        Ok(Self {
+            webhooks: app.address()?.url(config.tls.is_some()),
+            admin: app.admin_address()?.url(false),
+            policy: app.policy_url().to_string(),
+            builtin: matches!(config.policy, PolicyService::BuiltIn(_)),
+        })
+    }
+}
+
+/// Prints the addresses once the policy is ready, or the time for that is over: to a person at length, then in one fixed line
+/// for programs that wait for it.
+pub(super) async fn greet(addresses: Addresses, mut health: watch::Receiver<health::State>, log: Log) {
+    let answered = timeout(FIRST_ANSWER, health.wait_for(health::State::is_ready)).await.is_ok();
     let Addresses { webhooks, admin, policy, builtin } = addresses;
     let callbacks = Callback::all().len();
     let mut lines = String::new();
     if io::stderr().is_terminal() {
-        let what = if *builtin { "   built in: allows and logs everything" } else { "" };
+        let what = if builtin { "   built in: allows and logs everything" } else { "" };
         lines = format!(
             "hookgate {}: OpenIM webhooks in, gRPC policy out\n\n\
              \x20 webhooks   {webhooks}   the url in OpenIM's webhooks.yml\n\
@@ -33,7 +54,7 @@ pub(super) fn greet(addresses: &Addresses, answered: bool, log: &Log) {
             env!("CARGO_PKG_VERSION")
         );
     }
-    if *builtin {
+    if builtin {
         warn!("no --policy: the built-in one allows everything");
     }
     if !answered {

@@ -90,6 +90,11 @@ impl Denial {
 }
 
 impl Reply {
+    /// Returns an allow that changes nothing and repeats nothing of the webhook's body.
+    pub fn allow() -> Self {
+        Self::Allow { changes: Vec::new(), body: Bytes::from_static(ALLOW) }
+    }
+
     /// The JSON that OpenIM reads; `default` is the code of a denial that has none.
     pub fn body(&self, default: i32) -> Bytes {
         match self {
@@ -126,11 +131,17 @@ impl Callback {
         Ok(self.allow(&response, &request))
     }
 
+    /// Returns the reply to an After event for the policy's encoded response. It needs no request body: no response to an
+    /// After callback has changes or echoes.
+    pub fn reply_to_event(&self, response: &[u8]) -> Result<Reply, InvalidReply> {
+        self.reply(response, &[])
+    }
+
     /// The reply to `body` that allows without changes.
     pub fn unchanged(&self, body: &[u8]) -> Reply {
         // Few callbacks echo; for the others the body need not be read again.
         if !self.echoes() {
-            return Reply::Allow { changes: Vec::new(), body: Bytes::from_static(ALLOW) };
+            return Reply::allow();
         }
         self.allow(&Record::empty(self.response), &RequestFields::read(self.request, body))
     }

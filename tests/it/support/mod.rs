@@ -20,12 +20,14 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::IntoResponse;
 use bytes::Bytes;
-use hookgate::config::{Address, Config, InForce};
+use hookgate::app::App;
+use hookgate::config::{Address, Config, InForce, PolicyService};
+use hookgate::observe::decisions::Decisions;
 use hookgate::outbox::Events;
 use hookgate::policy::Channel;
 use hookgate::policy::Transport;
-use hookgate::server::Stop;
 use hookgate::server::listener::Listener;
+use hookgate::server::{Stop, Webhooks};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -162,7 +164,10 @@ impl Policy {
             let service = tower::service_fn(move |request: tonic::Request<Bytes>| {
                 let (metadata, _, message) = request.into_parts();
                 let call = Call { rpc: rpc.clone(), metadata, message };
-                recorded.lock().expect("no panic while held").push(call.clone());
+                // hookgate asks for health whenever it likes.
+                if !call.rpc.starts_with("/grpc.health.v1.") {
+                    recorded.lock().expect("no panic while held").push(call.clone());
+                }
                 let answer = answer(call);
                 async move { answer.await.map(Response::new) }
             });
@@ -258,8 +263,9 @@ impl Gate {
 
     /// Serves before the policy at `url`, configured so.
     pub async fn configured(url: &str, config: Config) -> Self {
-        let channel = Channel::connect(url.parse().expect("a URL"), &config.channel, &config.policy_tls);
-        Self::with_policy(hookgate::policy::Policy::over(channel, config.limits.reply), config).await
+        let anywhere = Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let policy = PolicyService::Url(url.parse().expect("a URL"));
+        Self::serve(Config { listen: anywhere.clone(), admin_listen: anywhere, policy, ..config }).await
     }
 
     /// Serves at an address, before the policy at `url`, as the configuration in force says.
@@ -267,24 +273,33 @@ impl Gate {
         let (listener, config) = (Listener::bind(address).await.expect("a free address"), config.into());
         let now = config.now();
         let channel = Channel::connect(url.parse().expect("a URL"), &now.channel, &now.policy_tls);
-        Self::serve(listener, hookgate::policy::Policy::over(channel, now.limits.reply), config)
+        Self::listening(listener, hookgate::policy::Policy::over(channel, now.limits.reply), config)
     }
 
     /// Serves before whatever carries the calls.
     pub async fn with_policy<T: Transport>(policy: hookgate::policy::Policy<T>, config: Config) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        Self::serve(listener.into(), policy, config.into())
+        Self::listening(listener.into(), policy, config.into())
     }
 
-    fn serve<T: Transport>(listener: Listener, policy: hookgate::policy::Policy<T>, config: InForce) -> Self {
-        let place = listener.address().expect("bound");
-        let address = place.tcp().unwrap_or(SocketAddr::from(([0; 4], 0)));
+    async fn serve(config: Config) -> Self {
+        let app = App::build(config).await.expect("an app");
+        let (place, status, events) = (app.address().expect("bound"), app.status().clone(), app.events().clone());
         let (stop, stopped) = oneshot::channel();
-        let gate = hookgate::server::Gate::new(policy, config);
-        let (status, events) = (gate.status().clone(), gate.events().clone());
         let until = async { stopped.await.unwrap_or(Stop::Now) };
-        let task = tokio::spawn(hookgate::server::run(listener, gate, until));
-        Self { address, place, status, events, stop: Some(stop), task }
+        let task = tokio::spawn(async { app.run(until).await.expect("it stops in order") });
+        Self { address: tcp(&place), place, status, events, stop: Some(stop), task }
+    }
+
+    fn listening<T: Transport>(listener: Listener, policy: hookgate::policy::Policy<T>, config: InForce) -> Self {
+        let place = listener.address().expect("bound");
+        let (stop, stopped) = oneshot::channel();
+        let events = Events::new(policy.clone(), &config.now().after);
+        let webhooks = Webhooks::new(policy, events.clone(), Decisions::off(), config);
+        let status = webhooks.status().clone();
+        let until = async { stopped.await.unwrap_or(Stop::Now) };
+        let task = tokio::spawn(hookgate::server::run(listener, webhooks, until));
+        Self { address: tcp(&place), place, status, events, stop: Some(stop), task }
     }
 
     /// Posts a body to a path.
@@ -314,6 +329,11 @@ impl Gate {
             stop.send(how).expect("it runs");
         }
     }
+}
+
+/// The address of a TCP listener; none of a Unix socket.
+fn tcp(place: &Address) -> SocketAddr {
+    place.tcp().unwrap_or(SocketAddr::from(([0; 4], 0)))
 }
 
 impl Drop for Gate {

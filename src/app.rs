@@ -1,0 +1,216 @@
+//! The whole of `hookgate serve`: built of a configuration, run until told to stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::admin::{self, Sources};
+use crate::config::{Address, Config, InForce, PolicyService, PolicyUrl};
+use crate::observe::counters::Status;
+use crate::observe::decisions::Decisions;
+use crate::observe::logging::Log;
+use crate::observe::traces::{self, Traces};
+use crate::outbox::{Events, OpenError};
+use crate::policy::{BuiltIn, Channel, Policy, health};
+use crate::reload::{Followers, Reloads, Source};
+use crate::server::listener::Listener;
+use crate::server::{self, Stop, Webhooks};
+
+/// Maximum time that the built-in policy has to end, when no call is in flight any more.
+const BUILTIN_DRAIN: Duration = Duration::from_millis(500);
+
+/// hookgate, with its listeners bound.
+#[derive(Debug)]
+pub struct App {
+    webhooks: Arc<Webhooks<Channel>>,
+    listener: Listener,
+    admin_listener: Listener,
+    sources: Sources,
+    builtin: Option<Served>,
+    /// Cancelled when no webhook and no event is in flight any more.
+    drained: CancellationToken,
+}
+
+/// A failure to start, or to end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address cannot be listened on, or a task failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The outbox cannot be opened.
+    #[error(transparent)]
+    Outbox(#[from] OpenError),
+    /// The decision log cannot be written.
+    #[error("decisions.to: {0}")]
+    Decisions(#[source] io::Error),
+    /// Traces cannot be sent.
+    #[error("traces.endpoint: {0}")]
+    Traces(#[source] traces::Error),
+}
+
+impl App {
+    /// Binds the listeners, opens what is on disk, and begins to connect to the policy. Must be called within a Tokio runtime.
+    pub async fn build(config: impl Into<InForce>) -> Result<Self, Error> {
+        let in_force = config.into();
+        let config = in_force.now();
+        let decisions = Decisions::open(&config.decisions).map_err(Error::Decisions)?;
+        let traces = Traces::start(&config.traces).map_err(Error::Traces)?;
+        let listener = bind(&config.listen, "--listen").await?;
+        let admin_listener = bind(&config.admin_listen, "--admin-listen").await?;
+        let drained = CancellationToken::new();
+        let (url, builtin) = match &config.policy {
+            PolicyService::Url(url) => (url.clone(), None),
+            PolicyService::BuiltIn(address) => {
+                let (url, served) = serve_builtin(*address, drained.clone()).await?;
+                (url, Some(served))
+            }
+        };
+        let channel = Channel::connect(url, &config.channel, &config.policy_tls);
+        let policy = Policy::over(channel.clone(), config.limits.reply).traced(traces.clone());
+        let events = events(&policy, &config, decisions.clone())?;
+        let interval = in_force.clone();
+        let health = health::watch(channel.clone(), move || interval.now().channel.health_interval);
+        let webhooks = Webhooks::new(policy.clone(), events.clone(), decisions.clone(), in_force.clone());
+        let sources = Sources {
+            status: webhooks.status().clone(),
+            events,
+            policy,
+            decisions,
+            channel,
+            health,
+            reloads: Reloads::default(),
+            config: in_force,
+            stopping: webhooks.stopping().clone(),
+            traces,
+        };
+        Ok(Self { webhooks, listener, admin_listener, sources, builtin, drained })
+    }
+
+    /// Reads the configuration again on SIGHUP (`hangups`) and when one of its files has changed, and sends it to `changes`.
+    /// Looks up the policy's name on SIGHUP too.
+    pub fn reload(
+        &self,
+        source: Source,
+        hangups: Signal,
+        changes: watch::Sender<Arc<Config>>,
+        log: Log,
+    ) -> io::Result<()> {
+        let Sources { channel, policy, decisions, reloads, config, .. } = self.sources.clone();
+        let followers = Followers { channel: channel.clone(), policy, decisions, log };
+        tokio::spawn(followers.follow(config.now(), config));
+        tokio::spawn(source.watch(hangups, changes, reloads));
+        let mut hangups = signal(SignalKind::hangup())?;
+        tokio::spawn(async move {
+            while hangups.recv().await.is_some() {
+                channel.look_up();
+            }
+        });
+        Ok(())
+    }
+
+    /// The address where webhooks are answered, with the port that the system chose.
+    pub fn address(&self) -> io::Result<Address> {
+        self.listener.address()
+    }
+
+    /// The address of the admin listener.
+    pub fn admin_address(&self) -> io::Result<Address> {
+        self.admin_listener.address()
+    }
+
+    /// The URL of the policy.
+    pub fn policy_url(&self) -> PolicyUrl {
+        self.sources.channel.url()
+    }
+
+    /// The readiness of the policy.
+    pub fn health(&self) -> watch::Receiver<health::State> {
+        self.sources.health.clone()
+    }
+
+    /// The counters.
+    pub fn status(&self) -> &Arc<Status> {
+        &self.sources.status
+    }
+
+    /// The After events on their way.
+    pub fn events(&self) -> &Events {
+        &self.sources.events
+    }
+
+    /// The decision log.
+    pub fn decisions(&self) -> &Decisions {
+        &self.sources.decisions
+    }
+
+    /// Serves until told to stop; finishes what is in flight then.
+    pub async fn run(self, until: impl Future<Output = Stop>) -> Result<(), Error> {
+        let Self { webhooks, listener, admin_listener, sources, builtin, drained } = self;
+        let longest_pause = sources.config.now().after.retry_max;
+        tokio::spawn(resume_events(sources.health.clone(), sources.events.clone(), longest_pause));
+        let admin = tokio::spawn(admin::run(admin_listener, sources, drained.clone().cancelled_owned()));
+        server::run(listener, webhooks, until).await;
+        // The built-in policy answers calls until now, and probes see hookgate stop.
+        drained.cancel();
+        admin.await.map_err(io::Error::from)?;
+        if let Some(served) = builtin {
+            // It would wait for a client that holds an idle connection.
+            match timeout(BUILTIN_DRAIN, served).await {
+                Ok(ended) => ended.map_err(io::Error::from)?.map_err(io::Error::other)?,
+                Err(_) => warn!("built-in policy stopped with connections open"),
+            }
+        }
+        info!("stopped");
+        Ok(())
+    }
+}
+
+type Served = JoinHandle<Result<(), tonic::transport::Error>>;
+
+async fn serve_builtin(address: SocketAddr, drained: CancellationToken) -> io::Result<(PolicyUrl, Served)> {
+    let builtin = BuiltIn::bind(address).await;
+    let builtin = builtin.map_err(|error| cannot_bind(&Address::Tcp(address), "--builtin-listen", error))?;
+    let url = format!("http://{}", builtin.address()?).parse().map_err(io::Error::other)?;
+    Ok((url, tokio::spawn(builtin.serve(drained.cancelled_owned()))))
+}
+
+/// Opens the After events: on disk, if a directory is configured.
+fn events(policy: &Policy<Channel>, config: &Config, decisions: Decisions) -> Result<Events, OpenError> {
+    match &config.data {
+        Some(directory) => Events::on_disk(policy.clone(), &config.after, decisions, directory),
+        None => {
+            info!("After events are in memory: a crash loses those that are not delivered yet (--data DIR keeps them)");
+            Ok(Events::in_memory(policy.clone(), &config.after, decisions))
+        }
+    }
+}
+
+/// Resumes the delivery of events when the policy is ready again: at most once in `pause`, or a policy that crashes on an event
+/// would be sent it as fast as it restarts.
+async fn resume_events(mut health: watch::Receiver<health::State>, events: Events, pause: Duration) {
+    while health.changed().await.is_ok() {
+        if health.borrow_and_update().is_ready() && events.resume() {
+            sleep(pause).await;
+        }
+    }
+}
+
+async fn bind(address: &Address, option: &str) -> io::Result<Listener> {
+    Listener::bind(address).await.map_err(|error| cannot_bind(address, option, error))
+}
+
+fn cannot_bind(address: &Address, option: &str, error: io::Error) -> io::Error {
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
+        _ => error.to_string(),
+    };
+    io::Error::new(error.kind(), format!("cannot listen on {address}: {why} ({option} takes another address)"))
+}

@@ -1,0 +1,177 @@
+//! The decision on a call: the policy's, or the one that a rule or a refusal makes in its place.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use super::Refusal;
+use crate::config::{Config, Handling, Rule};
+use crate::contract::{Callback, Denial, Reply};
+use crate::failure::{Class, Failure};
+use crate::observe::counters::Outcome;
+use crate::policy::Answer;
+
+/// A decision, and its reason.
+#[derive(Debug)]
+pub(super) struct Decision {
+    pub(super) reply: Reply,
+    pub(super) why: Why,
+    /// The HTTP status of the reply. OpenIM looks at the body alone; the status is for people and meshes.
+    pub(super) status: StatusCode,
+    /// True if the reply closes the connection.
+    pub(super) closes: bool,
+    /// The damage in OpenIM of a denial.
+    pub(super) breaks: Option<&'static str>,
+}
+
+#[derive(Debug)]
+pub(super) enum Why {
+    Verdict,
+    /// An After event is delivered behind the reply.
+    Accepted,
+    Failed(Rule, Failure),
+    Refused(Refusal),
+}
+
+impl Decision {
+    fn new(reply: Reply, why: Why) -> Self {
+        Self { reply, why, status: StatusCode::OK, closes: false, breaks: None }
+    }
+
+    /// The policy decided.
+    pub(super) fn verdict(reply: Reply) -> Self {
+        Self::new(reply, Why::Verdict)
+    }
+
+    /// An After event is delivered behind the reply.
+    pub(super) fn accepted() -> Self {
+        Self::new(Reply::allow(), Why::Accepted)
+    }
+
+    /// A failure that is allowed whatever the rules, as one of an After event: it reports what has happened already.
+    pub(super) fn allowed(failure: Failure) -> Self {
+        Self::new(Reply::allow(), Why::Failed(Rule::Allow, failure))
+    }
+
+    /// A denial of a request that names no callback, or that OpenIM would not send.
+    pub(super) fn refused(refusal: Refusal) -> Self {
+        let (status, closes) = (refusal.status(), refusal.closes());
+        let reply = Reply::Deny(Denial::because(&refusal.to_string()));
+        Self { status, closes, ..Self::new(reply, Why::Refused(refusal)) }
+    }
+
+    /// hookgate has panicked: an allow of a callback that fails open, else a denial. The panic's text is not repeated, as it
+    /// can quote content; the panic hook logs its place.
+    pub(super) fn panicked(open: bool) -> Self {
+        let failure = Failure::because(Class::Error, "hookgate panicked").unasked();
+        if open {
+            return Self::allowed(failure);
+        }
+        let reply = Reply::Deny(Denial::because("hookgate failed"));
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Self { status, ..Self::new(reply, Why::Failed(Rule::Deny, failure)) }
+    }
+
+    /// Notes the damage of a denial of a webhook with this body, which is empty if it was not read.
+    pub(super) fn noting_damage(mut self, callback: &Callback, body: &[u8]) -> Self {
+        if !self.is_allow() {
+            self.breaks = callback.denial_damage(body);
+        }
+        self
+    }
+
+    /// Returns true if OpenIM goes on.
+    pub(super) fn is_allow(&self) -> bool {
+        matches!(self.reply, Reply::Allow { .. })
+    }
+
+    /// The JSON names of the fields that are changed.
+    pub(super) fn changes(&self) -> &[&'static str] {
+        match &self.reply {
+            Reply::Allow { changes, .. } => changes,
+            Reply::Deny(_) => &[],
+        }
+    }
+
+    pub(super) fn outcome(&self) -> Outcome {
+        match &self.why {
+            Why::Verdict if !self.is_allow() => Outcome::Deny,
+            Why::Verdict if self.changes().is_empty() => Outcome::Allow,
+            Why::Verdict => Outcome::Changed,
+            Why::Accepted => Outcome::Accepted,
+            Why::Failed(rule, failure) => Outcome::Failed(*rule, failure.class),
+            Why::Refused(_) => Outcome::Refused,
+        }
+    }
+
+    /// Returns true if the policy is known to have been asked before the reply. An accepted event may wait behind others; its
+    /// verdict has a line of its own in the decision log.
+    pub(super) fn was_asked(&self) -> bool {
+        match &self.why {
+            Why::Verdict => true,
+            Why::Failed(_, failure) => failure.asked,
+            Why::Accepted | Why::Refused(_) => false,
+        }
+    }
+}
+
+/// Decides on the webhooks of one callback by its failure rules.
+#[derive(Debug, Clone)]
+pub(super) struct Decider {
+    pub(super) callback: &'static Callback,
+    pub(super) handling: Handling,
+    pub(super) config: Arc<Config>,
+}
+
+impl Decider {
+    pub(super) fn new(callback: &'static Callback, config: &Arc<Config>) -> Self {
+        Self { callback, handling: config.handling(callback), config: config.clone() }
+    }
+
+    /// Returns true if the callback is allowed, its body unread, on a failure of this class: the contract has it fail open, and
+    /// the operator has no other rule for it.
+    pub(super) fn fails_open(&self, class: Class) -> bool {
+        self.callback.fails_open && self.handling.on_failure.rule(class) == Rule::Allow
+    }
+
+    /// Decides by the policy's answer to a Before callback, or by the rule for its failure.
+    pub(super) fn by_answer(&self, answer: Result<Answer, Failure>, body: &[u8]) -> Decision {
+        let reply = answer.and_then(|answer| match answer {
+            Answer::Response(response) => Ok(self.callback.reply(&response, body)?),
+            Answer::PermissionDenied(message) => Ok(Reply::Deny(Denial::because(&message))),
+        });
+        match reply {
+            Ok(reply) => Decision::verdict(reply).noting_damage(self.callback, body),
+            Err(failure) => self.by_rule(self.handling.on_failure.rule(failure.class), failure, body),
+        }
+    }
+
+    /// Decides on a Before webhook whose body was not read. An allow that would have to repeat some of it becomes a denial.
+    pub(super) fn unread(&self, failure: Failure) -> Decision {
+        let rule = if self.callback.echoes() { Rule::Deny } else { self.handling.on_failure.rule(failure.class) };
+        self.by_rule(rule, failure, &[])
+    }
+
+    /// Decides on a webhook that OpenIM would not send, or that did not come whole: a denial, but for callbacks that fail open.
+    pub(super) fn refused(&self, refusal: Refusal) -> Decision {
+        match refusal.class().filter(|class| self.fails_open(*class)) {
+            Some(class) => {
+                let closes = refusal.closes();
+                let failure = Failure::because(class, refusal.to_string()).unasked();
+                Decision { closes, ..Decision::allowed(failure) }
+            }
+            None => Decision::refused(refusal).noting_damage(self.callback, &[]),
+        }
+    }
+
+    fn by_rule(&self, rule: Rule, failure: Failure, body: &[u8]) -> Decision {
+        let reply = match rule {
+            Rule::Allow => self.callback.unchanged(body),
+            Rule::Deny => {
+                let sentence = self.config.denial.messages.get(&failure.class).map(String::as_str);
+                Reply::Deny(Denial::because(sentence.unwrap_or(failure.class.sentence())))
+            }
+        };
+        Decision::new(reply, Why::Failed(rule, failure)).noting_damage(self.callback, body)
+    }
+}

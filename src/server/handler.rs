@@ -1,0 +1,174 @@
+//! The handler of a webhook: decode, ask, decide, reply.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::body::{self, Bounds, Unread, Whole};
+use super::decision::{Decider, Decision};
+use super::layers::Call;
+use super::record::Record;
+use super::webhook::{Oddities, Webhook};
+use super::work;
+use super::{Refusal, Response, Webhooks, refused};
+use crate::contract::{Metadata, Timing};
+use crate::failure::{Class, Failure};
+use crate::memory::Share;
+use crate::outbox::{self, Delivery, Event};
+use crate::policy::{Answer, Question, Transport};
+
+/// A webhook's body, and what the policy is sent of it.
+struct Decoded {
+    body: Bytes,
+    message: Bytes,
+    metadata: Metadata,
+    /// Room in memory that is held for the bytes of a large body.
+    share: Option<Arc<Share>>,
+    /// The budget is spent then.
+    deadline: Instant,
+}
+
+/// Answers a call that has passed the layers.
+pub(super) async fn answer<T: Transport>(call: Call<T>) -> Result<Response, Infallible> {
+    let Call { webhooks, record, request } = call;
+    let (head, body) = request.into_parts();
+    let webhook = match Webhook::route(&head, record.config.access.paths.is_some()) {
+        Ok(webhook) => record.begin_webhook(webhook, &head.headers, webhooks.policy.traces()),
+        Err(refusal) => return Ok(refused::refuse(&record, head, body, refusal).await),
+    };
+    let _answering = webhooks.shared.status.answering();
+    let decider = Decider::new(webhook.callback, &record.config);
+    Ok(record.reply(webhooks.decide(&record, webhook, &decider, body).await))
+}
+
+impl<T: Transport> Webhooks<T> {
+    async fn decide(&self, record: &Record, webhook: &Webhook, decider: &Decider, body: Incoming) -> Decision {
+        let decoded = match self.decode(record, webhook, decider, body).await {
+            Ok(decoded) => decoded,
+            Err(unread) => return self.unread(webhook, decider, unread),
+        };
+        if webhook.timing() == Timing::After {
+            return self.deliver(record, decider, decoded).await;
+        }
+        let Decoded { body, message, metadata, share, deadline } = decoded;
+        let message = counted(message, &share);
+        let question = Question { callback: webhook.callback, message, metadata, attempt: 1, deadline };
+        let answer = self.shared.deadline.cut_off(pin!(self.ask(record, question))).await;
+        let answer = answer.unwrap_or_else(|| Err(Failure::because(Class::Deadline, "the drain time is over")));
+        record.answered();
+        if !work::is_long(body.len()) {
+            return decider.by_answer(answer, &body);
+        }
+        let by_answer = {
+            let decider = decider.clone();
+            move || decider.by_answer(answer, &body)
+        };
+        self.off_thread(deadline + work::LAST, by_answer).await.unwrap_or_else(|| {
+            let failure = Failure::because(Class::Deadline, "the budget was spent before the reply was made");
+            self.unread(webhook, decider, Unread::Failed(failure))
+        })
+    }
+
+    /// Reads the body and makes the request message of it.
+    async fn decode(
+        &self,
+        record: &Record,
+        webhook: &Webhook,
+        decider: &Decider,
+        body: Incoming,
+    ) -> Result<Decoded, Unread> {
+        let deadline = record.arrived + decider.handling.budget;
+        let limits = &record.config.limits;
+        let bounds = Bounds { body: limits.body, memory: self.shared.status.memory(), all: limits.memory };
+        let read = self.shared.deadline.cut_off(pin!(body::read(body, bounds, deadline))).await;
+        let Whole { bytes, share } = read.unwrap_or(Err(Refusal::Late.into()))?;
+        let share = share.map(Arc::new);
+        let body = counted(bytes, &share);
+        let (message, oddities) = if work::is_long(body.len()) {
+            let spent = || Failure::because(Class::Deadline, "the budget was spent before the body was read").unasked();
+            let transcoded = self.off_thread(deadline, webhook.transcoding(&body)).await;
+            transcoded.ok_or_else(|| Unread::Failed(spent()))??
+        } else {
+            webhook.transcode(&body)?
+        };
+        let mut metadata = webhook.metadata(&oddities);
+        record.decoded(oddities, &message, &mut metadata);
+        Ok(Decoded { body, message, metadata, share, deadline })
+    }
+
+    /// Asks the policy about a Before webhook.
+    async fn ask(&self, record: &Record, question: Question) -> Result<Answer, Failure> {
+        let calling = self.calls.begin();
+        if record.connection.over_limit || calling.number > record.config.limits.calls {
+            return Err(Failure::because(Class::Overloaded, "more calls or connections than the limit").unasked());
+        }
+        self.policy.ask(question).await
+    }
+
+    /// Has an After event delivered. The policy's verdict is the reply only if it comes at once.
+    async fn deliver(&self, record: &Record, decider: &Decider, decoded: Decoded) -> Decision {
+        let Decoded { message, metadata, .. } = decoded;
+        let event = Event { callback: decider.callback, message, metadata, budget: decider.handling.budget };
+        let delivery = self.events.deliver(event).await;
+        record.answered();
+        let overloaded = |cause| Decision::allowed(Failure::because(Class::Overloaded, cause).unasked());
+        match delivery {
+            Delivery::Answered(reply) => Decision::verdict(reply),
+            Delivery::Accepted => Decision::accepted(),
+            Delivery::Dropped => overloaded("the queue of After events is full"),
+            Delivery::Unwritten => overloaded("the disk does not take the event; it is in memory alone"),
+        }
+    }
+
+    /// Decides on a webhook whose body could not be read, in time or at all. An After event is lost then.
+    pub(super) fn unread(&self, webhook: &Webhook, decider: &Decider, unread: Unread) -> Decision {
+        let is_after = webhook.timing() == Timing::After;
+        let lost = match &unread {
+            Unread::Failed(_) => Some(outbox::Reason::Overloaded),
+            Unread::Refused(Refusal::TooLarge(_) | Refusal::HeadTooLarge(_)) => Some(outbox::Reason::TooLarge),
+            Unread::Refused(Refusal::Late | Refusal::CutShort) => Some(outbox::Reason::Unread),
+            Unread::Refused(_) => None,
+        };
+        if let Some(reason) = lost.filter(|_| is_after) {
+            self.events.lose_unread(reason);
+            // The body has not confirmed a command that may be secret.
+            let command = webhook.shown_command(&Oddities::default());
+            let (rpc, operation_id) = (webhook.callback.rpc, &*webhook.operation_id);
+            warn!(command, rpc, operation_id, reason = reason.as_str(), "event lost");
+        }
+        match unread {
+            Unread::Refused(refusal) => decider.refused(refusal),
+            Unread::Failed(failure) if is_after => Decision::allowed(failure),
+            Unread::Failed(failure) => decider.unread(failure),
+        }
+    }
+
+    /// Does the work of a long body on another thread. Returns `None` if it is not done by the deadline, or the drain time is
+    /// over.
+    async fn off_thread<R: Send + 'static>(
+        &self,
+        deadline: Instant,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Option<R> {
+        self.shared.deadline.cut_off(pin!(self.work.off_thread(deadline, work))).await.flatten()
+    }
+}
+
+/// Bytes that are counted while a clone of them is alive: a call that is late outlives its webhook.
+fn counted(bytes: Bytes, share: &Option<Arc<Share>>) -> Bytes {
+    struct Counted(Bytes, #[allow(dead_code, reason = "held for its drop")] Arc<Share>);
+    impl AsRef<[u8]> for Counted {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    match share {
+        Some(share) => Bytes::from_owner(Counted(bytes, share.clone())),
+        None => bytes,
+    }
+}

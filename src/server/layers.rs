@@ -1,0 +1,102 @@
+//! What the layers of the column are made of, and the two smallest of them.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{HeaderValue, Request, header};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tower::{Layer, Service};
+
+use super::record::Record;
+use super::{Response, Webhooks};
+use crate::panics;
+
+/// Largest reply in bytes after which a connection stays open: hyper keeps the buffer of the longest one until the end.
+const LARGE: u64 = 64 << 10;
+
+/// A request on its way down the column, with the record of it.
+pub(super) struct Call<T> {
+    pub(super) webhooks: Arc<Webhooks<T>>,
+    pub(super) record: Arc<Record>,
+    pub(super) request: Request<Incoming>,
+}
+
+/// The service below a layer. It is always ready.
+pub(super) trait Next<T>:
+    Service<Call<T>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+impl<T, S> Next<T> for S where
+    S: Service<Call<T>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+/// A layer that is an async function of the call and the service below, as in axum's `middleware::from_fn`, but without a
+/// box around its future.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FromFn<F>(pub(super) F);
+
+/// The service of a [`FromFn`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FromFnService<F, S> {
+    function: F,
+    next: S,
+}
+
+impl<F: Clone, S> Layer<S> for FromFn<F> {
+    type Service = FromFnService<F, S>;
+
+    fn layer(&self, next: S) -> Self::Service {
+        FromFnService { function: self.0.clone(), next }
+    }
+}
+
+impl<T, F, S, Fut> Service<Call<T>> for FromFnService<F, S>
+where
+    F: Fn(Call<T>, S) -> Fut,
+    S: Clone,
+    Fut: Future<Output = Result<Response, Infallible>>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Fut;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call<T>) -> Fut {
+        (self.function)(call, self.next.clone())
+    }
+}
+
+/// Has the client close the connection with this reply while hookgate drains, after a large reply, and on a plaintext
+/// connection from before TLS was configured.
+pub(super) async fn close_when_draining<T, S: Next<T>>(call: Call<T>, mut next: S) -> Result<Response, Infallible> {
+    let record = call.record.clone();
+    let mut response = next.call(call).await?;
+    let connection = &record.connection;
+    let bytes = response.body().size_hint().lower();
+    if bytes > LARGE {
+        // Counted until the reply is read, or the connection is given up.
+        let mut share = connection.shared.status.memory().share();
+        share.grow_anyway(usize::try_from(bytes).unwrap_or_default());
+        connection.progress.hold(share);
+    }
+    let shared = &connection.shared;
+    if bytes > LARGE || shared.stopping.is_cancelled() || connection.caller.predates_tls(&shared.config.now()) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+/// Denies, or allows a callback that fails open, if the service below panics; without this the connection would just end.
+pub(super) async fn deny_on_panic<T, S: Next<T>>(call: Call<T>, mut next: S) -> Result<Response, Infallible> {
+    let record = call.record.clone();
+    let response = panics::caught(pin!(async move { next.call(call).await })).await;
+    response.unwrap_or_else(|_| Ok(record.panicked()))
+}

@@ -1,0 +1,266 @@
+//! The record of a call: filled on its way, read once when it has its reply.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::request::Parts;
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
+
+use super::access;
+use super::decision::{Decider, Decision, Why};
+use super::layers::{Call, Next};
+use super::webhook::{Oddities, Webhook, operation_id};
+use super::{Connection, Refusal, Response};
+use crate::config::{Config, Rule};
+use crate::contract::{Metadata, Reply, metadata};
+use crate::cut::cut;
+use crate::failure::Class;
+use crate::observe::counters::millis_now;
+use crate::observe::decisions::Decided;
+use crate::observe::durations::Phase;
+use crate::observe::traces::{self, Traces, WebhookSpan};
+
+/// Maximum bytes of a method or a path's segment that are logged.
+const LONGEST_SHOWN: usize = 64;
+
+/// The record of a call.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) connection: Arc<Connection>,
+    /// The configuration that was in force when the call arrived.
+    pub(super) config: Arc<Config>,
+    pub(super) arrived: Instant,
+    webhook: OnceLock<Webhook>,
+    decision: OnceLock<Decision>,
+    notes: Mutex<Notes>,
+}
+
+/// What is noted on the way.
+#[derive(Debug, Default)]
+struct Notes {
+    span: WebhookSpan,
+    /// The trace that the policy call belongs to: the caller's, or that of the span.
+    trace: traces::Context,
+    oddities: Oddities,
+    /// The encoded request message and the event ID, for the decision log.
+    sent: Option<(Bytes, String)>,
+    /// The end of decoding, and of waiting for the policy. `None` if the call did not get that far.
+    decoded: Option<Instant>,
+    answered: Option<Instant>,
+    /// The head of a request that names no callback.
+    refused: Option<Parts>,
+}
+
+/// Counts, times, logs and traces a call, and writes it to the decision log, once it has its reply.
+pub(super) async fn record<T, S: Next<T>>(call: Call<T>, mut next: S) -> Result<Response, Infallible> {
+    let _published = PublishedOnDrop(call.record.clone());
+    next.call(call).await
+}
+
+/// A record that is published at the end of its call, also if the client hangs up before.
+struct PublishedOnDrop(Arc<Record>);
+
+impl Drop for PublishedOnDrop {
+    fn drop(&mut self) {
+        self.0.publish();
+    }
+}
+
+impl Record {
+    /// Begins the record of a call that has just arrived.
+    pub(super) fn begin(connection: Arc<Connection>) -> Self {
+        Self {
+            config: connection.shared.config.now(),
+            connection,
+            arrived: Instant::now(),
+            webhook: OnceLock::new(),
+            decision: OnceLock::new(),
+            notes: Mutex::default(),
+        }
+    }
+
+    /// Notes the webhook that the call is, and begins its span.
+    pub(super) fn begin_webhook(&self, webhook: Webhook, headers: &HeaderMap, traces: &Traces) -> &Webhook {
+        let notes = &mut *self.notes();
+        let (callback, command) = (webhook.callback, webhook.shown_command(&notes.oddities));
+        notes.trace = traces::Context::of(headers);
+        notes.span = traces.webhook(callback, command, &webhook.operation_id, &mut notes.trace);
+        self.webhook.get_or_init(|| webhook)
+    }
+
+    /// Notes that the body is decoded, and has the metadata carry the trace.
+    pub(super) fn decoded(&self, oddities: Oddities, message: &Bytes, metadata: &mut Metadata) {
+        let notes = &mut *self.notes();
+        let event_id = metadata.get(&metadata::EVENT_ID);
+        notes.span.event_id(event_id);
+        notes.sent = self.connection.shared.decisions.is_on().then(|| (message.clone(), event_id.to_owned()));
+        notes.oddities = oddities;
+        notes.trace.put_into(metadata);
+        notes.decoded = Some(Instant::now());
+    }
+
+    /// Notes that the policy has answered, or is known not to.
+    pub(super) fn answered(&self) {
+        self.notes().answered = Some(Instant::now());
+    }
+
+    /// Notes the decision, and returns the reply.
+    pub(super) fn reply(&self, decision: Decision) -> Response {
+        self.decision.get_or_init(|| decision).response(&self.config)
+    }
+
+    /// Notes the refusal of a request that names no callback, or whose caller may not call; returns the reply.
+    pub(super) fn refuse(&self, head: Parts, refusal: Refusal) -> Response {
+        self.notes().refused = Some(head);
+        self.reply(Decision::refused(refusal))
+    }
+
+    /// Returns the reply to a call that panicked. A decision that has been made stands: its denial stays one.
+    pub(super) fn panicked(&self) -> Response {
+        let webhook = self.webhook.get();
+        let fails_open =
+            webhook.is_some_and(|webhook| Decider::new(webhook.callback, &self.config).fails_open(Class::Error));
+        let open = fails_open && self.decision.get().is_none_or(Decision::is_allow);
+        let decision = Decision::panicked(open);
+        match webhook {
+            Some(webhook) if self.decision.get().is_none() => self.reply(decision.noting_damage(webhook.callback, &[])),
+            _ => {
+                error!(command = webhook.map(|webhook| &*webhook.command), allowed = open, "panic outside a decision");
+                decision.response(&self.config)
+            }
+        }
+    }
+
+    /// Counts and logs the call.
+    pub(super) fn publish(&self) {
+        let replied = Instant::now();
+        let notes = std::mem::take(&mut *self.notes());
+        match (self.decision.get(), self.webhook.get(), &notes.refused) {
+            (Some(decision), Some(webhook), _) => self.publish_webhook(notes, webhook, decision, replied),
+            (Some(Decision { why: Why::Refused(refusal), .. }), None, Some(head)) => {
+                self.publish_refusal(refusal, head)
+            }
+            // It panicked, and has a line in the log.
+            _ => {}
+        }
+    }
+
+    fn publish_webhook(&self, mut notes: Notes, webhook: &Webhook, decision: &Decision, replied: Instant) {
+        let (shared, now) = (&self.connection.shared, millis_now());
+        shared.status.count(webhook.callback, decision.outcome(), now);
+        webhook.count_names(&notes.oddities, &shared.status, now);
+        if let Some(decoded) = notes.decoded {
+            let durations = shared.status.durations();
+            durations.observe(webhook.callback, Phase::Decode, decoded - self.arrived);
+            if let Some(answered) = notes.answered {
+                durations.observe(webhook.callback, Phase::Policy, answered - decoded);
+                durations.observe(webhook.callback, Phase::Reply, replied - answered);
+            }
+        }
+        self.log(&notes.oddities, webhook, decision, replied - self.arrived);
+        if shared.decisions.is_on() {
+            shared.decisions.write(&self.decided(&notes, webhook, decision, replied));
+        }
+        notes.span.end(decision.outcome());
+    }
+
+    /// Writes the log line of a webhook, with nothing of its content. A plain allow is the ordinary case, at debug level.
+    fn log(&self, oddities: &Oddities, webhook: &Webhook, decision: &Decision, took: Duration) {
+        let (command, operation_id) = (webhook.shown_command(oddities), &*webhook.operation_id);
+        // A field that is empty is left out of the line.
+        let unknown_fields = (oddities.unknown.count > 0).then_some(oddities.unknown.count);
+        let other_command = oddities.other_command.then_some(true);
+        let breaks = decision.breaks;
+        macro_rules! line {
+            ($level:ident, $event:literal $(, $($more:tt)*)?) => {
+                $level!(command, operation_id, ?took, unknown_fields, other_command $(, $($more)*)?, $event)
+            };
+        }
+        match (&decision.why, &decision.reply) {
+            (Why::Verdict, Reply::Allow { changes, .. }) if changes.is_empty() => line!(debug, "webhook allowed"),
+            (Why::Verdict, Reply::Allow { changes, .. }) => line!(info, "webhook changed", ?changes),
+            (Why::Verdict, Reply::Deny(denial)) => {
+                let code = denial.code(self.config.denial.code);
+                match breaks {
+                    Some(breaks) => line!(warn, "webhook denied", code, breaks),
+                    None => line!(info, "webhook denied", code),
+                }
+            }
+            (Why::Accepted, _) => line!(debug, "event accepted"),
+            (Why::Failed(rule, failure), _) => {
+                let (class, cause) = (failure.class.as_str(), failure.cause());
+                match rule {
+                    Rule::Allow => line!(warn, "webhook failed open", class, cause),
+                    Rule::Deny => line!(warn, "webhook failed closed", class, cause, breaks),
+                }
+            }
+            (Why::Refused(refusal), _) => line!(warn, "webhook refused", reason = %refusal, breaks),
+        }
+    }
+
+    /// The row of the decision log.
+    fn decided<'a>(
+        &self,
+        notes: &'a Notes,
+        webhook: &'a Webhook,
+        decision: &'a Decision,
+        replied: Instant,
+    ) -> Decided<'a> {
+        let (rule, cause) = match &decision.why {
+            Why::Failed(rule, failure) => (Some((failure.class, *rule)), Some(failure.cause_in_our_words())),
+            Why::Refused(refusal) => (None, Some(refusal.to_string().into())),
+            Why::Verdict | Why::Accepted => (None, None),
+        };
+        let code = match &decision.reply {
+            Reply::Deny(denial) => Some(denial.code(self.config.denial.code)),
+            Reply::Allow { .. } => None,
+        };
+        let mut took = Vec::with_capacity(4);
+        if let Some(decoded) = notes.decoded {
+            took.push(("decode_us", decoded - self.arrived));
+            if let Some(answered) = notes.answered {
+                took.extend([("policy_us", answered - decoded), ("reply_us", replied - answered)]);
+            }
+        }
+        took.push(("took_us", replied - self.arrived));
+        Decided {
+            callback: webhook.callback,
+            command: webhook.shown_command(&notes.oddities).into(),
+            operation_id: webhook.operation_id.as_str().into(),
+            event_id: notes.sent.as_ref().map_or("", |(_, event_id)| event_id),
+            request: notes.sent.as_ref().map(|(message, _)| &**message),
+            outcome: decision.outcome().as_str(),
+            code,
+            changes: decision.changes(),
+            rule,
+            cause,
+            late: None,
+            attempt: decision.was_asked().into(),
+            took,
+        }
+    }
+
+    /// Counts and logs a request that names no callback, or whose caller may not call.
+    fn publish_refusal(&self, refusal: &Refusal, head: &Parts) {
+        let Connection { caller, shared, .. } = &*self.connection;
+        if let Refusal::Caller(reason) = refusal {
+            let source = caller.address.and_then(|peer| access::source(&self.config.access, peer, &head.headers));
+            let forwarded_for = source.filter(|source| caller.address != Some(*source));
+            return shared.status.callers_refused.caller(*reason, caller.address, forwarded_for);
+        }
+        shared.status.count_not_webhook(refusal.not_webhook());
+        // The rest of the path may be the operator's secret; with secret paths any of it.
+        let segment = head.uri.path().rsplit('/').next().filter(|_| self.config.access.paths.is_none());
+        let segment = segment.map(|segment| cut(segment, LONGEST_SHOWN));
+        let (method, operation_id) = (cut(head.method.as_str(), LONGEST_SHOWN), operation_id(&head.headers));
+        warn!(method = &*method, segment = segment.as_deref(), operation_id, reason = %refusal, "request refused");
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
