@@ -103,10 +103,10 @@ impl Trigger {
         let command = if Callback::by_command(name).is_some() { name } else { callback.command };
         let body = match &self.body {
             Some(file) => read(file)?,
-            None => {
-                let set = Set::new("callbackCommand", command);
-                set.apply(callback.request, callback.example).map_err(Error::Usage)?.into()
-            }
+            None => Set::new("callbackCommand", command)
+                .apply(callback.request, callback.example)
+                .map_err(Error::Usage)?
+                .into(),
         };
         Ok(Webhook::new(command, self.changed(callback, body)?))
     }
@@ -125,13 +125,13 @@ impl Trigger {
     async fn one(&self, client: &Client, webhook: &Webhook) -> Result<Option<Interpretation>, Error> {
         let reply = webhook.post(client).await;
         let url = client.to().display(&format!("/{}", webhook.command));
-        let explanations = reply.as_ref().map(|reply| explain(webhook, reply)).unwrap_or_default();
+        let explanations = reply.as_ref().map(|reply| webhook.explain(reply)).unwrap_or_default();
         match &reply {
             Ok(reply) if self.json => {
                 print_json(&trigger::report(&url, webhook, reply, &explanations).map_err(io::Error::from)?)?
             }
             Err(_) if self.json => {}
-            // anstream strips colour off a terminal, and with NO_COLOR.
+            // anstream strips colour where there is no terminal, and with NO_COLOR.
             reply => trigger::print(&url, webhook, reply.as_ref().ok(), &explanations, &mut anstream::stdout().lock())?,
         }
         reply.map_err(io::Error::other)?;
@@ -178,12 +178,8 @@ impl Trigger {
 
 async fn post(client: &Client, webhook: &Webhook) -> Result<(Reply, Interpretation), RequestError> {
     let reply = webhook.post(client).await?;
-    let verdict = newest(&explain(webhook, &reply));
+    let verdict = newest(&webhook.explain(&reply));
     Ok((reply, verdict))
-}
-
-fn explain(webhook: &Webhook, reply: &Reply) -> Vec<Explanation> {
-    trigger::explain(webhook.callback(), &webhook.body, reply.response.body())
 }
 
 /// Returns the reading of the newest release.

@@ -3,11 +3,15 @@
 mod server_url;
 
 use std::error::Error;
+use std::fmt::Display;
 use std::io;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, Uri, header};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName};
+use http::{HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{Connected, Connection};
@@ -15,6 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tower::service_fn;
 use tower::util::BoxCloneSyncService;
@@ -26,31 +31,23 @@ use crate::config::{self, Roots};
 /// Maximum bytes of a reply.
 const REPLY_LIMIT: usize = 64 << 20;
 
-/// Reason why a request has no reply.
+/// Time limit of a request, longer than OpenIM's and than a hookgate takes.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Reason why a request has no complete reply: no connection, a broken one, too large a reply, or none in time.
 #[derive(Debug, thiserror::Error)]
-pub enum RequestError {
-    /// No connection.
-    #[error("nobody answers at {to}: {why}")]
-    Connect {
-        /// The URL.
-        to: Box<ServerUrl>,
-        /// The system's reason.
-        why: String,
-    },
-    /// The connection ended before the reply did, or the reply is larger than 64 MiB.
-    #[error("no whole reply: {0}")]
-    Broken(String),
-    /// No reply within this time.
-    #[error("no reply within {0:?}")]
-    Timeout(Duration),
-}
+#[error("{0}")]
+pub struct RequestError(String);
 
 /// Sends requests to one server over kept-alive connections: TCP, TLS or a Unix socket.
 #[derive(Clone)]
 pub struct Client {
-    client: legacy::Client<BoxCloneSyncService<Uri, TokioIo<Box<dyn Stream>>, io::Error>, Full<Bytes>>,
+    client: legacy::Client<BoxCloneSyncService<Uri, AnyStream, io::Error>, Full<Bytes>>,
     to: ServerUrl,
 }
+
+/// A connection of any kind.
+type AnyStream = TokioIo<Box<dyn Stream>>;
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -69,26 +66,8 @@ impl Client {
         let is_tls = to.url.scheme_str() == Some("https");
         let tls = is_tls.then(|| config::connector(authorities.map(|roots| roots.store), None, b"http/1.1"));
         let socket = to.socket.clone();
-        let connector = BoxCloneSyncService::new(service_fn(move |url: Uri| {
-            let (socket, tls) = (socket.clone(), tls.clone());
-            async move {
-                let stream: Box<dyn Stream> = if let Some(path) = socket {
-                    Box::new(UnixStream::connect(path).await?)
-                } else {
-                    let (host, port) = config::host_and_port(&url);
-                    let stream = TcpStream::connect((host, port)).await?;
-                    stream.set_nodelay(true)?;
-                    match tls {
-                        Some(tls) => {
-                            let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-                            Box::new(tls.connect(name, stream).await?)
-                        }
-                        None => Box::new(stream),
-                    }
-                };
-                Ok::<_, io::Error>(TokioIo::new(stream))
-            }
-        }));
+        let connect = service_fn(move |url| connect(url, socket.clone(), tls.clone()));
+        let connector = BoxCloneSyncService::new(connect);
         Self { client: legacy::Client::builder(TokioExecutor::new()).build(connector), to }
     }
 
@@ -97,34 +76,50 @@ impl Client {
         &self.to
     }
 
-    /// Sends a request, and waits for the whole reply until the time limit. The path begins with a slash; it is appended to
-    /// the path of the server's URL.
+    /// Sends a JSON request with one more header perhaps, and waits for the complete reply, at most 60 s. The path begins with
+    /// a slash; it is appended to the path of the server's URL.
     pub async fn send(
         &self,
         method: Method,
         path: &str,
-        headers: HeaderMap,
+        header: Option<(HeaderName, &str)>,
         body: Bytes,
-        limit: Duration,
     ) -> Result<Response<Bytes>, RequestError> {
-        let request = Request::builder().method(method).uri(self.to.join(path)).body(Full::new(body));
-        let mut request = request.map_err(|error| RequestError::Broken(error.to_string()))?;
-        *request.headers_mut() = headers;
-        if let Some(authorization) = &self.to.authorization {
-            request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
+        let request =
+            Request::builder().method(method).uri(self.to.join(path)).header(CONTENT_TYPE, "application/json");
+        let authorization = self.to.authorization.iter().map(|value| (AUTHORIZATION, value.clone()));
+        let mut request = request.body(Full::new(body)).map_err(broken)?;
+        if let Some((name, value)) = header {
+            request.headers_mut().insert(name, HeaderValue::try_from(value).map_err(broken)?);
         }
+        request.headers_mut().extend(authorization);
         let reply = async {
             let response = self.client.request(request).await.map_err(|error| match error.is_connect() {
-                true => RequestError::Connect { to: Box::new(self.to.clone()), why: root_cause(&error) },
-                false => RequestError::Broken(root_cause(&error)),
+                true => RequestError(format!("nobody answers at {}: {}", self.to, root_cause(&error))),
+                false => broken(root_cause(&error)),
             })?;
             let (head, body) = response.into_parts();
-            let body = Limited::new(body, REPLY_LIMIT).collect().await;
-            let body = body.map_err(|error| RequestError::Broken(error.to_string()))?.to_bytes();
+            let body = Limited::new(body, REPLY_LIMIT).collect().await.map_err(broken)?.to_bytes();
             Ok(Response::from_parts(head, body))
         };
-        timeout(limit, reply).await.unwrap_or(Err(RequestError::Timeout(limit)))
+        timeout(LIMIT, reply).await.unwrap_or_else(|_| Err(RequestError(format!("no reply within {LIMIT:?}"))))
     }
+}
+
+fn broken(why: impl Display) -> RequestError {
+    RequestError(format!("no whole reply: {why}"))
+}
+
+async fn connect(url: Uri, socket: Option<Arc<Path>>, tls: Option<TlsConnector>) -> io::Result<AnyStream> {
+    if let Some(path) = socket {
+        return Ok(TokioIo::new(Box::new(UnixStream::connect(path).await?)));
+    }
+    let (host, port) = config::host_and_port(&url);
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    let Some(tls) = tls else { return Ok(TokioIo::new(Box::new(stream))) };
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    Ok(TokioIo::new(Box::new(tls.connect(name, stream).await?)))
 }
 
 /// Returns the text of the innermost error, which is the system's.

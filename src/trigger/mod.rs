@@ -15,22 +15,19 @@ mod summary;
 use std::time::{Duration, Instant};
 
 pub use body::Set;
-pub use explain::{Explanation, Interpretation, explain};
+pub use explain::{Explanation, Interpretation};
 pub use last::{recall, remember};
 pub use report::{print, report};
 pub use summary::Summary;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName};
-use http::{HeaderMap, HeaderValue, Method, Response};
+use http::header::HeaderName;
+use http::{Method, Response};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::client::{Client, RequestError};
 use crate::contract::Callback;
-
-/// Time limit of a webhook, longer than any OpenIM's.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// OpenIM's header for the ID of the operation.
 const OPERATION_ID: HeaderName = HeaderName::from_static("operationid");
@@ -69,14 +66,15 @@ impl Webhook {
 
     /// Posts the webhook and waits for the reply.
     pub async fn post(&self, client: &Client) -> Result<Reply, RequestError> {
-        let operation_id = HeaderValue::try_from(&self.operation_id);
-        let operation_id = operation_id.map_err(|error| RequestError::Broken(error.to_string()))?;
-        let json = HeaderValue::from_static("application/json");
-        let headers = HeaderMap::from_iter([(CONTENT_TYPE, json), (OPERATION_ID, operation_id)]);
+        let (path, operation_id) = (format!("/{}", self.command), (OPERATION_ID, &*self.operation_id));
         let began = Instant::now();
-        let path = format!("/{}", self.command);
-        let response = client.send(Method::POST, &path, headers, self.body.clone(), LIMIT).await?;
+        let response = client.send(Method::POST, &path, Some(operation_id), self.body.clone()).await?;
         Ok(Reply { response, took: began.elapsed() })
+    }
+
+    /// Explains how each release that sends the callback reads the reply: newest first, those that agree together.
+    pub fn explain(&self, reply: &Reply) -> Vec<Explanation> {
+        explain::explain(self.callback(), &self.body, reply.response.body())
     }
 }
 

@@ -5,7 +5,7 @@
 //! - `requests`: the webhooks that the checks send. They pass through hookgate's own front.
 //! - `run`: the order of the checks, and the conditions that end a run early.
 //! - `service`: connection, health and reflection.
-//! - `judge`: from an answer to a [`Finding`](judge::Finding).
+//! - `judge`: from an answer to a finding.
 //! - `report`, `print`, `junit`: the results as JSON, as text, as XML.
 
 mod checks;

@@ -7,8 +7,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cli::Error;
-use crate::cli::admin::{Admin, AdminClient, AdminError};
+use crate::cli::admin::{Admin, AdminClient};
 use crate::outbox::{Count, Offline, OperateError};
+
+/// Ends an error without a reply.
+const ELSEWHERE: &str = "--admin takes another address, --data a directory";
 
 pub(super) enum Backend {
     Serving(Box<AdminClient>),
@@ -30,7 +33,7 @@ impl Backend {
                 Err(Error::Usage(format!("--data {}: there is no such directory", directory.display())))
             }
             Some(directory) => Ok(Self::Directory(Offline::open(&directory)?)),
-            None => Ok(Self::Serving(Box::new(admin.client()))),
+            None => Ok(Self::Serving(Box::new(admin.client(ELSEWHERE)))),
         }
     }
 
@@ -38,7 +41,7 @@ impl Backend {
     pub(super) async fn counts(&self) -> Result<Vec<Count>, Error> {
         match self {
             Self::Directory(directory) => Ok(directory.counted()?),
-            Self::Serving(client) => client.get("/outbox").await.map_err(with_alternative),
+            Self::Serving(client) => Ok(client.get("/outbox").await?),
         }
     }
 
@@ -51,17 +54,7 @@ impl Backend {
     ) -> Result<T, Error> {
         match self {
             Self::Directory(directory) => Ok(offline(directory)?),
-            Self::Serving(client) => client.post(&format!("/outbox/{path}"), body).await.map_err(with_alternative),
+            Self::Serving(client) => Ok(client.post(&format!("/outbox/{path}"), body).await?),
         }
-    }
-}
-
-/// Adds to an error that nobody answers that a directory is another way.
-fn with_alternative(error: AdminError) -> Error {
-    match error {
-        AdminError::Request(error) => {
-            Error::Io(io::Error::other(format!("{error} (--admin takes another address, --data a directory)")))
-        }
-        error => error.into(),
     }
 }
