@@ -122,7 +122,7 @@ async fn the_commands_that_came_tell_the_release() {
         }
         let (_, said, _) = drift(hookgate.admin, &[]).await;
         assert!(said.contains(release), "{name}: {said}");
-        assert!(said.contains("what never came is not known"), "{said}");
+        assert!(said.contains("callbacks that never came are not known"), "{said}");
         let older = said.contains("commands with an older name:\n  callbackQuitGroupCommand");
         assert_eq!(older, commands.contains(&"callbackQuitGroupCommand"), "{said}");
         hookgate.kill().await;

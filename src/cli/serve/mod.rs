@@ -22,7 +22,7 @@ use crate::observe::logging::{self, FlushedAtEnd, Log};
 use crate::observe::traces::Traces;
 use crate::outbox::Events;
 use crate::policy::{BuiltIn, Channel, Policy, health};
-use crate::reload::{Followers, Reloads, Source};
+use crate::reload::{self, Reloads, Source};
 use crate::server::listener::Listener;
 use crate::server::{self, Gate};
 use greeting::{Addresses, greet};
@@ -122,9 +122,7 @@ async fn serve(config: Config, source: Source, decisions: Decisions, traces: Tra
     let mut health = health::watch(channel.clone(), move || interval.now().channel.health_interval);
     let gate = Gate::with(policy.clone(), events, decisions.clone(), in_force.clone());
     let reloads = Reloads::default();
-    let followers =
-        Followers { channel: channel.clone(), policy: policy.clone(), decisions: decisions.clone(), log: log.clone() };
-    tokio::spawn(followers.follow(in_force.now(), in_force.clone()));
+    reload::subscribe(&in_force, channel.clone(), policy.clone(), decisions.clone(), log.clone());
     tokio::spawn(source.watch(hangups, changes, reloads.clone()));
     // Whatever becomes of the configuration then.
     let (named, mut hangups) = (channel.clone(), signal(SignalKind::hangup())?);
