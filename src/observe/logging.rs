@@ -36,7 +36,7 @@ impl Log {
         self.levels.reload(filter)
     }
 
-    /// Waits until all lines are written, at most for [`FLUSH_TIMEOUT`]. For the end of the process.
+    /// Waits until all lines are written, half a second at most. For the end of the process.
     pub fn flush(&self) {
         self.lines.flush(FLUSH_TIMEOUT);
     }

@@ -1,4 +1,4 @@
-//! What operators watch: counters, the log, the decision log, spans and drift. No call waits for a reader or a disk here.
+//! Observability: counters, the log, the decision log, spans and drift. No call waits here for a reader or a disk.
 //!
 //! - [`counters`], [`durations`], [`rejected`]: counters for `/status` and `/metrics`.
 //! - [`drift`]: differences between what OpenIM sends and what this build expects.

@@ -17,7 +17,7 @@ const ROTATION_CHECK: Duration = Duration::from_secs(1);
 /// Pause after a file could not be reopened.
 const REOPEN_PAUSE: Duration = Duration::from_secs(10);
 
-/// Opening a named pipe would block until somebody reads it.
+/// The refusal of a named pipe, which cannot be opened before a reader has opened it.
 const NAMED_PIPE: &str = "it is a named pipe, whose reader would have to be there first; write to stdout and pipe that";
 
 /// An open file. One that was opened by its path follows log rotation: if the path names another file, or none, it is

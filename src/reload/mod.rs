@@ -64,7 +64,7 @@ struct Last {
     /// In milliseconds since 1970.
     at_ms: u64,
     ok: bool,
-    /// Why it was refused, a line each.
+    /// The reasons to refuse it, a line each.
     refused: Vec<String>,
     /// Changed settings that only a restart can change.
     needs_restart: Vec<&'static str>,
@@ -106,7 +106,8 @@ impl Source {
         if refused.is_empty() { Ok(()) } else { Err(Report(refused)) }
     }
 
-    /// Reads the configuration again for each SIGHUP and each change of a file, and publishes it. Does not end.
+    /// Reads the configuration again for each SIGHUP and each change of a file, and publishes it. Ends only if
+    /// reading it panics.
     pub async fn watch(mut self, mut hangups: Signal, config: watch::Sender<Arc<Config>>, reloads: Reloads) {
         loop {
             let asked = tokio::select! {
@@ -165,7 +166,7 @@ fn apply(Loaded { mut config, warnings, .. }: Loaded, present: &watch::Sender<Ar
 }
 
 impl Reloads {
-    /// Counts a reload, which was refused if there are lines that say why.
+    /// Counts a reload, which was refused if there are reasons.
     fn count(&self, refused: Vec<String>, needs_restart: Vec<&'static str>) {
         for line in &refused {
             error!("{line}");

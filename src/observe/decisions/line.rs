@@ -29,7 +29,7 @@ pub(crate) struct Decided<'a> {
     pub(crate) changes: &'a [&'static str],
     /// The failure rule that decided, with the class of the failure.
     pub(crate) rule: Option<(Class, Rule)>,
-    /// Why there was no verdict. Holds none of the policy's own text.
+    /// The cause, if there was no verdict. Holds none of the policy's own text.
     pub(crate) cause: Option<Cow<'a, str>>,
     /// Set on a line that follows the line of the event's webhook.
     pub(crate) late: Option<Late>,
@@ -39,7 +39,7 @@ pub(crate) struct Decided<'a> {
     pub(crate) took: Vec<(&'static str, Duration)>,
 }
 
-/// Why an event has another line after that of its webhook.
+/// The reason for another line after that of the event's webhook.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Late {
     /// The verdict came after the reply to OpenIM.

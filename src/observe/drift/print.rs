@@ -59,11 +59,11 @@ fn looks_like(looks_like: &LooksLike, newer: bool) -> String {
     let perhaps_newer = if newer && releases.last().is_some_and(|last| last == newest) { ", or is newer" } else { "" };
     let by = if *commands == 1 { "1 command".to_owned() } else { format!("{commands} commands") };
     match &releases[..] {
-        _ if *commands == 0 => "cannot be told: no callback has come".to_owned(),
-        [] => "cannot be told: no single release sends all that came; more than one posts here".to_owned(),
+        _ if *commands == 0 => "release unknown: no callback has come".to_owned(),
+        [] => "release unknown: no single release sends all that came; more than one posts here".to_owned(),
         [only] => format!("looks like {only}{perhaps_newer}, by {by}"),
         all if all.len() == Release::ALL.len() => {
-            format!("cannot be told: every release from 3.5 on sends what came{perhaps_newer}, {by}")
+            format!("release unknown: every release from 3.5 on sends what came{perhaps_newer}, {by}")
         }
         [first, .., last] => format!("looks like {first} to {last}{perhaps_newer}, by {by}"),
     }

@@ -70,8 +70,8 @@ impl Traces {
         self.0.as_ref().map(|on| &*on.counts)
     }
 
-    /// Exports the remaining spans, until `until` within the limits of [`MIN_SHUTDOWN`] and [`MAX_SHUTDOWN`]. Spans that end
-    /// later are lost.
+    /// Exports the remaining spans until `until`, but for half a second at least and two seconds at most. Spans that end later
+    /// are lost.
     pub async fn shut_down(&self, until: Instant) {
         let Some(on) = &self.0 else { return };
         let left = until.saturating_duration_since(Instant::now()).clamp(MIN_SHUTDOWN, MAX_SHUTDOWN);
