@@ -20,7 +20,7 @@ use crate::observe::logging::Log;
 use crate::observe::traces::{self, Traces};
 use crate::outbox::{Events, OpenError};
 use crate::policy::{BuiltIn, Channel, Policy, health};
-use crate::reload::{Followers, Reloads, Source};
+use crate::reload::{self, Reloads, Source};
 use crate::server::listener::Listener;
 use crate::server::{self, Stop, Webhooks};
 
@@ -104,8 +104,7 @@ impl App {
         log: Log,
     ) -> io::Result<()> {
         let Sources { channel, policy, decisions, reloads, config, .. } = self.sources.clone();
-        let followers = Followers { channel: channel.clone(), policy, decisions, log };
-        tokio::spawn(followers.follow(config.now(), config));
+        reload::subscribe(&config, channel.clone(), policy, decisions, log);
         tokio::spawn(source.watch(hangups, changes, reloads));
         let mut hangups = signal(SignalKind::hangup())?;
         tokio::spawn(async move {

@@ -1,7 +1,7 @@
-//! `/outbox` of the admin listener: what `hookgate outbox` asks while hookgate serves. JSON both ways.
+//! `/outbox`: the JSON API that `hookgate outbox` uses while hookgate serves.
 //!
-//! It shows content and throws events away, and the admin listener asks nobody for a password: only who is on this machine
-//! may ask. Health and metrics are for others too.
+//! It shows content and drops events, and the admin listener has no authentication. So only clients on this machine may use
+//! it, unlike probes and metrics.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 
 use crate::outbox::{Changed, Count, Events, Filter, Item, OperateError};
 
-/// What all the others get.
+/// Returns the routes for other clients: 403 with an explanation.
 pub(super) fn refusing<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let why = "the outbox is for callers from a loopback address alone: run hookgate outbox beside hookgate (in Kubernetes by \
                kubectl exec), and have admin_listen on 127.0.0.1, on 0.0.0.0 or on a Unix socket";
     Router::new().fallback(async move || (StatusCode::FORBIDDEN, Json(json!({ "error": why }))))
 }
 
-/// What is asked, below `/outbox`.
+/// Returns the routes below `/outbox`.
 pub(super) fn router<S: Clone + Send + Sync + 'static>(events: Events) -> Router<S> {
     Router::new()
         .route("/", get(counts))
@@ -31,18 +31,18 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(events: Events) -> Router
         .with_state(events)
 }
 
-/// Which event is shown, and how much of it.
+/// A request to show an event; `reveal` shows its content too.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Shown {
+struct ShowRequest {
     id: String,
     #[serde(default)]
     reveal: bool,
 }
 
-type Told<T> = Result<Json<T>, (StatusCode, Json<Value>)>;
+type Response<T> = Result<Json<T>, (StatusCode, Json<Value>)>;
 
-fn told<T>(result: Result<T, OperateError>) -> Told<T> {
+fn respond<T>(result: Result<T, OperateError>) -> Response<T> {
     result.map(Json).map_err(|error| {
         let status = match error {
             OperateError::NoDisk | OperateError::Unknown(_) => StatusCode::NOT_FOUND,
@@ -55,28 +55,28 @@ fn told<T>(result: Result<T, OperateError>) -> Told<T> {
     })
 }
 
-async fn counts(State(events): State<Events>) -> Told<Vec<Count>> {
-    told(events.counted().await)
+async fn counts(State(events): State<Events>) -> Response<Vec<Count>> {
+    respond(events.counted().await)
 }
 
-async fn list(State(events): State<Events>, Json(filter): Json<Filter>) -> Told<Vec<Item>> {
-    told(events.list(filter).await)
+async fn list(State(events): State<Events>, Json(filter): Json<Filter>) -> Response<Vec<Item>> {
+    respond(events.list(filter).await)
 }
 
-async fn count(State(events): State<Events>, Json(filter): Json<Filter>) -> Told<i64> {
-    told(events.count(filter).await)
+async fn count(State(events): State<Events>, Json(filter): Json<Filter>) -> Response<i64> {
+    respond(events.count(filter).await)
 }
 
-async fn show(State(events): State<Events>, Json(Shown { id, reveal }): Json<Shown>) -> Told<Item> {
-    told(events.show(id, reveal).await)
+async fn show(State(events): State<Events>, Json(ShowRequest { id, reveal }): Json<ShowRequest>) -> Response<Item> {
+    respond(events.show(id, reveal).await)
 }
 
-async fn replay(State(events): State<Events>, Json(filter): Json<Filter>) -> Told<Changed> {
-    told(events.replay(filter).await)
+async fn replay(State(events): State<Events>, Json(filter): Json<Filter>) -> Response<Changed> {
+    respond(events.replay(filter).await)
 }
 
-async fn discard(State(events): State<Events>, Json(filter): Json<Filter>) -> Told<Changed> {
-    told(events.discard(filter).await)
+async fn discard(State(events): State<Events>, Json(filter): Json<Filter>) -> Response<Changed> {
+    respond(events.discard(filter).await)
 }
 
 #[cfg(test)]

@@ -13,27 +13,27 @@ use crate::outbox::Events;
 use crate::policy::{Channel, Policy, health};
 use crate::reload::Reloads;
 
-/// What the admin listener tells of.
+/// Handles to those parts.
 #[derive(Debug, Clone)]
 pub struct Sources {
-    /// What has happened so far.
+    /// Counters.
     pub status: Arc<Status>,
-    /// The After events on their way.
+    /// The queue of After events.
     pub events: Events,
-    /// What asks the policy service.
+    /// The client of the policy service.
     pub policy: Policy<Channel>,
     /// The decision log.
     pub decisions: Decisions,
-    /// What carries the calls.
+    /// The gRPC channel to the policy service.
     pub channel: Channel,
-    /// Whether the policy service is to be asked.
+    /// The health of the policy service.
     pub health: watch::Receiver<health::State>,
-    /// What has become of changes to the configuration.
+    /// Counters of reloads.
     pub reloads: Reloads,
     /// The configuration in force.
     pub config: InForce,
     /// Cancelled when hookgate begins to stop.
     pub stopping: CancellationToken,
-    /// Where spans go.
+    /// The exporter of spans.
     pub traces: Traces,
 }

@@ -1,9 +1,6 @@
-//! Logs, set up once.
+//! The program's own log: `tracing` events as lines on standard error.
 
-use std::fs::File;
-use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use tracing_subscriber::Registry;
@@ -12,46 +9,40 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::observe::lines::{Counts, Lines, Target};
+use super::sink::FileSink;
+use super::writer::{NonBlocking, Options};
 
-/// How many bytes of the log may wait for whoever reads it.
-const ROOM: usize = 1 << 20;
+/// Maximum bytes of log lines buffered for a slow reader.
+const CAPACITY: usize = 1 << 20;
 
-/// How long the end waits for them.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// Maximum time that the end of the process waits for buffered lines.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The program's own log, on standard error. Nobody waits for it: where whoever reads it is too slow, lines are left out,
-/// counted, and told of. Its clones are one.
+/// The log. Logging never blocks; dropped lines are counted, and reported in their place. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Log {
-    lines: Lines,
-    counts: Arc<Counts>,
+    lines: NonBlocking,
     levels: reload::Handle<Targets, Registry>,
 }
 
 impl Log {
-    /// Says something as it is, in line with the rest of the log. It ends with a line feed.
+    /// Writes a text as it is, after the lines so far. It must end with a line feed.
     pub fn say(&self, text: &str) {
-        self.lines.push(text.as_bytes());
+        self.lines.push(text.as_bytes().to_vec());
     }
 
-    /// From now on this is logged.
+    /// Replaces the filter of levels.
     pub fn set_levels(&self, filter: Targets) -> Result<(), reload::Error> {
         self.levels.reload(filter)
     }
 
-    /// How many lines were left out so far.
-    pub fn left_out(&self) -> u64 {
-        self.counts.left_out()
-    }
-
-    /// Waits until everything is written, but not for long. For the end of the process.
+    /// Waits until all lines are written, half a second at most. For the end of the process.
     pub fn flush(&self) {
-        self.lines.flush(PATIENCE);
+        self.lines.flush(FLUSH_TIMEOUT);
     }
 }
 
-/// Flushes a log when it goes, however that comes about.
+/// Flushes a log when dropped.
 #[derive(Debug)]
 pub struct FlushedAtEnd(pub Log);
 
@@ -61,7 +52,7 @@ impl Drop for FlushedAtEnd {
     }
 }
 
-/// Says where a panic was, and not what it says: that can quote a webhook's content.
+/// Logs a panic's location and not its message, which can quote a webhook's content.
 pub fn panic_hook() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -69,15 +60,13 @@ pub fn panic_hook() {
     }));
 }
 
-/// Writes log lines to standard error, in colour where a person looks and has not set `NO_COLOR`.
+/// Starts the log on standard error, in colour if that is a terminal and `NO_COLOR` is not set.
 pub fn init(filter: Targets) -> io::Result<Log> {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    // Not the library's own, which one thread at a time may hold: this one can be held up for good.
-    let stderr = StandardError { file: File::from(io::stderr().as_fd().try_clone_to_owned()?), untold: 0 };
-    let counts = Arc::new(Counts::default());
-    let lines = Lines::to("log", stderr, ROOM, counts.clone())?;
+    let options = Options { capacity: CAPACITY, report_interval: Duration::ZERO, report };
+    let lines = NonBlocking::start("log", FileSink::inherited(io::stderr())?, options, Default::default())?;
     let (filter, levels) = reload::Layer::new(filter);
-    let log = Log { lines: lines.clone(), counts, levels };
+    let log = Log { lines: lines.clone(), levels };
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(move || lines.clone())
         .with_ansi(io::stderr().is_terminal() && !no_color)
@@ -86,26 +75,8 @@ pub fn init(filter: Targets) -> io::Result<Log> {
     Ok(log)
 }
 
-struct StandardError {
-    file: File,
-    /// Lines that are missing without a word about it.
-    untold: u64,
-}
-
-impl Write for StandardError {
-    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        self.file.write(lines)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Target for StandardError {
-    fn left_out(&mut self, lines: u64, why: Option<&io::Error>) -> Option<String> {
-        self.untold += lines;
-        let told = why.is_none().then(|| std::mem::take(&mut self.untold))?;
-        Some(format!("hookgate: {told} lines of the log are left out here: standard error is read too slowly\n"))
-    }
+/// Reports dropped lines among the others.
+fn report(dropped: u64, error: Option<&io::Error>) -> Option<String> {
+    let cause = error.map_or_else(|| "standard error is read too slowly".to_owned(), ToString::to_string);
+    Some(format!("hookgate: {dropped} log lines dropped here: {cause}\n"))
 }

@@ -1,10 +1,17 @@
-//! Counters, logs, decisions, spans and drift: what operators watch. Nothing here waits for a reader or a disk.
+//! Observability: counters, the log, the decision log, spans and drift. No call waits here for a reader or a disk.
+//!
+//! - [`counters`], [`durations`], [`rejected`]: counters for `/status` and `/metrics`.
+//! - [`drift`]: differences between what OpenIM sends and what this build expects.
+//! - [`logging`], [`decisions`]: the log and the decision log.
+//! - [`writer`], [`sink`]: the non-blocking writer of both, and the files it writes to.
+//! - [`traces`]: spans, exported by OTLP.
 
 pub mod counters;
 pub mod decisions;
 pub mod drift;
 pub mod durations;
-pub mod lines;
 pub mod logging;
 pub mod rejected;
+pub mod sink;
 pub mod traces;
+pub mod writer;

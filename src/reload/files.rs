@@ -1,4 +1,8 @@
-//! The files that a configuration is made of, and whether they are still the same.
+//! The files that a configuration was read from, polled for changes.
+//!
+//! Polling instead of inotify (the `notify` crate): Kubernetes swaps a symbolic link above the files and editors replace
+//! them, so that each parent folder and link target would be watched and its events debounced, and network file systems
+//! would be polled all the same.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -9,54 +13,54 @@ use std::time::SystemTime;
 
 use crate::config::{TextOf, text};
 
-/// The files as they were when they were read, and at the last look.
+/// The states of the files when they were read, and at the last poll.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    read: Looks,
-    seen: Looks,
+    read: States,
+    polled: States,
 }
 
-type Looks = BTreeMap<PathBuf, Option<Look>>;
+type States = BTreeMap<PathBuf, Option<State>>;
 
-/// What tells one state of a file from another. Kubernetes replaces a file by a link that leads elsewhere, editors by
-/// another file of the same name; both change the inode.
+/// The state of a file. Kubernetes swaps a symbolic link, and editors rename a new file into place: both change the inode.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Look {
+struct State {
     modified: Option<SystemTime>,
     length: u64,
     inode: u64,
 }
 
 impl Files {
-    /// Returns the result of `load`, and the files that it read. `again` where they were read before: a pipe would be
-    /// empty by now, or never end.
+    /// Returns the result of `load`, and the files that it read. With `again` set, only regular files are read: a pipe has
+    /// been emptied by the first time, or would never end.
     pub(super) fn of<T>(again: bool, load: impl FnOnce(TextOf<'_>) -> T) -> (T, Self) {
-        let read = RefCell::new(Looks::new());
+        let read = RefCell::new(States::new());
         let loaded = load(&|path| {
-            // Before it is read: what changes meanwhile is found at the next look.
-            read.borrow_mut().entry(path.to_owned()).or_insert_with(|| look(path));
+            // Before the file is read, so that the next poll finds a change made meanwhile.
+            read.borrow_mut().entry(path.to_owned()).or_insert_with(|| state(path));
             match again && fs::metadata(path).is_ok_and(|file| !file.is_file() && !file.is_dir()) {
                 true => Err(format!("cannot read {}: no regular file, and so not read a second time", path.display())),
                 false => text(path),
             }
         });
         let read = read.into_inner();
-        (loaded, Self { seen: read.clone(), read })
+        (loaded, Self { polled: read.clone(), read })
     }
 
-    /// Looks at them: whether they have changed since they were read, and no more since the last look.
+    /// Polls the files. Returns true once they differ from those that were read, and have been stable for two polls: a
+    /// file that still grows is not read.
     pub(super) fn have_changed(&mut self) -> bool {
-        let now: Looks = self.read.keys().map(|path| (path.clone(), look(path))).collect();
-        let settled = now == self.seen;
-        self.seen = now;
-        settled && self.seen != self.read
+        let now: States = self.read.keys().map(|path| (path.clone(), state(path))).collect();
+        let stable = now == self.polled;
+        self.polled = now;
+        stable && self.polled != self.read
     }
 }
 
-fn look(path: &Path) -> Option<Look> {
+fn state(path: &Path) -> Option<State> {
     let file = fs::metadata(path).ok()?;
-    // What is written into a pipe is nothing that changes the configuration.
-    file.is_file().then(|| Look { modified: file.modified().ok(), length: file.len(), inode: file.ino() })
+    // Data in a pipe does not change the configuration.
+    file.is_file().then(|| State { modified: file.modified().ok(), length: file.len(), inode: file.ino() })
 }
 
 #[cfg(test)]
@@ -76,7 +80,7 @@ mod tests {
         assert!(!files.have_changed(), "perhaps not whole");
         fs::write(&path, "two, three").expect("a file");
         assert!(!files.have_changed(), "still growing");
-        assert!(files.have_changed(), "the same at two looks");
+        assert!(files.have_changed(), "the same at two polls");
         fs::remove_file(&path).expect("it is there");
         assert!(!files.have_changed(), "perhaps about to be replaced");
         assert!(files.have_changed(), "gone");

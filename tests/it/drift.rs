@@ -33,7 +33,7 @@ async fn without_drift_a_line_says_so() {
         running("none", Some("url: http://127.0.0.1\nbeforeAddBlack: {enable: true, timeout: 5}\n")).await;
     let (code, said, _) = drift(hookgate.admin, &[]).await;
     assert_eq!(code, Some(0));
-    assert!(said.contains("cannot be told: no callback has come"), "{said}");
+    assert!(said.contains("release unknown: no callback has come"), "{said}");
     hookgate.post("callbackBeforeAddBlackCommand", ADD_BLACK).await;
     let (code, said, _) = drift(hookgate.admin, &["--exit-code"]).await;
     assert_eq!(code, Some(0), "{said}");
@@ -110,8 +110,8 @@ async fn the_commands_that_came_tell_the_release() {
             "looks like 3.5, by 2 commands",
         ),
         ("newer", &["callbackAfterRemoveBlackCommand"], "looks like 3.8 to 3.8.4, by 1 command"),
-        ("any", &["callbackBeforeSendSingleMsgCommand"], "cannot be told: every release from 3.5 on"),
-        ("two", &["callbackQuitGroupCommand", "callbackAfterRemoveBlackCommand"], "cannot be told: no single release"),
+        ("any", &["callbackBeforeSendSingleMsgCommand"], "release unknown: every release from 3.5 on"),
+        ("two", &["callbackQuitGroupCommand", "callbackAfterRemoveBlackCommand"], "release unknown: no single release"),
     ] {
         let (_policy, hookgate) = running(name, None).await;
         for command in commands {
@@ -119,7 +119,7 @@ async fn the_commands_that_came_tell_the_release() {
         }
         let (_, said, _) = drift(hookgate.admin, &[]).await;
         assert!(said.contains(release), "{name}: {said}");
-        assert!(said.contains("what never came is not known"), "{said}");
+        assert!(said.contains("callbacks that never came are not known"), "{said}");
         let older = said.contains("commands with an older name:\n  callbackQuitGroupCommand");
         assert_eq!(older, commands.contains(&"callbackQuitGroupCommand"), "{said}");
         hookgate.kill().await;

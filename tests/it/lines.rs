@@ -1,31 +1,31 @@
-//! Lines to a place that is slow, full or breaks off: what is taken is written whole, and the rest is counted.
+//! The non-blocking writer before a sink that is slow, full or fails: what it takes is written whole, the rest is counted.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hookgate::observe::lines::{Counts, Lines, Target};
+use hookgate::observe::writer::{Counts, NonBlocking, Options, Sink};
 
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a write does.
+/// The result of a write.
 enum Do {
-    /// Takes so many bytes, or all that there are.
+    /// Takes so many bytes at most.
     Take(usize),
     Fail(ErrorKind),
 }
 
-/// A place that does what the test says, write by write, and afterwards takes everything.
-struct Place {
+/// A sink that follows a script, write by write, and afterwards takes everything.
+struct Scripted {
     text: Arc<Mutex<Vec<u8>>>,
     script: Receiver<Do>,
-    takes_back: bool,
-    reopened: Arc<Mutex<u32>>,
+    truncates: bool,
 }
 
-impl Write for Place {
+impl Sink for Scripted {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         let taken = match self.script.recv() {
             Ok(Do::Fail(kind)) => return Err(kind.into()),
@@ -36,53 +36,46 @@ impl Write for Place {
         Ok(taken)
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+    fn reopen_if_rotated(&mut self) {}
 
-impl Target for Place {
-    fn refresh(&mut self, asked: bool) {
-        *self.reopened.lock().unwrap() += u32::from(asked);
-    }
-
-    fn take_back(&mut self, bytes: usize) -> bool {
+    fn truncate(&mut self, bytes: usize) -> bool {
         let mut text = self.text.lock().unwrap();
         let whole = text.len() - bytes;
-        if self.takes_back {
+        if self.truncates {
             text.truncate(whole);
         }
-        self.takes_back
-    }
-
-    fn left_out(&mut self, lines: u64, why: Option<&io::Error>) -> Option<String> {
-        why.is_none().then(|| format!("({lines})\n"))
+        self.truncates
     }
 }
 
 struct Case {
-    lines: Lines,
+    lines: NonBlocking,
     counts: Arc<Counts>,
     text: Arc<Mutex<Vec<u8>>>,
     script: Sender<Do>,
-    reopened: Arc<Mutex<u32>>,
 }
 
 impl Case {
-    fn new(room: usize, takes_back: bool) -> Self {
+    fn new(capacity: usize, truncates: bool) -> Self {
         let (script, commands) = channel();
-        let (text, counts, reopened) = (Arc::default(), Arc::<Counts>::default(), Arc::default());
-        let place = Place { text: Arc::clone(&text), script: commands, takes_back, reopened: Arc::clone(&reopened) };
-        let lines = Lines::to("place", place, room, counts.clone()).unwrap();
-        Self { lines, counts, text, script, reopened }
+        let (text, counts) = (Arc::default(), Arc::<Counts>::default());
+        let sink = Scripted { text: Arc::clone(&text), script: commands, truncates };
+        let report = |dropped, error: Option<&io::Error>| error.is_none().then(|| format!("({dropped})\n"));
+        let options = Options { capacity, report_interval: Duration::ZERO, report };
+        let lines = NonBlocking::start("scripted", sink, options, counts.clone()).unwrap();
+        Self { lines, counts, text, script }
     }
 
-    /// Lets everything be written from here on; gives what there is.
-    fn whole(self) -> (String, u64, u64) {
+    fn push(&self, line: &str) {
+        self.lines.push(line.into());
+    }
+
+    /// Lets everything be written from here on. Returns the text, and the numbers of lines written and dropped.
+    fn end(self) -> (String, u64, u64) {
         drop(self.script);
         assert!(self.lines.flush(PATIENCE));
         let text = String::from_utf8(self.text.lock().unwrap().clone()).unwrap();
-        (text, self.counts.written(), self.counts.left_out())
+        (text, self.counts.written.load(Relaxed), self.counts.dropped.load(Relaxed))
     }
 }
 
@@ -95,63 +88,78 @@ fn lines_are_written_in_their_order_whatever_a_write_takes() {
         case.script.send(step).unwrap();
     }
     let expected: String = (0..100).map(|number| format!("line {number}\n")).collect();
-    expected.split_inclusive('\n').for_each(|line| case.lines.push(line.as_bytes()));
-    assert_eq!(case.whole(), (expected, 100, 0));
+    expected.split_inclusive('\n').for_each(|line| case.push(line));
+    assert_eq!(case.end(), (expected, 100, 0));
 }
 
 #[test]
-fn what_finds_no_room_is_left_out_where_it_would_have_stood() {
+fn lines_that_do_not_fit_are_reported_in_their_place() {
     let case = Case::new(20, false);
-    // The first is on its way, and held up there, while the others fill the room.
+    // The first is being written, and held up there, while the others fill the queue.
     case.script.send(Do::Take(1)).unwrap();
-    case.lines.push(b"first\n");
+    case.push("first\n");
     while case.text.lock().unwrap().is_empty() {
         std::thread::yield_now();
     }
     for line in ["second....\n", "third...\n", "fourth\n", "fifth\n"] {
-        case.lines.push(line.as_bytes());
+        case.push(line);
     }
-    assert_eq!(case.counts.left_out(), 2);
-    let lines = case.lines.clone();
-    let (text, written, left_out) = case.whole();
+    assert_eq!(case.counts.dropped.load(Relaxed), 2);
+    let (text, written, dropped) = case.end();
     assert_eq!(text, "first\nsecond....\nthird...\n(2)\n");
-    assert_eq!((written, left_out), (4, 2));
-    drop(lines);
+    assert_eq!((written, dropped), (4, 2));
 }
 
 #[test]
-fn a_line_that_breaks_off_is_taken_back_or_ended() {
-    for (takes_back, expected) in [(true, "one\nthree\n"), (false, "one\ntw\nthree\n")] {
-        let case = Case::new(1 << 20, takes_back);
+fn a_partial_line_is_truncated_or_ended() {
+    for (truncates, expected) in [(true, "one\nthree\n"), (false, "one\ntw\nthree\n")] {
+        let case = Case::new(1 << 20, truncates);
         case.script.send(Do::Take(6)).unwrap();
         case.script.send(Do::Fail(ErrorKind::StorageFull)).unwrap();
-        case.lines.push(b"one\ntwo\n");
-        // Written or not, it is done with.
+        case.push("one\ntwo\n");
+        // Written or lost, it is done with.
         assert!(case.lines.flush(PATIENCE));
-        case.lines.push(b"three\n");
-        let (text, written, left_out) = case.whole();
-        assert_eq!((&*text, written, left_out), (expected, 2, 1));
+        case.push("three\n");
+        let (text, written, dropped) = case.end();
+        assert_eq!((&*text, written, dropped), (expected, 2, 1));
     }
 }
 
 #[test]
-fn a_place_is_taken_anew_when_somebody_asks_and_let_go_of_at_the_end() {
+fn a_report_that_cannot_be_written_is_made_again() {
+    let case = Case::new(10, false);
+    case.script.send(Do::Take(1)).unwrap();
+    case.push("first\n");
+    while case.text.lock().unwrap().is_empty() {
+        std::thread::yield_now();
+    }
+    case.push("second\n");
+    case.push("third...\n");
+    // The rest of the first, the second, and the report.
+    for step in [Do::Take(100), Do::Take(100), Do::Fail(ErrorKind::StorageFull)] {
+        case.script.send(step).unwrap();
+    }
+    assert!(case.lines.flush(PATIENCE));
+    case.push("fourth\n");
+    assert_eq!(case.end(), ("first\nsecond\nfourth\n(1)\n".to_owned(), 4, 1));
+}
+
+#[test]
+fn the_sink_is_closed_with_the_last_handle() {
     let case = Case::new(1 << 20, false);
-    case.lines.reopen();
-    case.lines.push(b"one\n");
-    let (reopened, text) = (case.reopened.clone(), case.text.clone());
-    assert_eq!(case.whole().0, "one\n");
-    assert_eq!(*reopened.lock().unwrap(), 1);
-    // The thread has ended when nobody else holds what the place held.
+    let text = case.text.clone();
+    case.push("one\n");
+    assert_eq!(case.end().0, "one\n");
+    // The thread has ended when nothing else holds what the sink held.
     while Arc::strong_count(&text) > 1 {
         std::thread::yield_now();
     }
 }
 
 #[test]
-fn a_flush_does_not_wait_for_ever() {
+fn a_flush_times_out() {
     let case = Case::new(1 << 20, false);
-    case.lines.push(b"one\n");
+    case.push("one\n");
     assert!(!case.lines.flush(Duration::from_millis(1)));
-    assert_eq!(case.whole().0, "one\n");
+    assert_eq!(case.end().0, "one\n");
 }

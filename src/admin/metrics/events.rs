@@ -1,36 +1,50 @@
-//! After events: what waits, and what became of the others.
+//! After events: in the queue, on disk, and those that left.
 
 use std::fmt;
 use std::time::Duration;
 
-use prometheus_client::registry::Unit;
-
-use super::writer::{Family, Writer, in_unit, plain};
+use super::{Writer, counter, gauge};
 use crate::admin::Sources;
 use crate::contract::{Callback, Timing};
-use crate::outbox::Reason;
+use crate::observe::durations::Histogram;
+use crate::outbox::{Backlog, COMMIT_BUCKETS, Disk, Reason};
 
-const WAITING: Family = plain("events_waiting", "After events that wait for their turn or their next attempt");
-const BYTES: Family = in_unit("events", Unit::Bytes, "What the After events that are kept take, about");
-const OLDEST: Family = in_unit("events_oldest_age", Unit::Seconds, "The age of the oldest After event that waits");
-const DELIVERED: Family = plain("events_delivered", "After events that the policy service has answered");
-const RETRIED: Family = plain("events_retried", "Attempts after an After event's first");
-const UNDELIVERED: Family = plain("events_undelivered", "After events that were lost or given up, by why");
-
-pub(super) fn write(admin: &Sources, out: &mut Writer<'_>) -> fmt::Result {
-    let (backlog, counts) = (admin.events.backlog(), admin.events.counts());
-    // An rpc that had events once and has none now says so.
+pub(super) fn write(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
+    let (backlog, counts) = (sources.events.backlog(), sources.events.counts());
+    // An rpc that has had events has a sample of 0 now.
     let waiting = Callback::all().iter().chain([Callback::fallback()]).filter_map(|callback| {
-        let kept = backlog.rpcs.iter().find(|kept| kept.rpc == callback.rpc);
-        let waits = kept.map_or(0, |kept| kept.waiting);
-        let told = waits > 0 || (callback.timing == Timing::After && admin.status.last_seen(callback) > 0);
-        told.then(|| ([("rpc", callback.service_and_method())], waits as f64))
+        let waiting = backlog.rpcs.iter().find(|rpc| rpc.rpc == callback.rpc).map_or(0, |rpc| rpc.waiting);
+        let had_events = callback.timing == Timing::After && sources.status.last_seen(callback) > 0;
+        (waiting > 0 || had_events).then(|| ([("rpc", callback.service_and_method())], gauge(waiting as f64)))
     });
-    out.gauges(&WAITING, waiting)?;
-    out.gauge(&BYTES, backlog.bytes as f64)?;
-    out.gauge(&OLDEST, backlog.oldest.unwrap_or(Duration::ZERO).as_secs_f64())?;
-    out.counter(&DELIVERED, counts.delivered)?;
-    out.counter(&RETRIED, counts.retried)?;
-    let undelivered = Reason::ALL.map(|reason| ([("reason", reason.as_str())], counts.undelivered(reason)));
-    out.counters(&UNDELIVERED, undelivered)
+    out.family("events_waiting", "After events that wait for their turn or their next attempt", waiting)?;
+    let bytes = gauge(backlog.bytes as f64);
+    out.single("events_bytes", "What the After events that are kept take, about", bytes)?;
+    let oldest = gauge(backlog.oldest.unwrap_or(Duration::ZERO).as_secs_f64());
+    out.single("events_oldest_age_seconds", "The age of the oldest After event that waits", oldest)?;
+    let delivered = counter(counts.delivered);
+    out.single("events_delivered", "After events that the policy service has answered", delivered)?;
+    out.single("events_retried", "Attempts after an After event's first", counter(counts.retried))?;
+    let undelivered = Reason::ALL.map(|reason| ([("reason", reason.as_str())], counter(counts.undelivered(reason))));
+    out.family("events_undelivered", "After events that were lost or given up, by why", undelivered)?;
+    backlog.disk.as_ref().map_or(Ok(()), |disk| write_disk(&backlog, disk, out))
+}
+
+fn write_disk(backlog: &Backlog, disk: &Disk, out: &mut Writer<'_>) -> fmt::Result {
+    let events = gauge(backlog.events as f64);
+    out.single("outbox_events", "After events on disk that are to be delivered", events)?;
+    out.single("outbox_dead", "After events on disk that ended undelivered", gauge(disk.dead as f64))?;
+    out.single(
+        "outbox_bytes",
+        "What the files of the outbox take on the disk, the log of what was last written (-wal) among them",
+        gauge(disk.file_bytes as f64),
+    )?;
+    let bounds = COMMIT_BUCKETS.iter().map(|bound| bound.as_secs_f64()).chain([f64::INFINITY]);
+    let commits = Histogram {
+        count: disk.commits.iter().sum(),
+        sum: disk.commit_time.as_secs_f64(),
+        buckets: bounds.zip(disk.commits.iter().copied()).collect(),
+    };
+    let help = "How long commits to the disk took, their fsync included";
+    out.single("outbox_commit_duration_seconds", help, commits)
 }

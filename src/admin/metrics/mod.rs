@@ -1,53 +1,37 @@
-//! What Prometheus reads: written when it asks, from what is counted anyway. Durations alone are counted for it.
+//! `/metrics`: written at each scrape from counters that exist anyway. Only durations are counted for it alone.
 //!
-//! A source is a function in a file of its own, and a line in `SOURCES`. No label grows without bound: callbacks are
-//! those of the table, reasons and states those of an enum, and what callers name is bounded by [`drift`](crate::observe::drift).
+//! A metric is a row in a function of [`GROUPS`]. No label may have an unbounded number of values: callbacks are those of
+//! the table, reasons and states those of an enum, and unknown names are bounded by [`drift`](crate::observe::drift).
 
-mod callbacks;
-mod callers;
-mod certificates;
-mod decisions;
 mod events;
-mod outbox;
 mod policy;
-mod reloads;
-mod spans;
-mod writer;
+mod process;
+mod webhooks;
 
 use std::fmt;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, prometheus_text, text};
-use prometheus_client::registry::Registry;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet, prometheus_text, text};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::{MetricType, TypedMetric};
+use prometheus_client::registry::{Registry, Unit};
 
 use crate::admin::Sources;
-use writer::{Writer, plain};
+use crate::observe::durations::Histogram;
 
-/// What writes metrics of one kind of thing.
-type Source = fn(&Sources, &mut Writer<'_>) -> fmt::Result;
-
-/// Everything that is told, in this order.
-const SOURCES: &[Source] = &[
-    build,
-    callbacks::write,
-    callers::write,
-    policy::write,
-    events::write,
-    outbox::write,
-    certificates::write,
-    reloads::write,
-    spans::write,
-    decisions::write,
-];
+/// The groups of metrics, in the order of the scrape.
+const GROUPS: &[fn(&Sources, &mut Writer<'_>) -> fmt::Result] =
+    &[process::build, webhooks::write, policy::write, events::write, process::write];
 
 /// The content type of OpenMetrics.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// A scrape: its content type and its text. It is OpenMetrics for those who accept that, and Prometheus's older text
-/// format for others, curl and `promtool check metrics` among them.
-pub(crate) fn scrape(admin: &Sources, accept: &str) -> Result<(&'static str, String), fmt::Error> {
+/// Returns the content type and the text of a scrape: OpenMetrics if the client accepts that, otherwise the older text
+/// format of Prometheus, which curl and `promtool check metrics` expect.
+pub(super) fn scrape(sources: &Sources, accept: &str) -> Result<(&'static str, String), fmt::Error> {
     let mut registry = Registry::with_prefix("hookgate");
-    registry.register_collector(Box::new(All(admin.clone())));
+    registry.register_collector(Box::new(All(sources.clone())));
     let mut out = String::new();
     if accept.contains("application/openmetrics-text") {
         text::encode(&mut out, &registry)?;
@@ -63,10 +47,67 @@ struct All(Sources);
 impl Collector for All {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut writer = Writer(encoder);
-        SOURCES.iter().try_for_each(|write| write(&self.0, &mut writer))
+        GROUPS.iter().try_for_each(|write| write(&self.0, &mut writer))
     }
 }
 
-fn build(_: &Sources, out: &mut Writer<'_>) -> fmt::Result {
-    out.info(&plain("build", "The hookgate that runs"), [("version", env!("CARGO_PKG_VERSION"))])
+/// A label and its value.
+type Label<'a> = (&'static str, &'a str);
+
+/// Writes families of metrics. Their names are given without the prefix `hookgate_` and the suffix `_total`.
+struct Writer<'a>(DescriptorEncoder<'a>);
+
+impl Writer<'_> {
+    /// Writes a family with a sample for each set of labels. A family without samples is omitted.
+    fn family<'l, M: EncodeMetric + TypedMetric, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = ([Label<'l>; N], M)>,
+    ) -> fmt::Result {
+        let mut samples = samples.into_iter().peekable();
+        if samples.peek().is_none() {
+            return Ok(());
+        }
+        // The encoder wants the unit by itself.
+        let units = [("_seconds", Unit::Seconds), ("_bytes", Unit::Bytes)];
+        let unit = units.iter().find_map(|(suffix, unit)| Some((name.strip_suffix(suffix)?, unit)));
+        let (name, unit) = unit.map_or((name, None), |(name, unit)| (name, Some(unit)));
+        let mut encoder = self.0.encode_descriptor(name, help, unit, M::TYPE)?;
+        samples.try_for_each(|(labels, metric)| metric.encode(encoder.encode_family(&labels)?))
+    }
+
+    /// Writes a family of one sample without labels.
+    fn single<M: EncodeMetric + TypedMetric>(&mut self, name: &str, help: &str, metric: M) -> fmt::Result {
+        self.family(name, help, [([], metric)])
+    }
+}
+
+/// A sample that only grows.
+fn counter(value: u64) -> ConstCounter {
+    ConstCounter::new(value)
+}
+
+/// A sample that can go down.
+fn gauge(value: f64) -> ConstGauge<f64> {
+    ConstGauge::new(value)
+}
+
+/// A sample that is 1 or 0.
+fn flag(value: bool) -> ConstGauge<f64> {
+    gauge(value.into())
+}
+
+impl TypedMetric for Histogram {
+    const TYPE: MetricType = MetricType::Histogram;
+}
+
+impl EncodeMetric for Histogram {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        encoder.encode_histogram::<NoLabelSet>(self.sum, self.count, &self.buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        Self::TYPE
+    }
 }

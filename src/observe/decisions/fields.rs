@@ -1,31 +1,28 @@
-//! Which fields of a request stand in its line: the IDs of users and groups, and those that were asked for.
+//! The fields of a request that a line shows: the IDs of users and groups, and those of `decisions.fields`.
 
-use crate::contract::Callback;
-use crate::contract::{self, FieldPath, Id, Message, Record, Value, field_paths};
+use crate::contract::{self, Callback, FieldPath, Id, Message, Record, Value, field_paths};
+use crate::cut::cut;
 
-/// How many bytes of a field's value are written at most, and of all values of a list.
+/// Maximum bytes written of a field's value; of a list, of all its values together.
 const LONGEST: usize = 4096;
 
-/// What ends a value that is cut.
-const CUT: &str = "…";
-
-/// What is shown of one callback's requests.
+/// The shown fields of one callback.
 #[derive(Debug)]
 pub(super) struct Shown {
     message: &'static Message,
     users: Vec<FieldPath>,
     groups: Vec<FieldPath>,
-    asked: Vec<FieldPath>,
+    configured: Vec<FieldPath>,
 }
 
 impl Shown {
-    /// The IDs of a callback's request, and those of its fields that are among `asked`.
-    pub(super) fn of(callback: &Callback, asked: &[String]) -> Self {
+    /// Selects the IDs of a callback's request, and the fields with a name in `configured`.
+    pub(super) fn of(callback: &Callback, configured: &[String]) -> Self {
         let message = callback.request;
-        let mut shown = Self { message, users: Vec::new(), groups: Vec::new(), asked: Vec::new() };
+        let mut shown = Self { message, users: Vec::new(), groups: Vec::new(), configured: Vec::new() };
         for (path, field) in field_paths(message) {
             match field.id {
-                _ if asked.contains(&path.name) => shown.asked.push(path),
+                _ if configured.contains(&path.name) => shown.configured.push(path),
                 Some(Id::User) => shown.users.push(path),
                 Some(Id::Group) => shown.groups.push(path),
                 None => {}
@@ -34,13 +31,13 @@ impl Shown {
         shown
     }
 
-    /// Writes the objects `users`, `groups` and `fields`, each with what of it is there, after a comma.
+    /// Writes the JSON members `users`, `groups` and `fields`, each after a comma and without the fields that are absent.
     pub(super) fn write(&self, request: &[u8], out: &mut Vec<u8>) {
-        let all = [("users", &self.users), ("groups", &self.groups), ("fields", &self.asked)];
+        let all = [("users", &self.users), ("groups", &self.groups), ("fields", &self.configured)];
         if all.iter().all(|(_, paths)| paths.is_empty()) {
             return;
         }
-        // It is our own encoding, so it can be read.
+        // Cannot fail: hookgate has encoded it.
         let Ok(record) = Record::decode(self.message, request) else { return };
         let record = Value::Record(record);
         for (title, paths) in all {
@@ -90,7 +87,7 @@ fn write_list<'r, 'a: 'r>(values: impl Iterator<Item = &'r Value<'a>>, room: &mu
             out.push(b',');
         }
         if *room == 0 {
-            contract::write_text(CUT, out);
+            contract::write_text("…", out);
             break;
         }
         write_cut(value, room, out);
@@ -98,23 +95,22 @@ fn write_list<'r, 'a: 'r>(values: impl Iterator<Item = &'r Value<'a>>, room: &mu
     out.push(b']');
 }
 
-/// Writes a value as far as there is room.
+/// Writes a value, truncated to `room` bytes, and subtracts what it took.
 fn write_cut(value: &Value<'_>, room: &mut usize, out: &mut Vec<u8>) {
     match value {
         Value::Text(text) if text.len() > *room => {
-            let end = (0..=*room).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-            contract::write_text(&[&text[..end], CUT].concat(), out);
+            contract::write_text(&cut(text, *room), out);
             *room = 0;
         }
         Value::Text(text) => {
             contract::write_text(text, out);
-            // An empty one takes room too.
+            // An empty text counts as a byte, so that a list of them has an end.
             *room = room.saturating_sub(text.len().max(1));
         }
         Value::Bool(value) => write_plain(value, room, out),
         Value::Int(value) => write_plain(value, room, out),
         Value::List(entries) => write_list(entries.iter(), room, out),
-        // No request has a map, and messages are taken apart.
+        // Unreachable: no request has a map, and the paths lead into messages.
         Value::Record(_) | Value::Map(_) => out.extend_from_slice(b"null"),
     }
 }

@@ -1,4 +1,4 @@
-//! A verdict as a line.
+//! A line of the decision log.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -10,59 +10,59 @@ use crate::contract;
 use crate::contract::Callback;
 use crate::failure::Class;
 
-/// What there is to say of a verdict, or of the end of an event that got none.
+/// A verdict, or the end of an event that never got one.
 #[derive(Debug)]
 pub(crate) struct Decided<'a> {
     pub(crate) callback: &'static Callback,
-    /// The command as posted.
+    /// The command as OpenIM sent it.
     pub(crate) command: Cow<'a, str>,
     pub(crate) operation_id: Cow<'a, str>,
-    /// Empty where the webhook was refused before it had one.
+    /// Empty if the webhook was refused before an ID was made.
     pub(crate) event_id: &'a str,
-    /// The encoded request, where the body was one.
+    /// The encoded request message, if the body could be decoded.
     pub(crate) request: Option<&'a [u8]>,
-    /// As the `hookgate-outcome` header has it; of an event that ends undelivered `undelivered`.
+    /// The value of the `hookgate-outcome` header, or `undelivered`.
     pub(crate) outcome: &'static str,
-    /// The code of a denial.
+    /// The error code of a denial.
     pub(crate) code: Option<i32>,
-    /// The JSON names of what was changed.
+    /// The JSON names of changed fields.
     pub(crate) changes: &'a [&'static str],
-    /// The rule that decided, and for which class of failure.
+    /// The failure rule that decided, with the class of the failure.
     pub(crate) rule: Option<(Class, Rule)>,
-    /// Why there was no verdict, without a word of the policy's.
+    /// The cause, if there was no verdict. Holds none of the policy's own text.
     pub(crate) cause: Option<Cow<'a, str>>,
-    /// What follows the reply of an After event.
+    /// Set on a line that follows the line of the event's webhook.
     pub(crate) late: Option<Late>,
-    /// How often the policy was asked by then; none where it was not, or that is not known yet.
+    /// The number of attempts so far; 0 if there was none, or the number is not known yet.
     pub(crate) attempt: u32,
-    /// The parts of its way, and how long each took.
+    /// The phases of the call by name, with their durations.
     pub(crate) took: Vec<(&'static str, Duration)>,
 }
 
-/// What a line says that is about an event whose webhook has a line of its own.
+/// The reason for another line after that of the event's webhook.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Late {
-    /// The verdict came after the reply.
+    /// The verdict came after the reply to OpenIM.
     Verdict,
-    /// It ended undelivered, for this reason.
+    /// The event was not delivered, for this reason.
     Undelivered(&'static str),
 }
 
 impl Decided<'_> {
-    /// Whether it is the ordinary case, of which a share is enough.
+    /// Returns true for an unchanged allow and an accepted event, of which `decisions.allows` may keep a sample.
     pub(super) fn is_plain(&self) -> bool {
         matches!(self.outcome, "allow" | "accepted")
     }
 
-    /// Whether it is in the share of events that are written. All lines of an event are or are not, on every hookgate:
-    /// the end of its ID is random.
-    pub(super) fn is_among(&self, share: f64) -> bool {
+    /// Returns true if the event is in a sample of this share. The end of its ID, which is random, decides: all lines of an
+    /// event are in the sample or none, on every replica.
+    pub(super) fn is_sampled(&self, share: f64) -> bool {
         let end = self.event_id.get(self.event_id.len().saturating_sub(8)..);
         let random = end.and_then(|end| u32::from_str_radix(end, 16).ok());
         share >= 1.0 || random.is_none_or(|random| f64::from(random) < share * 2_f64.powi(32))
     }
 
-    /// The line, with its line feed.
+    /// Returns the line, with its line feed.
     pub(super) fn line(&self, shown: &Shown) -> Vec<u8> {
         let mut line = Line(Vec::with_capacity(640));
         line.0.push(b'{');
@@ -109,7 +109,7 @@ impl Decided<'_> {
     }
 }
 
-/// A line that grows. What is empty is left out.
+/// A JSON object being written. Empty texts are omitted.
 struct Line(Vec<u8>);
 
 impl Line {

@@ -1,31 +1,35 @@
-//! The decision log: one JSON line a verdict, for those who must be able to say later who was refused what, and why.
+//! The decision log: a JSON line for each verdict, for operators who must say later who was refused what, and why.
 //!
-//! It is the operator's own file. It has the IDs of users and groups and never content, unless a field is asked for by its
-//! name. No verdict waits for it: see [`lines`](crate::observe::lines).
+//! A line has the IDs of users and groups and never content, unless the operator asks for a field by its name. No verdict
+//! waits for it: see [`writer`](crate::observe::writer).
 //!
-//! - `fields`: which fields of a request a line shows.
+//! - `fields`: the fields of a request that a line shows.
 //! - `line`: a verdict as a line.
-//! - `place`: where the lines go.
 
 mod fields;
 mod line;
-mod place;
 
+use std::fs;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::config;
+use tracing::warn;
+
+use crate::config::{self, DecisionsTo};
 use crate::contract::Callback;
-use crate::observe::lines::{Counts, Lines};
+use crate::observe::sink::FileSink;
+use crate::observe::writer::{Counts, NonBlocking, Options};
 use fields::Shown;
 pub(crate) use line::{Decided, Late};
-use place::Place;
 
-/// How many bytes of lines may wait for a disk or a pipe.
-const ROOM: usize = 8 << 20;
+/// Maximum bytes of lines queued for a slow disk or reader.
+const CAPACITY: usize = 8 << 20;
 
-/// The decision log, which may be off. Its clones are one.
+/// Minimum time between two log messages about dropped lines.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The decision log, which may be off. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Decisions(Arc<Shared>);
 
@@ -35,50 +39,48 @@ struct Shared {
     counts: Arc<Counts>,
 }
 
-/// One that is on.
+/// A decision log that is on.
 #[derive(Debug)]
 struct Open {
     settings: config::Decisions,
-    lines: Lines,
-    /// For each row of the table, and the fallback's.
+    lines: NonBlocking,
+    /// By the callback's place in the table, the fallback's last.
     shown: Vec<Shown>,
 }
 
 impl Decisions {
-    /// One that is off until it is told otherwise.
+    /// Returns a decision log that is off until [`change`](Self::change) turns it on.
     pub fn off() -> Self {
         Self::default()
     }
 
-    /// One as it is configured. The error says what cannot be written.
+    /// Opens the decision log. The error says what cannot be written.
     pub fn open(settings: &config::Decisions) -> io::Result<Self> {
         let decisions = Self::off();
         decisions.change(settings)?;
         Ok(decisions)
     }
 
-    /// Says whether one could be opened, and leaves nothing behind.
+    /// Checks that the decision log could be opened. Leaves no new file behind.
     pub fn check(settings: &config::Decisions) -> io::Result<()> {
-        match &settings.to {
-            Some(config::DecisionsTo::File(path)) => place::check(path),
-            Some(config::DecisionsTo::Stdout) | None => Ok(()),
-        }
+        let Some(DecisionsTo::File(path)) = &settings.to else { return Ok(()) };
+        let is_new = !path.exists();
+        FileSink::append_to(path)?;
+        if is_new { fs::remove_file(path) } else { Ok(()) }
     }
 
-    /// Goes on with other settings. Where those cannot be followed all stays as it was. What waits is written to where it
-    /// was to go.
+    /// Applies other settings, or changes nothing if they fail. Queued lines still go to the sink that they were meant for.
     pub fn change(&self, settings: &config::Decisions) -> io::Result<()> {
         let before = self.now();
         if before.as_ref().map(|open| &open.settings) == Some(settings) {
             return Ok(());
         }
-        let open = match (&settings.to, before) {
-            (None, _) => None,
-            (Some(to), before) => {
-                let same = before.filter(|open| open.settings.to.as_ref() == Some(to));
-                let lines = match same {
+        let open = match &settings.to {
+            None => None,
+            Some(to) => {
+                let lines = match before.filter(|open| open.settings.to.as_ref() == Some(to)) {
                     Some(open) => open.lines.clone(),
-                    None => Lines::to("decisions", Place::open(to)?, ROOM, self.0.counts.clone())?,
+                    None => start(to, self.0.counts.clone())?,
                 };
                 let rows = Callback::all().iter().chain([Callback::fallback()]);
                 let shown = rows.map(|callback| Shown::of(callback, &settings.fields)).collect();
@@ -89,39 +91,51 @@ impl Decisions {
         Ok(())
     }
 
-    /// Opens the file again by its name, for what moves files away. A file that was moved is noticed without it too,
-    /// within a second.
-    pub fn reopen(&self) {
-        if let Some(open) = self.now() {
-            open.lines.reopen();
-        }
+    /// Blocks until all queued lines are written, at most for `timeout`. Returns true if they are.
+    pub fn flush(&self, timeout: Duration) -> bool {
+        self.now().is_none_or(|open| open.lines.flush(timeout))
     }
 
-    /// Waits until what was taken is written, for so long at most; says whether it is. Holds up its thread.
-    pub fn flush(&self, within: Duration) -> bool {
-        self.now().is_none_or(|open| open.lines.flush(within))
-    }
-
-    /// Whether it is on.
+    /// Returns true if it is on.
     pub fn is_on(&self) -> bool {
         self.now().is_some()
     }
 
-    /// What became of the lines so far.
+    /// Returns the counters of lines since the start of the process.
     pub fn counts(&self) -> &Counts {
         &self.0.counts
     }
 
-    /// Writes a line about a verdict, unless it is off or this one is not to be written.
+    /// Writes a line about a verdict, unless the log is off or the verdict is an allow outside of the sample.
     pub(crate) fn write(&self, decided: &Decided<'_>) {
         let Some(open) = self.now() else { return };
-        if decided.is_plain() && !decided.is_among(open.settings.allows) {
+        if decided.is_plain() && !decided.is_sampled(open.settings.allows) {
             return;
         }
-        open.lines.push(&decided.line(&open.shown[decided.callback.index]));
+        open.lines.push(decided.line(&open.shown[decided.callback.index]));
     }
 
     fn now(&self) -> Option<Arc<Open>> {
         self.0.open.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+fn start(to: &DecisionsTo, counts: Arc<Counts>) -> io::Result<NonBlocking> {
+    let sink = match to {
+        DecisionsTo::Stdout => FileSink::inherited(io::stdout())?,
+        DecisionsTo::File(path) => FileSink::append_to(path)?,
+    };
+    NonBlocking::start(
+        "decisions",
+        sink,
+        Options { capacity: CAPACITY, report_interval: REPORT_INTERVAL, report },
+        counts,
+    )
+}
+
+/// Logs dropped lines: a reader of decisions expects nothing else among them.
+fn report(dropped: u64, error: Option<&io::Error>) -> Option<String> {
+    let cause = error.map_or_else(|| "the reader is too slow".to_owned(), ToString::to_string);
+    warn!(dropped, cause, "decision log lines dropped");
+    None
 }

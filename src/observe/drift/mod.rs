@@ -1,10 +1,10 @@
-//! What this OpenIM does otherwise than this build expects: what is unknown, what has an older name, what never comes, and
-//! which release that looks like.
+//! Differences between what this OpenIM sends and what this build expects: unknown names, older names, callbacks that never
+//! come, and the release that it looks like.
 //!
-//! - `unknowns`: commands and fields that no row has.
-//! - `names`: the commands as they are posted, and fields with an older name.
-//! - `report`: what all of that says.
-//! - `print`: a report for people.
+//! - `unknowns`: counters of unknown commands and fields.
+//! - `names`: counters of known commands, and of aliases of fields.
+//! - `report`: the report made from them.
+//! - `print`: a report as text.
 
 mod names;
 mod print;
@@ -14,4 +14,4 @@ mod unknowns;
 pub use names::Names;
 pub use print::print;
 pub use report::{Field, Key, LooksLike, Name, Report};
-pub use unknowns::{LONGEST_NAME, MOST_COMMANDS, MOST_FIELDS, OTHER, Unknown, Unknowns};
+pub use unknowns::{LONGEST_NAME, MOST_COMMANDS, MOST_FIELDS, OTHER, Unknowns};

@@ -1,37 +1,38 @@
-//! The names that OpenIM uses for what this build knows: of some things other servers have other ones.
+//! Counters of the names that OpenIM sends for what this build knows: commands, aliases of fields, and bodies without a known
+//! field.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::Unknown;
+use super::{Field, Name};
 use crate::contract::Callback;
 
-/// How often each name of the table came, and since when.
+/// Counters of known names. A webhook without aliases takes no lock.
 #[derive(Debug)]
 pub struct Names {
     /// By the command's place in the table of commands.
     commands: Vec<Count>,
-    /// Aliases of fields, by the callback's place. No webhook without one locks it.
+    /// Aliases of fields, by the callback's place.
     fields: Mutex<BTreeMap<(usize, &'static str), Count>>,
-    /// Bodies without any field of the contract, by the callback's place.
+    /// Bodies without a known field, by the callback's place.
     unrecognized: Vec<Unrecognized>,
 }
 
 #[derive(Debug, Default)]
 struct Unrecognized {
     bodies: Count,
-    /// The second of the last log line, since 1970; 0 is never.
+    /// The second of the last log message, since 1970; 0 is never.
     logged: AtomicU64,
-    /// The number of bodies since that line.
+    /// The number of bodies since that message.
     unlogged: AtomicU64,
 }
 
+/// A counter with the times of its first and last increment, in milliseconds since 1970.
 #[derive(Debug, Default)]
-struct Count {
+pub(super) struct Count {
     count: AtomicU64,
-    /// Milliseconds since 1970; 0 is never.
     first: AtomicU64,
     last: AtomicU64,
 }
@@ -50,7 +51,7 @@ impl Names {
     /// Counts a webhook by its command's place in the table of commands; `now` is in milliseconds since 1970.
     pub fn count_command(&self, place: usize, now: u64) {
         if let Some(count) = self.commands.get(place) {
-            count.again(now);
+            count.add(1, now);
         }
     }
 
@@ -61,15 +62,15 @@ impl Names {
         }
         let mut fields = self.fields.lock().unwrap_or_else(PoisonError::into_inner);
         for name in names {
-            fields.entry((callback.index, name)).or_default().again(now);
+            fields.entry((callback.index, name)).or_default().add(1, now);
         }
     }
 
-    /// Counts a body that has none of the fields that the contract knows, the command apart; `now` is in milliseconds
-    /// since 1970. Once a second and callback it is to be logged: returns the number of those before it that were not.
+    /// Counts a body that has no known field but the command; `now` is in milliseconds since 1970. Returns `Some` once a
+    /// second for each callback, if it is to be logged: the number of bodies since the last log message.
     pub fn count_unrecognized(&self, callback: &Callback, now: u64) -> Option<u64> {
         let Unrecognized { bodies, logged, unlogged } = self.unrecognized.get(callback.index)?;
-        bodies.again(now);
+        bodies.add(1, now);
         let second = now / 1000;
         if logged.swap(second, Relaxed) == second {
             unlogged.fetch_add(1, Relaxed);
@@ -78,43 +79,43 @@ impl Names {
         Some(unlogged.swap(0, Relaxed))
     }
 
-    /// The callbacks that came with none of their fields, in the order of the table; the name is the rpc's.
-    pub fn unrecognized(&self) -> Vec<Unknown> {
+    /// Returns the rpcs that had bodies without a known field, in the order of the table.
+    pub fn unrecognized(&self) -> Vec<Name> {
         let counted = Callback::all().iter().zip(&self.unrecognized);
-        counted.filter_map(|(callback, count)| count.bodies.of(callback.service_and_method())).collect()
+        counted.filter_map(|(callback, count)| count.bodies.name(callback.service_and_method())).collect()
     }
 
-    /// The commands that came, in the order of their names, each with its callback.
-    pub fn commands(&self) -> Vec<(&'static Callback, Unknown)> {
-        let came = Callback::commands().zip(&self.commands);
-        came.filter_map(|((command, callback), count)| Some((callback, count.of(command)?))).collect()
+    /// Returns the commands received, in the order of their names, each with its callback.
+    pub fn commands(&self) -> Vec<(&'static Callback, Name)> {
+        let counted = Callback::commands().zip(&self.commands);
+        counted.filter_map(|((command, callback), count)| Some((callback, count.name(command)?))).collect()
     }
 
-    /// The aliases of fields that came, in the order of the table.
-    pub fn fields(&self) -> Vec<(&'static Callback, Unknown)> {
+    /// Returns the aliases of fields received, in the order of the table.
+    pub fn fields(&self) -> Vec<Field> {
         let fields = self.fields.lock().unwrap_or_else(PoisonError::into_inner);
-        let named =
-            fields.iter().filter_map(|((place, name), count)| Some((Callback::all().get(*place)?, count.of(name)?)));
+        let named = fields.iter().filter_map(|((place, name), count)| {
+            Some(Field { rpc: Callback::all().get(*place)?.service_and_method().to_owned(), name: count.name(name)? })
+        });
         named.collect()
     }
 }
 
 impl Count {
-    fn again(&self, now: u64) {
-        if self.count.fetch_add(1, Relaxed) == 0 {
+    /// Adds `times`; `now` is in milliseconds since 1970.
+    pub(super) fn add(&self, times: u64, now: u64) {
+        if self.count.fetch_add(times, Relaxed) == 0 {
             self.first.store(now, Relaxed);
         }
         self.last.store(now, Relaxed);
     }
 
-    fn of(&self, name: &str) -> Option<Unknown> {
-        let time = |millis: &AtomicU64| UNIX_EPOCH + Duration::from_millis(millis.load(Relaxed));
-        let count = self.count.load(Relaxed);
-        (count > 0).then(|| Unknown {
-            name: name.to_owned(),
-            count,
-            first_seen: time(&self.first),
-            last_seen: time(&self.last),
-        })
+    /// Returns the counter of a name for a report, unless it is 0.
+    pub(super) fn name(&self, name: &str) -> Option<Name> {
+        let time = |millis: &AtomicU64| {
+            humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(millis.load(Relaxed))).to_string()
+        };
+        let (name, count) = (name.to_owned(), self.count.load(Relaxed));
+        (count > 0).then(|| Name { name, count, first_seen: time(&self.first), last_seen: time(&self.last) })
     }
 }

@@ -1,32 +1,40 @@
-//! A report for people.
+//! A drift report as text.
 
 use std::io::{self, Write};
 
 use super::{Field, LooksLike, Name, Report};
 use crate::openim::Release;
 
-/// Prints a report: a line for what is as expected, a list for each thing that is not.
+/// Prints a report: a list for each difference, or a line that there is none, and the likely release.
 pub fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if !report.is_drift() {
         writeln!(out, "no drift: this build knows all that came")?;
     }
-    names(
-        "rpcs whose webhooks have NONE of the fields that this build knows: their policy sees unknown_fields alone",
-        &report.unrecognized_bodies,
-        out,
-    )?;
-    names("commands that this build does not know (FallbackPolicyService takes them)", &report.unknown_commands, out)?;
-    fields("fields that this build does not know (they are in unknown_fields)", &report.unknown_fields, out)?;
-    names("commands with an older name", &report.older_commands, out)?;
-    fields("fields with another name (older servers, the Enterprise edition)", &report.older_fields, out)?;
+    let names = |names: &[Name]| names.iter().map(|name| line(&name.name, name)).collect::<Vec<_>>();
+    let fields = |fields: &[Field]| {
+        fields.iter().map(|field| line(&format!("{} {}", field.rpc, field.name.name), &field.name)).collect::<Vec<_>>()
+    };
+    let lists = [
+        (
+            "rpcs whose webhooks have NONE of the fields that this build knows: their policy sees unknown_fields alone",
+            names(&report.unrecognized_bodies),
+        ),
+        ("commands that this build does not know (FallbackPolicyService takes them)", names(&report.unknown_commands)),
+        ("fields that this build does not know (they are in unknown_fields)", fields(&report.unknown_fields)),
+        ("commands with an older name", names(&report.older_commands)),
+        ("fields with another name (older servers, the Enterprise edition)", fields(&report.older_fields)),
+    ];
+    for (title, lines) in lists.iter().filter(|(_, lines)| !lines.is_empty()) {
+        writeln!(out, "{title}:\n{}", lines.join("\n"))?;
+    }
     match &report.never_came {
-        None => writeln!(out, "what never came is not known: openim.webhooks names no webhooks.yml")?,
+        None => writeln!(out, "callbacks that never came are not known: openim.webhooks names no webhooks.yml")?,
         Some(keys) if keys.is_empty() => {}
         Some(keys) => {
             writeln!(out, "enabled in webhooks.yml, and never came:")?;
             for key in keys {
                 let releases = match &key.releases[..] {
-                    [] => "no OpenIM that is known sends it".to_owned(),
+                    [] => "sent by no known release of OpenIM".to_owned(),
                     releases => format!("sent by {}", releases.join(", ")),
                 };
                 writeln!(out, "  {:<28} {releases}", key.config_key)?;
@@ -37,39 +45,25 @@ pub fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "OpenIM {}", looks_like(&report.looks_like, newer))
 }
 
-fn names(title: &str, names: &[Name], out: &mut impl Write) -> io::Result<()> {
-    if !names.is_empty() {
-        writeln!(out, "{title}:")?;
-    }
-    names.iter().try_for_each(|name| line(&name.name, name, out))
-}
-
-fn fields(title: &str, fields: &[Field], out: &mut impl Write) -> io::Result<()> {
-    if !fields.is_empty() {
-        writeln!(out, "{title}:")?;
-    }
-    fields.iter().try_for_each(|field| line(&format!("{} {}", field.rpc, field.name.name), &field.name, out))
-}
-
-fn line(what: &str, name: &Name, out: &mut impl Write) -> io::Result<()> {
-    // Whoever reaches the port chooses the name.
-    let what: String = what.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect();
+fn line(label: &str, name: &Name) -> String {
+    // Any caller can choose the name.
+    let label = label.replace(char::is_control, "?");
     let times = if name.count == 1 { "time" } else { "times" };
-    writeln!(out, "  {what:<64} {:>8} {times}, first {}", name.count, name.first_seen)
+    format!("  {label:<64} {:>8} {times}, first {}", name.count, name.first_seen)
 }
 
-/// What is known of the release, as the end of a sentence.
+/// Returns the end of a sentence about the release. `newer` is set if names came that this build does not know.
 fn looks_like(looks_like: &LooksLike, newer: bool) -> String {
     let LooksLike { releases, commands } = looks_like;
     let newest = Release::ALL.last().map_or("", |release| release.as_str());
     let perhaps_newer = if newer && releases.last().is_some_and(|last| last == newest) { ", or is newer" } else { "" };
     let by = if *commands == 1 { "1 command".to_owned() } else { format!("{commands} commands") };
     match &releases[..] {
-        _ if *commands == 0 => "cannot be told: no callback has come".to_owned(),
-        [] => "cannot be told: no single release sends all that came; more than one posts here".to_owned(),
+        _ if *commands == 0 => "release unknown: no callback has come".to_owned(),
+        [] => "release unknown: no single release sends all that came; more than one posts here".to_owned(),
         [only] => format!("looks like {only}{perhaps_newer}, by {by}"),
         all if all.len() == Release::ALL.len() => {
-            format!("cannot be told: every release from 3.5 on sends what came{perhaps_newer}, {by}")
+            format!("release unknown: every release from 3.5 on sends what came{perhaps_newer}, {by}")
         }
         [first, .., last] => format!("looks like {first} to {last}{perhaps_newer}, by {by}"),
     }

@@ -1,54 +1,53 @@
-//! What a running hookgate has seen of its OpenIM, as `/status` has it and `hookgate drift` prints it.
+//! The drift report: a part of `/status`, and what `hookgate drift` prints.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Names, Unknown, Unknowns};
+use super::{Names, Unknowns};
 use crate::contract::Callback;
 use crate::openim::Release;
 
-/// Everything that is otherwise than this build expects.
+/// The differences between what OpenIM sends and what this build expects.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// Commands that no row has.
+    /// Commands that this build does not know.
     pub unknown_commands: Vec<Name>,
-    /// Fields that their rows do not have.
+    /// Fields that this build does not know.
     pub unknown_fields: Vec<Field>,
-    /// Rpcs whose webhooks came with none of the fields that the contract knows, `callbackCommand` apart. A policy sees
-    /// nothing of such a webhook but what is in `unknown_fields`.
+    /// Rpcs that had webhooks without any known field but `callbackCommand`. A policy sees such a webhook only in
+    /// `unknown_fields`.
     #[serde(default)]
     pub unrecognized_bodies: Vec<Name>,
-    /// Commands that only older servers post.
+    /// Commands that only older servers send.
     pub older_commands: Vec<Name>,
-    /// Fields with an alias: a name that only older servers use, or the Enterprise edition.
+    /// Fields under an alias, as older servers and the Enterprise edition send them.
     pub older_fields: Vec<Field>,
-    /// What OpenIM's `webhooks.yml` enables and what never came; nothing where hookgate has not read that file.
+    /// Callbacks that OpenIM's `webhooks.yml` enables and that never came; none if hookgate does not read that file.
     pub never_came: Option<Vec<Key>>,
-    /// The release that all of it looks like.
+    /// The releases that send what came.
     pub looks_like: LooksLike,
 }
 
-/// A name that came.
+/// A name, with its counter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Name {
     /// The name.
     pub name: String,
-    /// How often.
+    /// The number of times that it came. A list in one body can have a field several times.
     pub count: u64,
-    /// When first: RFC 3339, in UTC.
+    /// The first time, as RFC 3339 in UTC.
     pub first_seen: String,
-    /// When last.
+    /// The last time.
     pub last_seen: String,
 }
 
-/// A field that came.
+/// A field, with its counter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Field {
     /// The rpc of its callback: `MessagePolicyService/BeforeSendSingleMsg`.
     pub rpc: String,
-    /// Its name, as a JSON path.
+    /// The field's JSON path, without indices of lists: `users[].color`.
     #[serde(flatten)]
     pub name: Name,
 }
@@ -58,40 +57,36 @@ pub struct Field {
 pub struct Key {
     /// Its key in `webhooks.yml`.
     pub config_key: String,
-    /// The releases that send it; none where servers define it and never do.
+    /// The releases that send it; empty if servers only define it.
     pub releases: Vec<String>,
 }
 
-/// Which release of OpenIM it is, as far as that can be told.
+/// A guess at the release of OpenIM.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LooksLike {
-    /// Those that post every command that came, oldest first.
+    /// Releases that send every command received, oldest first.
     pub releases: Vec<String>,
-    /// From how many different commands that is known.
+    /// The number of different commands that the guess is based on.
     pub commands: usize,
 }
 
 impl Report {
-    /// What was counted, beside the commands of the callbacks that OpenIM enables, if that is known.
+    /// Makes a report from the counters, and from the commands that OpenIM enables, if they are known.
     pub fn of(unknowns: &Unknowns, names: &Names, enabled: Option<&BTreeSet<&'static str>>) -> Self {
         let commands = names.commands();
-        let field = |(callback, field): (&'static Callback, Unknown)| Field {
-            rpc: callback.service_and_method().to_owned(),
-            name: field.into(),
-        };
         let older = commands.iter().filter(|(callback, command)| command.name != callback.command);
         Self {
-            unknown_commands: unknowns.commands().into_iter().map(Name::from).collect(),
-            unknown_fields: unknowns.fields().into_iter().map(field).collect(),
-            unrecognized_bodies: names.unrecognized().into_iter().map(Name::from).collect(),
-            older_commands: older.map(|(_, command)| command.clone().into()).collect(),
-            older_fields: names.fields().into_iter().map(field).collect(),
+            unknown_commands: unknowns.commands(),
+            unknown_fields: unknowns.fields(),
+            unrecognized_bodies: names.unrecognized(),
+            older_commands: older.map(|(_, command)| command.clone()).collect(),
+            older_fields: names.fields(),
             never_came: enabled.map(|enabled| never_came(enabled, &commands)),
             looks_like: LooksLike::of(&commands),
         }
     }
 
-    /// Whether anything is otherwise.
+    /// Returns true if there is any difference.
     pub fn is_drift(&self) -> bool {
         let Self { unknown_commands, unknown_fields, unrecognized_bodies, never_came, .. } = self;
         let unknown = unknown_commands.len() + unknown_fields.len() + unrecognized_bodies.len();
@@ -100,45 +95,39 @@ impl Report {
     }
 }
 
-/// A key has come when any of its callbacks has.
-fn never_came(enabled: &BTreeSet<&'static str>, commands: &[(&'static Callback, Unknown)]) -> Vec<Key> {
-    let mut keys: BTreeMap<&str, (bool, Vec<&'static Callback>)> = BTreeMap::new();
+/// Returns the enabled keys of which no callback came.
+fn never_came(enabled: &BTreeSet<&'static str>, commands: &[(&'static Callback, Name)]) -> Vec<Key> {
+    let mut keys: BTreeMap<&str, Vec<&'static Callback>> = BTreeMap::new();
     for callback in Callback::all().iter().filter(|callback| enabled.contains(callback.command)) {
-        let (came, callbacks) = keys.entry(callback.config_key).or_default();
-        *came |= commands.iter().any(|(other, _)| other.index == callback.index);
-        callbacks.push(callback);
+        keys.entry(callback.config_key).or_default().push(callback);
     }
-    let missing = keys.into_iter().filter(|(_, (came, _))| !came);
-    let sends = |callbacks: &[&Callback], release: Release| {
+    let came = |callback: &&Callback| commands.iter().any(|(other, _)| other.index == callback.index);
+    keys.retain(|_, callbacks| !callbacks.iter().any(came));
+    let sends = |callbacks: &[&Callback], release: &Release| {
         callbacks.iter().any(|callback| callback.releases.contains(&release.as_str()))
     };
-    let key = |(key, (_, callbacks)): (&str, (bool, Vec<&Callback>))| Key {
+    let key = |(key, callbacks): (&str, Vec<&Callback>)| Key {
         config_key: key.to_owned(),
-        releases: names(Release::ALL.into_iter().filter(|release| sends(&callbacks, *release))),
+        releases: releases(|release| sends(&callbacks, release)),
     };
-    missing.map(key).collect()
+    keys.into_iter().map(key).collect()
 }
 
 impl LooksLike {
-    fn of(commands: &[(&'static Callback, Unknown)]) -> Self {
-        // What no release posts comes from something else.
-        let is_posted = |(callback, command): &&(&'static Callback, Unknown)| {
+    fn of(commands: &[(&'static Callback, Name)]) -> Self {
+        // A command that no release sends comes from something else.
+        let is_sent = |(callback, command): &&(&'static Callback, Name)| {
             Release::ALL.iter().any(|release| release.posts(callback, &command.name))
         };
-        let sent: Vec<_> = commands.iter().filter(is_posted).collect();
-        let posts = |release: &Release| sent.iter().all(|(callback, command)| release.posts(callback, &command.name));
-        let releases = if sent.is_empty() { Vec::new() } else { names(Release::ALL.into_iter().filter(posts)) };
-        Self { releases, commands: sent.len() }
+        let sent: Vec<_> = commands.iter().filter(is_sent).collect();
+        let sends_all = |release: &Release| {
+            !sent.is_empty() && sent.iter().all(|(callback, command)| release.posts(callback, &command.name))
+        };
+        Self { releases: releases(sends_all), commands: sent.len() }
     }
 }
 
-fn names(releases: impl Iterator<Item = Release>) -> Vec<String> {
-    releases.map(|release| release.as_str().to_owned()).collect()
-}
-
-impl From<Unknown> for Name {
-    fn from(Unknown { name, count, first_seen, last_seen }: Unknown) -> Self {
-        let time = |time: SystemTime| humantime::format_rfc3339_seconds(time).to_string();
-        Self { name, count, first_seen: time(first_seen), last_seen: time(last_seen) }
-    }
+/// Returns the names of the releases for which `is_one` returns true, oldest first.
+fn releases(is_one: impl Fn(&Release) -> bool) -> Vec<String> {
+    Release::ALL.iter().filter(|release| is_one(release)).map(|release| release.as_str().to_owned()).collect()
 }

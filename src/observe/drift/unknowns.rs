@@ -1,28 +1,31 @@
-//! What OpenIM sends that this build does not know, by name: bounded, as whoever reaches the port chooses the names.
+//! Counters of commands and fields that this build does not know. Any caller can invent names, so their number and length
+//! are bounded.
 //!
-//! Nothing is locked for a webhook whose command and fields are all known.
+//! A webhook with a known command and known fields takes no lock.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
-use crate::contract;
-use crate::contract::Callback;
+use super::names::Count;
+use super::{Field, Name};
+use crate::contract::{self, Callback};
+use crate::cut::beginning;
+use crate::observe::counters::millis_now;
 
-/// How many commands are kept by name.
+/// Maximum number of commands counted by name.
 pub const MOST_COMMANDS: usize = 100;
 
-/// How many fields of one rpc are kept by name.
+/// Maximum number of fields of one rpc counted by name.
 pub const MOST_FIELDS: usize = 30;
 
-/// The longest name that is kept, in bytes; a longer one is cut.
+/// Maximum bytes of a name; a longer one is truncated.
 pub const LONGEST_NAME: usize = 128;
 
-/// The name of everything that there was no room for.
+/// The name under which everything over these two numbers is counted.
 pub const OTHER: &str = "other";
 
-/// Commands and fields that this build does not know.
+/// Counters of unknown commands and fields. A name has no control characters and at most [`LONGEST_NAME`] bytes.
 #[derive(Debug, Default)]
 pub struct Unknowns {
     commands: Mutex<Names>,
@@ -30,134 +33,80 @@ pub struct Unknowns {
     fields: Mutex<BTreeMap<usize, (&'static Callback, Names)>>,
 }
 
-/// Something that this build does not know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unknown {
-    /// Its name, without control characters, of at most [`LONGEST_NAME`] bytes. A field's is its JSON path, the places in
-    /// lists left out: `users[].color`. [`OTHER`] is what there was no room for.
-    pub name: String,
-    /// How often it came. In a body with a list it may come more than once.
-    pub count: u64,
-    /// When it came first.
-    pub first_seen: SystemTime,
-    /// When it came last.
-    pub last_seen: SystemTime,
-}
-
 impl Unknowns {
-    /// Counts a webhook whose command no row has.
+    /// Counts a webhook with an unknown command.
     pub fn count_command(&self, command: &str) {
-        lock(&self.commands).count(command, 1, MOST_COMMANDS, SystemTime::now());
+        lock(&self.commands).count(command, MOST_COMMANDS, millis_now());
     }
 
-    /// Counts the fields of a webhook that its row does not have, by their JSON paths. Those without a path count as
-    /// [`OTHER`].
+    /// Counts the unknown fields of a webhook by their JSON paths without indices: `users[].color`. Those that came without
+    /// a path are counted as `other`.
     pub fn count_fields(&self, callback: &'static Callback, unknown: &contract::UnknownFields) {
         let contract::UnknownFields { paths, count } = unknown;
         if *count == 0 {
             return;
         }
-        let now = SystemTime::now();
+        let now = millis_now();
         let mut fields = lock(&self.fields);
         let (_, names) = fields.entry(callback.index).or_insert_with(|| (callback, Names::default()));
         for path in paths {
-            names.count(&without_places(path), 1, MOST_FIELDS, now);
+            names.count(&without_indices(path), MOST_FIELDS, now);
         }
         let without_path = count.saturating_sub(paths.len());
         if without_path > 0 {
-            names.count_other(without_path as u64, now);
+            names.other.add(without_path as u64, now);
         }
     }
 
-    /// The commands so far, in the order of their names, [`OTHER`] last.
-    pub fn commands(&self) -> Vec<Unknown> {
-        lock(&self.commands).list()
+    /// Returns the commands, in the order of their names, `other` last.
+    pub fn commands(&self) -> Vec<Name> {
+        lock(&self.commands).list().collect()
     }
 
-    /// The fields so far, in the order of the table and of their names, each rpc's [`OTHER`] last.
-    pub fn fields(&self) -> Vec<(&'static Callback, Unknown)> {
+    /// Returns the fields, in the order of the table and of their names, `other` of each rpc last.
+    pub fn fields(&self) -> Vec<Field> {
         let fields = lock(&self.fields);
-        fields.values().flat_map(|(callback, names)| names.list().into_iter().map(|field| (*callback, field))).collect()
+        let of_rpc = |(callback, names): &(&'static Callback, Names)| {
+            let rpc = callback.service_and_method();
+            names.list().map(|name| Field { rpc: rpc.to_owned(), name }).collect::<Vec<_>>()
+        };
+        fields.values().flat_map(of_rpc).collect()
     }
 }
 
-/// A bounded list of names.
+/// A bounded map of counters.
 #[derive(Debug, Default)]
 struct Names {
-    known: BTreeMap<String, Seen>,
-    other: Option<Seen>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Seen {
-    count: u64,
-    first: SystemTime,
-    last: SystemTime,
+    known: BTreeMap<String, Count>,
+    other: Count,
 }
 
 impl Names {
-    fn count(&mut self, name: &str, times: u64, most: usize, now: SystemTime) {
-        let name = fit(name);
-        if let Some(seen) = self.known.get_mut(&*name) {
-            seen.again(times, now);
-        } else if self.known.len() < most {
-            self.known.insert(name.into_owned(), Seen { count: times, first: now, last: now });
-        } else {
-            self.count_other(times, now);
+    fn count(&mut self, name: &str, most: usize, now: u64) {
+        let mut name = Cow::from(beginning(name, LONGEST_NAME));
+        if name.contains(char::is_control) {
+            name = name.replace(char::is_control, "?").into();
+        }
+        match self.known.get(&*name) {
+            Some(count) => count.add(1, now),
+            None if name == OTHER || self.known.len() >= most => self.other.add(1, now),
+            None => self.known.entry(name.into_owned()).or_default().add(1, now),
         }
     }
 
-    fn count_other(&mut self, times: u64, now: SystemTime) {
-        self.other.get_or_insert(Seen { count: 0, first: now, last: now }).again(times, now);
-    }
-
-    fn list(&self) -> Vec<Unknown> {
-        let known = self.known.iter().filter(|(name, _)| *name != OTHER);
-        // Something may really be called so.
-        let other = [self.known.get(OTHER), self.other.as_ref()].into_iter().flatten().copied().reduce(Seen::and);
-        known.map(|(name, seen)| seen.of(name)).chain(other.map(|seen| seen.of(OTHER))).collect()
+    fn list(&self) -> impl Iterator<Item = Name> {
+        self.known.iter().filter_map(|(name, count)| count.name(name)).chain(self.other.name(OTHER))
     }
 }
 
-impl Seen {
-    fn again(&mut self, times: u64, now: SystemTime) {
-        self.count += times;
-        self.last = now;
-    }
-
-    fn and(self, other: Self) -> Self {
-        let (first, last) = (self.first.min(other.first), self.last.max(other.last));
-        Self { count: self.count + other.count, first, last }
-    }
-
-    fn of(&self, name: &str) -> Unknown {
-        Unknown { name: name.to_owned(), count: self.count, first_seen: self.first, last_seen: self.last }
-    }
-}
-
-/// A name as it may be shown anywhere.
-fn fit(name: &str) -> Cow<'_, str> {
-    let end = (0..=name.len().min(LONGEST_NAME)).rev().find(|end| name.is_char_boundary(*end));
-    let name = &name[..end.unwrap_or_default()];
-    if name.contains(char::is_control) { name.replace(char::is_control, "?").into() } else { name.into() }
-}
-
-/// A path without the places in lists: `users[1].color` is `users[].color`. What follows `["` is a quoted name.
-fn without_places(path: &str) -> Cow<'_, str> {
-    let (way, name) = path.split_at(path.find("[\"").unwrap_or(path.len()));
-    if !way.contains('[') {
+/// Returns a path without indices: `users[].color` for `users[1].color`. What follows `["` is a quoted name.
+fn without_indices(path: &str) -> Cow<'_, str> {
+    let (indexed, quoted) = path.split_at(path.find("[\"").unwrap_or(path.len()));
+    if !indexed.contains('[') {
         return path.into();
     }
-    let mut out = String::with_capacity(path.len());
-    let mut within = false;
-    for letter in way.chars() {
-        within &= letter != ']';
-        if !within {
-            out.push(letter);
-        }
-        within |= letter == '[';
-    }
-    (out + name).into()
+    let parts = indexed.split('[').map(|part| part.find(']').map_or(part, |end| &part[end..]));
+    (parts.collect::<Vec<_>>().join("[") + quoted).into()
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,4 +1,4 @@
-//! The headers that carry a trace, as W3C's Trace Context has them: <https://www.w3.org/TR/trace-context/>.
+//! The headers of W3C Trace Context: <https://www.w3.org/TR/trace-context/>.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
@@ -7,18 +7,18 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 
 use crate::contract::Metadata;
 
-/// The trace and the span that something belongs to.
+/// The IDs of the trace and of the parent span.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-/// What the systems that it came through say of it.
+/// Vendor-specific data of the systems that the trace has passed.
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// The longest `traceparent` that is taken. Today's has 55 bytes, tomorrow's may have more.
+/// Maximum length of an accepted `traceparent`. Version 00 has 55 bytes, later ones may have more.
 const LONGEST_PARENT: usize = 128;
 
-/// The longest `tracestate` that is taken, all its lines together: what everybody must pass on at least.
+/// Maximum length of an accepted `tracestate`, all header lines together: the standard's minimum to propagate.
 const LONGEST_STATE: usize = 512;
 
-/// A place in a trace, as headers say it. Empty where there is none.
+/// A trace context as headers; empty if there is none.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Context {
     parent: Option<HeaderValue>,
@@ -26,7 +26,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// The caller's.
+    /// Returns the context of a request's headers.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let Some(parent) = headers.get(TRACEPARENT).filter(|parent| parent.len() <= LONGEST_PARENT) else {
             return Self::default();
@@ -42,12 +42,12 @@ impl Context {
         Self { parent: Some(parent.clone()), state: state.filter(|state| state.len() <= LONGEST_STATE) }
     }
 
-    /// The one that a message's metadata carries.
+    /// Returns the context in a call's metadata.
     pub(super) fn within(metadata: &Metadata) -> Self {
         Self { parent: metadata.value(&TRACEPARENT).cloned(), state: metadata.value(&TRACESTATE).cloned() }
     }
 
-    /// That of a span.
+    /// Returns the context of a span, for its children.
     pub(super) fn of_span(span: &SpanContext) -> Self {
         let parent = format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), span.trace_flags());
         let state = Some(span.trace_state().header()).filter(|state| !state.is_empty());
@@ -57,19 +57,19 @@ impl Context {
         }
     }
 
-    /// As OpenTelemetry reads it; without a span where it is not valid.
+    /// Parses the headers. The result has no span if they are invalid.
     pub(super) fn read(&self) -> opentelemetry::Context {
         let none = opentelemetry::Context::new();
         if self.parent.is_none() { none } else { TraceContextPropagator::new().extract_with_context(&none, self) }
     }
 
-    /// Whether it is one that is not to be traced.
-    pub(super) fn declines(context: &opentelemetry::Context) -> bool {
+    /// Returns true if the caller has decided not to sample.
+    pub(super) fn is_unsampled(context: &opentelemetry::Context) -> bool {
         let span = context.span();
         span.span_context().is_valid() && !span.span_context().is_sampled()
     }
 
-    /// Has a message's metadata carry it.
+    /// Adds the headers to a call's metadata.
     pub(crate) fn put_into(&self, metadata: &mut Metadata) {
         let parent = self.parent.iter().map(|parent| (TRACEPARENT, parent));
         for (name, value) in parent.chain(self.state.iter().map(|state| (TRACESTATE, state))) {
@@ -77,12 +77,12 @@ impl Context {
         }
     }
 
-    /// Has a call carry it, in place of another.
+    /// Sets the headers of a call, or removes them.
     pub(super) fn replace_in(self, headers: &mut HeaderMap) {
         for (name, value) in [(TRACEPARENT, self.parent), (TRACESTATE, self.state)] {
             match value {
                 Some(mut value) => {
-                    // New with each call: HTTP/2 need not remember it.
+                    // Different with each call, so not worth a place in HPACK's table.
                     value.set_sensitive(true);
                     headers.insert(name, value);
                 }

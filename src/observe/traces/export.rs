@@ -1,6 +1,5 @@
-//! The way to the collector: a bounded queue, a thread of its own, and a count of what is lost. Nothing waits for it.
+//! The exporter of spans: a bounded queue, a background thread, and counters of lost spans. No call waits for it.
 
-use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -15,80 +14,75 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, Span, SpanData, SpanExporter, SpanProcessor};
 use tracing::warn;
 
-use super::Counts;
 use crate::cut::cut;
 use crate::failure::LONGEST_CAUSE;
 
-/// How many spans wait for the collector at most; they take a kilobyte each, about.
+/// Maximum number of queued spans, of about a kilobyte each.
 const QUEUE: usize = 8_192;
 
-/// How many spans are sent at a time.
+/// Maximum number of spans sent together.
 const BATCH: usize = 512;
 
-/// How long a span waits for others at most.
+/// Maximum time that a span waits for others.
 const DELAY: Duration = Duration::from_secs(1);
 
-/// How often it is said that spans are lost.
-const SAID_EVERY: Duration = Duration::from_secs(60);
+/// Minimum time between two log messages about lost spans.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A collector that spans cannot be sent to.
+/// The exporter cannot be set up, as when the system has no root certificates.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(#[from] ExporterBuildError);
 
-/// Counts what becomes of the spans.
+/// Counters of the spans that were sampled.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub struct Counts {
+    /// Spans that the collector took.
+    pub exported: AtomicU64,
+    /// Spans dropped because the queue was full.
+    pub queue_full: AtomicU64,
+    /// Spans that the collector did not take.
+    pub failed: AtomicU64,
     queued: AtomicUsize,
-    exported: AtomicU64,
-    queue_full: AtomicU64,
-    failed: AtomicU64,
-    said: Mutex<Option<Instant>>,
+    /// The time of the last log message about lost spans.
+    logged: Mutex<Option<Instant>>,
 }
 
-/// What takes spans that have ended. Connects when there is one to send.
-pub(super) fn processor(endpoint: &Uri, tally: Arc<Tally>) -> Result<impl SpanProcessor + 'static, Error> {
+/// Returns a processor that sends ended spans to the collector at `endpoint`. It connects when there is a span to send.
+pub(super) fn processor(endpoint: &Uri, counts: Arc<Counts>) -> Result<impl SpanProcessor + 'static, Error> {
     let mut exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint.to_string());
     if endpoint.scheme() == Some(&Scheme::HTTPS) {
         exporter = exporter.with_tls_config(ClientTlsConfig::new().with_enabled_roots());
     }
-    let exporter = Counted { exporter: exporter.build()?, tally: tally.clone() };
+    let exporter = Counted { exporter: exporter.build()?, counts: counts.clone() };
     let batches = BatchConfigBuilder::default()
         .with_max_queue_size(QUEUE)
         .with_max_export_batch_size(BATCH)
         .with_scheduled_delay(DELAY)
         .build();
     let next = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
-    Ok(Bounded { next, tally })
+    Ok(Bounded { next, counts })
 }
 
-impl Tally {
-    pub(super) fn counts(&self) -> Counts {
-        let [exported, queue_full, failed] =
-            [&self.exported, &self.queue_full, &self.failed].map(|counter| counter.load(Relaxed));
-        Counts { exported, queue_full, failed }
-    }
-
-    fn lose(&self, counter: &AtomicU64, spans: u64, why: &dyn Display) {
+impl Counts {
+    fn lose(&self, counter: &AtomicU64, spans: u64, cause: &str) {
         counter.fetch_add(spans, Relaxed);
-        // Where another thread is about to say it, this one need not.
-        if let Ok(mut said) = self.said.try_lock()
-            && said.is_none_or(|at| at.elapsed() >= SAID_EVERY)
+        // If the lock is held, another thread is about to log.
+        if let Ok(mut logged) = self.logged.try_lock()
+            && logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL)
         {
-            *said = Some(Instant::now());
-            let Counts { queue_full, failed, .. } = self.counts();
-            let why = why.to_string();
-            let why = cut(&why, LONGEST_CAUSE);
-            warn!(%why, lost = queue_full + failed, "spans are lost; this is said once a minute");
+            *logged = Some(Instant::now());
+            let lost = self.queue_full.load(Relaxed) + self.failed.load(Relaxed);
+            warn!(cause = %cut(cause, LONGEST_CAUSE), lost, "spans lost");
         }
     }
 }
 
-/// Drops what comes when too much waits.
+/// Drops and counts spans while the queue is full. The batch processor has the same limit, but does not count.
 #[derive(Debug)]
 struct Bounded<P> {
     next: P,
-    tally: Arc<Tally>,
+    counts: Arc<Counts>,
 }
 
 impl<P: SpanProcessor> SpanProcessor for Bounded<P> {
@@ -97,11 +91,11 @@ impl<P: SpanProcessor> SpanProcessor for Bounded<P> {
     }
 
     fn on_end(&self, span: SpanData) {
-        if self.tally.queued.fetch_add(1, Relaxed) < QUEUE {
+        if self.counts.queued.fetch_add(1, Relaxed) < QUEUE {
             self.next.on_end(span);
         } else {
-            self.tally.queued.fetch_sub(1, Relaxed);
-            self.tally.lose(&self.tally.queue_full, 1, &"the collector is slower than they come");
+            self.counts.queued.fetch_sub(1, Relaxed);
+            self.counts.lose(&self.counts.queue_full, 1, "queue full, the collector is too slow");
         }
     }
 
@@ -118,31 +112,24 @@ impl<P: SpanProcessor> SpanProcessor for Bounded<P> {
     }
 }
 
-/// Counts what is sent, and what cannot be.
+/// Counts exported and failed spans.
 #[derive(Debug)]
 struct Counted<E> {
     exporter: E,
-    tally: Arc<Tally>,
+    counts: Arc<Counts>,
 }
 
+/// The exporter of OTLP leaves shutdown and flush to the trait's defaults.
 impl<E: SpanExporter> SpanExporter for Counted<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
-        self.tally.queued.fetch_sub(spans, Relaxed);
+        self.counts.queued.fetch_sub(spans, Relaxed);
         let result = self.exporter.export(batch).await;
         match &result {
-            Ok(()) => drop(self.tally.exported.fetch_add(spans as u64, Relaxed)),
-            Err(error) => self.tally.lose(&self.tally.failed, spans as u64, error),
+            Ok(()) => drop(self.counts.exported.fetch_add(spans as u64, Relaxed)),
+            Err(error) => self.counts.lose(&self.counts.failed, spans as u64, &error.to_string()),
         }
         result
-    }
-
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.exporter.shutdown_with_timeout(timeout)
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        self.exporter.force_flush()
     }
 
     fn set_resource(&mut self, resource: &Resource) {

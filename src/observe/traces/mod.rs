@@ -1,12 +1,12 @@
-//! Traces: a span for each webhook and one for each attempt at the policy, sent to a collector by OTLP.
+//! Traces: a span for each webhook and for each attempt of a policy call, exported by OTLP.
 //!
-//! What carries a trace is a `traceparent`, as W3C has it: the caller's comes with the webhook, the webhook's own goes into
-//! the metadata, where an After event keeps it for all its attempts, and each attempt's goes to the policy. A span holds
-//! IDs, names and outcomes, never content. Where traces are off, the caller's `traceparent` goes to the policy as it came.
+//! W3C Trace Context connects them: the webhook's span is a child of the caller's `traceparent`, and stands in the event's
+//! metadata for all attempts; each attempt's own `traceparent` goes to the policy. A span holds IDs, names and outcomes, never
+//! content. If traces are off, the caller's `traceparent` goes to the policy unchanged.
 //!
-//! - `context`: the headers that carry a trace.
-//! - `spans`: what a span says, and when it ends.
-//! - `export`: the way to the collector: bounded, behind every verdict.
+//! - `context`: the trace headers.
+//! - `spans`: the spans and their attributes.
+//! - `export`: the exporter, its queue and counters.
 
 mod context;
 mod export;
@@ -26,35 +26,23 @@ use tracing::warn;
 
 use crate::config;
 pub(crate) use context::Context;
-pub use export::Error;
-use export::Tally;
+pub use export::{Counts, Error};
 pub(crate) use spans::{AttemptOf, AttemptSpan, WebhookSpan};
 
-/// The least time that the last spans are given, when all the drain time has gone into calls and events.
-const LAST_SPANS: Duration = Duration::from_millis(500);
+/// Minimum time to export the last spans, even if the drain time is over.
+const MIN_SHUTDOWN: Duration = Duration::from_millis(500);
 
-/// The most: a collector that takes nothing must not use up the whole drain time.
-const LAST_SPANS_AT_MOST: Duration = Duration::from_secs(2);
+/// Maximum time to export the last spans: a collector that hangs must not use up the drain time.
+const MAX_SHUTDOWN: Duration = Duration::from_secs(2);
 
-/// Where spans go. Its clones are one; the default one is off and costs nothing.
+/// The tracer. Clones share it; the default is off and costs nothing.
 #[derive(Clone, Default)]
 pub struct Traces(Option<Arc<On>>);
 
 struct On {
     provider: SdkTracerProvider,
     tracer: SdkTracer,
-    tally: Arc<Tally>,
-}
-
-/// What became of the spans that were sampled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counts {
-    /// The collector took them.
-    pub exported: u64,
-    /// They came when the queue was full.
-    pub queue_full: u64,
-    /// The collector did not take them.
-    pub failed: u64,
+    counts: Arc<Counts>,
 }
 
 impl fmt::Debug for Traces {
@@ -64,42 +52,42 @@ impl fmt::Debug for Traces {
 }
 
 impl Traces {
-    /// Begins to send spans, where there is a collector to send them to. Must be used within a Tokio runtime. Does not
-    /// connect yet: the error is of a collector that never could be, as of certificates that the system does not have.
+    /// Starts the exporter, if the settings name a collector. Must be called within a Tokio runtime. Does not connect yet.
     pub fn start(settings: &config::Traces) -> Result<Self, Error> {
         let Some(endpoint) = &settings.endpoint else { return Ok(Self::default()) };
-        let tally = Arc::new(Tally::default());
+        let counts = Arc::<Counts>::default();
         let provider = SdkTracerProvider::builder()
             .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(settings.sample))))
-            .with_span_processor(export::processor(endpoint, tally.clone())?)
+            .with_span_processor(export::processor(endpoint, counts.clone())?)
             .with_resource(resource())
             .build();
         let tracer = provider.tracer("hookgate");
-        Ok(Self(Some(Arc::new(On { provider, tracer, tally }))))
+        Ok(Self(Some(Arc::new(On { provider, tracer, counts }))))
     }
 
-    /// What became of the spans so far; nothing where traces are off.
-    pub fn counts(&self) -> Option<Counts> {
-        self.0.as_ref().map(|on| on.tally.counts())
+    /// Returns the counters of spans; none if traces are off.
+    pub fn counts(&self) -> Option<&Counts> {
+        self.0.as_ref().map(|on| &*on.counts)
     }
 
-    /// Sends what is left, until then or a moment longer, but for two seconds at most. Spans that end later are lost.
+    /// Exports the remaining spans until `until`, but for half a second at least and two seconds at most. Spans that end later
+    /// are lost.
     pub async fn shut_down(&self, until: Instant) {
         let Some(on) = &self.0 else { return };
-        let left = until.saturating_duration_since(Instant::now()).clamp(LAST_SPANS, LAST_SPANS_AT_MOST);
+        let left = until.saturating_duration_since(Instant::now()).clamp(MIN_SHUTDOWN, MAX_SHUTDOWN);
         let provider = on.provider.clone();
-        // It waits for the exporter's thread, which needs this one.
+        // Blocks on the exporter's thread, which needs the runtime.
         let ended = spawn_blocking(move || provider.shutdown_with_timeout(left)).await;
         if let Ok(Err(error)) = ended {
-            warn!(%error, "the last spans may be lost");
+            warn!(%error, "last spans may be lost");
         }
     }
 }
 
-/// Who sends the spans. OpenTelemetry's own variables, as `OTEL_SERVICE_NAME`, go before our name.
+/// Returns the attributes of this process. OpenTelemetry's own variables, such as `OTEL_SERVICE_NAME`, take precedence.
 fn resource() -> Resource {
-    let said = Resource::builder().build();
-    let name = said.get(&Key::new("service.name")).map(|name| name.to_string()).unwrap_or_default();
+    let detected = Resource::builder().build();
+    let name = detected.get(&Key::new("service.name")).map(|name| name.to_string()).unwrap_or_default();
     let mut resource = Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
     if name.is_empty() || name.starts_with("unknown_service") {
         resource = resource.with_service_name("hookgate");

@@ -1,4 +1,4 @@
-//! What a span says: IDs, names and outcomes, never content.
+//! The spans and their attributes: IDs, names and outcomes, never content.
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span as _, SpanKind, Status, TraceContextExt, Tracer};
@@ -9,9 +9,7 @@ use tonic::Code;
 use tonic::metadata::MetadataMap;
 
 use super::{Context, Traces};
-use crate::contract::Callback;
-use crate::contract::Metadata;
-use crate::contract::metadata;
+use crate::contract::{Callback, Metadata, metadata};
 use crate::observe::counters::Outcome;
 
 const OPERATION_ID: &str = "openim.operation_id";
@@ -21,11 +19,11 @@ const OUTCOME: &str = "hookgate.outcome";
 const ATTEMPT: &str = "hookgate.attempt";
 const GRPC_STATUS: &str = "rpc.grpc.status_code";
 
-/// A webhook, from its head to its reply. It ends when it is dropped, too.
+/// The span of a webhook, from its head to its reply. It ends when dropped.
 #[derive(Debug, Default)]
 pub(crate) struct WebhookSpan(Option<Box<Span>>);
 
-/// An attempt at the policy: the callback, the webhook's metadata, the number from 1 on, the deadline.
+/// An attempt of a policy call: the callback, the webhook's metadata, the number from 1 on, the deadline.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AttemptOf<'a> {
     pub(crate) callback: &'static Callback,
@@ -34,7 +32,7 @@ pub(crate) struct AttemptOf<'a> {
     pub(crate) deadline: Instant,
 }
 
-/// The span of an attempt at the policy. It ends when it is dropped, too.
+/// The span of an attempt. It ends when dropped.
 #[derive(Debug, Default)]
 pub(crate) struct AttemptSpan(Option<Attempt>);
 
@@ -45,8 +43,8 @@ struct Attempt {
 }
 
 impl Traces {
-    /// Begins a webhook's span, under the caller's if there is one. `context` is the caller's, and becomes that of the
-    /// span: it is what the policy is told.
+    /// Starts a webhook's span, as a child of the caller's if there is one. `context` is the caller's, and becomes that of the
+    /// span.
     pub(crate) fn webhook(
         &self,
         callback: &Callback,
@@ -56,8 +54,8 @@ impl Traces {
     ) -> WebhookSpan {
         let Some(on) = &self.0 else { return WebhookSpan::default() };
         let caller = context.read();
-        if Context::declines(&caller) {
-            // What is not traced here is passed on as it came.
+        if Context::is_unsampled(&caller) {
+            // Not traced here, so the caller's context is propagated.
             return WebhookSpan::default();
         }
         let span = on
@@ -73,12 +71,12 @@ impl Traces {
         WebhookSpan(span.is_recording().then(|| Box::new(span)))
     }
 
-    /// Begins the span of an attempt, under that of its webhook, and has the call carry it.
+    /// Starts the span of an attempt, as a child of its webhook's, and adds its context to the call.
     pub(crate) fn attempt(&self, attempt: AttemptOf<'_>, call: &mut MetadataMap) -> AttemptSpan {
         let Some(on) = &self.0 else { return AttemptSpan(None) };
         let AttemptOf { callback, metadata, number, deadline } = attempt;
         let webhook = Context::within(metadata).read();
-        // Without a parent it would be a trace of its own, which says nothing.
+        // Without a parent it would be a trace of one span.
         if !webhook.span().span_context().is_sampled() {
             return AttemptSpan(None);
         }
@@ -107,14 +105,14 @@ impl Traces {
 }
 
 impl WebhookSpan {
-    /// Notes the event's ID.
+    /// Adds the event's ID.
     pub(crate) fn event_id(&mut self, id: &str) {
         if let Some(span) = &mut self.0 {
             span.set_attribute(KeyValue::new(EVENT_ID, id.to_owned()));
         }
     }
 
-    /// Ends it with what became of the webhook. A denial is no error.
+    /// Ends the span with the webhook's outcome. A denial is not an error.
     pub(crate) fn end(&mut self, outcome: Outcome) {
         let Some(mut span) = self.0.take() else { return };
         span.set_attribute(KeyValue::new(OUTCOME, outcome.as_str()));
@@ -126,31 +124,28 @@ impl WebhookSpan {
 }
 
 impl AttemptSpan {
-    /// Ends it with the policy's status, or with what stands for one where it gave none. `PERMISSION_DENIED` is a verdict.
+    /// Ends the span with the status of the call. `PERMISSION_DENIED` is a verdict, not an error.
     pub(crate) fn end(mut self, status: Code) {
-        if let Some(attempt) = self.0.take() {
-            attempt.end(status);
+        self.finish(status);
+    }
+
+    fn finish(&mut self, status: Code) {
+        let Some(Attempt { mut span, .. }) = self.0.take() else { return };
+        span.set_attribute(KeyValue::new(GRPC_STATUS, i64::from(status as i32)));
+        if !matches!(status, Code::Ok | Code::PermissionDenied) {
+            // Not the status's own message, which is the policy's and may quote content.
+            span.set_status(Status::error(status.description()));
         }
+        span.end();
     }
 }
 
 impl Drop for AttemptSpan {
-    /// Nobody waits for it any more.
+    /// Ends the span of an attempt that was cancelled, or that ran into its deadline.
     fn drop(&mut self) {
-        if let Some(attempt) = self.0.take() {
-            let late = Instant::now() >= attempt.deadline;
-            attempt.end(if late { Code::DeadlineExceeded } else { Code::Cancelled });
+        if let Some(attempt) = &self.0 {
+            let is_late = Instant::now() >= attempt.deadline;
+            self.finish(if is_late { Code::DeadlineExceeded } else { Code::Cancelled });
         }
-    }
-}
-
-impl Attempt {
-    fn end(mut self, status: Code) {
-        self.span.set_attribute(KeyValue::new(GRPC_STATUS, i64::from(status as i32)));
-        if !matches!(status, Code::Ok | Code::PermissionDenied) {
-            // The status's own message is the policy's, and may be content.
-            self.span.set_status(Status::error(status.description()));
-        }
-        self.span.end();
     }
 }

@@ -75,7 +75,7 @@ async fn a_full_disk_costs_lines_and_no_verdict() {
     hookgate.signal("-INT").await;
     let (code, said) = hookgate.end().await;
     assert_eq!(code, Some(0));
-    assert!(said.contains("lines of the decision log are left out") && said.contains("No space left"), "{said}");
+    assert!(said.contains("decision log lines dropped") && said.contains("No space left"), "{said}");
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn a_pipe_that_nobody_reads_costs_lines_and_no_verdict() {
     hookgate.signal("-INT").await;
     let (code, said) = hookgate.end().await;
     assert_eq!(code, Some(0));
-    assert!(said.contains("lines of the decision log are left out"), "{said}");
+    assert!(said.contains("decision log lines dropped"), "{said}");
     let lines = parsed(&read.await.unwrap());
     assert!(!lines.is_empty() && lines.len() <= posted, "{} of {posted}", lines.len());
 }
@@ -139,7 +139,7 @@ async fn a_log_that_nobody_reads_costs_lines_and_no_verdict() {
         line.clear();
         let read = timeout(PATIENCE, stderr.read_line(&mut line)).await;
         assert!(read.is_ok_and(|read| read.unwrap() > 0), "no word about it: {said}");
-        if line.contains("lines of the log are left out here") {
+        if line.contains("log lines dropped here") {
             break;
         }
         said.push_str(&line);

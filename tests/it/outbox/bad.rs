@@ -240,7 +240,7 @@ async fn a_stop_says_how_many_events_the_disk_did_not_take() {
     let kept: i64 = Connection::open(data.join("outbox.db")).unwrap().query_row(count, [], |row| row.get(0)).unwrap();
     assert!(0 < kept && kept < 500, "{kept} are on disk");
     let line = |words| said.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{said}"));
-    assert!(line("the disk did not take them").contains(&(500 - kept).to_string()), "{kept}: {said}");
+    assert!(line("events lost at shutdown").contains(&(500 - kept).to_string()), "{kept}: {said}");
     assert!(line("events left on disk").contains(&kept.to_string()), "{kept}: {said}");
 }
 

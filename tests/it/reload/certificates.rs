@@ -108,7 +108,7 @@ async fn no_webhook_fails_while_the_certificates_of_both_sides_are_replaced() {
     // Ours, before OpenIM; noticed by itself.
     let renewed = ca.issue("hookgate.test", 60);
     folder.write_pair("server", &renewed);
-    running.says("a new configuration is in force").await;
+    running.says("configuration reloaded").await;
     assert_eq!(shown(&running, &client).await, renewed.chain()[0].to_vec());
     // Ours, before the policy; and the policy's own, of another authority.
     let other = Ca::new("other");
@@ -116,13 +116,13 @@ async fn no_webhook_fails_while_the_certificates_of_both_sides_are_replaced() {
     folder.write("ca.pem", &other.pem);
     folder.write_pair("client", &new_clients.issue("hookgate", 30));
     running.signal("-HUP").await;
-    running.says("a new configuration is in force").await;
+    running.says("configuration reloaded").await;
     // A broken one: the one before stays.
     folder.write("server.pem", "-----BEGIN CERTIFICATE-----\nTUFSS0VS\n-----END CERTIFICATE-----\n");
     running.signal("-HUP").await;
     let why = running.says("tls.certificate").await;
     assert!(why.contains("is no X.509 certificate"), "{why}");
-    running.says("the old one stays in force").await;
+    running.says("previous configuration stays in force").await;
     assert_eq!(shown(&running, &client).await, renewed.chain()[0].to_vec());
     assert_eq!(running.status().await["configuration"]["refused"], 1);
 

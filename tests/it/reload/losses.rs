@@ -60,7 +60,7 @@ async fn what_takes_all_rules_or_tls_away_is_refused_whole_unless_the_file_says_
         let mut running = told(&folder, before, &builtin).await;
         folder.write("hookgate.yaml", after);
         running.signal("-HUP").await;
-        running.says("the old one stays in force").await;
+        running.says("previous configuration stays in force").await;
         let last = running.status().await["configuration"]["last"].clone();
         let refused: Vec<_> = last["refused"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
         assert_eq!((last["ok"].as_bool(), refused.len()), (Some(false), expected.len()), "{after:?}: {last}");
@@ -91,7 +91,7 @@ async fn what_the_file_says_expressly_is_taken_and_a_single_rule_that_goes_is_a_
             format!("tls.client_ca: {gone}"),
         ),
         ("access: {passwords: passwords}\ntls: none\n", String::new()),
-        ("access: none\n", "ANYBODY may call from now on".to_owned()),
+        ("access: none\n", "ANYBODY may call".to_owned()),
         // Nothing is lost any more.
         ("budget: 2s\n", String::new()),
     ] {
@@ -100,7 +100,7 @@ async fn what_the_file_says_expressly_is_taken_and_a_single_rule_that_goes_is_a_
         if !said.is_empty() {
             running.says(&said).await;
         }
-        running.says("a new configuration is in force").await;
+        running.says("configuration reloaded").await;
     }
     assert_eq!(running.status().await["configuration"]["refused"], 0);
 }
@@ -126,12 +126,12 @@ async fn a_file_that_is_emptied_is_refused_whatever_it_holds() {
             fs::write(&path, text).unwrap();
             running.signal("-HUP").await;
             running.says(why).await;
-            running.says("the old one stays in force").await;
+            running.says("previous configuration stays in force").await;
             refused += 1;
         }
         fs::write(&path, whole).unwrap();
         running.signal("-HUP").await;
-        running.says("the configuration was read anew").await;
+        running.says("configuration unchanged").await;
     }
     assert!(running.status().await["configuration"]["refused"].as_u64() >= Some(refused));
 }
@@ -150,7 +150,7 @@ async fn what_cannot_be_read_twice_is_not_read_twice() {
     running.signal("-HUP").await;
     let line = running.says("not read a second time").await;
     assert!(line.contains("--config: cannot read"), "{line}");
-    running.says("the old one stays in force").await;
+    running.says("previous configuration stays in force").await;
     // The rule that it had still holds, and nothing else was refused without a signal.
     let status = running.status().await;
     assert_eq!(status["configuration"]["refused"], 1, "{status}");

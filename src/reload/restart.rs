@@ -1,11 +1,11 @@
-//! What a running hookgate cannot change about itself.
+//! Settings that only a restart can change.
 
 use crate::config::{Config, PolicyService};
 
-/// Puts back what only a restart can change, and says which settings that are.
-pub(super) fn put_back(before: &Config, now: &mut Config) -> Vec<&'static str> {
-    // Every setting has its line, so that a new one is not forgotten: what is not put back is either asked for anew by
-    // whoever needs it, or followed.
+/// Keeps the present values of settings that only a restart can change. Returns the names of those that differ.
+pub(super) fn keep_restart_only(before: &Config, now: &mut Config) -> Vec<&'static str> {
+    // All fields are named, so that a new setting is not forgotten: it is restart-only, read again when it is used, or
+    // applied by a subscriber.
     let Config {
         listen,
         admin_listen,

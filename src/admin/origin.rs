@@ -1,0 +1,96 @@
+//! Protection of `/outbox` from web pages in a browser on this machine: pages of another origin, and of a host whose name
+//! was made to resolve to this machine (DNS rebinding). The headers of a browser name the host and the origin.
+
+use std::net::IpAddr;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::config::{Config, InForce};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Middleware: returns 403 if the request may come from a page of another origin.
+pub(super) async fn check(State(config): State<InForce>, request: Request, next: Next) -> Response {
+    match is_allowed(&config.now(), request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(why) => (StatusCode::FORBIDDEN, Json(json!({ "error": why }))).into_response(),
+    }
+}
+
+/// A host as in a URL, and its port, if one is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Host {
+    /// In lower case, without brackets and without a final dot.
+    name: String,
+    port: Option<u16>,
+}
+
+impl Host {
+    fn of(authority: &str) -> Option<Self> {
+        let authority: Authority = authority.parse().ok()?;
+        let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        let port = authority.port();
+        // `Authority` ignores an invalid port, as in `host:` or `host:99999`.
+        let is_whole = port.is_some() || authority.as_str().ends_with(authority.host());
+        let is_plain = !authority.as_str().contains('@') && !name.is_empty();
+        (is_whole && is_plain).then(|| Self { name, port: port.map(|port| port.as_u16()) })
+    }
+
+    /// Returns true if it is this machine or one of `admin_hosts`.
+    fn is_own(&self, config: &Config) -> bool {
+        if self.name == "localhost" || config.admin_hosts.contains(&self.name) {
+            return true;
+        }
+        let Ok(address) = self.name.parse::<IpAddr>() else { return false };
+        let listens = config.admin_listen.tcp().map(|address| address.ip());
+        address.to_canonical().is_loopback() || Some(address) == listens
+    }
+}
+
+/// Checks the headers of a request. The error is the reason to refuse it.
+fn is_allowed(config: &Config, uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
+    let host = requested_host(uri, headers).filter(|host| host.is_own(config)).ok_or(
+        "this request names a host that is not known here: ask 127.0.0.1 or localhost, or have admin_hosts name the host",
+    )?;
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    if !origins.all(|origin| origin.to_str().is_ok_and(|origin| is_same(origin, &host))) {
+        return Err("this request comes from a page of another origin");
+    }
+    let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
+    if !sites.all(|site| matches!(site.as_bytes(), b"same-origin" | b"none")) {
+        return Err("this request comes from a page of another site");
+    }
+    Ok(())
+}
+
+/// Returns the host that a request is for, if its one `Host` header and a target in absolute form agree.
+fn requested_host(uri: &Uri, headers: &HeaderMap) -> Option<Host> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => Host::of(host.to_str().ok()?)?,
+        _ => return None,
+    };
+    match uri.authority() {
+        Some(authority) => Host::of(authority.as_str()).filter(|target| *target == host),
+        None => Some(host),
+    }
+}
+
+/// Returns true if an origin is that of the requested host and port.
+fn is_same(origin: &str, requested: &Host) -> bool {
+    let (Some(host), default) = (match origin.split_once("://") {
+        Some(("http", authority)) => (Host::of(authority), 80),
+        Some(("https", authority)) => (Host::of(authority), 443),
+        _ => (None, 0),
+    }) else {
+        return false;
+    };
+    host.name == requested.name && host.port.unwrap_or(default) == requested.port.unwrap_or(default)
+}

@@ -1,0 +1,88 @@
+//! `/status`: a JSON object about everything that an operator may want to see.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Map, Value, json};
+
+use super::Sources;
+use crate::config::{Config, days_until};
+use crate::observe::drift;
+use crate::outbox::{Backlog, Counts, Disk, Reason};
+
+pub(super) async fn status(State(sources): State<Sources>) -> Json<Value> {
+    let config = sources.config.now();
+    let decisions = sources.decisions.counts();
+    let (unknowns, names) = (sources.status.unknowns(), sources.status.names());
+    let mut status = sources.status.report();
+    status["certificates"] = certificates(&config);
+    status["stopping"] = sources.stopping.is_cancelled().into();
+    status["configuration"] = json!(sources.reloads.counts());
+    status["policy"] = json!({
+        "url": sources.channel.url().to_string(),
+        "ready": sources.health.borrow().is_ready(),
+        "state": sources.health.borrow().to_string(),
+        "channel": sources.channel.status(),
+    });
+    status["after_events"] = after_events(&sources.events.backlog(), &sources.events.counts());
+    status["decisions"] = json!({
+        "on": sources.decisions.is_on(),
+        "written": decisions.written.load(Relaxed),
+        "left_out": decisions.dropped.load(Relaxed),
+    });
+    status["drift"] = json!(drift::Report::of(unknowns, names, config.openim_enables.as_ref()));
+    Json(status)
+}
+
+/// Returns the expiry of each certificate in use.
+fn certificates(config: &Config) -> Value {
+    let certificates = config.certificates().map(|(name, expires)| {
+        let time = humantime::format_rfc3339_seconds(expires).to_string();
+        (name.to_owned(), json!({ "expires": time, "days": days_until(expires) }))
+    });
+    Value::Object(certificates.collect())
+}
+
+fn after_events(backlog: &Backlog, counts: &Counts) -> Value {
+    let rpcs = backlog.rpcs.iter().map(|rpc| {
+        let members = json!({
+            "waiting": rpc.waiting,
+            "in_flight": rpc.in_flight,
+            "oldest_ms": rpc.oldest.map(milliseconds),
+            "paused_ms": rpc.paused.map(milliseconds),
+        });
+        (rpc.rpc.to_owned(), members)
+    });
+    let undelivered = Reason::ALL.map(|reason| (reason.as_str().to_owned(), counts.undelivered(reason).into()));
+    json!({
+        "backlog": {
+            "events": backlog.events,
+            "bytes": backlog.bytes,
+            "oldest_ms": backlog.oldest.map(milliseconds),
+        },
+        "rpcs": rpcs.collect::<Map<_, _>>(),
+        "disk": backlog.disk.as_ref().map(disk),
+        "delivered": counts.delivered,
+        "retried": counts.retried,
+        "undelivered": Map::from_iter(undelivered),
+    })
+}
+
+fn disk(disk: &Disk) -> Value {
+    json!({
+        "dead": disk.dead,
+        "dead_bytes": disk.dead_bytes,
+        "file_bytes": disk.file_bytes,
+        "unwritten_bytes": disk.unwritten_bytes,
+        "stopped": disk.stopped,
+        "unreadable": disk.unreadable,
+        "commits": disk.commits.iter().sum::<u64>(),
+        "commit_ms": milliseconds(disk.commit_time),
+    })
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
