@@ -1,4 +1,4 @@
-//! The whole of `hookgate serve`: built of a configuration, run until told to stop.
+//! The application that `hookgate serve` and the tests run: built from a configuration.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,10 +14,9 @@ use tracing::{info, warn};
 
 use crate::admin::{self, Sources};
 use crate::config::{Address, Config, InForce, PolicyService, PolicyUrl};
-use crate::observe::counters::Status;
 use crate::observe::decisions::Decisions;
 use crate::observe::logging::Log;
-use crate::observe::traces::{self, Traces};
+use crate::observe::traces::Traces;
 use crate::outbox::{Events, OpenError};
 use crate::policy::{BuiltIn, Channel, Policy, health};
 use crate::reload::{self, Reloads, Source};
@@ -48,12 +47,9 @@ pub enum Error {
     /// The outbox cannot be opened.
     #[error(transparent)]
     Outbox(#[from] OpenError),
-    /// The decision log cannot be written.
-    #[error("decisions.to: {0}")]
-    Decisions(#[source] io::Error),
-    /// Traces cannot be sent.
-    #[error("traces.endpoint: {0}")]
-    Traces(#[source] traces::Error),
+    /// A setting, named by the path of its key, cannot be followed on this machine.
+    #[error("{0}: {1}")]
+    Setting(&'static str, String),
 }
 
 impl App {
@@ -61,8 +57,10 @@ impl App {
     pub async fn build(config: impl Into<InForce>) -> Result<Self, Error> {
         let in_force = config.into();
         let config = in_force.now();
-        let decisions = Decisions::open(&config.decisions).map_err(Error::Decisions)?;
-        let traces = Traces::start(&config.traces).map_err(Error::Traces)?;
+        let decisions = Decisions::open(&config.decisions);
+        let decisions = decisions.map_err(|error| Error::Setting("decisions.to", error.to_string()))?;
+        let traces = Traces::start(&config.traces);
+        let traces = traces.map_err(|error| Error::Setting("traces.endpoint", error.to_string()))?;
         let listener = bind(&config.listen, "--listen").await?;
         let admin_listener = bind(&config.admin_listen, "--admin-listen").await?;
         let drained = CancellationToken::new();
@@ -125,32 +123,12 @@ impl App {
         self.admin_listener.address()
     }
 
-    /// The URL of the policy.
-    pub fn policy_url(&self) -> PolicyUrl {
-        self.sources.channel.url()
+    /// The parts that the admin listener reports on.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
     }
 
-    /// The readiness of the policy.
-    pub fn health(&self) -> watch::Receiver<health::State> {
-        self.sources.health.clone()
-    }
-
-    /// The counters.
-    pub fn status(&self) -> &Arc<Status> {
-        &self.sources.status
-    }
-
-    /// The After events on their way.
-    pub fn events(&self) -> &Events {
-        &self.sources.events
-    }
-
-    /// The decision log.
-    pub fn decisions(&self) -> &Decisions {
-        &self.sources.decisions
-    }
-
-    /// Serves until told to stop; finishes what is in flight then.
+    /// Serves until `until` ends, then finishes what is in flight.
     pub async fn run(self, until: impl Future<Output = Stop>) -> Result<(), Error> {
         let Self { webhooks, listener, admin_listener, sources, builtin, drained } = self;
         let longest_pause = sources.config.now().after.retry_max;
@@ -174,6 +152,7 @@ impl App {
 
 type Served = JoinHandle<Result<(), tonic::transport::Error>>;
 
+/// Serves the built-in policy until `drained`; returns its URL.
 async fn serve_builtin(address: SocketAddr, drained: CancellationToken) -> io::Result<(PolicyUrl, Served)> {
     let builtin = BuiltIn::bind(address).await;
     let builtin = builtin.map_err(|error| cannot_bind(&Address::Tcp(address), "--builtin-listen", error))?;

@@ -1,4 +1,4 @@
-//! Failures of a policy call by class, each with two strings: what the client is told, and what the log is told.
+//! Failures of a policy call by class, each with a sentence for the client and a cause for the log.
 
 use std::borrow::Cow;
 
@@ -7,22 +7,22 @@ use tonic::Code;
 use crate::contract::InvalidReply;
 use crate::cut::cut;
 
-/// No usable verdict. Its text is the cause, with sources, for the log alone: it may hold addresses.
+/// The lack of a usable verdict. Its text is the cause, with sources, for the log alone: it may hold addresses.
 #[derive(Debug, thiserror::Error)]
 #[error("{class}: {cause}")]
 pub struct Failure {
-    /// What kind of failure it is.
+    /// Its kind.
     pub class: Class,
     /// The status that the policy itself gave, if it gave one.
     pub status: Option<Code>,
-    /// Whether the policy was asked, or was to be.
+    /// True if the policy was called, or was to be.
     pub asked: bool,
-    /// True where something answered over HTTP that is not gRPC.
+    /// True if something answered over HTTP that is not gRPC.
     pub not_grpc: bool,
     cause: String,
 }
 
-/// The most bytes of a cause that are kept for the log.
+/// Maximum bytes of a cause that are kept for the log.
 pub(crate) const LONGEST_CAUSE: usize = 512;
 
 /// The kinds of failure.
@@ -42,7 +42,7 @@ pub enum Class {
     InvalidReply,
 }
 
-/// The bytes of an HTTP/2 error's text that a cause repeats.
+/// Maximum bytes of an HTTP/2 error's text in a cause.
 const LONGEST_QUOTE: usize = 128;
 
 impl Failure {
@@ -60,7 +60,7 @@ impl Failure {
             }
             source = error.source();
         }
-        // What the peer says is among it, as is the text of a GOAWAY.
+        // It may hold text of the peer, such as that of a GOAWAY.
         let cause = cut(&cause, LONGEST_CAUSE).into_owned();
         Self { class, status: None, asked: true, not_grpc: false, cause }
     }
@@ -70,28 +70,27 @@ impl Failure {
         Self { not_grpc: true, ..Self::new(class, answer) }
     }
 
-    /// A failure that no error value tells.
+    /// A failure without an error value.
     pub fn because(class: Class, cause: impl Into<String>) -> Self {
         Self { class, status: None, asked: true, not_grpc: false, cause: cause.into() }
     }
 
-    /// The same, with the status that the policy itself gave.
+    /// Sets the status that the policy itself gave.
     pub fn with_status(self, status: Option<Code>) -> Self {
         Self { status, ..self }
     }
 
-    /// The same, of a call that was not made: it was ours not to make it.
+    /// Marks the failure as hookgate's own: the policy was not called.
     pub fn unasked(self) -> Self {
         Self { asked: false, ..self }
     }
 
-    /// What led to it.
+    /// The cause.
     pub fn cause(&self) -> &str {
         &self.cause
     }
 
-    /// What led to it without the policy's own words, which may quote what it was asked: of a status that it gave the
-    /// code alone.
+    /// The cause without the policy's own words, which may quote content: only the code of a status that it gave.
     pub fn cause_in_our_words(&self) -> Cow<'_, str> {
         match self.status {
             Some(code) if code != Code::Ok => format!("{code:?}").into(),
@@ -123,7 +122,7 @@ impl Class {
         }
     }
 
-    /// What the API client is told.
+    /// The sentence for the API client.
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Unavailable => "the policy service is not available",

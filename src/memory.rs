@@ -1,9 +1,9 @@
-//! The bound over all bytes of webhooks that are held in memory at once.
+//! The limit on the bytes of webhooks in memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Bytes of bodies, messages, unfinished heads and unread replies that are held now. Clones count together.
+/// Bytes of bodies, messages, incomplete heads and unread replies that are held now. Clones share one counter.
 ///
 /// Bodies of at most 4 KiB that came in one piece are not counted: they lie in the read buffer of their
 /// connection, whose number has a limit of its own.
@@ -13,7 +13,7 @@ pub struct Memory(Arc<AtomicUsize>);
 /// The largest body that is not counted, in bytes.
 pub(crate) const SMALL: usize = 4 << 10;
 
-/// `limits.memory` is used up.
+/// The error if `limits.memory` is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("more bytes of webhooks are held than limits.memory allows")]
 pub struct NoRoom;
@@ -59,7 +59,7 @@ impl Share {
         self.bytes -= bytes;
     }
 
-    /// Counts nothing any more.
+    /// Releases all bytes.
     pub(crate) fn clear(&mut self) {
         if self.bytes > 0 {
             self.shrink(self.bytes);

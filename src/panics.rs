@@ -1,4 +1,4 @@
-//! Panics, where one must not take more with it than what panicked.
+//! Panics that are confined to a future.
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::Poll;
 
-/// What a future gives, or what it panicked with. It must not be polled again then.
+/// Returns the output of a future, or the payload of its panic. It must not be polled again then.
 pub(crate) fn caught<F: Future>(
     mut future: Pin<&mut F>,
 ) -> impl Future<Output = Result<F::Output, Box<dyn Any + Send>>> {

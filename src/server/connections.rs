@@ -54,8 +54,8 @@ struct Acceptor<T, S> {
     shutdown: ShutdownGuard,
 }
 
-/// Serves every connection until told to stop, and then until every call has its reply or the drain time is over. Returns
-/// the end of the drain time.
+/// Serves every connection until `until` ends, then until every call has its reply or the drain time is over. Returns the
+/// end of the drain time.
 pub(super) async fn serve<T: Transport, S: Next<T>>(
     mut listener: Listener,
     webhooks: Arc<Webhooks<T>>,

@@ -1,4 +1,4 @@
-//! What the layers of the column are made of, and the two smallest of them.
+//! The building block of the column's layers, and the two smallest layers.
 
 use std::convert::Infallible;
 use std::pin::pin;

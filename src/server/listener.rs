@@ -1,4 +1,4 @@
-//! Where connections come from: TCP, or a Unix socket.
+//! Listeners: TCP and Unix sockets.
 
 use std::fs;
 use std::io;
@@ -16,11 +16,10 @@ use tracing::{debug, warn};
 
 use crate::config::Address;
 
-/// How long accepting pauses when the process is out of something, file descriptors mostly.
+/// Pause in accepting when the process is out of file descriptors or another resource.
 const OUT_OF_RESOURCES: Duration = Duration::from_millis(50);
 
-/// When a silent connection is asked whether it is still there, and how often: one whose other end is gone without a word
-/// ends after two minutes.
+/// TCP keep-alive: a connection whose peer has vanished ends after two minutes.
 const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
 
@@ -31,18 +30,18 @@ pub struct Listener(Kind);
 #[derive(Debug)]
 enum Kind {
     Tcp(TcpListener),
-    /// With its path, and its file until nobody is to find it any more.
+    /// With its path, and with its file until no new client may find it.
     Unix(UnixListener, Arc<Path>, Option<SocketFile>),
 }
 
-/// A connection, and the address at its other end; through a Unix socket there is none.
+/// A connection, and its peer address; `None` through a Unix socket.
 pub(crate) type Accepted = (Stream, Option<IpAddr>);
 
 /// A connection.
 pub type Stream = Either<TcpStream, UnixStream>;
 
 impl Listener {
-    /// Listens at an address. A socket file that nobody listens on any more is replaced; one in use is an error
+    /// Listens at an address. A stale socket file is replaced; one in use is an error
     /// ([`AddrInUse`](io::ErrorKind::AddrInUse)), and so is any other file.
     pub async fn bind(address: &Address) -> io::Result<Self> {
         match address {
@@ -57,7 +56,7 @@ impl Listener {
         }
     }
 
-    /// Where it listens, with the port that the system chose.
+    /// The address, with the port that the system chose.
     pub fn address(&self) -> io::Result<Address> {
         match &self.0 {
             Kind::Tcp(listener) => listener.local_addr().map(Address::Tcp),
@@ -65,8 +64,7 @@ impl Listener {
         }
     }
 
-    /// The next connection. An error is one of this connection, or the process has run out of something, file descriptors
-    /// mostly: [`pause`] then.
+    /// Accepts the next connection. On an error, which is of this connection or for want of file descriptors, call [`pause`].
     pub(crate) async fn accept(&self) -> io::Result<Accepted> {
         match &self.0 {
             Kind::Tcp(listener) => listener.accept().await.map(|(stream, peer)| tcp(stream, peer)),
@@ -74,8 +72,7 @@ impl Listener {
         }
     }
 
-    /// Has new callers find nobody, while those whose connection is being made are still accepted: they believe that they
-    /// are connected.
+    /// Turns new clients away, but still accepts connections that are complete for the client.
     pub(crate) fn turn_away(&mut self) {
         match &mut self.0 {
             Kind::Tcp(listener) => {
@@ -87,7 +84,7 @@ impl Listener {
         }
     }
 
-    /// Takes the connections that have been made and not accepted, and closes.
+    /// Closes, and returns the connections that were complete and not accepted yet.
     pub(crate) fn close(self) -> io::Result<Vec<Accepted>> {
         let mut left = Vec::new();
         match self.0 {
@@ -110,29 +107,29 @@ impl Listener {
     }
 }
 
-/// Says that a connection could not be accepted, and waits before the next.
+/// Logs that a connection could not be accepted, and waits.
 pub(crate) async fn pause(error: &io::Error) {
     warn!(%error, "cannot accept a connection");
     sleep(OUT_OF_RESOURCES).await;
 }
 
 fn tcp(stream: TcpStream, peer: SocketAddr) -> Accepted {
-    // Without it a reply could wait for the client's acknowledgement.
+    // Nagle's algorithm would delay a reply until the client acknowledges the one before.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot set TCP_NODELAY");
     }
     if let Err(error) = SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE) {
         debug!(%error, "cannot set TCP keep-alive");
     }
-    // Where IPv6 is listened on, IPv4 comes wrapped in it.
+    // A listener on IPv6 reports IPv4 addresses mapped.
     (Either::Left(stream), Some(peer.ip().to_canonical()))
 }
 
-/// Drops every SYN before a listening socket sees it (classic BPF): the caller tries again in a second, and finds nobody.
+/// Drops every SYN before a listening socket sees it (classic BPF): the client retries after a second, and is refused.
 #[cfg(target_os = "linux")]
 fn drop_syn(socket: &SockRef<'_>) -> io::Result<()> {
     use socket2::SockFilter;
-    // Byte 13 of a TCP header has its flags, SYN is 2. Load; drop if set; else take all.
+    // Byte 13 of a TCP header has the flags, SYN is 2: load it; drop the packet if it is set; else keep all.
     socket.attach_filter(&[
         SockFilter::new(0x30, 0, 0, 13),
         SockFilter::new(0x45, 0, 1, 2),
@@ -152,7 +149,7 @@ impl From<TcpListener> for Listener {
     }
 }
 
-/// Takes the place of a socket file that was left behind.
+/// Replaces a stale socket file.
 async fn replace(path: &Path) -> io::Result<UnixListener> {
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket is there"));
@@ -166,7 +163,7 @@ async fn replace(path: &Path) -> io::Result<UnixListener> {
     }
 }
 
-/// The file of a Unix socket, removed at the end if it is still the same.
+/// The file of a Unix socket. It is removed on drop if it is still the same.
 #[derive(Debug)]
 struct SocketFile {
     path: Arc<Path>,
@@ -188,7 +185,7 @@ impl Drop for SocketFile {
     }
 }
 
-/// What tells a file from another one of its name.
+/// Returns device and inode of a file.
 fn id(path: &Path) -> io::Result<(u64, u64)> {
     let file = fs::symlink_metadata(path)?;
     Ok((file.dev(), file.ino()))

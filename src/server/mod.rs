@@ -84,18 +84,13 @@ impl<T: Transport> Webhooks<T> {
         &self.shared.status
     }
 
-    /// The After events on their way.
-    pub fn events(&self) -> &Events {
-        &self.events
-    }
-
     /// A token that is cancelled when hookgate begins to stop.
     pub fn stopping(&self) -> &CancellationToken {
         &self.shared.stopping
     }
 }
 
-/// Answers webhooks on `listener` until told to stop, and finishes what is in flight then.
+/// Answers webhooks on `listener` until `until` ends, then finishes what is in flight.
 pub async fn run<T: Transport>(
     listener: impl Into<Listener>,
     webhooks: Arc<Webhooks<T>>,

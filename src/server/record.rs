@@ -39,7 +39,7 @@ pub(super) struct Record {
     notes: Mutex<Notes>,
 }
 
-/// What is noted on the way.
+/// The notes of the layers and the handler.
 #[derive(Debug, Default)]
 struct Notes {
     span: WebhookSpan,
@@ -52,7 +52,7 @@ struct Notes {
     decoded: Option<Instant>,
     answered: Option<Instant>,
     /// The head of a request that names no callback.
-    refused: Option<Parts>,
+    refused: Option<Box<Parts>>,
 }
 
 /// Counts, times, logs and traces a call, and writes it to the decision log, once it has its reply.
@@ -115,7 +115,7 @@ impl Record {
 
     /// Notes the refusal of a request that names no callback, or whose caller may not call; returns the reply.
     pub(super) fn refuse(&self, head: Parts, refusal: Refusal) -> Response {
-        self.notes().refused = Some(head);
+        self.notes().refused = Some(Box::new(head));
         self.reply(Decision::refused(refusal))
     }
 

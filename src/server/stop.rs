@@ -1,4 +1,4 @@
-//! Graceful shutdown: first callers are told to go elsewhere, then calls in flight are finished.
+//! Graceful shutdown: first clients are turned away, then calls in flight are finished.
 
 use std::future::poll_fn;
 use std::pin::Pin;

@@ -30,7 +30,7 @@ impl Addresses {
         Ok(Self {
             webhooks: app.address()?.url(config.tls.is_some()),
             admin: app.admin_address()?.url(false),
-            policy: app.policy_url().to_string(),
+            policy: app.sources().channel.url().to_string(),
             builtin: matches!(config.policy, PolicyService::BuiltIn(_)),
         })
     }

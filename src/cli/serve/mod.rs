@@ -69,9 +69,13 @@ async fn serve(loaded: &Loaded, source: Source, decisions: &mut Decisions, log: 
     let stop = signals::stop(log.clone())?;
     let (changes, in_force) = InForce::changing(loaded.config.clone());
     let app = App::build(in_force).await.map_err(|error| error_of(loaded, error))?;
-    *decisions = app.decisions().clone();
+    *decisions = app.sources().decisions.clone();
     app.reload(source, hangups, changes, log.clone())?;
-    let greeting = tokio::spawn(greeting::greet(greeting::Addresses::of(&app, &loaded.config)?, app.health(), log));
+    let greeting = tokio::spawn(greeting::greet(
+        greeting::Addresses::of(&app, &loaded.config)?,
+        app.sources().health.clone(),
+        log,
+    ));
     let ended = app.run(stop).await;
     greeting.abort();
     ended.map_err(|error| error_of(loaded, error))
@@ -82,7 +86,6 @@ fn error_of(loaded: &Loaded, error: app::Error) -> Error {
     match error {
         app::Error::Io(error) => error.into(),
         app::Error::Outbox(error) => error.into(),
-        app::Error::Decisions(error) => loaded.wrong("decisions.to", error.to_string()).into(),
-        app::Error::Traces(error) => loaded.wrong("traces.endpoint", error.to_string()).into(),
+        app::Error::Setting(path, cause) => loaded.wrong(path, cause).into(),
     }
 }

@@ -1,4 +1,4 @@
-//! What ends it.
+//! The signals that stop hookgate.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use tracing::info;
 use crate::observe::logging::Log;
 use crate::server::Stop;
 
-/// SIGTERM, which service managers send, drains; Ctrl-C, which people press, does not keep them waiting.
+/// Waits for a signal: SIGTERM, which service managers send, drains; Ctrl-C stops at once. A second one ends the process.
 pub(super) fn stop(log: Log) -> io::Result<impl Future<Output = Stop>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -17,7 +17,7 @@ pub(super) fn stop(log: Log) -> io::Result<impl Future<Output = Stop>> {
             _ = terminate.recv() => Stop::Drain,
             _ = interrupt.recv() => Stop::Now,
         };
-        info!("stopping: finishing what is in flight; once more ends it at once");
+        info!("stopping: finishing what is in flight; a second signal ends it at once");
         tokio::spawn(async move {
             tokio::select! {
                 _ = terminate.recv() => {}

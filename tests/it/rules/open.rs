@@ -318,6 +318,6 @@ async fn a_denial_that_breaks_openim_is_logged_with_what_it_does() {
     }
     let warned = "callbacks.beforeCreateGroupChatConversations.on_failure: denies when the policy fails";
     assert!(said.contains(warned), "{said}");
-    let failed = said.lines().find(|line| line.contains("failed, so denied")).unwrap();
+    let failed = said.lines().find(|line| line.contains("webhook failed closed")).unwrap();
     assert!(failed.contains("cannot join again (1001)"), "{failed}");
 }

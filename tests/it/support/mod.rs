@@ -284,7 +284,8 @@ impl Gate {
 
     async fn serve(config: Config) -> Self {
         let app = App::build(config).await.expect("an app");
-        let (place, status, events) = (app.address().expect("bound"), app.status().clone(), app.events().clone());
+        let place = app.address().expect("bound");
+        let (status, events) = (app.sources().status.clone(), app.sources().events.clone());
         let (stop, stopped) = oneshot::channel();
         let until = async { stopped.await.unwrap_or(Stop::Now) };
         let task = tokio::spawn(async { app.run(until).await.expect("it stops in order") });
