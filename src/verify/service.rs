@@ -18,7 +18,7 @@ use super::judge::{Fault, code_name, shown};
 use crate::contract::Callback;
 use crate::failure::{Class, Failure};
 use crate::policy::Channel;
-use crate::policy::status_tap::{NotGrpc, StatusTap, TapTransport, not_grpc};
+use crate::policy::status_tap::{NotGrpc, StatusTap, not_grpc, tap};
 
 /// A check that passes, with a note perhaps, or does not.
 pub type Noted = Result<Option<String>, Fault>;
@@ -51,7 +51,7 @@ impl<T> Heard<T> {
 
 /// Asks `grpc.health.v1`, of the server as a whole.
 pub async fn health(channel: &Channel, budget: Duration) -> Heard<ServingStatus> {
-    let (transport, seen) = TapTransport::new(channel.clone());
+    let (transport, seen) = tap(channel.clone());
     let mut client = HealthClient::new(transport);
     hear(budget, &seen, async { Ok(client.check(HealthCheckRequest::default()).await?.into_inner().status()) }).await
 }
@@ -70,7 +70,7 @@ async fn services_of(version: &str, channel: &Channel, budget: Duration) -> Hear
         host: String::new(),
         message_request: Some(MessageRequest::ListServices(String::new())),
     };
-    let (transport, seen) = TapTransport::new(channel.clone());
+    let (transport, seen) = tap(channel.clone());
     let mut client = Grpc::new(transport);
     let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
     let asked = async {
