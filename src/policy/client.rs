@@ -110,13 +110,8 @@ impl<T: Transport> Policy<T> {
     /// Makes a unary call, and makes it once more if the policy cannot have seen the first one. Ends at the deadline, which
     /// the policy gets as `grpc-timeout`.
     pub async fn ask(&self, question: Question) -> Result<Answer, Failure> {
-        let permit = match &self.channel {
-            Some(channel) => {
-                let entered = channel.breaker().acquire(question.callback);
-                Some(entered.map_err(|open| Failure::new(Class::Unavailable, &open).unasked())?)
-            }
-            None => None,
-        };
+        let permit = self.channel.as_ref().map(|channel| channel.breaker().acquire(question.callback)).transpose();
+        let permit = permit.map_err(|open| Failure::new(Class::Unavailable, &open).unasked())?;
         let deadline = question.deadline;
         let (transport, shared) = (self.transport.clone(), self.shared.clone());
         let mut called = Box::pin(DEADLINE.scope(deadline, async move {

@@ -9,7 +9,7 @@ use super::status_tap::NotGrpc;
 #[derive(Debug, Default)]
 pub(super) struct Rpcs(AtomicU8);
 
-/// What an answer proves, from the least to the most.
+/// Kinds of answers, by how much they prove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Answered {

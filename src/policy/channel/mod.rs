@@ -219,7 +219,7 @@ impl Channel {
         }
     }
 
-    /// Takes the connections whose health no task checks yet, and whether these are all; the caller checks them now.
+    /// Takes the connections whose health no task checks yet, for the caller to check. The flag is true if all are taken now.
     pub(super) fn take_unchecked(&self) -> (Vec<ConnectionHandle>, bool) {
         let (unchecked, all) = self.target().pool.take_unchecked();
         let handle = |subchannel| ConnectionHandle { channel: self.clone(), subchannel };

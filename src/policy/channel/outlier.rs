@@ -156,7 +156,7 @@ mod tests {
         for _ in 0..10 {
             advance(time - Duration::from_millis(1)).await;
             assert!(outlier.is_ejected(0), "before {time:?}");
-            // What was in flight does not make it longer.
+            // A call in flight does not prolong it.
             record(&outlier, Code::Internal, 1);
             advance(Duration::from_millis(1)).await;
             assert!(!outlier.is_ejected(0) && outlier.is_ejected(1), "after {time:?}");

@@ -195,7 +195,7 @@ impl Pool {
         self.balancer().endpoints.iter().any(|endpoint| endpoint.state.ready().is_some())
     }
 
-    /// Takes the connections whose health no task checks yet, and whether these are all; the caller checks them now.
+    /// Takes the connections whose health no task checks yet, for the caller to check. The flag is true if all are taken now.
     pub(super) fn take_unchecked(&self) -> (Vec<Arc<Subchannel>>, bool) {
         let mut balancer = self.balancer();
         let is_checked = |endpoint: &Endpoint| endpoint.state.ready().is_some_and(|ready| ready.health_checked);
