@@ -2,7 +2,7 @@
 //!
 //! The rooms, from the bottom up: each uses only those above it in this list (`tests/it/rooms.rs` checks it).
 //!
-//! - `cut`, `panics`, `memory`: small helpers.
+//! - `cut`, `panics`, `memory`, `backoff`: small helpers.
 //! - [`contract`]: callbacks as OpenIM sends and reads them: data and pure functions.
 //! - [`openim`]: the other end: how each OpenIM release reads a reply.
 //! - [`failure`]: classes of failure of a policy call.
@@ -21,6 +21,7 @@
 
 pub mod admin;
 pub mod app;
+mod backoff;
 pub mod cli;
 pub mod client;
 pub mod config;

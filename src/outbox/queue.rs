@@ -19,6 +19,7 @@ use super::outbox::Outbox;
 use super::pulse::Pulse;
 use super::store::{Ended, Op, Store, Written};
 use super::{Counts, Event, Reason};
+use crate::backoff::{exponential, jittered};
 use crate::config;
 use crate::failure::{Class, Failure};
 use crate::observe::decisions::Decisions;
@@ -271,8 +272,7 @@ impl Queue {
 
     /// The pause after a failure, the first, the second, …: twice as long each time.
     fn pause(&self, nth: u32, longest: Duration, hurrying: bool) -> Duration {
-        let doubled = if hurrying { 1 } else { 2_u32.saturating_pow(nth.saturating_sub(1)) };
-        jittered(self.settings.retry_min.saturating_mul(doubled).min(longest))
+        exponential(self.settings.retry_min, longest, if hurrying { 1 } else { nth })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -285,10 +285,4 @@ impl State {
     pub(super) fn lane(&mut self, rpc: &'static str) -> &mut Lane {
         self.lanes.entry(rpc).or_default()
     }
-}
-
-/// From half of a pause to all of it, so that what failed together does not come again together.
-fn jittered(pause: Duration) -> Duration {
-    // Never none: nothing but time may pass between two attempts.
-    pause.mul_f64(0.5 + fastrand::f64() / 2.0).max(Duration::from_millis(1))
 }

@@ -1,4 +1,4 @@
-//! The built-in policy: it allows everything and logs each call, over real gRPC, so that things can be tried out.
+//! The built-in policy: a gRPC server that allows everything and logs each call, for trying things out.
 
 use std::future::Future;
 use std::io;
@@ -33,12 +33,12 @@ impl BuiltIn {
         Ok(Self { listener: TcpListener::bind(address).await? })
     }
 
-    /// The address that was bound.
+    /// The bound address.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Answers every rpc of the contract, with reflection and health, until told to stop.
+    /// Serves every rpc of the contract, reflection and health, until the future ends.
     pub async fn serve(self, until: impl Future<Output = ()>) -> Result<(), tonic::transport::Error> {
         let (health, health_service) = tonic_health::server::health_reporter();
         for callback in Callback::all().iter().chain([Callback::fallback()]) {
@@ -51,7 +51,7 @@ impl BuiltIn {
                 .register_encoded_file_descriptor_set(DESCRIPTORS)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
-        // grpcurl speaks v1 today, older clients v1alpha.
+        // grpcurl uses v1, older clients v1alpha.
         if let (Ok(v1), Ok(v1alpha)) = (reflection().build_v1(), reflection().build_v1alpha()) {
             router = Routes::from(router).add_service(v1).add_service(v1alpha).into_axum_router();
         }

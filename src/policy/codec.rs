@@ -1,26 +1,26 @@
-//! A codec that moves bytes: transport code knows no message.
+//! A codec of messages that are encoded already.
 
 use bytes::{Buf, BufMut, Bytes};
 use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// What stands before each message: a flag and the length.
+/// Bytes before each message: a flag and the length.
 const HEADER: usize = 5;
 
-/// The room for an answer at first. tonic's own is 8 KiB, for each call and each way.
+/// Initial capacity for a response. tonic's default is 8 KiB, for each call and direction.
 const ANSWER: usize = 256;
 
-/// When tonic hands on what it has encoded so far; a single message is handed on anyway.
+/// Bytes after which tonic flushes; a single message is flushed anyway.
 const YIELD: usize = 32 << 10;
 
-/// Takes an encoded message, gives an encoded message.
+/// Encodes and decodes bytes as they are.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct BytesCodec {
     room: usize,
 }
 
 impl BytesCodec {
-    /// For a message of so many bytes.
+    /// A codec for a request of this length.
     pub(super) fn for_bytes(length: usize) -> Self {
         Self { room: HEADER + length }
     }

@@ -1,12 +1,11 @@
-//! Readiness of the policy service, and health of each of its endpoints: it has answered something in gRPC, and where it
-//! serves `grpc.health.v1`, says that it serves. That a connection was made proves nothing.
+//! Health checks: each connection is checked by `grpc.health.v1`, and the policy is ready while one of them serves.
 //!
-//! Each connection is asked by itself. What it says decides which ones the [channel](super::channel) picks for calls; the
-//! policy is ready while one of them serves.
+//! The health of a connection decides whether the [channel](super::channel) picks it. Any gRPC answer counts as serving,
+//! but for `NOT_SERVING` and `UNAVAILABLE`; a connection alone proves nothing.
 //!
-//! HTTP routers, which some gRPC servers are built on, answer 404 for a service that is not registered, health too. So a
-//! 404 to health alone is taken as ready, until rpcs are answered: one answer in gRPC proves it; where every rpc was
-//! answered with 404 as well, nothing there speaks the contract.
+//! HTTP routers, on which some gRPC servers are built, answer 404 for a service that is not registered, which health may
+//! be. So a 404 is presumed ready until rpcs are answered: one gRPC answer proves it; if every rpc is answered with 404
+//! too, nothing there serves the contract.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,65 +19,65 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tracing::{info, warn};
 
-use super::channel::{Channel, ConnectionHandle, Health, HealthTransport};
+use super::channel::{Channel, ConnectionHandle, Health};
 use super::rpcs::Answered;
-use super::status_tap::{NotGrpc, StatusTap, TapTransport, not_grpc};
+use super::status_tap::{NotGrpc, StatusTap, not_grpc, tap};
 use crate::config;
 use crate::cut::cut;
 use crate::failure::{Class, Failure, LONGEST_CAUSE};
 
-/// Whether the policy service is ready.
+/// The readiness of the policy service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// It is.
+    /// The policy is ready.
     Ready,
-    /// It is taken as ready: something answers HTTP 404 to health checks, and no rpc has been answered yet.
+    /// The policy is presumed ready: health checks are answered with HTTP 404, and no rpc has been answered yet.
     Presumed,
-    /// It is not, and why. For operators: there may be an address in it.
+    /// The policy is not ready, and why. For operators only, as it may name an address.
     NotReady(String),
 }
 
-/// The longest time without an answer.
+/// Timeout of a health check.
 const LATE: Duration = Duration::from_secs(2);
 
 const PRESUMED: &str = "health is answered with HTTP status 404, and no rpc has been answered yet";
 const NO_CONTRACT: &str = "nothing there speaks the contract: health and every rpc so far were answered with HTTP status \
                            404; see that the URL is the policy's gRPC address";
 
-/// Asks every connection at once, and then every so often. Tells what has changed, and that the policy is ready when it may be
-/// another one. Ends when nobody listens.
+/// Checks every connection at once and then at this interval. Notifies of changes, and that the policy is still ready if
+/// another connection began to serve, which may be another policy's. Ends with its last receiver.
 pub fn watch(channel: Channel, every: impl Fn() -> Duration + Send + Sync + 'static) -> watch::Receiver<State> {
     let (state, listener) = watch::channel(State::NotReady("not asked yet".to_owned()));
     let every = Arc::new(every);
     tokio::spawn(async move {
-        // Dropped at the end, and every task with it.
-        let mut asking = JoinSet::new();
-        let mut serving_events = 0;
+        // Dropping it ends the tasks.
+        let mut checks = JoinSet::new();
+        let mut last_events = 0;
         loop {
-            // From before it is looked at, so that nothing is missed.
-            let generation = channel.connections_changed();
+            // Subscribes before it looks, so that no change is missed.
+            let changed = channel.connections_changed();
             let (connections, all) = channel.take_unchecked();
             if all && !connections.is_empty() {
-                // Another policy may answer over them.
+                // All connections are new, perhaps to another policy.
                 channel.rpcs().forget();
             }
             for connection in connections {
-                asking.spawn(follow(channel.clone(), connection, every.clone()));
+                checks.spawn(check_repeatedly(channel.clone(), connection, every.clone()));
             }
-            while asking.try_join_next().is_some() {}
-            // Before the health is read, so that no arrival is taken for an earlier one.
-            let arrived = channel.serving_events();
+            while checks.try_join_next().is_some() {}
+            // Reads the count before the health, so that no event is missed.
+            let events = channel.serving_events();
             let endpoints = channel.health();
-            let now = match sum(&endpoints) {
+            let now = match aggregate(&endpoints) {
                 _ if endpoints.is_empty() => unconnected(&channel).await,
-                sum => sum,
+                aggregate => aggregate,
             };
             if let Some(now) = now {
-                let arrives = arrived != std::mem::replace(&mut serving_events, arrived);
-                publish(&state, now, arrives);
+                let is_another = events != std::mem::replace(&mut last_events, events);
+                publish(&state, now, is_another);
             }
             tokio::select! {
-                () = generation => {}
+                () = changed => {}
                 () = tokio::time::sleep(every()), if endpoints.is_empty() => {}
                 () = state.closed() => return,
             }
@@ -87,91 +86,86 @@ pub fn watch(channel: Channel, every: impl Fn() -> Duration + Send + Sync + 'sta
     listener
 }
 
-fn publish(state: &watch::Sender<State>, now: State, arrives: bool) {
+fn publish(state: &watch::Sender<State>, now: State, is_another: bool) {
     state.send_if_modified(|before| {
         let modified = *before != now;
         if modified {
             match &now {
-                State::Ready => info!("the policy is ready"),
-                State::Presumed => info!(why = PRESUMED, "the policy is taken as ready"),
-                State::NotReady(why) => warn!(why, "the policy is not ready"),
+                State::Ready => info!("policy ready"),
+                State::Presumed => info!(why = PRESUMED, "policy presumed ready"),
+                State::NotReady(why) => warn!(why, "policy not ready"),
             }
             *before = now;
         }
-        modified || (arrives && before.is_ready())
+        modified || (is_another && before.is_ready())
     });
 }
 
-/// Asks one connection for its health, as long as it takes calls.
-async fn follow(channel: Channel, connection: ConnectionHandle, every: Arc<impl Fn() -> Duration>) {
+/// Checks the health of one connection at this interval, while it takes calls.
+async fn check_repeatedly(channel: Channel, connection: ConnectionHandle, every: Arc<impl Fn() -> Duration>) {
     let mut before = None;
-    while let Some(transport) = connection.transport() {
-        let answer = ask(transport, channel.rpcs().answered()).await;
-        if connection.transport().is_none() {
-            // It has ended, which says nothing of its health.
+    while connection.is_connected() {
+        let answer = check(connection.clone(), channel.rpcs().answered()).await;
+        if !connection.is_connected() {
+            // Its end says nothing of its health.
             return;
         }
-        let now = match answer {
-            Some(State::Ready) => Health::Serving,
-            Some(State::Presumed) => Health::Presumed,
-            Some(State::NotReady(why)) => Health::NotServing(why),
-            None => {
-                connection.call_is_overdue();
-                Health::NotServing(late())
-            }
-        };
+        let now = answer.unwrap_or_else(|| {
+            connection.call_is_overdue();
+            Health::NotServing(late())
+        });
         if let Health::NotServing(why) = &now
             && before.as_ref() != Some(&now)
         {
             let address = connection.address();
-            info!(%address, why, "an address of the policy does not serve");
+            info!(%address, why, "policy address not serving");
         }
         connection.set_health(now.clone());
         before = Some(now);
         tokio::select! {
             () = tokio::time::sleep(every()) => {}
-            () = connection.ended() => return,
+            () = connection.closed() => return,
         }
     }
 }
 
-/// Asks over one connection. Nothing where no answer came in time.
-async fn ask(transport: HealthTransport, rpcs: Answered) -> Option<State> {
+/// Checks the health of one connection. `None` if no answer came in time.
+async fn check(connection: ConnectionHandle, rpcs: Answered) -> Option<Health> {
     let mut request = tonic::Request::new(HealthCheckRequest::default());
     request.set_timeout(LATE);
-    let (transport, seen) = TapTransport::new(transport);
+    let (transport, tap) = tap(connection);
     let mut health = HealthClient::new(transport);
     let answer = tokio::time::timeout(LATE, health.check(request)).await.ok()?;
-    Some(readiness(answer.map(|response| response.into_inner().status()), &seen, rpcs))
+    Some(health_of(answer.map(|response| response.into_inner().status()), &tap, rpcs))
 }
 
-/// The readiness that the answer to a health check shows, and what rpcs have been answered with.
-fn readiness(answer: Result<ServingStatus, Status>, seen: &StatusTap, rpcs: Answered) -> State {
+/// Returns the health that the answer to a health check shows, together with the best answer to an rpc.
+fn health_of(answer: Result<ServingStatus, Status>, tap: &StatusTap, rpcs: Answered) -> Health {
     let status = match answer {
-        Ok(ServingStatus::Serving) => return State::Ready,
-        Ok(status) => return State::NotReady(format!("health says {}", status.as_str_name())),
+        Ok(ServingStatus::Serving) => return Health::Serving,
+        Ok(status) => return Health::NotServing(format!("health says {}", status.as_str_name())),
         Err(status) => status,
     };
-    match (seen.status(), not_grpc(&status, seen)) {
-        // What stands before a policy that is not there says so.
+    match (tap.status(), not_grpc(&status, tap)) {
+        // A proxy before a policy that is not there answers so.
         (Some(Code::Unavailable), _) => {
-            State::NotReady(format!("health says UNAVAILABLE: {}", cut(&seen.message(), LONGEST_CAUSE)))
+            Health::NotServing(format!("health says UNAVAILABLE: {}", cut(&tap.message(), LONGEST_CAUSE)))
         }
-        (Some(_), _) => State::Ready,
+        (Some(_), _) => Health::Serving,
         (None, Some(NotGrpc::NOT_FOUND)) => match rpcs {
-            Answered::Grpc => State::Ready,
-            Answered::Nothing => State::Presumed,
-            Answered::NotFound => State::NotReady(NO_CONTRACT.to_owned()),
+            Answered::Grpc => Health::Serving,
+            Answered::Nothing => Health::Presumed,
+            Answered::NotFound => Health::NotServing(NO_CONTRACT.to_owned()),
         },
-        (None, Some(other)) => State::NotReady(other.to_string()),
-        // It is of application/grpc, be it as odd as it likes.
-        (None, None) if seen.response() && std::error::Error::source(&status).is_none() => State::Ready,
-        (None, None) => State::NotReady(cause(&status)),
+        (None, Some(other)) => Health::NotServing(other.to_string()),
+        // The response is of application/grpc; its content does not matter.
+        (None, None) if tap.response() && std::error::Error::source(&status).is_none() => Health::Serving,
+        (None, None) => Health::NotServing(cause(&status)),
     }
 }
 
-/// The policy is ready while one of its addresses serves. Nothing while it depends on one that has not answered yet.
-fn sum(endpoints: &[(config::Address, Health)]) -> Option<State> {
+/// Aggregates the health of the addresses: ready if one serves. `None` while that depends on one without an answer yet.
+fn aggregate(endpoints: &[(config::Address, Health)]) -> Option<State> {
     if endpoints.iter().any(|(_, health)| *health == Health::Serving) {
         return Some(State::Ready);
     }
@@ -186,7 +180,7 @@ fn sum(endpoints: &[(config::Address, Health)]) -> Option<State> {
     Some(State::NotReady(whys.collect::<Option<Vec<_>>>()?.join("; ")))
 }
 
-/// Tells why no address is connected. Nothing where one is by now.
+/// Waits for a connection. `None` if there is one now; else the reason why there is none.
 async fn unconnected(channel: &Channel) -> Option<State> {
     match tokio::time::timeout(LATE, channel.connected()).await {
         Ok(Ok(())) => None,
@@ -207,7 +201,7 @@ fn cause(status: &Status) -> String {
 }
 
 impl State {
-    /// Returns true if the policy is to be asked.
+    /// Returns true if webhooks can be answered.
     pub fn is_ready(&self) -> bool {
         matches!(self, Self::Ready | Self::Presumed)
     }

@@ -1,4 +1,4 @@
-//! The policy service as seen from here: the client, what carries its calls, its health, and the built-in one.
+//! The client of the policy service, its channel and health checks, and the built-in policy.
 
 mod answer;
 mod builtin;

@@ -1,28 +1,28 @@
-//! Remembers the best answer to any rpc: the readiness of a policy whose health answers HTTP 404 depends on it.
+//! Records the best answer to any rpc, on which the readiness of a policy depends whose health check answers HTTP 404.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::answer::Unanswered;
 use super::status_tap::NotGrpc;
 
-/// The best answer that an rpc of a channel has had since the connections were made.
+/// The best answer to an rpc since the connections of a channel were made.
 #[derive(Debug, Default)]
 pub(super) struct Rpcs(AtomicU8);
 
-/// The one who answers rpcs, in the order of what that proves.
+/// Kinds of answers, by how much they prove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Answered {
-    /// Nothing.
+    /// No answer yet.
     Nothing,
-    /// Something that answers HTTP 404 to all of them.
+    /// HTTP 404: nothing there serves the contract, so far.
     NotFound,
-    /// A gRPC service.
+    /// A gRPC service answers.
     Grpc,
 }
 
 impl Rpcs {
-    /// Notes how a call ended; none for an answer.
+    /// Records the result of a call; `None` is a response.
     pub(super) fn note(&self, unanswered: Option<&Unanswered>) {
         let answered = match unanswered {
             None => Answered::Grpc,
@@ -30,7 +30,7 @@ impl Rpcs {
             Some(unanswered) if unanswered.seen.response() && unanswered.not_grpc().is_none() => Answered::Grpc,
             Some(_) => return,
         };
-        // Most calls tell nothing new.
+        // Most calls change nothing; they need not write.
         if self.answered() < answered {
             self.0.fetch_max(answered as u8, Ordering::Relaxed);
         }
@@ -41,7 +41,7 @@ impl Rpcs {
         [Answered::Nothing, Answered::NotFound, Answered::Grpc][usize::from(self.0.load(Ordering::Relaxed)).min(2)]
     }
 
-    /// Begins anew: another policy may answer from here on.
+    /// Resets it: another policy may answer from now on.
     pub(super) fn forget(&self) {
         self.0.store(Answered::Nothing as u8, Ordering::Relaxed);
     }

@@ -1,29 +1,30 @@
-//! Watches a call from below tonic, which gives one code to several things that are not one: our timeout and the
-//! policy's `CANCELLED`, an oversized reply and `OUT_OF_RANGE`, a mesh's HTTP 403 and the policy's `PERMISSION_DENIED`.
+//! Taps the status of a response below tonic, which maps different things to one code: our timeout and the policy's
+//! `CANCELLED`, an oversized response and `OUT_OF_RANGE`, a mesh's HTTP 403 and the policy's `PERMISSION_DENIED`.
 //!
-//! The status decides, wherever it stands and whatever its text looks like. A status that is not OK beats OK,
-//! `PERMISSION_DENIED` beats every other, and different failures make `UNKNOWN`. OK counts behind the message alone, and
-//! only over HTTP 200 and `application/grpc`. A `grpc-status` is read beside any other HTTP status, as gRPC's table says
-//! (http-grpc-status-mapping.md); an answer without one is read by its HTTP status.
+//! A status counts in headers and in trailers, whatever its message looks like. If there are several, one that is not OK
+//! beats OK, `PERMISSION_DENIED` beats every other, and different failures make `UNKNOWN`. OK counts only in trailers, and
+//! only with HTTP 200 and `application/grpc`. With any other HTTP status a `grpc-status` still counts, as gRPC's table says
+//! (http-grpc-status-mapping.md); without one the HTTP status decides.
 
 use std::error::Error as _;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI32, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame};
 use percent_encoding::percent_decode;
+use tonic::client::GrpcService;
 use tonic::codegen::StdError;
 use tonic::{Code, Status};
+use tower::ServiceExt;
 
 use crate::failure::Class;
 use crate::policy::Transport;
 
-/// An answer that no gRPC service gave.
+/// A response that is not gRPC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotGrpc {
     #[error("the answer is HTTP status {0}, not gRPC")]
@@ -33,10 +34,10 @@ pub(crate) enum NotGrpc {
 }
 
 impl NotGrpc {
-    /// HTTP 404, as HTTP routers answer for a service that is not registered.
+    /// HTTP 404, which HTTP routers answer for a service that is not registered.
     pub(crate) const NOT_FOUND: Self = Self::Status(StatusCode::NOT_FOUND);
 
-    /// Class of the failure, by gRPC's table; but a 403 is no denial, as a mesh says it, not the policy.
+    /// The class of the failure, by gRPC's table; but a 403 is not a denial, as it is a mesh's and not the policy's.
     pub(crate) fn class(self) -> Class {
         match self {
             Self::NOT_FOUND => Class::Unimplemented,
@@ -51,7 +52,7 @@ impl NotGrpc {
     }
 }
 
-/// Ends a call whose status has come in the head of the response: nothing behind it can change a denial.
+/// Ends a call whose headers have `PERMISSION_DENIED`, which nothing after them can change.
 #[derive(Debug, thiserror::Error)]
 #[error("PERMISSION_DENIED in the head of the response")]
 struct DeniedInHead;
@@ -61,7 +62,7 @@ const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC: &[u8] = b"application/grpc";
 
-/// What has been seen of a call's answer.
+/// The status of a call's response, as far as it has come.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StatusTap(Arc<Parts>);
 
@@ -85,39 +86,39 @@ impl Default for Parts {
 }
 
 impl StatusTap {
-    /// The status that the policy itself gave.
+    /// The status that the policy has sent.
     pub(crate) fn status(&self) -> Option<Code> {
         let code = self.0.status.load(Ordering::Relaxed);
         (code > RESPONSE).then(|| Code::from_i32(code))
     }
 
-    /// The status that the policy itself gave, if it is not OK.
+    /// The status that the policy has sent, if it is not OK.
     pub(crate) fn failure(&self) -> Option<Code> {
         self.status().filter(|code| *code != Code::Ok)
     }
 
-    /// The text of the status, decoded for people: bytes that are no text are replaced by U+FFFD.
+    /// The message of the status, percent-decoded; bytes that are not UTF-8 become U+FFFD.
     pub(crate) fn message(&self) -> String {
         self.0.message.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns true if a gRPC response has begun: it has a `grpc-status`, or is of `application/grpc`.
+    /// Returns true if a gRPC response has begun: with a `grpc-status`, or of `application/grpc`.
     pub(crate) fn response(&self) -> bool {
         self.0.status.load(Ordering::Relaxed) >= RESPONSE
     }
 
-    /// The HTTP status of a response that has no status of gRPC's that counts.
+    /// The HTTP status of a response without a `grpc-status` that counts.
     fn not_grpc(&self) -> Option<NotGrpc> {
         let http = StatusCode::from_u16(self.0.http.load(Ordering::Relaxed)).ok()?;
         (http != StatusCode::OK && self.status().is_none()).then_some(NotGrpc::Status(http))
     }
 
-    /// Looks at the head of a response, takes out what is not for tonic, and has the rest watched.
+    /// Reads the headers of a response, removes those that tonic misreads, and taps the body.
     fn begin<B>(&self, mut response: Response<B>) -> Result<Response<TapBody<B>>, StdError> {
         let http = response.status();
         let is_grpc = is_grpc(response.headers().get(header::CONTENT_TYPE));
         let headers = response.headers_mut();
-        // OK in the head is of no use: it is known behind the message alone that this was all of it.
+        // OK does not count here: only trailers prove that the message was complete.
         let failure = status_in(headers).filter(|code| *code != Code::Ok);
         match failure {
             None if !is_grpc && http == StatusCode::OK => return Err(NotGrpc::ContentType.into()),
@@ -129,14 +130,14 @@ impl StatusTap {
         if failure == Some(Code::PermissionDenied) {
             return Err(DeniedInHead.into());
         }
-        // tonic would end with a status in the head, whatever is behind it, and with a compression that it did not offer.
+        // tonic would end the call for a status here, and for a compression that it did not offer.
         headers.remove(STATUS);
         headers.remove(ENCODING);
-        Ok(response.map(|body| TapBody { body, seen: self.clone() }))
+        Ok(response.map(|body| TapBody { body, tap: self.clone() }))
     }
 
-    /// Looks at the trailers, and leaves tonic the code alone: it panics over details that are not base64, and takes a
-    /// message that is not UTF-8 for another status.
+    /// Reads the trailers, and leaves only the code to tonic, which panics on details that are not base64, and reads a
+    /// message that is not UTF-8 as another status.
     fn end(&self, trailers: &mut HeaderMap) {
         let Some(code) = status_in(trailers) else { return };
         let is_ok_by_http = self.0.http.load(Ordering::Relaxed) == StatusCode::OK.as_u16();
@@ -150,7 +151,7 @@ impl StatusTap {
         }
     }
 
-    /// Notes a status; gives what it is together with those before it.
+    /// Records a status, and returns it combined with the one before.
     fn note(&self, code: Code, headers: &HeaderMap) -> Code {
         let joined = self.status().map_or(code, |before| both(before, code));
         self.0.status.store(joined as i32, Ordering::Relaxed);
@@ -165,12 +166,12 @@ impl StatusTap {
     }
 }
 
-/// The answer to a call that ended with this status, if it is none of gRPC's.
-pub(crate) fn not_grpc(status: &Status, seen: &StatusTap) -> Option<NotGrpc> {
-    cause::<NotGrpc>(status).copied().or_else(|| seen.not_grpc())
+/// Returns what is not gRPC about the response of a call that failed with `status`.
+pub(crate) fn not_grpc(status: &Status, tap: &StatusTap) -> Option<NotGrpc> {
+    cause::<NotGrpc>(status).copied().or_else(|| tap.not_grpc())
 }
 
-/// An error of this type under a status.
+/// Finds an error of this type among the sources of a status.
 pub(super) fn cause<E: std::error::Error + 'static>(status: &Status) -> Option<&E> {
     let mut cause = status.source();
     while let Some(error) = cause {
@@ -182,7 +183,7 @@ pub(super) fn cause<E: std::error::Error + 'static>(status: &Status) -> Option<&
     None
 }
 
-/// Returns true if a content type is gRPC's over HTTP/2; `application/grpc-web` is another one.
+/// Returns true for the content type of gRPC over HTTP/2; `application/grpc-web` is not.
 fn is_grpc(content_type: Option<&HeaderValue>) -> bool {
     let Some((kind, rest)) = content_type.and_then(|value| value.as_bytes().split_at_checked(GRPC.len())) else {
         return false;
@@ -190,13 +191,13 @@ fn is_grpc(content_type: Option<&HeaderValue>) -> bool {
     kind.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
 }
 
-/// The status of a block of header fields: in one field, in several, or in one that several were joined to.
+/// Reads the status in headers or trailers; several fields, and several values in one, are combined.
 fn status_in(headers: &HeaderMap) -> Option<Code> {
     let values = headers.get_all(STATUS).into_iter();
     values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(code_of).reduce(both)
 }
 
-/// A code as other implementations read it, `07` too; but OK is `0` and nothing else.
+/// Reads a code as other implementations do, `07` too; but OK is `0` and nothing else.
 fn code_of(value: &[u8]) -> Code {
     match value.trim_ascii() {
         b"0" => Code::Ok,
@@ -207,7 +208,7 @@ fn code_of(value: &[u8]) -> Code {
     }
 }
 
-/// The status of an answer that has two.
+/// Combines two statuses of one response.
 fn both(one: Code, other: Code) -> Code {
     match (one, other) {
         _ if one == other => one,
@@ -217,58 +218,20 @@ fn both(one: Code, other: Code) -> Code {
     }
 }
 
-/// A transport for one call, whose answer is watched.
-#[derive(Debug, Clone)]
-pub(crate) struct TapTransport<T> {
+/// Taps the responses of a transport, for one call.
+pub(crate) fn tap<T: Transport>(
     transport: T,
-    seen: StatusTap,
+) -> (impl GrpcService<tonic::body::Body, ResponseBody = TapBody<T::Body>, Error = StdError, Future: Send>, StatusTap) {
+    let tap = StatusTap::default();
+    let tapped = tap.clone();
+    let transport = transport.map_err(Into::into);
+    (transport.map_result(move |response: Result<_, StdError>| tap.begin(response?)), tapped)
 }
 
-impl<T> TapTransport<T> {
-    /// Wraps a transport; what is seen of its answer is in the second value.
-    pub(crate) fn new(transport: T) -> (Self, StatusTap) {
-        let seen = StatusTap::default();
-        (Self { transport, seen: seen.clone() }, seen)
-    }
-}
-
-impl<T: Transport> tonic::codegen::Service<Request<tonic::body::Body>> for TapTransport<T> {
-    type Response = Response<TapBody<T::ResponseBody>>;
-    type Error = StdError;
-    type Future = TapFuture<T::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StdError>> {
-        self.transport.poll_ready(cx).map_err(Into::into)
-    }
-
-    fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
-        TapFuture { call: self.transport.call(request), seen: self.seen.clone() }
-    }
-}
-
-/// A call whose answer is watched.
-pub(crate) struct TapFuture<F> {
-    call: F,
-    seen: StatusTap,
-}
-
-impl<F, B, E> Future for TapFuture<F>
-where
-    F: Future<Output = Result<Response<B>, E>> + Unpin,
-    E: Into<StdError>,
-{
-    type Output = Result<Response<TapBody<B>>, StdError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = ready!(Pin::new(&mut self.call).poll(cx));
-        Poll::Ready(response.map_err(Into::into).and_then(|response| self.seen.begin(response)))
-    }
-}
-
-/// A body whose trailers are watched.
+/// A response body whose trailers are tapped.
 pub(crate) struct TapBody<B> {
     body: B,
-    seen: StatusTap,
+    tap: StatusTap,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for TapBody<B> {
@@ -280,7 +243,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for TapBody<B> {
         if let Poll::Ready(Some(Ok(frame))) = &mut polled
             && let Some(trailers) = frame.trailers_mut()
         {
-            self.seen.end(trailers);
+            self.tap.end(trailers);
         }
         polled
     }

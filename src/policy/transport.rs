@@ -1,33 +1,32 @@
 //! The bound of services that carry calls to the policy.
 
 use bytes::Bytes;
+use http::{Request, Response};
 use http_body::Body as HttpBody;
-use tonic::client::GrpcService;
 use tonic::codegen::StdError;
 
-/// A service that carries calls to the policy. Its futures are `Unpin`, as boxed ones are.
+/// A service that carries gRPC calls to the policy: a [`Channel`](super::Channel), tonic's channel, or another one.
 pub trait Transport:
-    GrpcService<
-        tonic::body::Body,
-        Future: Unpin + Send + 'static,
+    tower::Service<
+        Request<tonic::body::Body>,
+        Response = Response<<Self as Transport>::Body>,
         Error: Into<StdError>,
-        ResponseBody: HttpBody<Data = Bytes, Error: Into<StdError>> + Unpin + Send + 'static,
+        Future: Send + 'static,
     > + Clone
     + Send
     + Sync
     + 'static
 {
+    /// The body of a response.
+    type Body: HttpBody<Data = Bytes, Error: Into<StdError> + Send> + Unpin + Send + 'static;
 }
 
-impl<T> Transport for T where
-    T: GrpcService<
-            tonic::body::Body,
-            Future: Unpin + Send + 'static,
-            Error: Into<StdError>,
-            ResponseBody: HttpBody<Data = Bytes, Error: Into<StdError>> + Unpin + Send + 'static,
-        > + Clone
-        + Send
-        + Sync
-        + 'static
+impl<T, B> Transport for T
+where
+    T: tower::Service<Request<tonic::body::Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    T::Error: Into<StdError>,
+    T::Future: Send + 'static,
+    B: HttpBody<Data = Bytes, Error: Into<StdError> + Send> + Unpin + Send + 'static,
 {
+    type Body = B;
 }

@@ -20,11 +20,11 @@ use super::judge::{Finding, Judged, describe, shown};
 use crate::contract::Callback;
 use crate::failure::{Class, Failure};
 use crate::policy::Channel;
-use crate::policy::status_tap::{StatusTap, TapTransport, not_grpc};
+use crate::policy::status_tap::{StatusTap, not_grpc, tap};
 
 /// Calls `grpc.health.v1` for the server as a whole.
 pub async fn health(channel: &Channel, budget: Duration) -> Result<ServingStatus, Failure> {
-    let (transport, seen) = TapTransport::new(channel.clone());
+    let (transport, seen) = tap(channel.clone());
     let mut client = HealthClient::new(transport);
     let call = async { Ok(client.check(HealthCheckRequest::default()).await?.into_inner().status()) };
     answer_of(call, &seen, budget).await
@@ -42,7 +42,7 @@ pub async fn services(channel: &Channel, budget: Duration) -> Result<Vec<String>
 async fn list_services(version: &str, channel: &Channel, budget: Duration) -> Result<Vec<String>, Failure> {
     let message_request = Some(MessageRequest::ListServices(String::new()));
     let question = ServerReflectionRequest { host: String::new(), message_request };
-    let (transport, seen) = TapTransport::new(channel.clone());
+    let (transport, seen) = tap(channel.clone());
     let mut client = Grpc::new(transport);
     let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
     let call = async {

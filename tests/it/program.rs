@@ -129,7 +129,7 @@ async fn before_something_that_answers_404_to_everything_it_says_that_nothing_th
     assert!(String::from_utf8_lossy(&ready.body).contains("nothing there speaks the contract"), "{ready:?}");
     hookgate.signal("-INT").await;
     let (_, said) = hookgate.end().await;
-    assert_eq!(said.matches("the policy is taken as ready").count(), 1, "{said}");
+    assert_eq!(said.matches("policy presumed ready").count(), 1, "{said}");
 }
 
 #[tokio::test]

@@ -128,13 +128,13 @@ async fn calls_go_on_as_before_until_the_new_policy_is_there() {
     let mut told = Told::start("absent", &yaml(&old.url())).await;
     told.write(&yaml(&nowhere().await));
     told.running.signal("-HUP").await;
-    told.running.says("cannot be connected in the new way").await;
+    told.running.says("new policy endpoint not connected").await;
     assert_eq!(told.outcome().await, "allow");
     // A later one takes the place of one that waits.
     let new = Policy::allow().await;
     told.write(&yaml(&new.url()));
     told.running.signal("-HUP").await;
-    told.running.says("calls go the new way").await;
+    told.running.says("switched to new policy endpoint").await;
     old.take_calls();
     assert_eq!(told.outcome().await, "allow");
     assert!(old.take_calls().iter().all(|call| call.rpc.contains("Health")));

@@ -1,4 +1,4 @@
-//! One call over a connection, by the h2 crate: tonic above it knows gRPC, h2 below it HTTP/2.
+//! One call over a connection: the layer between tonic, which knows gRPC, and h2, which knows HTTP/2.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -18,12 +18,12 @@ use tonic::body::Body;
 use super::Error;
 use super::subchannel::InFlight;
 
-/// What a connection takes calls with. Whoever waits for a free stream holds the lock, and the others wait for that: so
-/// calls that were not sent when the connection ends are known, but for one that h2 may hold itself.
+/// The sending half of a connection. A call that waits for a free stream holds the lock and others wait for the lock, not
+/// in h2: so if the connection ends, all but one of them are known not to have been sent.
 #[derive(Debug, Clone)]
 pub(super) struct CallSender(Arc<Mutex<SendRequest<Bytes>>>);
 
-/// The peer has a stream for a call.
+/// The sending half while the peer has a stream for one call.
 pub(super) struct ReadySender(OwnedMutexGuard<SendRequest<Bytes>>);
 
 impl CallSender {
@@ -31,7 +31,7 @@ impl CallSender {
         Self(Arc::new(Mutex::new(send)))
     }
 
-    /// Waits until the peer has a stream for a call. An error is the connection's end.
+    /// Waits until the peer has a stream for a call. Fails if the connection has ended.
     pub(super) async fn ready_sender(&self) -> Result<ReadySender, h2::Error> {
         let mut sender = self.0.clone().lock_owned().await;
         poll_fn(|cx| sender.poll_ready(cx)).await?;
@@ -40,19 +40,19 @@ impl CallSender {
 }
 
 impl ReadySender {
-    /// Sends a call. An error is the connection's end; the call was not sent.
+    /// Sends a call. Fails if the connection has ended; then the call was not sent.
     pub(super) fn send(mut self, head: Parts, body: Bytes) -> Result<ResponseFuture, h2::Error> {
         let (response, mut stream) = self.0.send_request(Request::from_parts(head, ()), false)?;
-        // h2 keeps what the peer's windows do not take yet; it is no more than a webhook's body.
+        // h2 buffers what the peer's flow control does not allow yet; that is at most a webhook's body.
         if let Err(error) = stream.send_data(body, true) {
-            // The stream is at its end, and its response says why.
-            tracing::debug!(reason = ?error.reason(), "a call's body was not taken");
+            // The stream has ended, and its response says why.
+            tracing::debug!(reason = ?error.reason(), "request body not sent");
         }
         Ok(response)
     }
 }
 
-/// A call's message, which comes in one piece.
+/// Collects a call's message, which tonic gives in one piece.
 pub(super) async fn message(mut body: Body) -> Result<Bytes, Error> {
     let mut message = Bytes::new();
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
@@ -62,7 +62,7 @@ pub(super) async fn message(mut body: Body) -> Result<Bytes, Error> {
     Ok(message)
 }
 
-/// Waits for the response of a call. `in_flight` is where the call is counted, if it is a policy's.
+/// Waits for the response of a call, which ends with the response's body. `in_flight` is `None` for health checks.
 pub(super) async fn response(
     mut response: ResponseFuture,
     in_flight: Option<InFlight>,
@@ -104,7 +104,7 @@ impl ResponseBody {
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         match ready!(self.stream.poll_data(cx)) {
             Some(Ok(data)) => {
-                // Of a stream that has ended there is nothing to release.
+                // Fails only if the stream has ended, which then needs no window.
                 drop(self.stream.flow_control().release_capacity(data.len()));
                 return Poll::Ready(Some(Ok(Frame::data(data))));
             }

@@ -1,81 +1,47 @@
-//! The time that a call has: until the deadline of whoever waits for it, else as long as its own `grpc-timeout` says.
-//!
-//! Until a call is sent it is given up when that is over; sent it is left to whoever waits for it.
+//! Deadlines of calls: a call that has not been sent by then never is; one that was sent is left to its caller.
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 tokio::task_local! {
-    /// When a call is given up by whoever waits for it. A `grpc-timeout` counts from when it is read, which may be later than
-    /// when it was written: a call would be sent that is late already.
+    /// The deadline of the call that the task makes.
     pub(in crate::policy) static DEADLINE: Instant;
-}
-
-/// When a call with these headers is too late to be sent, if ever.
-pub(super) fn deadline(headers: &HeaderMap) -> Option<Instant> {
-    DEADLINE.try_with(|deadline| *deadline).ok().or_else(|| Some(Instant::now() + told(headers)?))
 }
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
-/// What a call says, if it says anything: digits and a unit (gRPC over HTTP/2, "Requests").
-fn told(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
-    let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
-    let count: u64 = digits.parse().ok()?;
-    Some(match unit {
-        "H" => Duration::from_secs(count.checked_mul(3600)?),
-        "M" => Duration::from_secs(count.checked_mul(60)?),
-        "S" => Duration::from_secs(count),
-        "m" => Duration::from_millis(count),
-        "u" => Duration::from_micros(count),
-        "n" => Duration::from_nanos(count),
-        _ => return None,
-    })
-}
-
-/// Has a call say that it has less time left.
-pub(super) fn tell(headers: &mut HeaderMap, left: Duration) {
-    let mut request = tonic::Request::new(());
-    request.set_timeout(left);
-    if let Some(mut value) = request.into_parts().0.into_headers().remove(GRPC_TIMEOUT) {
-        // No other call will say the same.
-        value.set_sensitive(true);
+/// Writes the time that is left as `grpc-timeout` (gRPC over HTTP/2, "Requests"): at most eight digits, and a unit. Most
+/// calls get the same whole milliseconds, which HPACK encodes in a byte; `sensitive` keeps a rare value out of its table.
+pub(in crate::policy) fn set_grpc_timeout(headers: &mut HeaderMap, left: Duration, sensitive: bool) {
+    let text = match left.as_millis() {
+        0..100 => format!("{}u", left.as_micros()),
+        millis @ 100..100_000_000 => format!("{millis}m"),
+        _ => format!("{}S", left.as_secs().min(99_999_999)),
+    };
+    if let Ok(mut value) = HeaderValue::try_from(text) {
+        value.set_sensitive(sensitive);
         headers.insert(GRPC_TIMEOUT, value);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use http::HeaderMap;
-
-    use super::{GRPC_TIMEOUT, tell, told};
+    use super::*;
 
     #[test]
-    fn what_is_told_is_read() {
-        let mut headers = HeaderMap::new();
-        for nanos in [0, 1, 99_999_999, 100_000_000, 4_999_000_000, 3_600_000_000_000, 900_000_000_000_000_000] {
-            let left = Duration::from_nanos(nanos);
-            tell(&mut headers, left);
-            let read = told(&headers).expect("a time");
-            // Eight digits are what gRPC has for it.
-            assert!(read <= left && left - read <= left / 10_000_000, "{left:?} {read:?}");
+    fn a_timeout_has_eight_digits_at_most() {
+        for (left, text) in [
+            (Duration::ZERO, "0u"),
+            (Duration::from_nanos(99_999_999), "99999u"),
+            (Duration::from_millis(4_999), "4999m"),
+            (Duration::from_secs(100_000), "100000S"),
+            (Duration::MAX, "99999999S"),
+        ] {
+            let mut headers = HeaderMap::new();
+            set_grpc_timeout(&mut headers, left, false);
+            assert_eq!(headers[GRPC_TIMEOUT], text);
         }
-    }
-
-    #[test]
-    fn what_is_no_time_is_none() {
-        let mut headers = HeaderMap::new();
-        assert_eq!(told(&headers), None);
-        for value in ["", "m", "5", "5x", "-5m", "5 m", "1\u{e9}"] {
-            headers.insert(GRPC_TIMEOUT, value.parse().expect("a header"));
-            assert_eq!(told(&headers), None, "{value:?}");
-        }
-        headers.insert(GRPC_TIMEOUT, "3H".parse().expect("a header"));
-        assert_eq!(told(&headers), Some(Duration::from_secs(10_800)));
     }
 }

@@ -1,4 +1,4 @@
-//! From an address to a connection that can carry calls: TCP, TLS where the URL says so, HTTP/2.
+//! Connecting: from an address over TCP, TLS if the URL has it, and HTTP/2 to a connection that carries calls.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -14,20 +14,21 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
 
 use super::call::CallSender;
-use super::frames::{Activity, Frames, PeerState};
+use super::frame_reader::{Activity, PeerState};
+use super::frames::Frames;
 use super::goaway::Goaway;
 use super::keepalive::{Keepalive, Pings};
 use super::subchannel::Subchannel;
 use super::tls::Tls;
-use crate::config::{self, Address};
+use crate::config::Address;
 
-/// How connections are made.
+/// Makes connections.
 pub(super) struct Dialer {
-    settings: config::Channel,
+    connect_timeout: Duration,
     tls: Option<Tls>,
 }
 
-/// Why there is no connection.
+/// Reasons why an attempt to connect fails.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error("no connection within {0:?}")]
@@ -45,10 +46,11 @@ pub(super) enum Error {
 }
 
 impl Error {
-    /// Whether an attempt that took so long was cheap: nothing listens there, or what does hangs up at once.
+    /// Returns true if the attempt, which took so long, has failed in no time: nothing listens there, or the listener
+    /// hangs up at once. Calls wait for another one.
     pub(super) fn is_fast(&self, took: Duration) -> bool {
         match self {
-            // However long a busy machine took to hear of it.
+            // However long it took, as on a busy machine.
             Self::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => true,
             Self::Tls(error) => took < FAST_FAILURE && error.kind() != io::ErrorKind::InvalidData,
             Self::Connect(_) | Self::Http2(_) => took < FAST_FAILURE,
@@ -58,62 +60,60 @@ impl Error {
     }
 }
 
-/// An attempt that fails sooner is one that a call can wait for.
+/// Maximum duration of an attempt that fails in no time.
 const FAST_FAILURE: Duration = Duration::from_millis(50);
 
-/// How much of a response, and of all responses of a connection, may be on its way unread.
+/// HTTP/2 flow control windows in bytes, of a response and of a connection.
 const STREAM_WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 5 << 20;
 
-/// The most bytes of a response's headers, and of its trailers: a status message of 256 KiB, and 16 KiB for the rest.
+/// Maximum bytes of a response's headers, and of its trailers: a status message of 256 KiB, and 16 KiB for the rest.
 const HEADER_LIST: u32 = (256 + 16) << 10;
 
-/// A connection over which the peer has begun to speak HTTP/2.
+/// A connection whose peer has sent its SETTINGS, before its endpoint is ready.
 pub(super) struct Established {
-    /// Takes calls.
     pub(super) sender: CallSender,
-    /// Counts what comes.
     pub(super) activity: Activity,
     driver: Pin<Box<dyn Future<Output = ()> + Send>>,
     peer: watch::Receiver<PeerState>,
     pongs: PingPong,
 }
 
-/// What moves the calls of a connection. When it is dropped those in flight break.
+/// A connection of a ready or draining endpoint. Calls in flight make progress only while [`closed`](Self::closed) or
+/// [`drain`](Self::drain) is polled; dropping it breaks them.
 pub(super) struct Connection {
-    /// The driver and its keepalive, until one of them ends.
+    /// The driver of h2 and its keepalive; `None` once either has ended.
     running: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     peer: watch::Receiver<PeerState>,
 }
 
-/// The end of a connection for new calls.
+/// Reasons why a connection takes no new calls.
 pub(super) enum CloseReason {
-    /// The peer has sent a GOAWAY.
     Goaway(Goaway),
-    /// It broke, and why.
+    /// The connection broke, and why.
     Broken(String),
 }
 
 impl Dialer {
-    /// Over TLS, or not.
-    pub(super) fn new(settings: config::Channel, tls: Option<Tls>) -> Self {
-        Self { settings, tls }
+    /// A dialer whose attempts may take so long; over TLS if there is any.
+    pub(super) fn new(connect_timeout: Duration, tls: Option<Tls>) -> Self {
+        Self { connect_timeout, tls }
     }
 
-    /// Connects. The time that this may take covers the peer's SETTINGS: h2's own handshake does not wait for them, and
-    /// a socket that accepts and says nothing would count as a policy.
+    /// Connects. The timeout covers the peer's SETTINGS: h2's handshake does not wait for them, and a socket that accepts
+    /// and sends nothing would count as connected.
     pub(super) async fn connect(&self, address: &Address) -> Result<Established, Error> {
-        let limit = self.settings.connect_timeout;
-        tokio::time::timeout(limit, self.connect_in_any_time(address)).await.map_err(|_| Error::Late(limit))?
+        let limit = self.connect_timeout;
+        tokio::time::timeout(limit, self.connect_without_limit(address)).await.map_err(|_| Error::Late(limit))?
     }
 
-    async fn connect_in_any_time(&self, address: &Address) -> Result<Established, Error> {
+    async fn connect_without_limit(&self, address: &Address) -> Result<Established, Error> {
         let address = match address {
             Address::Tcp(address) => address,
             Address::Unix(path) => return self.http2(UnixStream::connect(path).await.map_err(Error::Connect)?).await,
         };
         let stream = TcpStream::connect(address).await.map_err(Error::Connect)?;
-        // Without it a call could wait for the acknowledgement of the one before.
+        // Else Nagle's algorithm could delay a call until the one before is acknowledged.
         stream.set_nodelay(true).map_err(Error::Connect)?;
         match &self.tls {
             Some(tls) => self.http2(tls.connect(stream).await?).await,
@@ -131,37 +131,37 @@ impl Dialer {
             .handshake::<_, Bytes>(frames.clone())
             .await
             .map_err(Error::Http2)?;
-        let pongs = connection.ping_pong().expect("it is asked for once");
+        let pongs = connection.ping_pong().expect("taken once");
         let mut driver: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(poll_fn(move |cx| {
-            // What its end was is known from the peer.
+            // The frame reader knows why it has ended.
             let ended = Pin::new(&mut connection).poll(cx).map(drop);
-            // What cannot be sent yet wakes this once more.
+            // Bytes that cannot be sent yet wake this driver again.
             let _ = frames.poll_send(cx);
             if ended.is_ready() {
-                frames.end();
+                frames.close_handshake();
             }
             ended
         }));
-        let known = async { peer.wait_for(|peer| *peer != PeerState::Handshaking).await.map(|peer| peer.clone()) };
-        let known = tokio::select! {
+        tokio::select! {
             biased;
-            known = known => known,
-            () = &mut driver => Ok(peer.borrow().clone()),
+            _ = peer.wait_for(|peer| *peer != PeerState::Handshaking) => {}
+            () = &mut driver => {}
+        }
+        let closed = match &*peer.borrow() {
+            PeerState::Ready | PeerState::Draining(_) => None,
+            PeerState::Closed(why) => Some(why.clone()),
+            PeerState::Handshaking => Some("the connection was lost".to_owned()),
         };
-        match known {
-            Ok(PeerState::Closed(why)) => return Err(Error::Peer { why, tls: self.tls.is_some() }),
-            Ok(PeerState::Ready | PeerState::Draining(_)) => {}
-            Ok(PeerState::Handshaking) | Err(_) => {
-                return Err(Error::Peer { why: "the connection was lost".to_owned(), tls: self.tls.is_some() });
-            }
+        if let Some(why) = closed {
+            return Err(Error::Peer { why, tls: self.tls.is_some() });
         }
         Ok(Established { sender: CallSender::new(sender), activity, driver, peer, pongs })
     }
 }
 
 impl Established {
-    /// Begins to ping the peer while its calls are moved.
-    pub(super) fn watched(self, subchannel: Arc<Subchannel>, pings: Pings) -> Connection {
+    /// Adds keepalive pings.
+    pub(super) fn with_keepalive(self, subchannel: Arc<Subchannel>, pings: Pings) -> Connection {
         let Self { driver, peer, pongs, .. } = self;
         let keepalive = Keepalive { pongs, pings, subchannel, pending: false };
         let running = async move {
@@ -176,9 +176,8 @@ impl Established {
 }
 
 impl Connection {
-    /// Lasts as long as the connection takes new calls. CallSender in flight go on only as long as [`drain`](Self::drain) runs,
-    /// unless the peer is dead.
-    pub(super) async fn ended(&mut self) -> CloseReason {
+    /// Ends when the connection takes no new calls.
+    pub(super) async fn closed(&mut self) -> CloseReason {
         let mut peer = self.peer.clone();
         tokio::select! {
             () = self.run() => {}
@@ -193,7 +192,7 @@ impl Connection {
         }
     }
 
-    /// Lets the calls in flight end, and closes the connection.
+    /// Ends when the calls in flight have ended, or the peer is dead.
     pub(super) async fn drain(&mut self) {
         self.run().await;
     }

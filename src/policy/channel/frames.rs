@@ -1,12 +1,8 @@
-//! Watches the frames that the peer sends, by their heads alone: h2 tells neither that a connection's SETTINGS have
-//! come, without which nothing is known of the peer, nor that a GOAWAY has, before the next call runs into it.
-//!
-//! And gathers what h2 writes until its connection has had its turn: h2 would give each payload above 256 bytes a system
-//! call of its own, and those are a third of what a call costs.
+//! The stream under an h2 connection: a [`FrameReader`] sees what is read, and writes are gathered until h2's turn ends. h2
+//! alone makes a system call for each payload above 256 bytes, and those are a third of what a call costs.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -14,88 +10,39 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
-use super::goaway::Goaway;
+use super::frame_reader::{Activity, FrameReader, PeerState};
 
-/// What is known of the peer of a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum PeerState {
-    /// It has sent nothing yet.
-    Handshaking,
-    /// It speaks HTTP/2.
-    Ready,
-    /// It takes no new calls: it has sent a GOAWAY.
-    Draining(Goaway),
-    /// It sends no more without a GOAWAY before, and why.
-    Closed(String),
-}
-
-/// A stream whose frames are watched. It belongs to h2's connection and to the one who polls that, and then writes what it
-/// has left here.
+/// A stream shared by h2's connection and by the driver that polls it and then flushes.
 #[derive(Debug)]
-pub(super) struct Frames<S>(Arc<Mutex<Watched<S>>>);
+pub(super) struct Frames<S>(Arc<Mutex<Inner<S>>>);
 
 #[derive(Debug)]
-struct Watched<S> {
+struct Inner<S> {
     stream: S,
-    head: [u8; HEAD],
-    filled: usize,
-    payload: usize,
-    /// The beginning of a GOAWAY's payload, while that comes.
-    goaway: Option<Vec<u8>>,
-    /// What is to be written.
-    gathered: BytesMut,
-    /// It takes no more bytes. It is read to its end all the same: there may be answers in it, and a GOAWAY that says
-    /// which calls were not looked at; h2 would drop both.
-    deaf: bool,
-    activity: Activity,
-    peer: watch::Sender<PeerState>,
+    reader: FrameReader,
+    write_buffer: BytesMut,
+    /// True after a failed write: the rest is discarded, and no error is returned. On an error h2 would not read on, and
+    /// lose answers and a GOAWAY that says which calls were not processed.
+    write_closed: bool,
 }
 
-/// Counts what has come from the peer.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Activity(Arc<Counts>);
-
-#[derive(Debug, Default)]
-struct Counts {
-    reads: AtomicU64,
-    responses: AtomicU64,
-}
-
-impl Activity {
-    /// The number of times that any bytes have come.
-    pub(super) fn reads(&self) -> u64 {
-        self.0.reads.load(Ordering::Acquire)
-    }
-
-    /// The number of heads and trailers that have come.
-    pub(super) fn responses(&self) -> u64 {
-        self.0.responses.load(Ordering::Acquire)
-    }
-}
-
-/// Length (3), type (1), flags (1), stream (4).
-const HEAD: usize = 9;
-/// How much is gathered at most.
-const FULL: usize = 64 << 10;
-const HEADERS: u8 = 1;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
+/// Bytes in the write buffer beyond which it is written at once.
+const WRITE_BUFFER_MAX: usize = 64 << 10;
 
 impl<S> Frames<S> {
     pub(super) fn new(stream: S) -> (Self, watch::Receiver<PeerState>, Activity) {
-        let (watched, known, activity) = Watched::new(stream);
-        (Self(Arc::new(Mutex::new(watched))), known, activity)
+        let reader = FrameReader::default();
+        let (peer, activity) = (reader.peer(), reader.activity());
+        let inner = Inner { stream, reader, write_buffer: BytesMut::new(), write_closed: false };
+        (Self(Arc::new(Mutex::new(inner))), peer, activity)
     }
 
-    /// h2 has ended its connection: it may have seen enough before there was a whole head.
-    pub(super) fn end(&self) {
-        let watched = self.lock();
-        if *watched.peer.borrow() == PeerState::Handshaking {
-            watched.ended(None);
-        }
+    /// Records that h2 has ended its connection.
+    pub(super) fn close_handshake(&self) {
+        self.lock().reader.close_handshake();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Watched<S>> {
+    fn lock(&self) -> MutexGuard<'_, Inner<S>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -106,134 +53,48 @@ impl<S> Clone for Frames<S> {
     }
 }
 
-impl<S> Watched<S> {
-    fn new(stream: S) -> (Self, watch::Receiver<PeerState>, Activity) {
-        let (peer, known) = watch::channel(PeerState::Handshaking);
-        let (gathered, activity) = (BytesMut::new(), Activity::default());
-        let (head, filled, payload, goaway, deaf) = ([0; HEAD], 0, 0, None, false);
-        let watched = Self { stream, head, filled, payload, goaway, gathered, deaf, activity: activity.clone(), peer };
-        (watched, known, activity)
-    }
-
-    fn read(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let skipped = self.payload.min(bytes.len());
-            self.payload -= skipped;
-            if let Some(mut goaway) = self.goaway.take() {
-                let room = Goaway::KEPT - goaway.len();
-                goaway.extend_from_slice(&bytes[..skipped.min(room)]);
-                match self.payload {
-                    0 => drop(self.peer.send_replace(PeerState::Draining(Goaway::read(&goaway)))),
-                    _ => self.goaway = Some(goaway),
-                }
-            }
-            bytes = &bytes[skipped..];
-
-            let taken = (HEAD - self.filled).min(bytes.len());
-            self.head[self.filled..self.filled + taken].copy_from_slice(&bytes[..taken]);
-            self.filled += taken;
-            bytes = &bytes[taken..];
-            if self.filled == HEAD {
-                self.filled = 0;
-                self.frame()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn frame(&mut self) -> io::Result<()> {
-        let [high, middle, low, kind, flags, ..] = self.head;
-        self.payload = u32::from_be_bytes([0, high, middle, low]) as usize;
-        if kind == HEADERS {
-            self.activity.0.responses.fetch_add(1, Ordering::Release);
-        }
-        if *self.peer.borrow() == PeerState::Handshaking {
-            // A server begins with its SETTINGS (RFC 9113, 3.4), which are no acknowledgement.
-            if kind != SETTINGS || flags & 1 != 0 || self.head[5..] != [0; 4] {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, self.other_language()));
-            }
-            self.peer.send_replace(PeerState::Ready);
-        } else if kind == GOAWAY && self.payload > 0 {
-            self.goaway = Some(Vec::new());
-        }
-        Ok(())
-    }
-
-    fn other_language(&self) -> &'static str {
-        match self.head {
-            [b'H', b'T', b'T', b'P', b'/', ..] => "it speaks HTTP/1, not HTTP/2",
-            // A TLS alert or handshake.
-            [0x15 | 0x16, 3, ..] => "it speaks TLS, and the URL says http://",
-            _ => "it does not speak HTTP/2",
-        }
-    }
-
-    fn ended(&self, error: Option<&io::Error>) {
-        // Why it left says more than that it has gone.
-        if matches!(*self.peer.borrow(), PeerState::Draining(_)) {
-            return;
-        }
-        let silent = *self.peer.borrow() == PeerState::Handshaking;
-        let why = match error {
-            Some(error) => error.to_string(),
-            None if silent && self.filled > 0 => self.other_language().to_owned(),
-            None if silent => "it hung up before it said anything".to_owned(),
-            None => "it hung up".to_owned(),
-        };
-        self.peer.send_replace(PeerState::Closed(why));
-    }
-}
-
-impl<S: AsyncRead + Unpin> Watched<S> {
+impl<S: AsyncRead + Unpin> Inner<S> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
-        let came = &buffer.filled()[before..];
-        if !came.is_empty() {
-            // Counted before its responses: a thread that sees a response sees this read too.
-            self.activity.0.reads.fetch_add(1, Ordering::Release);
-        }
-        let result = result.and_then(|()| self.read(came));
-        match &result {
-            Ok(()) if !came.is_empty() => {}
-            Ok(()) => self.ended(None),
-            Err(error) => self.ended(Some(error)),
+        let result = result.and_then(|()| self.reader.read(&buffer.filled()[before..]));
+        if let Err(error) = &result {
+            self.reader.close(Some(error));
         }
         Poll::Ready(result)
     }
 }
 
-impl<S: AsyncWrite + Unpin> Watched<S> {
-    /// Writes what was gathered. Where nobody takes it, that is all right.
-    fn poll_write_gathered(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while !self.deaf && !self.gathered.is_empty() {
-            match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.gathered)) {
-                Ok(written) if written > 0 => self.gathered.advance(written),
-                _ => self.deaf = true,
+impl<S: AsyncWrite + Unpin> Inner<S> {
+    fn poll_write_buffer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.write_closed && !self.write_buffer.is_empty() {
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.write_buffer)) {
+                Ok(written) if written > 0 => self.write_buffer.advance(written),
+                _ => self.write_closed = true,
             }
         }
-        self.gathered.clear();
+        self.write_buffer.clear();
         Poll::Ready(())
     }
 
-    /// Writes what was gathered, and has the stream do what belongs behind it.
-    fn poll_after_gathered(
+    /// Writes the buffer, then polls the stream.
+    fn poll_after_write(
         &mut self,
         cx: &mut Context<'_>,
         poll: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<()>>,
     ) -> Poll<()> {
-        ready!(self.poll_write_gathered(cx));
-        if !self.deaf && ready!(poll(Pin::new(&mut self.stream), cx)).is_err() {
-            self.deaf = true;
+        ready!(self.poll_write_buffer(cx));
+        if !self.write_closed && ready!(poll(Pin::new(&mut self.stream), cx)).is_err() {
+            self.write_closed = true;
         }
         Poll::Ready(())
     }
 }
 
 impl<S: AsyncWrite + Unpin> Frames<S> {
-    /// Sends what h2 has left here.
+    /// Sends all that h2 has written.
     pub(super) fn poll_send(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.lock().poll_after_gathered(cx, S::poll_flush)
+        self.lock().poll_after_write(cx, S::poll_flush)
     }
 }
 
@@ -253,11 +114,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Frames<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut watched = self.lock();
-        if watched.gathered.len() >= FULL {
-            ready!(watched.poll_write_gathered(cx));
+        let mut inner = self.lock();
+        if inner.write_buffer.len() >= WRITE_BUFFER_MAX {
+            ready!(inner.poll_write_buffer(cx));
         }
-        slices.iter().for_each(|slice| watched.gathered.extend_from_slice(slice));
+        slices.iter().for_each(|slice| inner.write_buffer.extend_from_slice(slice));
         Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
     }
 
@@ -265,13 +126,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Frames<S> {
         true
     }
 
-    /// Nothing: h2 flushes after every frame, and the turn's end is when [`poll_send`](Self::poll_send) is called.
+    /// Does nothing: h2 flushes after every frame, and the driver calls [`poll_send`](Self::poll_send) after h2's turn.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.lock().poll_after_gathered(cx, S::poll_shutdown).map(Ok)
+        self.lock().poll_after_write(cx, S::poll_shutdown).map(Ok)
     }
 }
 
@@ -281,55 +142,19 @@ mod tests {
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    use super::{Frames, PeerState, Watched};
-
-    #[test]
-    fn frames_are_found_wherever_the_reads_cut_them() {
-        // SETTINGS with one setting, DATA of two bytes that look like a GOAWAY's type, GOAWAY with its payload.
-        let settings = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64";
-        let data = b"\0\0\x02\0\x01\0\0\0\x01\x07\x07";
-        let goaway = b"\0\0\x16\x07\0\0\0\0\0\0\0\0\x01\0\0\0\x0btoo_many_pings";
-        for size in 1..=43 {
-            let (mut frames, peer, _) = Watched::new(());
-            let mut feed = |bytes: &[u8]| bytes.chunks(size).for_each(|part| frames.read(part).expect("HTTP/2"));
-            feed(&settings[..8]);
-            assert_eq!(*peer.borrow(), PeerState::Handshaking);
-            feed(&settings[8..]);
-            feed(data);
-            assert_eq!(*peer.borrow(), PeerState::Ready);
-            feed(goaway);
-            assert!(matches!(&*peer.borrow(), PeerState::Draining(goaway) if goaway.is_too_many_pings()));
-        }
-    }
-
-    #[test]
-    fn of_a_long_goaway_the_beginning_is_kept() {
-        let (mut frames, peer, _) = Watched::new(());
-        frames.read(b"\0\0\0\x04\0\0\0\0\0").expect("SETTINGS");
-        frames.read(&[b"\0\x3f\xff\x07\0\0\0\0\0", &[b'x'; 0x3fff][..]].concat()).expect("a GOAWAY");
-        let PeerState::Draining(goaway) = &*peer.borrow() else { panic!("it has left") };
-        assert!(goaway.to_string().len() < 100, "{goaway}");
-    }
+    use super::{Frames, PeerState};
 
     #[tokio::test]
-    async fn what_was_said_before_it_hung_up_is_read_when_writing_has_failed() {
+    async fn after_a_failed_write_the_rest_is_read() {
         let (near, mut far) = tokio::io::duplex(64);
         let (mut frames, peer, _) = Frames::new(near);
         let settings = b"\0\0\0\x04\0\0\0\0\0";
         far.write_all(settings).await.expect("room for it");
         drop(far);
-        frames.write_all(b"nobody reads this").await.expect("no error");
+        frames.write_all(b"never read").await.expect("no error");
         poll_fn(|cx| frames.poll_send(cx)).await;
         let mut read = Vec::new();
         frames.read_to_end(&mut read).await.expect("an end");
         assert_eq!((&*read, &*peer.borrow()), (&settings[..], &PeerState::Closed("it hung up".to_owned())));
-    }
-
-    #[test]
-    fn what_is_not_http_2_is_an_error() {
-        let acknowledgement = b"\0\0\0\x04\x01\0\0\0\0";
-        for bytes in [b"HTTP/1.1 400 Bad Request" as &[u8], b"SSH-2.0-OpenSSH", acknowledgement] {
-            assert!(Watched::new(()).0.read(bytes).is_err());
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! The payload of a GOAWAY, of which h2 tells nothing before the next call runs into it.
+//! Parses the payload of a GOAWAY frame, which h2 reports only to the next call.
 
 use std::fmt;
 
@@ -9,22 +9,22 @@ const HEAD: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Goaway {
     reason: h2::Reason,
-    /// The beginning of the debug data. It is the peer's own text, as long as it likes.
+    /// The beginning of the debug data, a text of the peer that may be long.
     data: String,
 }
 
 impl Goaway {
-    /// The most bytes of a payload that are read.
+    /// Maximum bytes of a payload that are read.
     pub(super) const KEPT: usize = HEAD + 64;
 
-    /// Reads the payload, of which only the beginning may be there.
+    /// Reads the payload, or its beginning.
     pub(super) fn read(payload: &[u8]) -> Self {
         let (head, data) = payload.split_at(payload.len().min(HEAD));
         let reason = head.last_chunk().map_or(0, |reason| u32::from_be_bytes(*reason));
         Self { reason: reason.into(), data: String::from_utf8_lossy(data).into_owned() }
     }
 
-    /// Returns true if the peer has closed the connection for the pings that it got (gRPC proposal A8).
+    /// Returns true if the peer objects to the number of pings (gRPC proposal A8).
     pub(super) fn is_too_many_pings(&self) -> bool {
         self.reason == h2::Reason::ENHANCE_YOUR_CALM && self.data == "too_many_pings"
     }

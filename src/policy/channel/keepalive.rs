@@ -1,11 +1,11 @@
-//! Finds out that the peer of a connection is dead: by gRPC's keepalive, and at once where a call goes unanswered.
+//! Keepalive: pings find out that the peer of a connection is dead.
 //!
-//! A connection that is silent for the keepalive time is pinged, and closed when nothing comes from it within the keepalive
-//! timeout. One that leaves a call unanswered past its deadline is pinged at once and has [`UNANSWERED`]. Any bytes count as
-//! an answer.
+//! A connection that is silent for `channel.keep_alive` is pinged, and closed if nothing comes from it within
+//! `channel.keep_alive_timeout`. A connection on which a call passes its deadline is pinged at once, with the timeout
+//! [`UNANSWERED`]. Any bytes count as an answer.
 //!
-//! gRPC's servers allow few pings between two responses and say GOAWAY with `too_many_pings` to those who send more. Then the
-//! pauses are [doubled](Pings::doubled) for that address, as gRPC has it (proposal A8).
+//! gRPC servers allow few pings between two responses, and send GOAWAY with `too_many_pings` to clients that send more.
+//! Then the intervals are [doubled](Pings::doubled) for that address (gRPC proposal A8).
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -17,21 +17,21 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::subchannel::Subchannel;
 use crate::config;
 
-/// The time within which the peer of a call that passed its deadline must send something.
+/// Timeout of a ping after a call has passed its deadline.
 const UNANSWERED: Duration = Duration::from_secs(1);
 
-/// The pause between two pings for calls past their deadline, where no response comes between them.
+/// Minimum time between two pings for calls past their deadline, without a response in between.
 const GAP: Duration = Duration::from_secs(1);
 
-/// Pauses are not doubled beyond this.
+/// Maximum interval after doubling.
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// The intervals at which an address is pinged.
+/// The ping intervals of an address.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pings {
-    /// The longest silence.
+    /// Silence after which the peer is pinged.
     pub(super) keep_alive: Duration,
-    /// The time that it may take to answer then.
+    /// Timeout of such a ping.
     timeout: Duration,
     gap: Duration,
 }
@@ -41,24 +41,24 @@ impl Pings {
         Self { keep_alive: settings.keep_alive, timeout: settings.keep_alive_timeout, gap: GAP }
     }
 
-    /// Half as many pings, or what is allowed at least.
+    /// Doubles the intervals, up to the maximum.
     pub(super) fn doubled(self) -> Self {
         let doubled = |pause: Duration| (pause * 2).min(LONGEST).max(pause);
         Self { keep_alive: doubled(self.keep_alive), gap: doubled(self.gap), ..self }
     }
 }
 
-/// Pings the peer of one connection.
+/// The keepalive of one connection.
 pub(super) struct Keepalive {
     pub(super) pongs: PingPong,
     pub(super) pings: Pings,
     pub(super) subchannel: Arc<Subchannel>,
-    /// Set while a ping has no acknowledgement.
+    /// True while a ping has no acknowledgement: h2 allows one at a time.
     pub(super) pending: bool,
 }
 
 impl Keepalive {
-    /// Ends when the peer is dead.
+    /// Pings the peer; ends when it is dead.
     pub(super) async fn run(mut self) {
         let mut next_ping = None;
         loop {
@@ -77,7 +77,7 @@ impl Keepalive {
             } else if silent {
                 self.pings.timeout
             } else {
-                // The answer may have come before this: calls wait to hear of it.
+                // The answer may have come already: calls that wait for it pick again.
                 self.subchannel.wake_picks();
                 continue;
             };
@@ -88,7 +88,7 @@ impl Keepalive {
         }
     }
 
-    /// Pings, and returns true if anything comes back in time.
+    /// Pings the peer, and returns true if it sends anything in time.
     async fn is_answered(&mut self, limit: Duration) -> bool {
         let reads = self.subchannel.reads();
         if !self.pending {
@@ -107,7 +107,7 @@ impl Keepalive {
                     self.pending = false;
                     break;
                 }
-                // It was silent, and now a call waits too.
+                // A call has passed its deadline meanwhile: the shorter timeout holds.
                 () = self.subchannel.overdue() => end = end.min(Instant::now() + UNANSWERED),
                 () = sleep_until(end) => {
                     if self.subchannel.reads() == reads {

@@ -1,51 +1,84 @@
-//! A gRPC channel to the policy service: a *subchannel* (one connection) to every *endpoint* (address) of its name, kept up in
-//! the background.
+//! A gRPC channel to the policy service, over h2.
 //!
-//! | | |
+//! # Parts
+//!
+//! A [`Channel`] has one [`Target`]: a URL as one configuration reaches it. A reload that changes the URL, the
+//! `channel.*` settings or TLS makes another target and switches to it once it is connected. A target has an *endpoint* for
+//! each address that the name resolves to, and an endpoint has at most one *subchannel*, which is a connection.
+//!
+//! | module | |
 //! |---|---|
-//! | `supervisor` | looks the name up, connects and drains endpoints |
-//! | `endpoints`, `pool` | their states (`Connecting`, `Ready`, `TransientFailure`, draining) and the pick |
-//! | `outlier` | ejects endpoints that fail fast |
-//! | `dial`, `frames`, `goaway` | a connection: TCP, TLS, HTTP/2 |
-//! | `subchannel`, `keepalive` | what it carries, and whether its peer is alive |
-//! | `breaker` | circuit breakers by rpc |
-//! | `direct` | calls over one connection, for its health, which [`health`](super::health) asks for |
+//! | `target` | makes calls; owns the next four |
+//! | `pool` | the endpoints behind a lock, and a notification of changes |
+//! | `balancer`, `endpoint` | the pick (least request), and the states below |
+//! | `supervisor`, `resolver` | tasks that resolve the name and keep endpoints connected |
+//! | `breaker`, `breaker_state` | circuit breakers by rpc |
+//! | `status` | the status in `/status` and metrics |
+//! | `subchannel`, `outlier` | what calls share of a connection, and of an address: calls in flight, outlier detection |
+//! | `dial`, `tls` | connecting: TCP, TLS, HTTP/2 |
+//! | `frames`, `frame_reader`, `goaway` | the stream under h2: gathered writes, the peer's SETTINGS and GOAWAY |
+//! | `keepalive` | pings, which find out that a peer is dead |
+//! | `call`, `deadline` | one call: request, response, its deadline |
+//! | `connection_handle` | calls over a given connection, for its [health](super::health) |
 //!
-//! A call goes to the ready endpoint with the fewest calls in flight. Without one it fails at once, with two exceptions, so
-//! that no call fails while a policy is there. Where the first attempt, at start or just after a connection was lost, is still
-//! under way, it waits for that (the policy restarts behind a listening socket, or says GOAWAY). Where nothing listened the
-//! last time, it has another attempt made and waits for that (the policy has just come back): a refusal takes no time.
+//! # States of an endpoint
 //!
-//! It also waits where every ready endpoint owes an answer past a call's deadline: a second at most, for that answer or for
-//! another endpoint.
+//! gRPC's connectivity states. There is no `Idle`: endpoints connect at once and stay connected. `Shutdown` is the drop of
+//! the target, which aborts its tasks and closes its connections.
+//!
+//! | state | left when | then | calls |
+//! |---|---|---|---|
+//! | `Connecting` | the peer's SETTINGS come | `Ready` | wait |
+//! | | the attempt fails, or takes longer than `channel.connect_timeout` | `TransientFailure` | |
+//! | `Ready` | GOAWAY, a broken connection, no answer to a ping | `Connecting`, and the name is looked up; calls in flight end if the peer lives | are sent |
+//! | | the second connection in a row ends before it has carried a call | `TransientFailure` | |
+//! | | the name has left it, and another endpoint is ready and in no worse health | `Draining` | |
+//! | `Draining` | the last call in flight has ended | the endpoint is removed | none |
+//! | | the name leads to it again | `Connecting`; calls in flight end on the old connection | |
+//! | `TransientFailure` | the next attempt succeeds: after a backoff, or at once if a call requests it | `Ready` | fail; see below |
+//! | | the name has left it | the endpoint is removed | |
+//!
+//! If no endpoint is ready, a call fails at once, but for two exceptions, so that none fails while a policy is there: it
+//! waits while an endpoint is `Connecting` (the policy restarts behind a listening socket, or has sent GOAWAY), and for one
+//! more attempt if the last one has failed in no time (the policy has just come back; a refusal costs nothing). It also
+//! waits, a second at most, while every ready endpoint is *unanswered*: silent since a call has passed its deadline.
+//!
+//! # Invariants
+//!
+//! - A call is sent twice only if the policy cannot have seen the first one (RFC 9113, 8.7), and never after its deadline.
+//! - A call that was sent is never reset at its deadline; it goes on without its caller.
+//! - The pool's lock is never held over an `await`, and a call takes it once if an endpoint is ready.
+//! - The state of an endpoint is written by the pool alone. Its supervisor task, one an endpoint, owns its connection: it
+//!   connects, serves, drains, and ends with the endpoint.
 
+mod balancer;
 mod breaker;
+mod breaker_state;
 mod call;
+mod connection_handle;
 mod deadline;
 mod dial;
-mod endpoints;
+mod endpoint;
+mod frame_reader;
 mod frames;
 mod goaway;
-mod health_transport;
 mod keepalive;
 mod outlier;
 mod pool;
+mod resolver;
+mod status;
 mod subchannel;
 mod supervisor;
 mod target;
 mod tls;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
-use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -54,62 +87,45 @@ use tonic::Status as GrpcStatus;
 use tonic::body::Body;
 use tracing::{error, info};
 
+pub use breaker::Breaker;
 pub(super) use breaker::Outcome;
-pub use breaker::{Breaker, State as BreakerState};
+pub use breaker_state::BreakerState;
 pub use call::ResponseBody;
-pub(super) use deadline::DEADLINE;
-pub(super) use endpoints::Health;
-pub(super) use health_transport::{ConnectionHandle, HealthTransport};
-pub use pool::AddressStatus;
+pub(super) use connection_handle::ConnectionHandle;
+pub(super) use deadline::{DEADLINE, set_grpc_timeout};
+pub(super) use endpoint::Health;
+pub use resolver::{Resolve, Resolving};
+pub use status::{AddressStatus, Status};
 pub(super) use subchannel::overdue;
 
 use super::rpcs::Rpcs;
-use crate::config::{self, PolicyTls, PolicyUrl};
-use target::Target;
+use crate::config::{self, Address, PolicyTls, PolicyUrl};
+use resolver::system_resolver;
+use target::{Responding, Target};
 use tls::Tls;
 
-/// A transport for [`Policy`](super::Policy). Clones are one and the same.
+/// A transport for [`Policy`](super::Policy). Clones share everything.
 #[derive(Clone)]
 pub struct Channel {
-    /// What calls go to; another one takes its place when the configuration changes.
-    current: Arc<watch::Sender<Arc<Target>>>,
+    target: Arc<watch::Sender<Arc<Target>>>,
     rpcs: Arc<Rpcs>,
-    /// Counts connections that began to serve.
+    /// Counts how often a connection began to serve.
     serving_events: Arc<AtomicU64>,
 }
 
-/// Finds the addresses of the policy service.
-pub type Resolve = Arc<dyn Fn() -> Resolving + Send + Sync>;
-
-/// Addresses, once they are found.
-pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<config::Address>>> + Send>>;
-
-/// How a channel stands.
-#[derive(Debug, Clone, Serialize)]
-pub struct Status {
-    /// Every address that is called, or tried.
-    pub addresses: Vec<AddressStatus>,
-    /// Why the name could not be looked up the last time.
-    pub name: Option<String>,
-    /// The worst state of any rpc's breaker.
-    pub breaker: BreakerState,
-    /// The rpcs whose breaker is not closed.
-    pub breakers: BTreeMap<&'static str, BreakerState>,
-}
-
-/// Why a call has no response.
+/// Reasons why a call has no response.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No address is connected. The call was not sent.
     #[error("not connected: {0}")]
     NotConnected(String),
-    /// The call's time was over before there was a stream for it. It was not sent.
+    /// The deadline passed before there was a stream for the call. It was not sent.
     #[error("the budget is spent")]
     Late,
-    /// A connection ended before it took the call, or the policy refused it unseen.
+    /// The connection ended before it took the call, or the policy refused the call unseen.
     #[error("the call was not taken")]
     NotTaken(#[source] h2::Error),
-    /// The connection or the stream broke under the call. The policy may have seen it.
+    /// The connection or the stream broke during the call. The policy may have seen it.
     #[error("the call was cut off")]
     CutOff(#[source] h2::Error),
     /// tonic gave no whole message.
@@ -118,41 +134,40 @@ pub enum Error {
 }
 
 impl Channel {
-    /// Begins to connect to the policy service at a URL, in the background: over TLS as `tls` says where the URL has it.
+    /// Begins to connect to the policy service at a URL, in the background; with these TLS settings if the URL has TLS.
     pub fn connect(url: PolicyUrl, settings: &config::Channel, tls: &PolicyTls) -> Self {
-        Self::over(Target::begin(&url, settings, system_resolver(&url), own_tls(&url, tls)))
+        Self::new(Target::begin(&url, settings, system_resolver(&url), Tls::new(&url, tls)))
     }
 
-    /// Like [`connect`](Self::connect), with other means to find addresses, and other roots to trust.
+    /// Like [`connect`](Self::connect), with another resolver and other trusted roots.
     pub fn connect_with(url: PolicyUrl, settings: &config::Channel, resolve: Resolve, roots: RootCertStore) -> Self {
-        let tls = url.is_tls().then(|| Tls::trusting(name(&url), roots));
-        Self::over(Target::begin(&url, settings, resolve, tls))
+        Self::new(Target::begin(&url, settings, resolve, Tls::with_roots(&url, roots)))
     }
 
-    fn over(target: Arc<Target>) -> Self {
-        Self { current: Arc::new(watch::Sender::new(target)), rpcs: Arc::default(), serving_events: Arc::default() }
+    fn new(target: Arc<Target>) -> Self {
+        Self { target: Arc::new(watch::Sender::new(target)), rpcs: Arc::default(), serving_events: Arc::default() }
     }
 
-    /// Goes over to the policy service at a URL, reached in this way, as soon as it is connected; or when, after the time
-    /// for a connection, the way before is not connected any more either. CallSender in flight stay where they are.
+    /// Switches to the policy service at a URL as soon as it is connected; if that takes longer than
+    /// `channel.connect_timeout`, as soon as the present one is not connected either. Calls in flight stay where they are.
     pub async fn replace(&self, url: PolicyUrl, settings: &config::Channel, tls: &PolicyTls) {
-        // The system's roots are read from the disk.
+        // Reads the system's roots from the disk.
         let (asked, tls) = (url.clone(), tls.clone());
-        let Ok(tls) = spawn_blocking(move || own_tls(&asked, &tls)).await else { return };
+        let Ok(tls) = spawn_blocking(move || Tls::new(&asked, &tls)).await else { return };
         let next = Target::begin(&url, settings, system_resolver(&url), tls);
         let before = self.target();
         let too_late = async {
             sleep(settings.connect_timeout).await;
-            error!(%url, "the policy cannot be connected in the new way; until it is, calls go on as before");
-            before.disconnected().await;
+            error!(%url, "new policy endpoint not connected, calls go on as before");
+            before.pool.until_any_ready(false).await;
         };
         tokio::select! {
-            () = next.connected() => info!(%url, "calls go the new way"),
+            () = next.pool.until_any_ready(true) => info!(%url, "switched to new policy endpoint"),
             () = too_late => {}
         }
         drop(before);
-        let before = self.current.send_replace(next);
-        // An answer that has begun needs its connection to its end.
+        let before = self.target.send_replace(next);
+        // Responses that have begun need their connection until they end.
         tokio::spawn(async move {
             sleep(config::LONGEST_TIMEOUT).await;
             drop(before);
@@ -164,7 +179,7 @@ impl Channel {
         self.target().url.clone()
     }
 
-    /// How it stands now.
+    /// The status now.
     pub fn status(&self) -> Status {
         let target = self.target();
         let (addresses, name) = target.pool.status();
@@ -174,12 +189,12 @@ impl Channel {
 
     /// Looks the name up at once.
     pub fn look_up(&self) {
-        self.target().pool.look_up();
+        self.target().pool.request_look_up();
     }
 
-    /// Ends when the state of a connection has changed since the call.
+    /// Ends when the state of a connection has changed since the call of this function.
     pub fn changed(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut replaced = self.current.subscribe();
+        let mut replaced = self.target.subscribe();
         let mut changes = self.target().pool.changes();
         async move {
             tokio::select! {
@@ -189,9 +204,9 @@ impl Channel {
         }
     }
 
-    /// Ends when a connection has come, gone, or said something new of its health since the call.
+    /// Ends when a connection was made or lost, or its health has changed, since the call of this function.
     pub(super) fn connections_changed(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut replaced = self.current.subscribe();
+        let mut replaced = self.target.subscribe();
         let pool = self.target().pool.clone();
         let (mut changes, before) = (pool.changes(), pool.generation());
         async move {
@@ -204,6 +219,28 @@ impl Channel {
         }
     }
 
+    /// Takes the connections whose health no task checks yet, for the caller to check. The flag is true if all are taken now.
+    pub(super) fn take_unchecked(&self) -> (Vec<ConnectionHandle>, bool) {
+        let (unchecked, all) = self.target().pool.take_unchecked();
+        let handle = |subchannel| ConnectionHandle { channel: self.clone(), subchannel };
+        (unchecked.into_iter().map(handle).collect(), all)
+    }
+
+    /// The health of every connected address.
+    pub(super) fn health(&self) -> Vec<(Address, Health)> {
+        self.target().pool.health()
+    }
+
+    /// The number of times that a connection began to serve.
+    pub(super) fn serving_events(&self) -> u64 {
+        self.serving_events.load(Ordering::Relaxed)
+    }
+
+    /// Waits for a connection as a call does. An error says why there is none.
+    pub(super) async fn connected(&self) -> Result<(), Error> {
+        self.target().pool.pick().await.map(drop).map_err(Error::NotConnected)
+    }
+
     pub(super) fn breaker(&self) -> Arc<Breaker> {
         self.target().breaker.clone()
     }
@@ -214,7 +251,7 @@ impl Channel {
     }
 
     fn target(&self) -> Arc<Target> {
-        self.current.borrow().clone()
+        self.target.borrow().clone()
     }
 }
 
@@ -224,31 +261,23 @@ impl From<h2::Error> for Error {
     }
 }
 
-/// Whether a call that failed so cannot have been seen by the policy (RFC 9113, 8.7). Anything else may have been.
+/// Returns true if the policy cannot have seen the call that failed with this error (RFC 9113, 8.7).
 fn not_taken(error: &h2::Error) -> bool {
-    // Of all that wait, h2 gives a GOAWAY to those alone that it says were not looked at.
+    // Of the calls that wait, h2 fails with a GOAWAY only those that the GOAWAY says were not processed.
     error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
 }
 
 impl tonic::codegen::Service<Request<Body>> for Channel {
     type Response = Response<ResponseBody>;
     type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send>>;
+    type Future = Responding;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let target = self.target();
-        let (mut head, body) = request.into_parts();
-        target.address(&mut head);
-        Box::pin(async move {
-            let message = call::message(body).await?;
-            let (stream, in_flight) = target.stream(&mut head.headers).await?;
-            let response = stream.send(head, message).map_err(Error::NotTaken)?;
-            Ok(call::response(response, Some(in_flight)).await?)
-        })
+    fn call(&mut self, request: Request<Body>) -> Responding {
+        self.target().call(request, None)
     }
 }
 
@@ -256,28 +285,4 @@ impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Channel").field("url", &self.url()).finish_non_exhaustive()
     }
-}
-
-/// Whom a certificate must be for; behind a socket, where there is none, nobody.
-fn name(url: &PolicyUrl) -> &str {
-    url.host().map_or("", |(host, _)| host)
-}
-
-/// How TLS is spoken to a policy service whose URL has it.
-fn own_tls(url: &PolicyUrl, settings: &PolicyTls) -> Option<Tls> {
-    url.is_tls().then(|| Tls::new(name(url), settings))
-}
-
-fn system_resolver(url: &PolicyUrl) -> Resolve {
-    let url = url.clone();
-    Arc::new(move || {
-        let url = url.clone();
-        Box::pin(async move {
-            match (&url, url.host()) {
-                (PolicyUrl::Unix(path), _) => Ok(vec![config::Address::Unix(path.clone())]),
-                (_, Some(name)) => Ok(tokio::net::lookup_host(name).await?.map(config::Address::Tcp).collect()),
-                (_, None) => Ok(Vec::new()),
-            }
-        })
-    })
 }

@@ -1,12 +1,12 @@
-//! Ejects an address that fails its calls fast, as Envoy's and gRPC's outlier detection do: having few calls in flight it
-//! would be picked for most of them.
+//! Outlier detection, as in Envoy and gRPC: ejects an address that fails its calls fast. With few calls in flight it would
+//! be picked for most of them.
 //!
-//! **Counted** are calls in a row that ended with `UNAVAILABLE`, `INTERNAL`, `UNKNOWN`, `RESOURCE_EXHAUSTED` or
-//! `DATA_LOSS`, with HTTP 429 or 5xx, or with a reset of their stream; and a connection that broke under calls, once.
-//! `CANCELLED` and `DEADLINE_EXCEEDED` are slow, not fast; every other status ends the row.
+//! Failures are calls that end with `UNAVAILABLE`, `INTERNAL`, `UNKNOWN`, `RESOURCE_EXHAUSTED` or `DATA_LOSS`, with HTTP
+//! 429 or 5xx, or with a reset of their stream; and a connection that breaks during calls, once. `CANCELLED` and
+//! `DEADLINE_EXCEEDED` do not count, as they are slow. Any other status is a success. [`FAILURES`] in a row eject.
 //!
-//! **Bounded**: an ejected address is picked when no other is left. After [`FIRST`], doubled each time up to [`LONGEST`], it
-//! gets one call at a time, and the first one that does not fail brings it back.
+//! An ejected address is picked only if all are ejected. After [`FIRST`], doubled each time up to [`LONGEST`], it gets one
+//! call at a time; the first success ends the ejection.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,7 +24,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// The failures of an address.
+/// The outlier detection of an address.
 #[derive(Debug, Default)]
 pub(super) struct Outlier {
     failures: AtomicU32,
@@ -34,7 +34,7 @@ pub(super) struct Outlier {
 #[derive(Debug, Default)]
 struct Ejected {
     until: Option<Instant>,
-    /// The time that it lasts, and lasted before.
+    /// Duration of this ejection, or of the last one.
     time: Duration,
 }
 
@@ -48,7 +48,7 @@ impl Outlier {
         }
     }
 
-    /// Records the status among headers or trailers, if there is one.
+    /// Records the status in headers or trailers, if there is one.
     pub(super) fn record_trailers(&self, trailers: &HeaderMap) {
         let Some(status) = trailers.get(GRPC_STATUS) else { return };
         match Code::from_bytes(status.as_bytes()) {
@@ -70,12 +70,12 @@ impl Outlier {
 
     /// Records a failure.
     pub(super) fn fail(&self) {
-        // It cannot overflow before it is ejected, and is not counted after.
+        // Cannot overflow: failures are not counted after an ejection.
         if self.failures.load(Relaxed) < FAILURES && self.failures.fetch_add(1, Relaxed) + 1 < FAILURES {
             return;
         }
         let (now, ejected) = (Instant::now(), &mut *self.ejected());
-        // A call from before the ejection says nothing new.
+        // A call that began before the ejection does not prolong it.
         if ejected.until.is_none_or(|until| until <= now) {
             ejected.time = (ejected.time * 2).clamp(FIRST, LONGEST);
             ejected.until = Some(now + ejected.time);
@@ -88,7 +88,7 @@ impl Outlier {
         }
     }
 
-    /// Returns true if others are to be picked before it, which has so many calls in flight.
+    /// Returns true if the address is ejected, while this number of calls is in flight.
     pub(super) fn is_ejected(&self, in_flight: usize) -> bool {
         self.failures.load(Relaxed) >= FAILURES
             && (in_flight > 0 || self.ejected().until.is_some_and(|until| Instant::now() < until))
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_success_ends_the_row_and_slow_calls_do_not() {
+    async fn a_success_resets_the_count_and_slow_calls_do_not() {
         let outlier = Outlier::default();
         record(&outlier, Code::Internal, FAILURES - 1);
         record(&outlier, Code::DeadlineExceeded, 1);
@@ -156,7 +156,7 @@ mod tests {
         for _ in 0..10 {
             advance(time - Duration::from_millis(1)).await;
             assert!(outlier.is_ejected(0), "before {time:?}");
-            // What was in flight does not make it longer.
+            // A call in flight does not prolong it.
             record(&outlier, Code::Internal, 1);
             advance(Duration::from_millis(1)).await;
             assert!(!outlier.is_ejected(0) && outlier.is_ejected(1), "after {time:?}");

@@ -1,195 +1,175 @@
-//! The endpoints of a policy, shared by the calls that they carry and the tasks that keep them connected.
+//! The endpoints of a target, shared by the calls that pick one and the tasks that keep them connected.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
+use super::balancer::{Balancer, Pick, Picked};
 use super::call::CallSender;
-use super::endpoints::{Endpoint, Endpoints, Failed, Health, Pick, Picked, Ready, State};
-use super::frames::Activity;
+use super::endpoint::{Endpoint, Failed, Health, Ready, State};
+use super::frame_reader::Activity;
+use super::status::AddressStatus;
 use super::subchannel::Subchannel;
-use crate::config;
+use crate::config::Address;
 
-/// How long a call waits for the attempt that it has hurried. A refusal takes far less.
+/// Maximum wait of a call for the attempt to reconnect that it has requested. A refusal takes far less.
 const RECONNECT_WAIT: Duration = Duration::from_millis(100);
 
-/// One connection an address.
+/// The endpoints of a target: one lock, never held over an `await`, and a notification of every change.
 #[derive(Debug)]
 pub(super) struct Pool {
-    endpoints: Mutex<Endpoints>,
+    balancer: Mutex<Balancer>,
     changes: watch::Sender<()>,
 }
 
-/// How an address of the policy service stands.
-#[derive(Debug, Clone, Serialize)]
-pub struct AddressStatus {
-    /// Where it is.
-    pub address: config::Address,
-    /// `ready`, `connecting`, `draining`, or why it is not connected or gets no calls.
-    pub state: String,
-    /// CallSender whose response has not ended.
-    pub in_flight: usize,
-    /// True while it is connected and not draining.
-    #[serde(skip)]
-    pub is_ready: bool,
-    /// One of [`KINDS`](Self::KINDS).
-    #[serde(skip)]
-    pub kind: &'static str,
-}
-
-impl AddressStatus {
-    /// The names of the states in metrics.
-    pub const KINDS: [&str; 7] = ["ready", "not_serving", "ejected", "unanswered", "connecting", "failed", "draining"];
-}
-
 impl Pool {
-    /// Without addresses, which calls wait for.
+    /// No endpoints yet: calls wait for the first look-up of the name.
     pub(super) fn new() -> Self {
-        let endpoints = Mutex::new(Endpoints { asked: 1, ..Endpoints::default() });
-        Self { endpoints, changes: watch::Sender::new(()) }
+        let balancer = Mutex::new(Balancer { look_ups_requested: 1, ..Balancer::default() });
+        Self { balancer, changes: watch::Sender::new(()) }
     }
 
-    /// Picks a connection for a call. Waits where one is about to be ready; says why there is none, as of after the call:
-    /// an address that failed promptly is tried once more.
+    /// Picks a connection for a call. Waits while an endpoint is about to be ready; an error says why none is.
     pub(super) async fn pick(&self) -> Result<Picked, String> {
-        let (mut since, mut changes, mut patience) = (None, None, None);
+        let (mut since, mut changes, mut give_up) = (None, None, None);
         loop {
-            let pick = self.endpoints().pick(&mut since);
-            let reconnect_requested = match pick {
-                Pick::Go(picked) => return Ok(picked),
+            let pick = self.balancer().pick(&mut since);
+            let reconnecting = match pick {
+                Pick::Ready(picked) => return Ok(picked),
                 Pick::Fail(why) => return Err(why),
                 Pick::Wait => None,
-                Pick::WaitForReconnect { anew, why } => {
-                    if anew {
-                        self.changes.send_replace(());
-                    }
-                    Some((*patience.get_or_insert_with(|| Instant::now() + RECONNECT_WAIT), why))
+                Pick::WaitForReconnect(why) => {
+                    Some((*give_up.get_or_insert_with(|| Instant::now() + RECONNECT_WAIT), why))
                 }
             };
             let Some(changes) = &mut changes else {
-                // Whatever changes from here on is seen.
+                // Picks once more, so that no change before the subscription is missed.
                 changes = Some(self.changes());
                 continue;
             };
-            // Never an error: the sender is ours.
-            match reconnect_requested {
+            // Never an error: the pool owns the sender.
+            match reconnecting {
                 None => drop(changes.changed().await),
-                Some((until, why)) => drop(timeout_at(until, changes.changed()).await.map_err(|_| why)?),
+                Some((give_up, why)) => drop(timeout_at(give_up, changes.changed()).await.map_err(|_| why)?),
             }
         }
     }
 
-    /// An attempt to connect begins; gives its number.
-    pub(super) fn begin(&self, address: &config::Address) -> u64 {
-        let endpoints = &mut *self.endpoints();
-        endpoints.attempts += 1;
-        if let Some(endpoint) = endpoints.endpoint(address) {
-            endpoint.reconnect_requested = false;
-        }
-        endpoints.attempts
+    /// Counts an attempt to connect, and returns its number.
+    pub(super) fn begin_attempt(&self) -> u64 {
+        let balancer = &mut *self.balancer();
+        balancer.attempts += 1;
+        balancer.attempts
     }
 
-    /// Has the name looked up at once.
-    pub(super) fn look_up(&self) {
-        self.change(|endpoints| endpoints.asked += 1);
+    /// The requests of calls for another attempt to connect to this address.
+    pub(super) fn reconnect_requests(&self, address: &Address) -> Arc<Notify> {
+        self.balancer().endpoint(address).map(|endpoint| endpoint.reconnect.clone()).unwrap_or_default()
     }
 
-    /// Takes in what the name leads to, as asked for when `asked`; gives the addresses that are new.
-    pub(super) fn resolved(&self, asked: u64, addresses: &[config::Address]) -> Vec<config::Address> {
-        let mut new = Vec::new();
-        self.change(|endpoints| {
-            (endpoints.resolved, endpoints.unresolved) = (asked, None);
-            endpoints.list.iter_mut().for_each(|endpoint| endpoint.named = addresses.contains(&endpoint.address));
+    /// Requests a look-up of the name at once.
+    pub(super) fn request_look_up(&self) {
+        self.change(|balancer| balancer.look_ups_requested += 1);
+    }
+
+    /// The number of look-ups that were requested so far.
+    pub(super) fn look_ups_requested(&self) -> u64 {
+        self.balancer().look_ups_requested
+    }
+
+    /// Returns true if a look-up was requested and is not done.
+    pub(super) fn look_up_is_requested(&self) -> bool {
+        self.balancer().look_up_is_requested()
+    }
+
+    /// Returns true if the name may lead to better addresses: it led nowhere, or one of them fails.
+    pub(super) fn look_up_could_help(&self) -> bool {
+        let balancer = self.balancer();
+        let failing = |endpoint: &Endpoint| matches!(endpoint.state, State::TransientFailure(_));
+        balancer.unresolved.is_some() || balancer.endpoints.iter().any(failing)
+    }
+
+    /// Records the addresses that a look-up has found, which began after `requested` requests. Returns the new ones.
+    pub(super) fn resolved(&self, requested: u64, addresses: &[Address]) -> Vec<Address> {
+        self.change(|balancer| {
+            (balancer.look_ups_done, balancer.unresolved) = (requested, None);
+            balancer.endpoints.iter_mut().for_each(|endpoint| endpoint.named = addresses.contains(&endpoint.address));
+            let mut new = Vec::new();
             for address in addresses {
-                if endpoints.endpoint(address).is_none() {
+                if balancer.endpoint(address).is_none() {
                     new.push(address.clone());
-                    endpoints.list.push(Endpoint {
-                        address: address.clone(),
-                        named: true,
-                        state: State::Connecting,
-                        reconnect_requested: false,
-                        outlier: Arc::default(),
-                    });
+                    balancer.endpoints.push(Endpoint::new(address.clone()));
                 }
             }
-        });
-        new
+            new
+        })
     }
 
-    /// Takes in that the name leads nowhere. Addresses that were known stay.
-    pub(super) fn unresolved(&self, asked: u64, why: String) {
-        self.change(|endpoints| (endpoints.resolved, endpoints.unresolved) = (asked, Some(why)));
+    /// Records that a look-up has failed. Known addresses stay.
+    pub(super) fn unresolved(&self, requested: u64, why: String) {
+        self.change(|balancer| (balancer.look_ups_done, balancer.unresolved) = (requested, Some(why)));
     }
 
-    /// An address is connected.
-    pub(super) fn ready(&self, address: &config::Address, sender: CallSender, activity: Activity) -> Arc<Subchannel> {
-        self.change(|endpoints| {
-            let endpoint = endpoints.endpoint(address);
+    /// Records that an address is connected.
+    pub(super) fn connected(&self, address: &Address, sender: CallSender, activity: Activity) -> Arc<Subchannel> {
+        self.change(|balancer| {
+            let endpoint = balancer.endpoint_mut(address);
             let outlier = endpoint.as_ref().map(|endpoint| endpoint.outlier.clone()).unwrap_or_default();
             let subchannel = Arc::new(Subchannel::new(address.clone(), activity, outlier, self.changes.clone()));
             if let Some(endpoint) = endpoint {
                 let subchannel = subchannel.clone();
-                endpoint.state = State::Ready(Ready { sender, subchannel, health: Health::Unknown, watched: false });
-                endpoints.generation += 1;
+                let (health, health_checked) = (Health::Unknown, false);
+                endpoint.state = State::Ready(Ready { sender, subchannel, health, health_checked });
+                balancer.generation += 1;
             }
             subchannel
         })
     }
 
-    /// A connection takes no more calls. Another attempt begins at once, and unless it was drained, so does a look at the name:
-    /// calls wait.
+    /// Records that a connection takes no more calls: another attempt begins at once and calls wait for it. Unless the
+    /// connection was drained, the name is looked up too. May be called twice.
     pub(super) fn lost(&self, subchannel: &Arc<Subchannel>) {
-        self.change(|endpoints| {
-            // It may be known already.
-            let endpoint = endpoints.endpoint(&subchannel.address);
-            if let Some(endpoint) = endpoint.filter(|endpoint| endpoint.state.holds(subchannel)) {
+        self.change(|balancer| {
+            let Some(endpoint) = balancer.endpoint_mut(&subchannel.address) else { return };
+            if endpoint.state.subchannel().is_some_and(|held| Arc::ptr_eq(held, subchannel)) {
                 let before = std::mem::replace(&mut endpoint.state, State::Connecting);
-                endpoints.asked += u64::from(matches!(before, State::Ready(_)));
-                endpoints.generation += 1;
+                balancer.look_ups_requested += u64::from(matches!(before, State::Ready(_)));
+                balancer.generation += 1;
             }
         });
     }
 
-    /// An attempt failed, or a connection was no good; the next attempt comes after a pause.
-    pub(super) fn failed(&self, address: &config::Address, failed: Failed) {
-        self.change(|endpoints| {
-            if let Some(endpoint) = endpoints.endpoint(address) {
+    /// Records that an attempt has failed; the next one comes after a pause.
+    pub(super) fn failed(&self, address: &Address, failed: Failed) {
+        self.change(|balancer| {
+            if let Some(endpoint) = balancer.endpoint_mut(address) {
                 let before = std::mem::replace(&mut endpoint.state, State::TransientFailure(failed));
-                endpoints.generation += u64::from(matches!(before, State::Ready(_)));
+                balancer.generation += u64::from(matches!(before, State::Ready(_)));
             }
         });
-    }
-
-    /// Whether a call waits for another attempt at this address.
-    pub(super) fn is_reconnect_requested(&self, address: &config::Address) -> bool {
-        self.endpoints().endpoint(address).is_some_and(|endpoint| endpoint.reconnect_requested)
     }
 
     /// Returns true if the name leads to this address.
-    pub(super) fn is_named(&self, address: &config::Address) -> bool {
-        self.endpoints().endpoint(address).is_some_and(|endpoint| endpoint.named)
+    pub(super) fn is_named(&self, address: &Address) -> bool {
+        self.balancer().endpoint(address).is_some_and(|endpoint| endpoint.named)
     }
 
-    /// Ends when the name leads to this address, or does not, as asked.
-    pub(super) async fn until_named(&self, address: &config::Address, named: bool) {
-        self.until(|| self.is_named(address) == named).await;
+    /// Ends when the name leads to this address.
+    pub(super) async fn until_named(&self, address: &Address) {
+        self.until(|| self.is_named(address)).await;
     }
 
-    /// Ends when the name has left a connection, and others take its calls.
+    /// Ends when a connection is to be drained.
     pub(super) async fn until_draining(&self, subchannel: &Arc<Subchannel>) {
-        let is_draining = || {
-            self.endpoints().endpoint(&subchannel.address).is_some_and(
-                |endpoint| matches!(&endpoint.state, State::Draining(held) if Arc::ptr_eq(held, subchannel)),
-            )
-        };
-        self.until(is_draining).await;
+        let is_this = |state: &State| matches!(state, State::Draining(held) if Arc::ptr_eq(held, subchannel));
+        self.until(|| self.balancer().endpoint(&subchannel.address).is_some_and(|endpoint| is_this(&endpoint.state)))
+            .await;
     }
 
-    /// Ends when a call would be carried at once, or none would, as asked.
+    /// Ends when an endpoint is ready, or none is, as asked.
     pub(super) async fn until_any_ready(&self, ready: bool) {
         self.until(|| self.any_ready() == ready).await;
     }
@@ -197,114 +177,103 @@ impl Pool {
     async fn until(&self, reached: impl Fn() -> bool) {
         let mut changes = self.changes();
         while !reached() {
-            // Never an error: the sender is ours.
+            // Never an error: the pool owns the sender.
             drop(changes.changed().await);
         }
     }
 
-    /// Whether an address without a connection is still to be connected. If not, it is forgotten.
-    pub(super) fn keeps(&self, address: &config::Address) -> bool {
-        self.change(|endpoints| {
-            endpoints.list.retain(|endpoint| endpoint.address != *address || endpoint.named);
-            endpoints.endpoint(address).is_some()
+    /// Removes an endpoint without a connection if the name has left it; else returns true.
+    pub(super) fn keeps(&self, address: &Address) -> bool {
+        self.change(|balancer| {
+            balancer.endpoints.retain(|endpoint| endpoint.address != *address || endpoint.named);
+            balancer.endpoint(address).is_some()
         })
     }
 
-    /// How often the addresses had to be asked for; whether they have to be now; whether they may help.
-    pub(super) fn name(&self) -> (u64, bool, bool) {
-        let endpoints = self.endpoints();
-        let failing = endpoints.list.iter().any(|endpoint| matches!(endpoint.state, State::TransientFailure(_)));
-        (endpoints.asked, endpoints.asked > endpoints.resolved, failing || endpoints.unresolved.is_some())
-    }
-
-    /// Whether a call would be carried at once.
+    /// Returns true if any endpoint is ready.
     pub(super) fn any_ready(&self) -> bool {
-        self.endpoints().list.iter().any(|endpoint| endpoint.state.ready().is_some())
+        self.balancer().endpoints.iter().any(|endpoint| endpoint.state.ready().is_some())
     }
 
-    /// The connections whose health nobody asks for yet, and whether these are all; from now on somebody does.
+    /// Takes the connections whose health no task checks yet, for the caller to check. The flag is true if all are taken now.
     pub(super) fn take_unchecked(&self) -> (Vec<Arc<Subchannel>>, bool) {
-        let mut endpoints = self.endpoints();
-        let all = !endpoints.list.iter().any(|endpoint| endpoint.state.ready().is_some_and(|ready| ready.watched));
-        let take_unchecked = endpoints.list.iter_mut().filter_map(|endpoint| match &mut endpoint.state {
-            State::Ready(ready) => (!std::mem::replace(&mut ready.watched, true)).then(|| ready.subchannel.clone()),
+        let mut balancer = self.balancer();
+        let is_checked = |endpoint: &Endpoint| endpoint.state.ready().is_some_and(|ready| ready.health_checked);
+        let all = !balancer.endpoints.iter().any(is_checked);
+        let unchecked = balancer.endpoints.iter_mut().filter_map(|endpoint| match &mut endpoint.state {
+            State::Ready(ready) => {
+                (!std::mem::replace(&mut ready.health_checked, true)).then(|| ready.subchannel.clone())
+            }
             _ => None,
         });
-        (take_unchecked.collect(), all)
+        (unchecked.collect(), all)
     }
 
-    /// The handle that a connection takes calls with, as long as it does.
-    pub(super) fn calls(&self, subchannel: &Arc<Subchannel>) -> Option<CallSender> {
-        self.endpoints().ready(subchannel).map(|ready| ready.sender.clone())
+    /// The sender of a connection, while that takes new calls.
+    pub(super) fn sender(&self, subchannel: &Arc<Subchannel>) -> Option<CallSender> {
+        self.balancer().ready_mut(subchannel).map(|ready| ready.sender.clone())
     }
 
-    /// Takes in what a connection says of its health. Counts it among the serving_events where it begins to serve.
+    /// Records the health of a connection. Counts it in `serving_events` if it begins to serve.
     pub(super) fn set_health(&self, subchannel: &Arc<Subchannel>, health: Health, serving_events: &AtomicU64) {
-        let arrives = matches!(health, Health::Serving | Health::Presumed);
-        self.change(|endpoints| {
-            let Some(ready) = endpoints.ready(subchannel) else { return };
+        let serves = matches!(health, Health::Serving | Health::Presumed);
+        self.change(|balancer| {
+            let Some(ready) = balancer.ready_mut(subchannel) else { return };
             if ready.health != health {
                 ready.health = health;
-                endpoints.generation += 1;
-                serving_events.fetch_add(u64::from(arrives), Ordering::Relaxed);
+                balancer.generation += 1;
+                serving_events.fetch_add(u64::from(serves), Ordering::Relaxed);
             }
         });
     }
 
     /// The health of every connected address.
-    pub(super) fn health(&self) -> Vec<(config::Address, Health)> {
-        let endpoints = self.endpoints();
-        let ready = endpoints.list.iter().filter_map(|endpoint| {
-            endpoint.state.ready().map(|ready| (endpoint.address.clone(), ready.health.clone()))
-        });
-        ready.collect()
+    pub(super) fn health(&self) -> Vec<(Address, Health)> {
+        let balancer = self.balancer();
+        let health_of = |endpoint: &Endpoint| Some((endpoint.address.clone(), endpoint.state.ready()?.health.clone()));
+        balancer.endpoints.iter().filter_map(health_of).collect()
     }
 
     /// Counts connections made and lost, and changes of their health.
     pub(super) fn generation(&self) -> u64 {
-        self.endpoints().generation
+        self.balancer().generation
     }
 
-    /// Tells when something has changed.
+    /// Notifies of every change.
     pub(super) fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
     }
 
-    /// Every address, and why the name has no others.
+    /// The status of every address, and the error of the last look-up.
     pub(super) fn status(&self) -> (Vec<AddressStatus>, Option<String>) {
-        let endpoints = self.endpoints();
-        let ready = |endpoint: &Endpoint| endpoint.state.describe().0 == "ready";
-        let any_ready = endpoints.list.iter().any(ready);
-        let addresses = endpoints.list.iter().map(|endpoint| {
-            let in_flight = match &endpoint.state {
-                State::Ready(Ready { subchannel, .. }) | State::Draining(subchannel) => {
-                    subchannel.in_flight.load(Ordering::Relaxed)
-                }
-                State::Connecting | State::TransientFailure(_) => 0,
-            };
+        let balancer = self.balancer();
+        let any_ready = balancer.endpoints.iter().any(|endpoint| endpoint.state.describe().0 == "ready");
+        let addresses = balancer.endpoints.iter().map(|endpoint| {
+            let subchannel = endpoint.state.subchannel();
+            let in_flight = subchannel.map_or(0, |subchannel| subchannel.in_flight.load(Ordering::Relaxed));
             let (kind, state) = match endpoint.state.describe() {
-                // It gets the calls all the same.
+                // All are ejected, so it is picked nevertheless.
                 ("ejected", _) if !any_ready => ("ready", "ready"),
                 described => described,
             };
             let (address, is_ready) = (endpoint.address.clone(), endpoint.state.ready().is_some());
             AddressStatus { address, state: state.to_owned(), in_flight, is_ready, kind }
         });
-        (addresses.collect(), endpoints.unresolved.clone())
+        (addresses.collect(), balancer.unresolved.clone())
     }
 
-    fn change<R>(&self, change: impl FnOnce(&mut Endpoints) -> R) -> R {
+    fn change<R>(&self, change: impl FnOnce(&mut Balancer) -> R) -> R {
         let result = {
-            let endpoints = &mut *self.endpoints();
-            let result = change(endpoints);
-            endpoints.drain_departed();
+            let balancer = &mut *self.balancer();
+            let result = change(balancer);
+            balancer.drain_departed();
             result
         };
         self.changes.send_replace(());
         result
     }
 
-    fn endpoints(&self) -> MutexGuard<'_, Endpoints> {
-        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
+    fn balancer(&self) -> MutexGuard<'_, Balancer> {
+        self.balancer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,7 @@
-//! One connection to an endpoint, gRPC's *subchannel*, as its calls, the pick and its [keepalive](super::keepalive) share it.
+//! A subchannel: the state of one connection that its calls, the balancer and its [keepalive](super::keepalive) share.
 //!
-//! A call that passes its deadline without an answer leaves the connection *unanswered*: the keepalive pings it at once, and
-//! it is picked for no new call until the peer has sent something, be it the ping's acknowledgement.
+//! A call that passes its deadline leaves the connection *unanswered*: the keepalive pings the peer at once, and the
+//! balancer picks the connection for no new call until the peer has sent anything, as the ping's acknowledgement.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::{Notify, watch};
 
-use super::frames::Activity;
+use super::frame_reader::Activity;
 use super::outlier::Outlier;
 use crate::config::Address;
 
 tokio::task_local! {
-    /// Set around a call that goes on after its deadline.
+    /// Set while a call is polled after its deadline.
     static OVERDUE: ();
 }
 
@@ -25,22 +25,22 @@ pub(super) struct Subchannel {
     pub(super) in_flight: AtomicUsize,
     /// Set by the first response.
     pub(super) answered: AtomicBool,
-    /// Failures in a row of the address, over all of its connections.
+    /// Outlier detection of the address, which outlives this connection.
     pub(super) outlier: Arc<Outlier>,
     activity: Activity,
-    /// The reads counted when a call passed its deadline, plus one; 0 is none.
+    /// The number of reads when a call last passed its deadline, plus one; 0 if none has.
     unanswered: AtomicU64,
-    /// The responses counted when a ping was answered last, plus one; 0 is none, or long ago.
+    /// The number of responses when a ping was last answered, plus one; 0 if that was long ago or never.
     pinged: AtomicU64,
     overdue: Notify,
     changes: watch::Sender<()>,
 }
 
-/// A call on a connection, counted until its response has ended.
+/// A guard that counts a call as in flight until its response has ended.
 #[derive(Debug)]
 pub(super) struct InFlight(Arc<Subchannel>);
 
-/// Runs a call whose deadline is over: each poll that finds no answer tells the connection that it carries the call.
+/// Runs a call after its deadline: each poll without an answer marks its connection as unanswered.
 pub(in crate::policy) fn overdue<F: Future>(call: F) -> impl Future<Output = F::Output> {
     OVERDUE.scope((), call)
 }
@@ -66,44 +66,44 @@ impl Subchannel {
         InFlight(self.clone())
     }
 
-    /// Records that a call has passed its deadline, and has the peer pinged.
+    /// Records that a call has passed its deadline, and notifies the keepalive.
     pub(super) fn call_is_overdue(&self) {
         self.unanswered.store(self.activity.reads() + 1, Relaxed);
         self.overdue.notify_one();
     }
 
-    /// Returns true if a call has passed its deadline and the peer has sent nothing since. Servers close a connection with
-    /// `too_many_pings` that is pinged again and again between two responses; so after an answered ping this waits for a
-    /// response, or for [`allow_ping`](Self::allow_ping).
+    /// Returns true if a call has passed its deadline and the peer has sent nothing since. After an answered ping it takes
+    /// a response, or [`allow_ping`](Self::allow_ping), before this can be true again: servers close a connection with
+    /// `too_many_pings` if it is pinged repeatedly between two responses.
     pub(super) fn is_unanswered(&self) -> bool {
-        // In this order: a response is counted after the read that it came with.
+        // In this order, as a response is counted after its read.
         let responses = self.activity.responses();
         self.unanswered.load(Relaxed) == self.activity.reads() + 1 && self.pinged.load(Relaxed) != responses + 1
     }
 
-    /// Ends when a call has passed its deadline, since the last time it did.
+    /// Waits until a call has passed its deadline, since the last wait.
     pub(super) async fn overdue(&self) {
         self.overdue.notified().await;
     }
 
-    /// Records that the peer has answered a ping, or sent something else in its time.
+    /// Records that the peer has answered a ping, or sent anything else in time.
     pub(super) fn answer(&self) {
         self.unanswered.store(0, Relaxed);
         self.pinged.store(self.activity.responses() + 1, Relaxed);
         self.wake_picks();
     }
 
-    /// Has calls that wait for a connection look again.
+    /// Wakes the calls that wait for a pick.
     pub(super) fn wake_picks(&self) {
         self.changes.send_replace(());
     }
 
-    /// Records that the last ping is long enough ago.
+    /// Allows another ping for a call past its deadline.
     pub(super) fn allow_ping(&self) {
         self.pinged.store(0, Relaxed);
     }
 
-    /// The number of times that bytes have come from the peer.
+    /// The number of reads with any bytes.
     pub(super) fn reads(&self) -> u64 {
         self.activity.reads()
     }
@@ -119,7 +119,7 @@ impl InFlight {
         &self.0
     }
 
-    /// Tells the connection if the call has passed its deadline. Reads no clock: whoever lets the call go on has.
+    /// Marks the connection as unanswered if the call is [`overdue`]. Reads no clock.
     pub(super) fn pending(&self) {
         if OVERDUE.try_with(|()| ()).is_ok() {
             self.0.call_is_overdue();

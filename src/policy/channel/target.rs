@@ -1,34 +1,38 @@
-//! The way to one policy service: its addresses, and how connections to them are made and kept.
+//! One target: the URL of a policy service, with its endpoints, its breaker and the tasks that keep it connected.
 
-use std::future::poll_fn;
-use std::pin::pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::request::Parts;
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, header, request};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
+use tonic::body::Body;
 
+use super::Error;
+use super::balancer::Picked;
 use super::breaker::Breaker;
-use super::call::ReadySender;
-use super::deadline;
+use super::call::{self, CallSender, ReadySender, ResponseBody};
+use super::deadline::{DEADLINE, set_grpc_timeout};
 use super::dial::Dialer;
-use super::endpoints::Picked;
 use super::pool::Pool;
+use super::resolver::Resolve;
 use super::subchannel::InFlight;
 use super::supervisor::Supervisor;
 use super::tls::Tls;
-use super::{Error, Resolve};
 use crate::config::{self, PolicyUrl};
 
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("hookgate/", env!("CARGO_PKG_VERSION")));
 
-/// How many connections a call is offered to, when they end just as they get it.
-const OFFERS: usize = 3;
+/// Maximum number of connections that are picked for one call, if they end just then.
+const PICKS: usize = 3;
 
-/// The connections to one policy service, made in one way. When it is dropped they end.
+/// The response of a call, once it has begun.
+pub(super) type Responding = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Error>> + Send>>;
+
+/// A policy service as one configuration reaches it. Dropping it closes its connections.
 pub(super) struct Target {
     pub(super) url: PolicyUrl,
     scheme: Scheme,
@@ -42,28 +46,30 @@ impl Target {
     /// Begins to connect.
     pub(super) fn begin(url: &PolicyUrl, settings: &config::Channel, resolve: Resolve, tls: Option<Tls>) -> Arc<Self> {
         let scheme = if url.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };
-        let dialer = Dialer::new(settings.clone(), tls);
-        let authority = url.authority();
         let pool = Arc::new(Pool::new());
         let breaker = Arc::new(Breaker::new(settings.breaker_failures, settings.breaker_open));
-        let (settings, dialer) = (settings.clone(), Arc::new(dialer));
+        let (settings, dialer) = (settings.clone(), Arc::new(Dialer::new(settings.connect_timeout, tls)));
         let supervisor = Supervisor { pool: pool.clone(), breaker: breaker.clone(), dialer, resolve, settings };
         let supervisor = tokio::spawn(supervisor.run()).abort_handle();
-        Arc::new(Self { url: url.clone(), scheme, authority, pool, breaker, supervisor })
+        Arc::new(Self { url: url.clone(), scheme, authority: url.authority(), pool, breaker, supervisor })
     }
 
-    /// Ends when a call would be carried at once.
-    pub(super) async fn connected(&self) {
-        self.pool.until_any_ready(true).await;
+    /// Makes a call: over the connection of `sender`, or over the one that is picked, which then counts it as in flight.
+    pub(super) fn call(self: Arc<Self>, request: Request<Body>, sender: Option<CallSender>) -> Responding {
+        let (mut head, body) = request.into_parts();
+        self.address(&mut head);
+        Box::pin(async move {
+            let message = call::message(body).await?;
+            let (sender, in_flight) = match sender {
+                Some(sender) => (sender.ready_sender().await.map_err(Error::NotTaken)?, None),
+                None => self.ready_sender(&mut head.headers).await?,
+            };
+            let response = sender.send(head, message).map_err(Error::NotTaken)?;
+            Ok(call::response(response, in_flight).await?)
+        })
     }
 
-    /// Ends when no call would be.
-    pub(super) async fn disconnected(&self) {
-        self.pool.until_any_ready(false).await;
-    }
-
-    /// Addresses a request to the policy.
-    pub(super) fn address(&self, head: &mut Parts) {
+    fn address(&self, head: &mut request::Parts) {
         let mut uri = std::mem::take(&mut head.uri).into_parts();
         uri.scheme = Some(self.scheme.clone());
         uri.authority = Some(self.authority.clone());
@@ -72,35 +78,33 @@ impl Target {
         head.headers.insert(header::USER_AGENT, USER_AGENT);
     }
 
-    /// Waits for a stream for a call with these headers, no longer than they say that it has. They say less then.
-    pub(super) async fn stream(&self, headers: &mut HeaderMap) -> Result<(ReadySender, InFlight), Error> {
-        let mut free = pin!(self.ready_sender());
+    /// Waits until a picked connection can send a call, at most until its deadline; then updates `grpc-timeout`.
+    async fn ready_sender(&self, headers: &mut HeaderMap) -> Result<(ReadySender, Option<InFlight>), Error> {
+        let mut sender = pin!(self.pick_sender());
         // Most calls wait for nothing, and need no clock.
-        if let Poll::Ready(free) = poll_fn(|cx| Poll::Ready(free.as_mut().poll(cx))).await {
-            return free;
+        if let Poll::Ready(sender) = poll_fn(|cx| Poll::Ready(sender.as_mut().poll(cx))).await {
+            return sender;
         }
-        let Some(deadline) = deadline::deadline(headers) else { return free.await };
-        let free = timeout_at(deadline, free).await.map_err(|_| Error::Late)?;
+        let Ok(deadline) = DEADLINE.try_with(|deadline| *deadline) else { return sender.await };
+        let sender = timeout_at(deadline, sender).await.map_err(|_| Error::Late)?;
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(Error::Late);
         }
-        deadline::tell(headers, left);
-        free
+        set_grpc_timeout(headers, left, true);
+        sender
     }
 
-    /// Waits for a connection that has a stream for a call.
-    async fn ready_sender(&self) -> Result<(ReadySender, InFlight), Error> {
-        let mut offers = 0;
+    async fn pick_sender(&self) -> Result<(ReadySender, Option<InFlight>), Error> {
+        let mut picks = 0;
         loop {
             let Picked { sender, in_flight } = self.pool.pick().await.map_err(Error::NotConnected)?;
-            offers += 1;
+            picks += 1;
             match sender.ready_sender().await {
-                Ok(stream) => return Ok((stream, in_flight)),
-                // It takes no calls; the next one may.
+                Ok(sender) => return Ok((sender, Some(in_flight))),
                 Err(error) => {
                     self.pool.lost(in_flight.subchannel());
-                    if offers == OFFERS {
+                    if picks == PICKS {
                         return Err(Error::NotTaken(error));
                     }
                 }

@@ -9,32 +9,35 @@ use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::dial::Error;
-use crate::config::{self, PolicyTls};
+use crate::config::{self, PolicyTls, PolicyUrl};
 
-/// What is spoken under it.
+/// The protocol that is negotiated (ALPN).
 const HTTP2: &[u8] = b"h2";
 
-/// How connections become ones of TLS.
+/// The TLS client of a target.
 pub(super) struct Tls {
     connector: TlsConnector,
-    /// Whom the certificate must be for.
+    /// The name that the certificate must be for.
     name: String,
 }
 
 impl Tls {
-    /// To a host, as the configuration says.
-    pub(super) fn new(host: &str, tls: &PolicyTls) -> Self {
-        let roots = tls.ca.as_ref().map(|ca| ca.store.clone());
-        let connector = config::connector(roots, tls.identity.as_ref(), HTTP2);
-        Self { connector, name: tls.server_name.as_deref().unwrap_or(host).to_owned() }
+    /// TLS by the settings; `None` if the URL has none.
+    pub(super) fn new(url: &PolicyUrl, settings: &PolicyTls) -> Option<Self> {
+        let (host, _) = url.host().filter(|_| url.is_tls())?;
+        let roots = settings.ca.as_ref().map(|ca| ca.store.clone());
+        let connector = config::connector(roots, settings.identity.as_ref(), HTTP2);
+        Some(Self { connector, name: settings.server_name.as_deref().unwrap_or(host).to_owned() })
     }
 
-    /// To a host whose certificate is from one of these.
-    pub(super) fn trusting(host: &str, roots: RootCertStore) -> Self {
-        Self { connector: config::connector(Some(Arc::new(roots)), None, HTTP2), name: host.to_owned() }
+    /// TLS that trusts these roots alone; `None` if the URL has no TLS.
+    pub(super) fn with_roots(url: &PolicyUrl, roots: RootCertStore) -> Option<Self> {
+        let (host, _) = url.host().filter(|_| url.is_tls())?;
+        let connector = config::connector(Some(Arc::new(roots)), None, HTTP2);
+        Some(Self { connector, name: host.to_owned() })
     }
 
-    /// Shakes hands.
+    /// Makes the handshake.
     pub(super) async fn connect(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, Error> {
         let name = ServerName::try_from(self.name.clone()).map_err(|_| Error::Name(self.name.clone()))?;
         self.connector.connect(name, stream).await.map_err(Error::Tls)

@@ -1,0 +1,124 @@
+//! The load balancer: picks the endpoint for a call.
+//!
+//! The pick is the ready endpoint with the fewest calls in flight (least request); equal ones take turns. Before that
+//! count come, in this order:
+//!
+//! 1. Health: an endpoint that is not serving is picked only if none serves; one whose health is unknown only if none is
+//!    known to serve. A serving endpoint that is unanswered or ejected counts as unknown.
+//! 2. Unanswered ([`Subchannel::is_unanswered`](super::subchannel::Subchannel::is_unanswered)): calls wait for its answer,
+//!    which takes a second at most.
+//! 3. Ejected ([`Outlier`](super::outlier::Outlier)): picked only if all are.
+
+use std::sync::Arc;
+
+use super::call::CallSender;
+use super::endpoint::{Endpoint, Failed, Ready, State};
+use super::subchannel::{InFlight, Subchannel};
+use crate::config::Address;
+
+/// The endpoints of a target.
+#[derive(Debug, Default)]
+pub(super) struct Balancer {
+    pub(super) endpoints: Vec<Endpoint>,
+    /// The index at which the next pick begins, so that idle endpoints take turns.
+    pub(super) next: usize,
+    /// Counts look-ups of the name that were requested, and those of them that are done.
+    pub(super) look_ups_requested: u64,
+    pub(super) look_ups_done: u64,
+    /// Counts connections made and lost, and changes of their health.
+    pub(super) generation: u64,
+    /// Counts attempts to connect.
+    pub(super) attempts: u64,
+    /// The error of the last look-up.
+    pub(super) unresolved: Option<String>,
+}
+
+/// A connection that was picked for a call, which it counts as in flight.
+#[derive(Debug)]
+pub(super) struct Picked {
+    pub(super) sender: CallSender,
+    pub(super) in_flight: InFlight,
+}
+
+/// The result of a pick.
+pub(super) enum Pick {
+    Ready(Picked),
+    /// Pick again after a change.
+    Wait,
+    /// Pick again after a change, but do not wait long: an attempt to reconnect was requested, and what refused the last
+    /// one at once may not answer at all by now. The text says why that failed.
+    WaitForReconnect(String),
+    /// No endpoint is connected, and why.
+    Fail(String),
+}
+
+impl Balancer {
+    /// Picks a connection for a call. `since` is the number of attempts to connect when the call came, which the first
+    /// pick sets: attempts that began before do not fail the call if another one takes no time.
+    pub(super) fn pick(&mut self, since: &mut Option<u64>) -> Pick {
+        let since = *since.get_or_insert(self.attempts);
+        self.next = self.next.wrapping_add(1);
+        let count = self.endpoints.len();
+        let in_turn = (0..count).map(|n| &self.endpoints[(self.next + n) % count]);
+        let ready = in_turn.filter_map(|endpoint| endpoint.state.ready());
+        if let Some(ready) = ready.min_by_key(|ready| ready.rank()) {
+            if ready.subchannel.is_unanswered() {
+                return Pick::Wait;
+            }
+            return Pick::Ready(Picked { sender: ready.sender.clone(), in_flight: ready.subchannel.begin() });
+        }
+        let connecting = self.endpoints.iter().any(|endpoint| matches!(endpoint.state, State::Connecting));
+        if connecting || self.look_up_is_requested() {
+            return Pick::Wait;
+        }
+        let mut requested = false;
+        let mut whys = Vec::new();
+        for endpoint in &self.endpoints {
+            let State::TransientFailure(Failed { attempt, why, fast }) = &endpoint.state else { continue };
+            whys.push(format!("{}: {why}", endpoint.address));
+            if *fast && *attempt <= since {
+                endpoint.reconnect.notify_one();
+                requested = true;
+            }
+        }
+        whys.extend(self.unresolved.clone());
+        let why = whys.join("; ");
+        if requested { Pick::WaitForReconnect(why) } else { Pick::Fail(why) }
+    }
+
+    /// Returns true if a look-up was requested and is not done.
+    pub(super) fn look_up_is_requested(&self) -> bool {
+        self.look_ups_requested > self.look_ups_done
+    }
+
+    /// Drains the endpoints that the name has left, once a named one is connected and in no worse health.
+    pub(super) fn drain_departed(&mut self) {
+        let named = self.endpoints.iter().filter(|endpoint| endpoint.named);
+        let Some(best) = named.filter_map(|endpoint| endpoint.state.ready()).map(|ready| ready.health.rank()).min()
+        else {
+            return;
+        };
+        for endpoint in self.endpoints.iter_mut().filter(|endpoint| !endpoint.named) {
+            if let Some(ready) = endpoint.state.ready().filter(|ready| best <= ready.health.rank()) {
+                endpoint.state = State::Draining(ready.subchannel.clone());
+                self.generation += 1;
+            }
+        }
+    }
+
+    pub(super) fn endpoint(&self, address: &Address) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.address == *address)
+    }
+
+    pub(super) fn endpoint_mut(&mut self, address: &Address) -> Option<&mut Endpoint> {
+        self.endpoints.iter_mut().find(|endpoint| endpoint.address == *address)
+    }
+
+    /// Finds the ready endpoint of a connection.
+    pub(super) fn ready_mut(&mut self, subchannel: &Arc<Subchannel>) -> Option<&mut Ready> {
+        self.endpoints.iter_mut().find_map(|endpoint| match &mut endpoint.state {
+            State::Ready(ready) if Arc::ptr_eq(&ready.subchannel, subchannel) => Some(ready),
+            _ => None,
+        })
+    }
+}

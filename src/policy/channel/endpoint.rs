@@ -1,0 +1,129 @@
+//! An endpoint: one address of the policy service, with gRPC's connectivity states.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::Notify;
+
+use super::call::CallSender;
+use super::outlier::Outlier;
+use super::subchannel::Subchannel;
+use crate::config::Address;
+
+/// One address of the policy service.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) address: Address,
+    /// True while the name leads there.
+    pub(super) named: bool,
+    pub(super) state: State,
+    /// Notified if a call requests an attempt to reconnect.
+    pub(super) reconnect: Arc<Notify>,
+    /// Counts failed calls of all connections to the address.
+    pub(super) outlier: Arc<Outlier>,
+}
+
+/// The state of an endpoint.
+#[derive(Debug)]
+pub(super) enum State {
+    /// The first attempt to connect is under way, or the first one after a connection was lost. Calls wait for it.
+    Connecting,
+    /// The endpoint takes calls.
+    Ready(Ready),
+    /// The name has left the endpoint: it takes no new calls, those in flight end.
+    Draining(Arc<Subchannel>),
+    /// The last attempt failed. Calls wait for one more attempt if that takes no time; else they fail.
+    TransientFailure(Failed),
+}
+
+/// A connected endpoint.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) sender: CallSender,
+    pub(super) subchannel: Arc<Subchannel>,
+    pub(super) health: Health,
+    /// True once a task checks its health.
+    pub(super) health_checked: bool,
+}
+
+/// The health of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::policy) enum Health {
+    Serving,
+    /// The endpoint answers HTTP 404 to health checks, as servers without a health service do; picked like `Serving`.
+    Presumed,
+    /// The endpoint has not answered a health check yet.
+    Unknown,
+    NotServing(String),
+}
+
+/// A failed attempt to connect.
+#[derive(Debug)]
+pub(super) struct Failed {
+    /// Number of the attempt, counted over all endpoints.
+    pub(super) attempt: u64,
+    pub(super) why: String,
+    /// True if it failed in no time: nothing listens there, or the listener hangs up.
+    pub(super) fast: bool,
+}
+
+impl Endpoint {
+    /// An endpoint that is to be connected.
+    pub(super) fn new(address: Address) -> Self {
+        let (reconnect, outlier) = Default::default();
+        Self { address, named: true, state: State::Connecting, reconnect, outlier }
+    }
+}
+
+impl State {
+    pub(super) fn ready(&self) -> Option<&Ready> {
+        match self {
+            Self::Ready(ready) => Some(ready),
+            _ => None,
+        }
+    }
+
+    /// The connection of the endpoint, if it has one.
+    pub(super) fn subchannel(&self) -> Option<&Arc<Subchannel>> {
+        match self {
+            Self::Ready(Ready { subchannel, .. }) | Self::Draining(subchannel) => Some(subchannel),
+            Self::Connecting | Self::TransientFailure(_) => None,
+        }
+    }
+
+    /// The name of the state in metrics, and its description in `/status`.
+    pub(super) fn describe(&self) -> (&'static str, &str) {
+        match self {
+            Self::Connecting => ("connecting", "connecting"),
+            Self::TransientFailure(failed) => ("failed", &failed.why),
+            Self::Draining(_) => ("draining", "draining"),
+            Self::Ready(Ready { health: Health::NotServing(why), .. }) => ("not_serving", why),
+            Self::Ready(ready) if ready.subchannel.is_unanswered() => ("unanswered", "no answer to a call or ping yet"),
+            Self::Ready(ready) if ready.subchannel.is_ejected() => ("ejected", "ejected: its calls fail"),
+            Self::Ready(_) => ("ready", "ready"),
+        }
+    }
+}
+
+impl Health {
+    /// The lowest rank is picked.
+    pub(super) fn rank(&self) -> u8 {
+        match self {
+            Self::Serving | Self::Presumed => 0,
+            Self::Unknown => 1,
+            Self::NotServing(_) => 2,
+        }
+    }
+}
+
+impl Ready {
+    /// The lowest rank is picked: by health, then unanswered, ejected, and calls in flight.
+    pub(super) fn rank(&self) -> (u8, bool, bool, usize) {
+        let in_flight = self.subchannel.in_flight.load(Ordering::Relaxed);
+        let unanswered = self.subchannel.is_unanswered();
+        let ejected = self.subchannel.outlier.is_ejected(in_flight);
+        // Calls contradict the last health check: an endpoint that has not answered one yet is picked before this one.
+        let health = self.health.rank().max(u8::from(unanswered || ejected));
+        (health, unanswered, ejected, in_flight)
+    }
+}
