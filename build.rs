@@ -1,4 +1,4 @@
-//! Protos in; messages, service traits, the callback table and the descriptors out.
+//! Compiles the .proto files to messages, service traits, the callback table and the descriptors.
 
 use std::{env, error::Error, ffi::OsStr, fs, path::PathBuf};
 
@@ -25,14 +25,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.include_imports(true).include_source_info(true).open_files(&files)?;
     let contract = contract::read(&compiler.descriptor_pool())?;
     fs::write(out.join("table.rs"), table::table(&contract, &examples()?)?)?;
-    // protox's own encoding keeps the options of options.proto, prost's types drop them.
+    // protox's own encoding keeps the options of options.proto; prost's types drop them.
     fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
     // The clients take any transport; none brings its own.
     tonic_prost_build::configure().build_transport(false).compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }
 
-/// The contract's files as a list of names and texts.
+/// Returns the contract's files as Rust source: a list of names and texts.
 fn embedded(files: &[PathBuf]) -> Result<String, Box<dyn Error>> {
     let mut list = String::from("[\n");
     for file in files {
@@ -42,7 +42,7 @@ fn embedded(files: &[PathBuf]) -> Result<String, Box<dyn Error>> {
     Ok(list + "]\n")
 }
 
-/// A lifelike body of each webhook: what the first story of its fixture sends.
+/// Returns an example body of each webhook: the one of its fixture's first story.
 fn examples() -> Result<table::Examples, Box<dyn Error>> {
     let mut examples = table::Examples::new();
     for entry in fs::read_dir("tests/fixtures")? {

@@ -1,4 +1,4 @@
-//! The contract as rows: its rpcs and messages, read from their descriptors and refused where they cannot be right.
+//! The contract as rows: its rpcs and messages, read from their descriptors and validated.
 
 mod messages;
 mod options;
@@ -17,7 +17,7 @@ const PACKAGE: &str = "openim.policy.v1";
 /// The number of the map that keeps what a webhook carried beyond the contract, the same in every request.
 const UNKNOWN_FIELDS: u32 = 100;
 
-/// What the contract says, ready to be written down as rows.
+/// The contract, ready to be written as rows.
 #[derive(Debug)]
 pub struct Contract {
     /// The rpcs in the order of the files, the fallback apart.
@@ -41,20 +41,20 @@ pub struct Callback {
     pub rpc: String,
     pub request: String,
     pub response: String,
-    /// What its events belong to: the first entry counts whose fields, by their places in the request, all have a text.
+    /// The ordering keys of its events: the first entry applies whose fields, by index in the request, all have a text.
     pub ordered_by: Vec<Vec<usize>>,
-    /// Allowed without a verdict, where the operator has no rule of its own for it.
+    /// True if it is allowed without a verdict, unless the operator has a rule for it.
     pub fails_open: bool,
-    /// The damage of a failure rule that denies. Empty where it does not fail open.
+    /// The damage of a failure rule that denies. Empty if it does not fail open.
     pub fail_closed_breaks: String,
     pub denial_breaks: Option<DenialBreaks>,
 }
 
-/// The denials of a callback that leave OpenIM's data broken.
+/// The denials of a callback that damage OpenIM's data.
 #[derive(Debug, PartialEq)]
 pub struct DenialBreaks {
     pub what: String,
-    /// The requests whose denial does it, a field's JSON name and values; all where there is none.
+    /// The requests whose denial does, a field's JSON name and values; `None` for all.
     pub when: Option<(String, Vec<i32>)>,
 }
 
@@ -105,7 +105,7 @@ pub struct Field {
 }
 
 impl Field {
-    /// Whether it stands once at most.
+    /// Returns true if it has one value at most.
     fn is_single(&self) -> bool {
         matches!(self.label, Label::Plain | Label::Optional)
     }
@@ -124,7 +124,7 @@ pub enum Kind {
     Bare(String),
 }
 
-/// How often a field's value stands in a message.
+/// The cardinality of a field.
 #[derive(Debug, PartialEq, Clone, Copy)]
 pub enum Label {
     Plain,
@@ -133,14 +133,14 @@ pub enum Label {
     Map,
 }
 
-/// Whose ID a text is.
+/// The kind of ID that a text is.
 #[derive(Debug, PartialEq, Clone, Copy)]
 pub enum Id {
     User,
     Group,
 }
 
-/// What must hold of a change.
+/// A rule that a change must follow.
 #[derive(Debug, Default, PartialEq)]
 pub struct Rules {
     pub echo: bool,
@@ -153,13 +153,13 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// What is asked of the request: a field's JSON name, and values.
+    /// A condition on the request: a field's JSON name, and values.
     fn conditions(&self) -> impl Iterator<Item = &(String, Vec<i32>)> {
         self.refused_when.iter().chain(&self.refused_unless)
     }
 }
 
-/// Reads all services of the package.
+/// Reads all services of the package; the error names what is invalid.
 pub fn read(pool: &DescriptorPool) -> Result<Contract, String> {
     let options = Options::of(pool)?;
     refusals::check_redaction(pool)?;
@@ -182,7 +182,7 @@ pub fn read(pool: &DescriptorPool) -> Result<Contract, String> {
     Ok(contract)
 }
 
-/// The releases that an rpc names, as far as they are known.
+/// Returns the known releases among those that an rpc names.
 fn releases(webhook: &Webhook) -> Vec<&'static str> {
     RELEASES.into_iter().filter(|release| webhook.releases.split(' ').any(|named| named == *release)).collect()
 }

@@ -127,13 +127,13 @@ impl<'a> Messages<'a> {
     }
 }
 
-/// Whether values of this type have one field, a list or a map.
+/// Returns true for a message whose only field is a list or a map.
 fn is_wrapper(kind: &ProtoKind) -> bool {
     let ProtoKind::Message(message) = kind else { return false };
     message.fields().len() == 1 && message.fields().all(|field| field.is_list() || field.is_map())
 }
 
-/// A field as the contract names it: `Message.field`.
+/// Returns the name of a field in the contract: `Message.field`.
 pub fn name_of(field: &FieldDescriptor) -> String {
     format!("{}.{}", field.parent_message().name(), field.name())
 }

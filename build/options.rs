@@ -1,4 +1,4 @@
-//! Reads what options.proto lets an rpc, a field and a message say.
+//! Reads the options of options.proto on rpcs, fields and messages.
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ pub const AFTER: i32 = 2;
 /// `FAILURE_RULE_ALLOW`.
 const ALLOW: i32 = 1;
 
-/// What an rpc says of its webhook.
+/// The options of an rpc: its webhook.
 #[derive(Debug, Default, PartialEq)]
 pub struct Webhook {
     pub command: String,
@@ -37,7 +37,7 @@ pub struct Webhook {
     pub denial_breaks: Option<DenialBreaks>,
 }
 
-/// What a field says of its JSON form, and of the changes that it takes.
+/// The options of a field: its JSON form, and the changes that it takes.
 #[derive(Debug, Default, PartialEq)]
 pub struct Wire {
     pub flatten: bool,
@@ -58,7 +58,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The options that the contract's files share.
+    /// Looks the options up in the descriptors.
     pub fn of(pool: &DescriptorPool) -> Result<Self, String> {
         let option = |name: &str| {
             pool.get_extension_by_name(&format!("{PACKAGE}.{name}"))
@@ -67,7 +67,7 @@ impl Options {
         Ok(Self { webhook: option("webhook")?, wire: option("wire")?, echo_only: option("echo_only")? })
     }
 
-    /// An rpc's webhook; empty where it names none.
+    /// Returns an rpc's webhook; empty if it names none.
     pub fn webhook(&self, method: &MethodDescriptor) -> Webhook {
         let webhook = message(&method.options().get_extension(&self.webhook));
         Webhook {
@@ -85,7 +85,7 @@ impl Options {
         }
     }
 
-    /// A field's wire options; the plain ones where it names none.
+    /// Returns a field's wire options; the defaults if it names none.
     pub fn wire(&self, field: &FieldDescriptor) -> Wire {
         let wire = message(&field.options().get_extension(&self.wire));
         Wire {
@@ -111,18 +111,18 @@ impl Options {
         }
     }
 
-    /// The request fields that every allow hands back.
+    /// Returns the request fields that every allow repeats in its reply.
     pub fn echo_only(&self, message: &MessageDescriptor) -> Vec<String> {
         text_list(&message.options().get_extension(&self.echo_only))
     }
 }
 
-/// Returns true if a field has protobuf's own option for what belongs in no log, whatever its value.
+/// Returns true if a field has protobuf's own debug_redact, with any value.
 pub fn has_debug_redact(field: &FieldDescriptor) -> bool {
     field.options().has_field_by_name("debug_redact")
 }
 
-/// A field of an option, its default where it is not set.
+/// Returns a field of an option, or its default.
 fn get<'m>(message: &'m DynamicMessage, name: &str) -> Cow<'m, Value> {
     message.get_field_by_name(name).unwrap_or_else(|| panic!("{} has no {name}", message.descriptor().full_name()))
 }
@@ -151,13 +151,13 @@ fn numbers(message: &DynamicMessage, name: &str) -> Vec<i32> {
     get(message, name).as_list().unwrap_or_default().iter().filter_map(Value::as_i32).collect()
 }
 
-/// The denials that break something, if an rpc names any.
+/// Returns the denials that damage OpenIM's data, if an rpc names any.
 fn denial_breaks(webhook: &DynamicMessage) -> Option<DenialBreaks> {
     let set = webhook.has_field_by_name("denial_breaks").then(|| message(&get(webhook, "denial_breaks")))?;
     Some(DenialBreaks { what: text(&set, "what"), when: condition(&set, "when") })
 }
 
-/// A condition on the request: a field's JSON name, and values.
+/// Reads a condition on the request: a field's JSON name, and values.
 fn condition(wire: &DynamicMessage, name: &str) -> Option<(String, Vec<i32>)> {
     let set = wire.has_field_by_name(name).then(|| message(&get(wire, name)))?;
     Some((text(&set, "field"), numbers(&set, "values")))

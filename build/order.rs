@@ -1,11 +1,11 @@
-//! What an After rpc's events belong to, and so are kept in order by.
+//! The ordering key of an After rpc's events.
 
 use prost_reflect::MethodDescriptor;
 
 use super::options::{AFTER, Webhook};
 use super::{Kind, Message};
 
-/// The places of the fields that an rpc names, among those of its request. Refuses what is no text of it.
+/// Returns the indexes of the fields that an rpc names as its ordering key, in its request. Refuses fields that are not text.
 pub fn places(method: &MethodDescriptor, webhook: &Webhook, messages: &[Message]) -> Result<Vec<Vec<usize>>, String> {
     let rpc = format!("{}/{}", method.parent_service().name(), method.name());
     if !webhook.ordered_by.is_empty() && webhook.timing != AFTER {

@@ -7,14 +7,14 @@ use super::{Callback, Contract, Field, Kind, Label, Message, Rules, UNKNOWN_FIEL
 /// The fields that every reply has.
 const VERDICT: [&str; 5] = ["actionCode", "errCode", "errMsg", "errDlt", "nextCode"];
 
-/// Which way a message travels; some options are for one way only.
+/// The direction of a message; some options are for one direction only.
 #[derive(Clone, Copy, PartialEq)]
 enum Way {
     Request,
     Response,
 }
 
-/// Refuses what the rows of a callback show to be wrong.
+/// Refuses a callback whose rows contradict each other.
 pub fn check(contract: &Contract) -> Result<(), String> {
     let messages = Messages(contract.messages.iter().map(|message| (&*message.name, message)).collect());
     for callback in contract.callbacks.iter().chain([&contract.fallback]) {
@@ -33,7 +33,7 @@ pub fn check(contract: &Contract) -> Result<(), String> {
 struct Messages<'a>(BTreeMap<&'a str, &'a Message>);
 
 impl Messages<'_> {
-    /// Refuses what a message, and those that it holds, cannot have when they travel this way.
+    /// Refuses fields and options that a message, and those that it holds, cannot have in this direction.
     fn check(&self, message: &Message, way: Way, top: bool) -> Result<(), String> {
         let name = &message.name;
         let (is_request, is_response) = (top && way == Way::Request, top && way == Way::Response);
@@ -83,7 +83,7 @@ fn check_change(field: &Field, top: bool) -> Result<(), String> {
     let Field { name, kind, rules, .. } = field;
     let is_text = field.is_single() && *kind == Kind::String;
     let is_number = field.is_single() && *kind == Kind::Int32;
-    // A message that travels both ways has its IDs both ways.
+    // A message used in both directions has its IDs in both.
     if !field.aliases.is_empty() || *kind == Kind::CodePoint || (top && field.id.is_some()) {
         return Err(format!("{name} is read like a request's field but stands in a response"));
     }
@@ -141,7 +141,7 @@ fn check_response(response: &Message, callback: &Callback) -> Result<(), String>
     Ok(())
 }
 
-/// Refuses what needs a field that the request does not have.
+/// Refuses an option that needs a field which the request does not have.
 fn check_beside(response: &Message, request: &Message) -> Result<(), String> {
     let of_request = |json: &str| request.fields.iter().find(|field| field.json == json);
     if let Some(json) = response.echo_only.iter().find(|json| of_request(json).is_none()) {
@@ -172,7 +172,7 @@ fn check_condition(subject: &str, (json, values): &(String, Vec<i32>), request: 
     Ok(())
 }
 
-/// Refuses a default failure rule that could not be followed, and damage that cannot be done or is not said.
+/// Refuses a default failure rule that cannot apply, and damage that cannot happen or is not described.
 fn check_failure(callback: &Callback, response: &Message, request: &Message) -> Result<(), String> {
     let name = callback.name();
     let Callback { before, fails_open, fail_closed_breaks, denial_breaks, .. } = callback;

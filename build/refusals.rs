@@ -1,4 +1,4 @@
-//! Refuses rpcs and messages that cannot be right, in a sentence that names the culprit.
+//! Refuses invalid rpcs and messages, in a sentence that names them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,7 +44,7 @@ pub fn check_rpc(method: &MethodDescriptor, webhook: &Webhook) -> Result<(), Str
     Ok(())
 }
 
-/// The one fallback among those that say they are.
+/// Returns the one fallback; refuses none and several.
 pub fn only(fallbacks: Vec<Callback>) -> Result<Callback, String> {
     let mut fallbacks = fallbacks.into_iter();
     let fallback = fallbacks.next().ok_or_else(|| format!("no rpc of {PACKAGE} is the fallback"))?;
@@ -54,7 +54,7 @@ pub fn only(fallbacks: Vec<Callback>) -> Result<Callback, String> {
     }
 }
 
-/// Refuses two answers to one command.
+/// Refuses two rpcs for one command.
 pub fn check_commands(callbacks: &[Callback]) -> Result<(), String> {
     let mut commands = BTreeMap::new();
     for callback in callbacks {
@@ -130,7 +130,7 @@ pub fn check_names(message: &Message) -> Result<(), String> {
             }
         }
     }
-    // Whoever reads a body keeps a bit a field.
+    // The decoder keeps one bit for each field.
     if message.fields.len() > 64 {
         return Err(format!("{name} has more than 64 JSON fields"));
     }

@@ -1,14 +1,14 @@
-//! Writes the contract down as static rows.
+//! Writes the contract as static rows.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
 use crate::contract::{Callback, Contract, DenialBreaks, Field, Group, Id, Kind, Label, Message, Rules};
 
-/// Lifelike bodies of webhooks, by command.
+/// Example bodies of webhooks, by command.
 pub type Examples = BTreeMap<String, String>;
 
-/// The Rust source of the table that `src/contract/proto.rs` includes.
+/// Returns the Rust source of the table that the contract includes.
 pub fn table(contract: &Contract, examples: &Examples) -> Result<String, String> {
     let mut out = String::new();
     for message in &contract.messages {
@@ -37,7 +37,7 @@ pub fn table(contract: &Contract, examples: &Examples) -> Result<String, String>
     Ok(out)
 }
 
-/// A part of the contract, shown as the Rust expression of its row.
+/// A part of the contract, displayed as the Rust expression of its row.
 struct Row<T>(T);
 
 impl Display for Row<(usize, &Callback, &str)> {
@@ -148,7 +148,7 @@ impl Display for Row<&Rules> {
     }
 }
 
-/// A condition on the request, as the expression of an option.
+/// Returns a condition on the request as the expression of an option.
 fn condition(condition: Option<&(String, Vec<i32>)>) -> String {
     match condition {
         Some((field, values)) => format!("Some(RequestIs {{ field: {field:?}, values: &{values:?} }})"),
@@ -156,12 +156,12 @@ fn condition(condition: Option<&(String, Vec<i32>)>) -> String {
     }
 }
 
-/// The field of `Message.field`.
+/// Returns the field of `Message.field`.
 fn field_of(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(_, field)| field)
 }
 
-/// `UserIdList` as the name of a static: `USER_ID_LIST`.
+/// Returns the name of the static of a message: `USER_ID_LIST` for `UserIdList`.
 fn constant(name: &str) -> String {
     let mut out = String::new();
     for (at, letter) in name.char_indices() {

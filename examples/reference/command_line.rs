@@ -12,8 +12,8 @@ const HEAD: &str = "\
 Every command with its options; `hookgate COMMAND --help` prints the same, `man hookgate` too where the
 [pages](../man) are installed. `hookgate completions SHELL` prints completions for bash, elvish, fish, powershell and zsh.
 
-Exit codes: 0 on success, 1 on failure, 2 for a mistake in the options or in the configuration. `trigger` and `verify` have further
-ones, see there.
+Exit codes: 0 on success, 1 on failure, 2 for a mistake in the options or in the configuration. Further ones are described with
+their options.
 ";
 
 /// Returns the page.

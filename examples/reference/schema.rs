@@ -48,7 +48,12 @@ fn object<B: 'static>(all: &[Setting<B>], group: &str) -> Value {
         };
         properties.insert(key.to_owned(), schema);
     }
-    json!({ "type": ["object", "null"], "properties": properties, "additionalProperties": false })
+    // A group of access or TLS that has lost its value is a mistake.
+    let types = match group {
+        "access" | "tls" | "policy_tls" => json!("object"),
+        _ => json!(["object", "null"]),
+    };
+    json!({ "type": types, "properties": properties, "additionalProperties": false })
 }
 
 fn any_of(one: Value, other: Value) -> Value {

@@ -41,7 +41,7 @@ impl<T: 'static> Kind<T> {
         Self { name, is_list: false, read: Box::new(read), print: Box::new(move |value| Some(print(value))) }
     }
 
-    /// The same kind for a setting that need not have a value.
+    /// Makes it optional: a setting of this kind need not have a value.
     pub fn optional(self) -> Kind<Option<T>> {
         let Self { name, is_list, read, print } = self;
         Kind {
@@ -52,7 +52,7 @@ impl<T: 'static> Kind<T> {
         }
     }
 
-    /// Lists of this kind. An empty list has no value.
+    /// Makes it a list of this kind. An empty list has no value.
     pub fn list(self) -> Kind<Vec<T>> {
         let Self { name, read, print, .. } = self;
         Kind {

@@ -1,4 +1,6 @@
-//! Who may call.
+//! Access rules for callers.
+
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 
@@ -8,7 +10,6 @@ use crate::config::networks::network;
 use crate::config::validate::{Check, Mistakes};
 use crate::config::value::path;
 use crate::config::{Address, Builder};
-use std::path::PathBuf;
 
 settings! {
     /// The files of access secrets.

@@ -57,7 +57,7 @@ settings! {
     concurrency: usize = 32, count(), needs_restart();
 }
 
-/// When written events are forced to disk (fsync), so that a power failure cannot lose them.
+/// The rule for forcing written events to disk (fsync), so that a power failure cannot lose them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SyncRule {
     /// Before the reply that depends on it.
@@ -68,7 +68,7 @@ pub enum SyncRule {
     Off,
 }
 
-/// What happens to a new event when a storage limit is reached.
+/// The handling of a new event at a storage limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenFull {
     /// It is refused, and counted.

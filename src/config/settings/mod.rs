@@ -172,13 +172,13 @@ pub fn resolved() -> impl Iterator<Item = &'static Setting> {
 pub fn of_callback() -> &'static [Setting<CallbackSettings>] {
     static SETTINGS: LazyLock<Vec<Setting<CallbackSettings>>> = LazyLock::new(|| {
         let words = "Time from the webhook's arrival to the reply.";
-        let mut settings = vec![Setting::new("", "budget", words, time().optional(), None, |callback| {
-            let callback: &mut CallbackSettings = callback;
+        let budget = Setting::new("", "budget", words, time().optional(), None, |callback: &mut CallbackSettings| {
             &mut callback.budget
-        })];
+        });
         let words = "Reply to a webhook of this callback without a verdict.";
-        settings.extend(rules(words, |callback: &mut CallbackSettings| &mut callback.rules));
-        settings
+        let rules = rules(words, |callback: &mut CallbackSettings| &mut callback.rules);
+        // Their defaults are the values of all callbacks.
+        [budget].into_iter().chain(rules).map(|setting| Setting { default: None, ..setting }).collect()
     });
     &SETTINGS
 }

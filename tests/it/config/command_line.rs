@@ -1,6 +1,9 @@
 //! The command line and the environment, from the program as people start it.
 
+use std::collections::BTreeMap;
 use std::process::Output;
+
+use hookgate::config::{Config, all_settings};
 
 use super::load;
 use crate::support::{file, program};
@@ -140,6 +143,56 @@ fn help_shows_the_defaults_that_are_in_force() {
             "[env: HOOKGATE_OPENIM_WEBHOOKS=]",
         ] {
             assert!(help.contains(part), "{part}\n{help}");
+        }
+    }
+}
+
+/// Removes the # before every setting that has a value, and before its group; descriptions stay comments.
+fn uncommented(init: &str) -> String {
+    let line = |line: &str| match line.strip_prefix('#') {
+        // Nothing in these groups has a default, and they must not be empty.
+        Some("access:" | "tls:" | "policy_tls:") => String::new(),
+        Some(setting) if setting.contains(":  # ") => String::new(),
+        Some(setting) if setting.starts_with("  ") || setting.starts_with(|c: char| c.is_ascii_lowercase()) => {
+            setting.to_owned()
+        }
+        _ => line.to_owned(),
+    };
+    init.lines().map(|text| line(text) + "\n").collect()
+}
+
+#[test]
+fn config_init_writes_a_file_to_start_from_and_overwrites_none() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("init.yaml");
+    let name = path.to_str().unwrap();
+    let _ = std::fs::remove_file(&path);
+    let first = hookgate(&["config", "init", name], &[]);
+    assert_eq!((first.status.code(), said(&first.stderr)), (Some(0), ""));
+    let again = hookgate(&["config", "init", name], &[]);
+    let expected = format!("hookgate: cannot write {name}: File exists (os error 17)\n");
+    assert_eq!((again.status.code(), said(&again.stderr)), (Some(2), &*expected));
+
+    let checked = hookgate(&["config", "check", "--config", name], &[]);
+    assert_eq!((checked.status.code(), said(&checked.stdout), said(&checked.stderr)), (Some(0), "ok\n", ""));
+    // Without any #, it has every default, and an example of a callback's settings.
+    let text = std::fs::read_to_string(&path).unwrap();
+    let all = uncommented(&text);
+    let loaded =
+        load(&["--config", "all.yaml"], &[("all.yaml", &all)]).unwrap_or_else(|report| panic!("{report}\n{all}"));
+    assert_eq!(loaded.config.callbacks.len(), 1, "{all}");
+    let config = Config { callbacks: BTreeMap::new(), ..loaded.config };
+    assert_eq!(config, Config::default(), "{all}");
+    for setting in all_settings().iter().filter(|setting| !setting.path.starts_with("on_failure.")) {
+        assert!(text.contains(&setting.words), "{}", setting.path);
+    }
+}
+
+#[test]
+fn completions_name_the_commands_and_their_flags() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let completions = hookgate(&["completions", shell], &[]);
+        for word in ["verify", "admin-listen"] {
+            assert!(said(&completions.stdout).contains(word), "{shell}: {word}");
         }
     }
 }
