@@ -2,7 +2,7 @@
 //!
 //! # Parts
 //!
-//! A [`Channel`] has one [`Target`]: a URL as one configuration reaches it. A reload that changes the URL, the
+//! A [`Channel`] has one *target*: a URL as one configuration reaches it. A reload that changes the URL, the
 //! `channel.*` settings or TLS makes another target and switches to it once it is connected. A target has an *endpoint* for
 //! each address that the name resolves to, and an endpoint has at most one *subchannel*, which is a connection.
 //!
@@ -46,7 +46,7 @@
 //! # Invariants
 //!
 //! - A call is sent twice only if the policy cannot have seen the first one (RFC 9113, 8.7), and never after its deadline.
-//! - A call that was sent is never reset at its deadline; it goes on without its caller.
+//! - A call that was sent is not reset at its deadline; it goes on without its caller, for five seconds at most.
 //! - The pool's lock is never held over an `await`, and a call takes it once if an endpoint is ready.
 //! - The state of an endpoint is written by the pool alone. Its supervisor task, one an endpoint, owns its connection: it
 //!   connects, serves, drains, and ends with the endpoint.
