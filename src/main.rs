@@ -5,6 +5,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use hookgate::cli::Cli;
 
+/// Gives freed memory back to the system within seconds.
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(code) => code,

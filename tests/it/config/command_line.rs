@@ -1,6 +1,7 @@
 //! The command line and the environment, from the program as people start it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Output;
 
 use hookgate::config::{Config, all_settings};
