@@ -14,8 +14,8 @@ use super::writer::Sink;
 /// Interval between checks for rotation.
 const ROTATION_CHECK: Duration = Duration::from_secs(1);
 
-/// Pause after a file could not be reopened.
-const REOPEN_PAUSE: Duration = Duration::from_secs(10);
+/// Minimum interval between log messages about a file that cannot be reopened.
+const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The refusal of a named pipe, which cannot be opened before a reader has opened it.
 const NAMED_PIPE: &str = "it is a named pipe, whose reader would have to be there first; write to stdout and pipe that";
@@ -27,6 +27,7 @@ pub struct FileSink {
     /// None for an inherited output.
     path: Option<PathBuf>,
     next_check: Instant,
+    warned: Option<Instant>,
 }
 
 impl FileSink {
@@ -34,12 +35,13 @@ impl FileSink {
     /// a full pipe would keep it for ever.
     pub fn inherited(output: impl AsFd) -> io::Result<Self> {
         let file = File::from(output.as_fd().try_clone_to_owned()?);
-        Ok(Self { file, path: None, next_check: Instant::now() })
+        Ok(Self { file, path: None, next_check: Instant::now(), warned: None })
     }
 
     /// Opens or creates a file to append to. The error is a sentence with the path.
     pub fn append_to(path: &Path) -> io::Result<Self> {
-        Ok(Self { file: open(path)?, path: Some(path.to_owned()), next_check: Instant::now() + ROTATION_CHECK })
+        let next_check = Instant::now() + ROTATION_CHECK;
+        Ok(Self { file: open(path)?, path: Some(path.to_owned()), next_check, warned: None })
     }
 }
 
@@ -56,10 +58,11 @@ impl Sink for FileSink {
         }
         match open(path) {
             Ok(file) => self.file = file,
-            Err(error) => {
-                self.next_check = Instant::now() + REOPEN_PAUSE;
+            Err(error) if self.warned.is_none_or(|warned| warned.elapsed() >= WARN_INTERVAL) => {
+                self.warned = Some(Instant::now());
                 warn!(%error, "rotated file not reopened, writing to the old one");
             }
+            Err(_) => {}
         }
     }
 

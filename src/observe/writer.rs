@@ -92,7 +92,7 @@ impl NonBlocking {
     /// Queues a line, which ends with a line feed, or drops it if the queue is full. Never waits for the sink.
     pub fn push(&self, line: Vec<u8>) {
         let Shared { options, queued, dropped, counts } = &*self.shared;
-        let bytes = line.len();
+        let bytes = line.capacity();
         let fits = queued.fetch_add(bytes, Relaxed).saturating_add(bytes) <= options.capacity;
         if !fits || self.queue.send(Message::Line(line)).is_err() {
             queued.fetch_sub(bytes, Relaxed);
@@ -136,15 +136,18 @@ struct Worker<S> {
 impl<S: Sink> Worker<S> {
     fn run(mut self, messages: &Receiver<Message>) {
         while let Ok(first) = messages.recv() {
-            let (mut batch, mut flushes) = (Vec::new(), Vec::new());
+            let (mut batch, mut flushes, mut taken) = (Vec::new(), Vec::new(), 0);
             for message in [first].into_iter().chain(messages.try_iter()) {
                 match message {
-                    Message::Line(line) => batch.extend_from_slice(&line),
+                    Message::Line(line) => {
+                        batch.extend_from_slice(&line);
+                        taken += line.capacity();
+                    }
                     Message::Flush(done) => flushes.push(done),
                 }
             }
             // First the bytes: a line dropped later than that follows lines still in the queue, and is reported after them.
-            self.shared.queued.fetch_sub(batch.len(), Relaxed);
+            self.shared.queued.fetch_sub(taken, Relaxed);
             self.dropped += self.shared.dropped.swap(0, Relaxed);
             self.sink.reopen_if_rotated();
             let (lost, error) = self.write(&batch);

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -73,6 +74,7 @@ pub(super) async fn serve<T: Transport, S: Next<T>>(
         stop = until => stop,
         never = acceptor.accept(&listener) => match never {},
     };
+    shared.draining.store(true, Relaxed);
     shared.stopping.cancel();
     let delay = shared.config.now().drain.delay;
     if stop == Stop::Drain && !delay.is_zero() {

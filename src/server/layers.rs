@@ -1,18 +1,20 @@
 //! The building block of the column's layers, and the two smallest layers.
 
 use std::convert::Infallible;
-use std::pin::pin;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
+use futures_util::FutureExt as _;
 use http::{HeaderValue, Request, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tower::{Layer, Service};
 
+use super::caller::Connection;
 use super::record::Record;
 use super::{Response, Webhooks};
-use crate::panics;
 
 /// Largest reply in bytes after which a connection stays open: hyper keeps the buffer of the longest one until the end.
 const LARGE: u64 = 64 << 10;
@@ -35,8 +37,13 @@ impl<T, S> Next<T> for S where
 {
 }
 
-/// A layer that is an async function of the call and the service below, as in axum's `middleware::from_fn`, but without a
-/// box around its future.
+/// The future of a reply.
+pub(super) trait Reply: Future<Output = Result<Response, Infallible>> + Send {}
+
+impl<F: Future<Output = Result<Response, Infallible>> + Send> Reply for F {}
+
+/// A layer that is a function of the call and the service below, as in axum's `middleware::from_fn`, but without a box around
+/// its future. One that wraps the future below by combinators adds a few words to it; an async function adds a whole [`Call`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FromFn<F>(pub(super) F);
 
@@ -76,10 +83,12 @@ where
 
 /// Has the client close the connection with this reply while hookgate drains, after a large reply, and on a plaintext
 /// connection from before TLS was configured.
-pub(super) async fn close_when_draining<T, S: Next<T>>(call: Call<T>, mut next: S) -> Result<Response, Infallible> {
+pub(super) fn close_when_draining<T, S: Next<T>>(call: Call<T>, mut next: S) -> impl Reply {
     let record = call.record.clone();
-    let mut response = next.call(call).await?;
-    let connection = &record.connection;
+    next.call(call).map(move |response| response.map(|response| closing(&record.connection, response)))
+}
+
+fn closing(connection: &Connection, mut response: Response) -> Response {
     let bytes = response.body().size_hint().lower();
     if bytes > LARGE {
         // Counted until the reply is read, or the connection is given up.
@@ -88,15 +97,14 @@ pub(super) async fn close_when_draining<T, S: Next<T>>(call: Call<T>, mut next: 
         connection.progress.hold(share);
     }
     let shared = &connection.shared;
-    if bytes > LARGE || shared.stopping.is_cancelled() || connection.caller.predates_tls(&shared.config.now()) {
+    if bytes > LARGE || shared.draining.load(Relaxed) || connection.caller.predates_tls(&shared.config.now()) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response)
+    response
 }
 
 /// Denies, or allows a callback that fails open, if the service below panics; without this the connection would just end.
-pub(super) async fn deny_on_panic<T, S: Next<T>>(call: Call<T>, mut next: S) -> Result<Response, Infallible> {
+pub(super) fn deny_on_panic<T, S: Next<T>>(call: Call<T>, mut next: S) -> impl Reply {
     let record = call.record.clone();
-    let response = panics::caught(pin!(async move { next.call(call).await })).await;
-    response.unwrap_or_else(|_| Ok(record.panicked()))
+    AssertUnwindSafe(next.call(call)).catch_unwind().map(move |reply| reply.unwrap_or_else(|_| Ok(record.panicked())))
 }

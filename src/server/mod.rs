@@ -28,6 +28,7 @@ pub(crate) mod webhook;
 mod work;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -66,7 +67,9 @@ struct Shared {
     config: InForce,
     status: Arc<Status>,
     decisions: Decisions,
-    /// Cancelled when hookgate begins to stop.
+    /// Set when hookgate begins to stop, for each call: the token would lock its list of waiters.
+    draining: AtomicBool,
+    /// Cancelled when hookgate begins to stop, for those who wait for it.
     stopping: CancellationToken,
     deadline: DrainDeadline,
 }
@@ -75,7 +78,8 @@ impl<T: Transport> Webhooks<T> {
     /// Answers by `policy`, and by the rules of `config` where it gives no verdict.
     pub fn new(policy: Policy<T>, events: Events, decisions: Decisions, config: InForce) -> Arc<Self> {
         let (status, stopping, deadline) = (Arc::default(), CancellationToken::new(), DrainDeadline::default());
-        let shared = Arc::new(Shared { config, status, decisions, stopping, deadline });
+        let draining = AtomicBool::new(false);
+        let shared = Arc::new(Shared { config, status, decisions, draining, stopping, deadline });
         Arc::new(Self { policy, events, calls: Calls::default(), work: Work::default(), shared })
     }
 

@@ -1,10 +1,10 @@
 //! The record of a call: filled on its way, read once when it has its reply.
 
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::HeaderMap;
 use http::request::Parts;
 use tokio::time::Instant;
@@ -12,7 +12,7 @@ use tracing::{debug, error, info, warn};
 
 use super::access;
 use super::decision::{Decider, Decision, Why};
-use super::layers::{Call, Next};
+use super::layers::{self, Call, Next};
 use super::webhook::{Oddities, Webhook, operation_id};
 use super::{Connection, Refusal, Response};
 use crate::config::{Config, Rule};
@@ -56,9 +56,9 @@ struct Notes {
 }
 
 /// Counts, times, logs and traces a call, and writes it to the decision log, once it has its reply.
-pub(super) async fn record<T, S: Next<T>>(call: Call<T>, mut next: S) -> Result<Response, Infallible> {
-    let _published = PublishedOnDrop(call.record.clone());
-    next.call(call).await
+pub(super) fn record<T, S: Next<T>>(call: Call<T>, mut next: S) -> impl layers::Reply {
+    let published = PublishedOnDrop(call.record.clone());
+    next.call(call).inspect(move |_| drop(published))
 }
 
 /// A record that is published at the end of its call, also if the client hangs up before.
@@ -129,7 +129,11 @@ impl Record {
         match webhook {
             Some(webhook) if self.decision.get().is_none() => self.reply(decision.noting_damage(webhook.callback, &[])),
             _ => {
-                error!(command = webhook.map(|webhook| &*webhook.command), allowed = open, "panic outside a decision");
+                error!(
+                    command = webhook.map(|webhook| webhook.shown_command(&Oddities::default())),
+                    allowed = open,
+                    "panic outside a decision"
+                );
                 decision.response(&self.config)
             }
         }

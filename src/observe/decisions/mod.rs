@@ -98,7 +98,7 @@ impl Decisions {
 
     /// Returns true if it is on.
     pub fn is_on(&self) -> bool {
-        self.now().is_some()
+        self.0.open.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Returns the counters of lines since the start of the process.
