@@ -10,13 +10,13 @@
 //! - [`observe`]: counters, logs, decision log, traces, drift.
 //! - [`policy`]: the client of the policy service, its channel and health, and the built-in policy.
 //! - [`outbox`]: After events: accepted soon, delivered until the policy answers.
-//! - [`server`]: the HTTP front that answers webhooks.
+//! - [`server`]: the HTTP front that answers webhooks: a column of layers around one handler.
 //! - [`reload`]: changes of settings while it runs.
 //! - [`admin`]: the admin listener: probes, `/status`, `/metrics`, `/outbox`.
+//! - [`app`]: all of it put together, as `hookgate serve` runs it.
 //! - [`client`]: the HTTP client of the commands.
 //! - [`trigger`]: sends a webhook as OpenIM would.
-//! - [`verify`]: puts a policy service on trial.
-//! - [`app`]: all of it put together, as `hookgate serve` runs it.
+//! - [`verify`]: tests a policy service.
 //! - [`cli`]: the commands.
 
 pub mod admin;

@@ -40,7 +40,7 @@ mod program;
 mod properties;
 /// Code and commands that README.md shows.
 mod readme;
-/// CONTRACT.md is current.
+/// The generated references are current and complete.
 mod reference;
 /// A configuration that changes while the program runs.
 mod reload;

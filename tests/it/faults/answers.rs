@@ -204,7 +204,7 @@ async fn a_status_that_is_not_ok_counts_whatever_the_body_is() {
 
 #[tokio::test]
 async fn an_http_status_is_read_by_grpcs_table() {
-    // A mesh's 403 is not the policy's no.
+    // A mesh's 403 is not a denial by the policy.
     let errors = [204, 302, 400, 401, 403, 405, 415, 500, 501].map(|http| (http, "error"));
     let unavailable = [429, 502, 503, 504].map(|http| (http, "unavailable"));
     for (http, class) in errors.into_iter().chain(unavailable).chain([(404, "unimplemented")]) {
