@@ -45,17 +45,27 @@ fn on_change(config: &InForce, mut apply: impl FnMut(Arc<Config>) + Send + 'stat
 /// that the channel was made from.
 async fn replace_endpoint(channel: Channel, mut applied: Arc<Config>, mut config: InForce) {
     loop {
-        let mut wanted = config.changed().await;
+        let mut wanted = other_endpoint(&mut config, &applied).await;
         while is_other_endpoint(&applied, &wanted) {
             let url = match &wanted.policy {
                 PolicyService::Url(url) => url.clone(),
                 PolicyService::BuiltIn(_) => channel.url(),
             };
-            // Without an end while the new service cannot be reached: a newer configuration takes its place.
+            // Without an end while the new service cannot be reached: a newer one takes its place.
             tokio::select! {
                 () = channel.replace(url, &wanted.channel, &wanted.policy_tls) => applied = wanted.clone(),
-                newer = config.changed() => wanted = newer,
+                newer = other_endpoint(&mut config, &wanted) => wanted = newer,
             }
+        }
+    }
+}
+
+/// Waits for a configuration with another endpoint than this one's.
+async fn other_endpoint(config: &mut InForce, present: &Config) -> Arc<Config> {
+    loop {
+        let newer = config.changed().await;
+        if is_other_endpoint(present, &newer) {
+            return newer;
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use prost::DecodeError;
 use tonic::Code;
 
 use super::Check;
@@ -75,7 +76,7 @@ pub fn judge(check: &Check, request: &Request, answer: Result<Answer, Failure>, 
         }
         Answer::PermissionDenied(message) => {
             let reply = Reply::Deny(Denial::because(&message));
-            (Some(proto::Denial { code: LOWEST_CODE, message, ..Default::default() }), reply)
+            (Some(Ok(proto::Denial { code: LOWEST_CODE, message, ..Default::default() })), reply)
         }
     };
     judge_reply(request.callback, &request.body, &reply)?;
@@ -144,7 +145,11 @@ fn judge_reply(callback: &Callback, body: &Bytes, reply: &Reply) -> Result<(), F
 }
 
 /// Checks what hookgate has to replace in a denial.
-fn judge_denial(denial: proto::Denial) -> Judged {
+fn judge_denial(denial: Result<proto::Denial, DecodeError>) -> Judged {
+    let Ok(denial) = denial else {
+        let message = "a denial in a response that cannot be read";
+        return Err(Finding::warning(message, "send the response of this rpc"));
+    };
     let default = Config::default().denial.code;
     let sent = Denial::new(denial.code, &denial.message, &denial.detail).code(default);
     let longest = denial.message.len().max(denial.detail.len());
@@ -166,15 +171,14 @@ fn judge_denial(denial: proto::Denial) -> Judged {
     Err(Finding::warning(problems.join("; "), hint))
 }
 
-/// Returns the denial of any response of the contract: each has it in field 1.
-fn denial_of(response: &[u8]) -> Option<proto::Denial> {
+/// Decodes the denial of any response of the contract: each has it in field 1.
+fn denial_of(response: &[u8]) -> Option<Result<proto::Denial, DecodeError>> {
     #[derive(prost::Message)]
     struct Any {
         #[prost(message, optional, tag = "1")]
         denial: Option<proto::Denial>,
     }
-    let any: Any = prost::Message::decode(response).ok()?;
-    any.denial
+    prost::Message::decode(response).map(|any: Any| any.denial).transpose()
 }
 
 /// Returns a code as gRPC writes it: `INVALID_ARGUMENT`.

@@ -27,7 +27,8 @@ fn case(class: &str, check: &CheckResult) -> TestCase {
         Outcome::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
         Outcome::NotRun => TestCaseStatus::skipped(),
     };
-    let answer = check.message.as_ref().map(|message| format!("\ncame: {message}")).unwrap_or_default();
+    let word = if check.outcome == Outcome::Warning { "warning" } else { "came" };
+    let answer = check.message.as_ref().map(|message| format!("\n{word}: {message}")).unwrap_or_default();
     let hint = check.hint.map(|hint| format!("\nchange: {hint}")).unwrap_or_default();
     let text = format!("sent: {}{answer}{hint}", check.sent);
     // A success keeps neither.

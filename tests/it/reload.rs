@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::program::{Running, hookgate};
 use crate::support::{self, Policy, file};
@@ -138,6 +140,31 @@ async fn calls_go_on_as_before_until_the_new_policy_is_there() {
     old.take_calls();
     assert_eq!(told.outcome().await, "allow");
     assert!(old.take_calls().iter().all(|call| call.rpc.contains("Health")));
+}
+
+#[tokio::test]
+async fn another_change_does_not_begin_a_pending_switch_again() {
+    let (old, new) = (Policy::allow().await, Policy::allow().await);
+    // Stands before the new policy, and lets nothing through at first.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let yaml =
+        |url: &str, on_failure| format!("policy: {url}\non_failure: {on_failure}\nchannel: {{connect_timeout: 60s}}\n");
+    let mut told = Told::start("pending", &yaml(&old.url(), "deny")).await;
+    told.write(&yaml(&url, "deny"));
+    told.running.signal("-HUP").await;
+    told.running.says("configuration reloaded").await;
+    let (mut stream, _) = listener.accept().await.unwrap();
+    told.write(&yaml(&url, "allow"));
+    told.running.signal("-HUP").await;
+    told.running.says("configuration reloaded").await;
+    assert_eq!(told.outcome().await, "allow");
+    let mut policy = TcpStream::connect(new.url().trim_start_matches("http://")).await.unwrap();
+    tokio::spawn(async move { copy_bidirectional(&mut stream, &mut policy).await });
+    tokio::select! {
+        _ = told.running.says("switched to new policy endpoint") => {}
+        _ = listener.accept() => panic!("it has connected anew"),
+    }
 }
 
 #[tokio::test]

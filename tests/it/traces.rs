@@ -8,9 +8,7 @@ use h2::Reason;
 use hookgate::config::Config;
 use hookgate::observe::traces::Traces;
 use hookgate::policy::{self, Channel};
-use http_body_util::{BodyExt, Full};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use http_body_util::Full;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::Status;
@@ -248,28 +246,6 @@ async fn the_program_sends_the_last_ones_before_it_ends() {
     let spans = collector.take();
     assert_eq!(spans.iter().filter(|span| span.kind == SERVER).count(), 10);
     assert_eq!(spans.iter().filter(|span| span.kind == CLIENT).count(), 10);
-}
-
-#[tokio::test]
-async fn a_collector_that_is_slower_than_the_webhooks() {
-    const MANY: u64 = 5_000;
-    let hangs = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let policy = Policy::allow().await;
-    let mut config = sent_to(&format!("http://{}", hangs.local_addr().unwrap()));
-    config.drain.time = Duration::from_millis(1);
-    let (gate, traces) = traced(&policy.url(), config).await;
-    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-    for _ in 0..MANY {
-        let request = http::Request::post(format!("http://{}/{BEFORE}", gate.address));
-        let reply = client.request(request.body(Full::from("{}")).unwrap()).await.unwrap();
-        assert_eq!(reply.headers()["hookgate-outcome"], "allow");
-        reply.into_body().collect().await.unwrap();
-    }
-    let [exported, queue_full, _] = counts(&traces);
-    // Some eight thousand wait at most, and what is being sent.
-    assert!(queue_full > 0 && queue_full < 2 * MANY - 8_000, "{queue_full}");
-    assert_eq!(exported, 0);
-    gate.stop().await;
 }
 
 #[tokio::test]

@@ -229,7 +229,7 @@ async fn change(
 
 fn print_count(events: usize, verb: &str, json: bool) -> io::Result<()> {
     match (json, events) {
-        (true, _) => print_json(&json!({ verb: events })),
+        (true, _) => writeln!(io::stdout(), "{}", json!({ verb: events })),
         (false, 1) => writeln!(io::stdout(), "1 event {verb}"),
         (false, _) => writeln!(io::stdout(), "{events} events {verb}"),
     }

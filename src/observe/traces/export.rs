@@ -54,14 +54,19 @@ pub(super) fn processor(endpoint: &Uri, counts: Arc<Counts>) -> Result<impl Span
     if endpoint.scheme() == Some(&Scheme::HTTPS) {
         exporter = exporter.with_tls_config(ClientTlsConfig::new().with_enabled_roots());
     }
-    let exporter = Counted { exporter: exporter.build()?, counts: counts.clone() };
+    Ok(bounded(exporter.build()?, counts))
+}
+
+/// Puts a bounded queue before an exporter.
+fn bounded(exporter: impl SpanExporter + 'static, counts: Arc<Counts>) -> Bounded<BatchSpanProcessor> {
+    let exporter = Counted { exporter, counts: counts.clone() };
     let batches = BatchConfigBuilder::default()
         .with_max_queue_size(QUEUE)
         .with_max_export_batch_size(BATCH)
         .with_scheduled_delay(DELAY)
         .build();
     let next = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
-    Ok(Bounded { next, counts })
+    Bounded { next, counts }
 }
 
 impl Counts {
@@ -134,5 +139,47 @@ impl<E: SpanExporter> SpanExporter for Counted<E> {
 
     fn set_resource(&mut self, resource: &Resource) {
         self.exporter.set_resource(resource);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use opentelemetry::trace::{Tracer as _, TracerProvider as _};
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+
+    use super::*;
+
+    /// Hangs until the sender is dropped.
+    #[derive(Debug)]
+    struct Hangs(Mutex<Receiver<()>>);
+
+    impl SpanExporter for Hangs {
+        async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
+            self.0.lock().unwrap().recv().unwrap_err();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn spans_are_dropped_and_counted_while_the_queue_is_full() {
+        const SPANS: u64 = 10_000;
+        let counts = Arc::new(Counts::default());
+        let (release, hangs) = channel();
+        let processor = bounded(Hangs(Mutex::new(hangs)), counts.clone());
+        let provider = SdkTracerProvider::builder().with_span_processor(processor).build();
+        let tracer = provider.tracer("test");
+        for _ in 0..SPANS {
+            drop(tracer.start("span"));
+        }
+        let dropped = counts.queue_full.load(Relaxed);
+        // Besides the queue there is the batch that hangs.
+        let most = SPANS - QUEUE as u64;
+        assert!((most - BATCH as u64..=most).contains(&dropped), "{dropped}");
+        drop(release);
+        provider.shutdown_with_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!(counts.exported.load(Relaxed), SPANS - dropped);
+        assert_eq!(counts.failed.load(Relaxed), 0);
     }
 }

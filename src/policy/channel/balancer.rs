@@ -77,7 +77,10 @@ impl Balancer {
             let State::TransientFailure(Failed { attempt, why, fast }) = &endpoint.state else { continue };
             whys.push(format!("{}: {why}", endpoint.address));
             if *fast && *attempt <= since {
-                endpoint.reconnect.notify_one();
+                // An attempt that has begun since the call came needs no request.
+                if endpoint.attempt <= since {
+                    endpoint.reconnect.notify_one();
+                }
                 requested = true;
             }
         }

@@ -17,6 +17,8 @@ pub(super) struct Endpoint {
     /// True while the name leads there.
     pub(super) named: bool,
     pub(super) state: State,
+    /// Number of the last attempt to connect that has begun; 0 before the first.
+    pub(super) attempt: u64,
     /// Notified if a call requests an attempt to reconnect.
     pub(super) reconnect: Arc<Notify>,
     /// Counts failed calls of all connections to the address.
@@ -70,8 +72,8 @@ pub(super) struct Failed {
 impl Endpoint {
     /// An endpoint that is to be connected.
     pub(super) fn new(address: Address) -> Self {
-        let (reconnect, outlier) = Default::default();
-        Self { address, named: true, state: State::Connecting, reconnect, outlier }
+        let (attempt, reconnect, outlier) = Default::default();
+        Self { address, named: true, state: State::Connecting, attempt, reconnect, outlier }
     }
 }
 

@@ -104,7 +104,8 @@ use resolver::system_resolver;
 use target::{Responding, Target};
 use tls::Tls;
 
-/// A transport for [`Policy`](super::Policy). Clones share everything.
+/// A transport for [`Policy`](super::Policy). Clones share everything. It does not read the `grpc-timeout` of a call: callers
+/// bound the time of their calls themselves.
 #[derive(Clone)]
 pub struct Channel {
     target: Arc<watch::Sender<Arc<Target>>>,

@@ -58,11 +58,15 @@ impl Pool {
         }
     }
 
-    /// Counts an attempt to connect, and returns its number.
-    pub(super) fn begin_attempt(&self) -> u64 {
+    /// Counts an attempt to connect, and returns its number. It fulfils the requests that came before it.
+    pub(super) fn begin_attempt(&self, address: &Address) -> u64 {
         let balancer = &mut *self.balancer();
         balancer.attempts += 1;
-        balancer.attempts
+        let attempt = balancer.attempts;
+        if let Some(endpoint) = balancer.endpoint_mut(address) {
+            (endpoint.attempt, endpoint.reconnect) = (attempt, Arc::default());
+        }
+        attempt
     }
 
     /// The requests of calls for another attempt to connect to this address.

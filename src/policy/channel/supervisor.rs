@@ -20,7 +20,7 @@ use super::keepalive::Pings;
 use super::pool::Pool;
 use super::resolver::{self, Resolve};
 use super::subchannel::Subchannel;
-use crate::backoff::exponential;
+use crate::backoff::jittered;
 use crate::config::{self, Address};
 
 /// Keeps the endpoints of a target connected.
@@ -80,18 +80,18 @@ impl Supervisor {
 
     /// Keeps one endpoint connected, until the name has left it.
     async fn keep_connected(self, address: Address) {
-        let mut pauses = 0;
+        let mut next_pause = PAUSE_MIN;
         let mut last_was_useful = true;
         let mut last_failure = None;
         let mut pings = Pings::new(&self.settings);
         while self.pool.keeps(&address) {
-            let (begun, attempt) = (Instant::now(), self.pool.begin_attempt());
+            let (begun, attempt) = (Instant::now(), self.pool.begin_attempt(&address));
             let failed = match self.dialer.connect(&address).await {
                 Ok(established) => {
                     last_failure = None;
                     let Ended { subchannel, why, useful } = self.serve(&address, established, &mut pings).await;
                     if useful {
-                        pauses = 0;
+                        next_pause = PAUSE_MIN;
                     }
                     let reconnects_at_once = useful || last_was_useful;
                     last_was_useful = useful;
@@ -108,7 +108,7 @@ impl Supervisor {
                 warn!(%address, why = failed.why, "policy connection failed");
             }
             self.pool.failed(&address, failed);
-            self.pause(&address, begun, &mut pauses).await;
+            self.pause(&address, begun, &mut next_pause).await;
         }
     }
 
@@ -150,22 +150,28 @@ impl Supervisor {
 
     /// Waits after a failed attempt that began at `attempt`: with exponential backoff, or shortly if a call requests
     /// another attempt. Ends early if the name leaves the address.
-    async fn pause(&self, address: &Address, attempt: Instant, pauses: &mut u32) {
+    ///
+    /// `next` becomes twice this pause, which the maximum in force has bounded: so after an outage of all endpoints, the
+    /// pauses of the others are still short when the first one is back.
+    async fn pause(&self, address: &Address, attempt: Instant, next: &mut Duration) {
         let paused = Instant::now();
-        let [pause, standby_pause] = [self.settings.reconnect_max, STANDBY_PAUSE_MAX]
-            .map(|longest| exponential(PAUSE_MIN, longest, *pauses + 1));
+        let [reconnect, standby] = [self.settings.reconnect_max, STANDBY_PAUSE_MAX].map(|longest| {
+            let pause = longest.min(*next);
+            (jittered(pause), pause * 2)
+        });
         let backoff = async {
             let mut changes = self.pool.changes();
             while self.pool.is_named(address) {
-                let pause = if self.pool.any_ready() { standby_pause } else { pause };
+                let (pause, doubled) = if self.pool.any_ready() { standby } else { reconnect };
                 if timeout_at(paused + pause, changes.changed()).await.is_err() {
+                    *next = doubled;
                     return;
                 }
             }
         };
         let request = self.pool.reconnect_requests(address);
         tokio::select! {
-            () = backoff => *pauses += 1,
+            () = backoff => {}
             () = request.notified() => sleep_until(attempt + REQUESTED_PAUSE).await,
         }
     }

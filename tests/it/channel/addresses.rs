@@ -1,15 +1,23 @@
 //! Several addresses behind one name.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use hookgate::config::Address;
+use hookgate::config::{self, Address};
 use hookgate::failure::Class;
 use hookgate::policy::Channel;
 use hookgate::policy::channel::Resolve;
-use tokio::sync::Notify;
+use hyper::server::conn::http2;
+use hyper_util::rt::TokioExecutor;
+use tokio::sync::{Notify, watch};
 use tokio_rustls::rustls::RootCertStore;
 
-use super::server::{ANY, Server, allow, allowed, ask, asked, connect_by_name, failed, ready, settings, until};
+use super::server::{
+    ANY, Server, allow, allowed, ask, asked, connect_by_name, connect_by_name_with, failed, listen, ready, serve,
+    settings, until,
+};
 use crate::support::nobody;
 
 async fn two() -> [Server; 2] {
@@ -80,6 +88,41 @@ async fn one_of_two_that_dies_takes_no_call_with_it_but_those_in_flight() {
         asked(&channel).await;
     }
     assert_eq!(second.calls(), 50);
+}
+
+/// A listener that hangs up until it is well, the number of connections it has had, and the switch.
+async fn hangs_up() -> (SocketAddr, watch::Receiver<usize>, Arc<AtomicBool>) {
+    let (count, connections) = watch::channel(0);
+    let well = Arc::new(AtomicBool::new(false));
+    let is_well = well.clone();
+    let address = listen(move |number, stream| {
+        count.send_replace(number + 1);
+        let is_well = is_well.clone();
+        async move {
+            if is_well.load(Ordering::SeqCst) {
+                let (_goaway, never) = watch::channel(());
+                serve(http2::Builder::new(TokioExecutor::new()), stream, Arc::new(allow), never).await;
+            }
+        }
+    });
+    (address.await, connections, well)
+}
+
+#[tokio::test]
+async fn after_an_outage_of_all_the_first_that_is_back_does_not_keep_the_others_away() {
+    let (first, mut of_first, well) = hangs_up().await;
+    let (second, mut of_second, _) = hangs_up().await;
+    let settings = config::Channel { reconnect_max: Duration::from_millis(10), ..settings() };
+    let (channel, _name) = connect_by_name_with(&[first, second], &settings);
+    for connections in [&mut of_first, &mut of_second] {
+        connections.wait_for(|connections| *connections >= 12).await.unwrap();
+    }
+    well.store(true, Ordering::SeqCst);
+    until(&channel, |status| ready(status) == 1).await;
+    let (back, before) = (Instant::now(), *of_second.borrow());
+    of_second.wait_for(|connections| *connections >= before + 2).await.unwrap();
+    // Some 50 ms; while another one carries the calls, the pause after many failures is 2.5 seconds or more.
+    assert!(back.elapsed() < Duration::from_secs(2), "{:?}", back.elapsed());
 }
 
 #[tokio::test]

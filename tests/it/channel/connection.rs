@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hookgate::config::{self, PolicyTls};
 use hookgate::failure::Class;
@@ -11,7 +11,7 @@ use hyper::server::conn::http2;
 use hyper_util::rt::TokioExecutor;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::server::{
     ANY, Server, allow, allowed, ask, asked, connect, failed, hang, listen, ready, serve, settings, until,
@@ -74,6 +74,27 @@ async fn after_a_failed_attempt_calls_fail_at_once() {
         let cause = failed(&channel, Class::Unavailable).await;
         assert!(cause.contains(&format!("not connected: {address}: ")) && cause.contains("refused"), "{cause}");
     }
+}
+
+#[tokio::test]
+async fn a_call_requests_one_attempt() {
+    let (accepted, mut attempts) = mpsc::unbounded_channel();
+    let address = listen(move |_, stream| {
+        accepted.send(Instant::now()).unwrap();
+        async move { drop(stream) }
+    })
+    .await;
+    let never = Duration::from_secs(3600);
+    let url = format!("http://{address}").parse().unwrap();
+    let channel = Channel::connect(url, &config::Channel { reconnect_max: never, ..settings() }, &PolicyTls::default());
+    // The next pause is 160 ms at least.
+    for _ in 0..6 {
+        attempts.recv().await.unwrap();
+    }
+    failed(&channel, Class::Unavailable).await;
+    let requested = attempts.recv().await.unwrap();
+    let next = attempts.recv().await.unwrap();
+    assert!(next - requested >= Duration::from_millis(100), "{:?}", next - requested);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! One address of several that fails its calls fast.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -10,7 +11,11 @@ use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use super::server::{ANY, Server, allow, allowed, ask, asked, connect_by_name, ready, status, until};
+use super::server::{Server, allow, allowed, ask, asked, connect_by_name, ready, status, until};
+
+/// A host that no other test uses: on 127.0.0.1 somebody else may still dial a port that was free a moment ago, and a health
+/// check of theirs would be counted.
+const HOST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 8)), 0);
 
 async fn both(servers: [&Server; 2]) -> Channel {
     let (channel, _name) = connect_by_name(&servers.map(|server| server.address));
@@ -26,7 +31,7 @@ fn bound(began: Instant) -> usize {
 #[tokio::test]
 async fn it_gets_few_calls() {
     for code in ["14", "13", "2", "8", "15"] {
-        let (bad, good) = (Server::at(ANY, move |_| status(code)).await, Server::allow().await);
+        let (bad, good) = (Server::at(HOST, move |_| status(code)).await, Server::at(HOST, allow).await);
         let channel = both([&bad, &good]).await;
         let began = Instant::now();
         for _ in 0..200 {
@@ -40,10 +45,10 @@ async fn it_gets_few_calls() {
 
 #[tokio::test]
 async fn it_attracts_none_while_the_other_has_many_in_flight() {
-    let bad = Server::at(ANY, |_| status("14")).await;
+    let bad = Server::at(HOST, |_| status("14")).await;
     let (release, released) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let waits = release.clone();
-    let listener = TcpListener::bind(ANY).await.unwrap();
+    let listener = TcpListener::bind(HOST).await.unwrap();
     let good = Server::on(listener, http2::Builder::new(TokioExecutor::new()), move |_| {
         let waits = waits.clone();
         Box::pin(async move {
@@ -87,7 +92,7 @@ async fn it_attracts_none_while_the_other_has_many_in_flight() {
 
 #[tokio::test]
 async fn where_all_fail_all_are_asked() {
-    let (first, second) = (Server::at(ANY, |_| status("14")).await, Server::at(ANY, |_| status("14")).await);
+    let (first, second) = (Server::at(HOST, |_| status("14")).await, Server::at(HOST, |_| status("14")).await);
     let channel = both([&first, &second]).await;
     for _ in 0..100 {
         ask(&channel).await.expect_err("unavailable");
@@ -101,8 +106,8 @@ async fn it_comes_back() {
     let well = Arc::new(AtomicBool::new(false));
     let is_well = well.clone();
     let bad =
-        Server::at(ANY, move |call| if is_well.load(Ordering::SeqCst) { allow(call) } else { status("13") }).await;
-    let good = Server::allow().await;
+        Server::at(HOST, move |call| if is_well.load(Ordering::SeqCst) { allow(call) } else { status("13") }).await;
+    let good = Server::at(HOST, allow).await;
     let channel = both([&bad, &good]).await;
     while bad.calls() < 5 {
         drop(ask(&channel).await);
@@ -118,7 +123,7 @@ async fn it_comes_back() {
 #[tokio::test]
 async fn what_the_policy_means_to_say_ejects_nothing() {
     for code in ["7", "12", "5"] {
-        let (first, second) = (Server::at(ANY, move |_| status(code)).await, Server::allow().await);
+        let (first, second) = (Server::at(HOST, move |_| status(code)).await, Server::at(HOST, allow).await);
         let channel = both([&first, &second]).await;
         for _ in 0..40 {
             drop(ask(&channel).await);

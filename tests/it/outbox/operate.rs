@@ -109,7 +109,8 @@ async fn what_ended_is_replayed_and_dropped_on_the_directory_while_hookgate_does
 
     let id = json(&[&["list"], &at[..]].concat()).await[0]["id"].as_str().unwrap().to_owned();
     assert_eq!(json(&[&["drop", &id], &at[..]].concat()).await["dropped"], 1);
-    assert_eq!(json(&[&["replay", "--all"], &at[..]].concat()).await["replayed"], 4);
+    let (_, out, _) = outbox(&[&["replay", "--all", "--json"], &at[..]].concat()).await;
+    assert_eq!(out, "{\"replayed\":4}\n");
     let counts = json(&at).await;
     assert_eq!((&counts[0]["state"], &counts[0]["events"]), (&"waiting".into(), &4.into()));
     // It waits, and so did not end for any reason.

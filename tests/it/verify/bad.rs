@@ -277,6 +277,13 @@ fn bad() -> Vec<Bad> {
             ALL_BEFORE,
             &["a denial with a text of 6000 bytes: hookgate cuts it after 4096"],
         ),
+        warn(
+            "a denial that is not UTF-8",
+            "BeforeAddBlack",
+            at_once(|_| Ok(vec![0x0a, 4, 0x12, 2, 0xff, 0xff])),
+            ALL_BEFORE,
+            &["a denial in a response that cannot be read", "send the response of this rpc"],
+        ),
         bad(
             "nothing: a denial is fine",
             "BeforeAddBlack",
@@ -363,6 +370,8 @@ async fn what_is_wrong_is_told_with_what_was_sent_what_came_and_what_to_change()
         verify: 13 checks, 1 failed, 1 warning, 0 callbacks not implemented\n";
     assert_eq!((ended.code, &*ended.out, &*ended.err), (1, expected, ""));
 
-    let junit = quick_junit::Report::deserialize_from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let xml = std::fs::read_to_string(&file).unwrap();
+    let junit = quick_junit::Report::deserialize_from_str(&xml).unwrap();
     assert_eq!((junit.tests, junit.failures, junit.errors), (13, 1, 0), "a warning passes");
+    assert!(xml.contains("\nwarning: status INVALID_ARGUMENT") && xml.contains("\ncame: status INTERNAL"), "{xml}");
 }
