@@ -56,11 +56,12 @@ use queue::{Queue, Saved, Taken};
 use store::Written;
 
 pub use offline::Offline;
-pub use operate::{Changed, OperateError};
-pub use status::{Backlog, Counts, Disk, Reason, RpcBacklog};
-pub use store::look::{Count, Item};
+pub(crate) use operate::{Changed, OperateError};
+pub use status::{Backlog, Reason};
+pub(crate) use status::{Counts, Disk};
+pub(crate) use store::look::{Count, Item};
 pub use store::meant::{Filter, State};
-pub use store::{COMMIT_BUCKETS, OpenError};
+pub(crate) use store::{COMMIT_BUCKETS, OpenError};
 
 /// Something that has happened, and that the policy is to be told.
 #[derive(Debug)]

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hookgate::contract::Callback;
-use hookgate::observe::counters::Outcome;
-use hookgate::observe::rejected::Reason;
-use hookgate::outbox;
+use hookgate::internals::observe::Outcome;
+use hookgate::internals::observe::Reason;
+use hookgate::internals::outbox;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::yield_now;

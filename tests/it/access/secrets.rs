@@ -1,6 +1,7 @@
 //! What callers know is nowhere to be read, and crowds of those who know nothing cost next to nothing.
 
-use hookgate::failure::{Class, Failure};
+use hookgate::config::Class;
+use hookgate::internals::Failure;
 use http_body_util::Full;
 use tokio::task::JoinSet;
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use hookgate::config::Address;
-use hookgate::failure::Class;
-use hookgate::policy::Channel;
-use hookgate::policy::channel::Resolve;
+use hookgate::config::Class;
+use hookgate::internals::policy::Channel;
+use hookgate::internals::policy::Resolve;
 use tokio::sync::Notify;
 use tokio_rustls::rustls::RootCertStore;
 

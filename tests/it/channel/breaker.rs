@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use hookgate::config::Class;
 use hookgate::config::{self, PolicyTls};
-use hookgate::failure::Class;
-use hookgate::policy::Channel;
-use hookgate::policy::channel::BreakerState;
+use hookgate::internals::policy::BreakerState;
+use hookgate::internals::policy::Channel;
 use http_body_util::BodyExt;
 
 use super::server::{ANY, Call, Server, allow, ask, ask_of, ask_within, asked, failed, hang, ready, settings, until};

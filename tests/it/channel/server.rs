@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hookgate::config::Class;
 use hookgate::config::{self, Address, PolicyTls};
 use hookgate::contract::Callback;
 use hookgate::contract::Metadata;
-use hookgate::failure::{Class, Failure};
-use hookgate::policy::channel::{Resolve, Status};
-use hookgate::policy::{Answer, Channel, Policy, Question};
+use hookgate::internals::Failure;
+use hookgate::internals::policy::{Answer, Channel, Policy, Question};
+use hookgate::internals::policy::{Resolve, Status};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use hookgate::config::Class;
 use hookgate::config::{self, Config, PolicyService, Rule};
 use hookgate::contract::Callback;
-use hookgate::failure::Class;
 
 use super::{ALL_OF_IT, FRIEND, SINGLE, assert_round_trip, handling, lines, load, load_openim_and, load_yaml, millis};
 use crate::support::OPEN;

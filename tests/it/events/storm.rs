@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use hookgate::config::After;
-use hookgate::outbox::{Delivery, Events, Reason};
+use hookgate::internals::outbox::{Delivery, Events, Reason};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
@@ -82,8 +82,10 @@ async fn every_event_is_delivered_though_the_policy_is_down_in_the_middle_and_fa
         })
     };
     let channel = Endpoint::from_static("http://policy").connect_with_connector_lazy(connect);
-    let events =
-        Events::new(hookgate::policy::Policy::new(channel, REPLY_LIMIT), &After { events: EVENTS, ..at_once() });
+    let events = Events::new(
+        hookgate::internals::policy::Policy::new(channel, REPLY_LIMIT),
+        &After { events: EVENTS, ..at_once() },
+    );
 
     let mut policy = Some(policy);
     for batch in 0..EVENTS / BATCH {

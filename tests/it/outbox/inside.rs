@@ -9,9 +9,9 @@ use bytes::Bytes;
 use hookgate::config::{After, Config};
 use hookgate::contract::Callback;
 use hookgate::contract::{Metadata, metadata};
-use hookgate::observe::decisions::Decisions;
-use hookgate::outbox::{Delivery, Event, Events};
-use hookgate::policy::{Channel, Policy};
+use hookgate::internals::observe::Decisions;
+use hookgate::internals::outbox::{Delivery, Event, Events};
+use hookgate::internals::policy::{Channel, Policy};
 use prost::Message as _;
 use rusqlite::Connection;
 
