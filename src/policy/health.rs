@@ -195,7 +195,7 @@ fn late() -> String {
 
 fn cause(status: &Status) -> String {
     match std::error::Error::source(status) {
-        Some(error) => Failure::new(Class::Unavailable, error).cause().to_owned(),
+        Some(error) => Failure::new(Class::Unavailable, error).cause,
         None => cut(status.message(), LONGEST_CAUSE).into_owned(),
     }
 }

@@ -33,7 +33,7 @@ pub(super) async fn refuse(
     let is_long =
         matches!(refusal, Refusal::Caller(_)) && body.size_hint().upper().is_none_or(|bytes| bytes > FITS_BUFFER);
     let mut response = record.refuse(head, refusal);
-    let mut share = record.connection.shared.status.heads().share();
+    let mut share = record.connection.shared.status.heads.share();
     let has_room = !is_long || share.grow(connection::BUFFER, limits.memory / 4).is_ok();
     let whole = has_room && body::skip(body, limits.body, record.arrived + record.config.every.budget).await;
     if is_long || !whole {

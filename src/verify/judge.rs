@@ -109,7 +109,7 @@ fn judge_failure(check: &Check, failure: Failure, budget: Duration) -> Finding {
 
 /// Describes a failure to the author of the policy.
 pub(super) fn describe(failure: &Failure, budget: Duration) -> String {
-    let cause = failure.cause();
+    let cause = &failure.cause;
     match (failure.class, failure.status) {
         (Class::InvalidReply, _) => format!("an invalid reply, which hookgate refuses: {}", shown(cause)),
         (_, Some(code)) => {

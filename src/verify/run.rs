@@ -207,7 +207,7 @@ impl<'p> Run<'p> {
             && is_disconnect(&failure)
         {
             if timeout_at(end, self.channel.changed()).await.is_err() {
-                let (callback, check, why) = (callback.method(), check.name, shown(failure.cause()));
+                let (callback, check, why) = (callback.method(), check.name, shown(&failure.cause));
                 self.stopped = Some(format!("the policy has been gone since {callback}, {check}: {why}"));
                 return;
             }

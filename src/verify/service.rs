@@ -88,8 +88,8 @@ async fn answer_of<T>(
 pub(super) fn judge_connection<T>(channel: &Channel, health: &Result<T, Failure>) -> Judged {
     let why = match health {
         Err(failure) if failure.status.is_some() || failure.class == Class::Unimplemented => return Ok(None),
-        Err(failure) if failure.not_grpc => format!("it answers, but not gRPC: {}", failure.cause()),
-        Err(failure) if !channel.status().addresses.iter().any(|address| address.is_ready) => shown(failure.cause()),
+        Err(failure) if failure.not_grpc => format!("it answers, but not gRPC: {}", failure.cause),
+        Err(failure) if !channel.status().addresses.iter().any(|address| address.is_ready) => shown(&failure.cause),
         _ => return Ok(None),
     };
     Err(Finding::failed(why, "start the policy, and see that --policy names its gRPC address"))

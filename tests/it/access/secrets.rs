@@ -129,7 +129,7 @@ fn what_a_peer_says_is_cut_in_the_cause_of_a_failure() {
     // h2 repeats the text of a GOAWAY, of which a frame can hold 16 KiB.
     let error = std::io::Error::other(format!("x{}", "ä".repeat(8_000)));
     let failure = Failure::new(Class::Unavailable, &error);
-    assert!(failure.cause().len() <= 515 && failure.cause().ends_with("ä…"), "{}", failure.cause());
+    assert!(failure.cause.len() <= 515 && failure.cause.ends_with("ä…"), "{}", failure.cause);
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ async fn calls_without_an_answer_open_it_and_one_call_tries() {
         let failure = ask_within(&channel, Duration::from_millis(5)).await.unwrap_err();
         // Unless this machine has slept over it.
         if began.elapsed() < OPEN_FOR {
-            assert!(failure.cause().contains("the breaker is open"), "{failure}");
+            assert!(failure.cause.contains("the breaker is open"), "{failure}");
             assert_eq!(server.calls(), seen, "nobody is asked while it is open");
         }
         while state() == BreakerState::Open {

@@ -215,7 +215,7 @@ pub async fn asked(channel: &Channel) {
 pub async fn failed(channel: &Channel, class: Class) -> String {
     let failure = ask(channel).await.expect_err("no answer");
     assert_eq!(failure.class, class, "{failure}");
-    failure.cause().to_owned()
+    failure.cause
 }
 
 /// Waits until a channel stands so.

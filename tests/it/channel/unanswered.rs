@@ -190,7 +190,7 @@ async fn what_a_goaway_says_is_cut_where_a_call_fails_of_it() {
     })
     .await;
     let failure = ask(&connect(address)).await.expect_err("it leaves");
-    let cause = failure.cause();
+    let cause = &failure.cause;
     assert!(cause.contains("xxx") && cause.len() < 500, "{} bytes: {}", cause.len(), &cause[..cause.len().min(500)]);
 }
 

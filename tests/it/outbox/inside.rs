@@ -46,7 +46,9 @@ pub fn settings() -> After {
         retry_max: Duration::from_millis(10),
         pause_max: Duration::from_millis(5),
         events: 1_000_000,
-        ..After::on_disk()
+        bytes: 10 << 30,
+        age: Duration::from_secs(72 * 3_600),
+        ..After::default()
     }
 }
 

@@ -300,7 +300,7 @@ impl Gate {
     ) -> Self {
         let place = listener.address().expect("bound");
         let (stop, stopped) = oneshot::channel();
-        let events = Events::new(policy.clone(), &config.now().after);
+        let events = Events::in_memory(policy.clone(), &config.now().after, Decisions::off());
         let webhooks = Webhooks::new(policy, events.clone(), Decisions::off(), config);
         let status = webhooks.status().clone();
         let until = async { stopped.await.unwrap_or(Stop::Now) };
