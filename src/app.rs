@@ -20,8 +20,9 @@ use crate::observe::traces::Traces;
 use crate::outbox::{Events, OpenError};
 use crate::policy::{BuiltIn, Channel, Policy, health};
 use crate::reload::{self, Reloads, Source};
+pub use crate::server::Stop;
 use crate::server::listener::Listener;
-use crate::server::{self, Stop, Webhooks};
+use crate::server::{self, Webhooks};
 
 /// Maximum time that the built-in policy has to end, when no call is in flight any more.
 const BUILTIN_DRAIN: Duration = Duration::from_millis(500);
@@ -94,7 +95,7 @@ impl App {
 
     /// Reads the configuration again on SIGHUP (`hangups`) and when one of its files has changed, and sends it to `changes`.
     /// Looks up the policy's name on SIGHUP too.
-    pub fn reload(
+    pub(crate) fn reload(
         &self,
         source: Source,
         hangups: Signal,
@@ -124,6 +125,7 @@ impl App {
     }
 
     /// The parts that the admin listener reports on.
+    #[doc(hidden)]
     pub fn sources(&self) -> &Sources {
         &self.sources
     }

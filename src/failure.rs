@@ -19,7 +19,8 @@ pub struct Failure {
     pub asked: bool,
     /// True if something answered over HTTP that is not gRPC.
     pub not_grpc: bool,
-    cause: String,
+    /// The cause.
+    pub cause: String,
 }
 
 /// Maximum bytes of a cause that are kept for the log.
@@ -83,11 +84,6 @@ impl Failure {
     /// Marks the failure as hookgate's own: the policy was not called.
     pub fn unasked(self) -> Self {
         Self { asked: false, ..self }
-    }
-
-    /// The cause.
-    pub fn cause(&self) -> &str {
-        &self.cause
     }
 
     /// The cause without the policy's own words, which may quote content: only the code of a status that it gave.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use hookgate::cli::Cli;
+use hookgate::Cli;
 
 /// Gives freed memory back to the system within seconds.
 #[cfg(feature = "jemalloc")]

@@ -16,7 +16,7 @@ pub(crate) const SMALL: usize = 4 << 10;
 /// The error if `limits.memory` is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("more bytes of webhooks are held than limits.memory allows")]
-pub struct NoRoom;
+pub(crate) struct NoRoom;
 
 /// Bytes that are counted until this is dropped.
 #[derive(Debug)]

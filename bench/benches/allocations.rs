@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use body::Webhook;
 use hookgate::app::App;
 use hookgate::config::{Address, Config, PolicyService};
-use hookgate::policy::BuiltIn;
+use hookgate::internals::policy::BuiltIn;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use clap::{Arg, Command, CommandFactory};
-use hookgate::cli::Cli;
+use hookgate::Cli;
 
 const HEAD: &str = "\
 # Command line

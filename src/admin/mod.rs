@@ -6,7 +6,7 @@ mod outbox;
 mod sources;
 mod status;
 
-pub use sources::Sources;
+pub(crate) use sources::Sources;
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -53,7 +53,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Serves on `listener` until `until` ends. A connection over the limit closes the oldest one, so that a client with many
 /// connections cannot keep probes out.
-pub async fn run(listener: impl Into<Listener>, admin: Sources, until: impl Future<Output = ()>) {
+pub(crate) async fn run(listener: impl Into<Listener>, admin: Sources, until: impl Future<Output = ()>) {
     let outbox = outbox::router(admin.events.clone());
     // Browsers cannot connect to a Unix socket.
     let socket = router(outbox.clone(), admin.clone());

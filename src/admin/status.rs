@@ -15,7 +15,7 @@ use crate::outbox::{Backlog, Counts, Disk, Reason};
 pub(super) async fn status(State(sources): State<Sources>) -> Json<Value> {
     let config = sources.config.now();
     let decisions = sources.decisions.counts();
-    let (unknowns, names) = (sources.status.unknowns(), sources.status.names());
+    let (unknowns, names) = (&sources.status.unknowns, &sources.status.names);
     let mut status = sources.status.report();
     status["certificates"] = certificates(&config);
     status["stopping"] = sources.stopping.is_cancelled().into();

@@ -10,7 +10,7 @@ use crate::config::nearest;
 use crate::contract::Callback;
 
 /// Returns the callback with this key, command or rpc.
-pub fn callback_named(name: &str) -> Result<&'static Callback, Error> {
+pub(super) fn callback_named(name: &str) -> Result<&'static Callback, Error> {
     Callback::by_name(name).ok_or_else(|| {
         let known = Callback::all().iter().flat_map(|row| [row.config_key, row.command, row.method()]);
         let nearest = nearest(name, known).map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
@@ -20,7 +20,7 @@ pub fn callback_named(name: &str) -> Result<&'static Callback, Error> {
 
 /// Options of `hookgate callbacks`.
 #[derive(Debug, clap::Args)]
-pub struct Callbacks {
+pub(super) struct Callbacks {
     /// Print a JSON array of objects
     #[arg(long)]
     json: bool,
@@ -28,7 +28,7 @@ pub struct Callbacks {
 
 impl Callbacks {
     /// Prints the callbacks.
-    pub fn run(self) -> io::Result<()> {
+    pub(super) fn run(self) -> io::Result<()> {
         if self.json {
             return print_json(&Callback::all().iter().map(json_of).collect::<Vec<_>>());
         }

@@ -9,14 +9,14 @@ use super::Cli;
 
 /// Options of `hookgate completions`.
 #[derive(Debug, clap::Args)]
-pub struct Completions {
+pub(super) struct Completions {
     /// Shell to print the completions for
     shell: Shell,
 }
 
 impl Completions {
     /// Prints the completions.
-    pub fn run(&self) -> io::Result<()> {
+    pub(super) fn run(&self) -> io::Result<()> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "hookgate", &mut script);
         io::Write::write_all(&mut io::stdout().lock(), &script)

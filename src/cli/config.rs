@@ -10,7 +10,7 @@ use crate::reload::Source;
 
 /// Subcommands of `hookgate config`.
 #[derive(Debug, clap::Subcommand)]
-pub enum Config {
+pub(super) enum Config {
     /// Check the configuration: print all mistakes (exit code 2) or warnings, and ok
     Check(Options),
     /// Print the resolved configuration as YAML, which --config reads back
@@ -25,7 +25,7 @@ pub enum Config {
 
 impl Config {
     /// Runs the subcommand.
-    pub fn run(self) -> Result<(), Error> {
+    pub(super) fn run(self) -> Result<(), Error> {
         match self {
             // The one of serve, which also checks that the decision log can be written.
             Self::Check(options) => {

@@ -11,7 +11,7 @@ use crate::observe::drift::{self, Report};
 
 /// Options of `hookgate drift`.
 #[derive(Debug, clap::Args)]
-pub struct Drift {
+pub(super) struct Drift {
     #[command(flatten)]
     admin: Admin,
 
@@ -32,7 +32,7 @@ struct Status {
 
 impl Drift {
     /// Asks the admin listener and prints the report.
-    pub fn run(self) -> Result<ExitCode, Error> {
+    pub(super) fn run(self) -> Result<ExitCode, Error> {
         let Status { drift: report } = block_on(self.admin.client("--admin takes another address").get("/status"))??;
         if self.json {
             print_json(&report)?;

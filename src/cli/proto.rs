@@ -8,7 +8,7 @@ use crate::contract::proto::FILES;
 
 /// Options of `hookgate proto`.
 #[derive(Debug, clap::Args)]
-pub struct Proto {
+pub(super) struct Proto {
     /// Directory for the files, which code generators get as the root of imports
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -16,7 +16,7 @@ pub struct Proto {
 
 impl Proto {
     /// Writes the files, over those of another version.
-    pub fn run(self) -> io::Result<()> {
+    pub(super) fn run(self) -> io::Result<()> {
         for (name, text) in FILES {
             let file = self.out.join(name);
             let folder = file.parent().unwrap_or(&self.out);

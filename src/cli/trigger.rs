@@ -22,7 +22,7 @@ use crate::trigger::{self, Explanation, Interpretation, Reply, Set, Summary, Web
 
 /// Options of `hookgate trigger`.
 #[derive(Debug, clap::Args)]
-pub struct Trigger {
+pub(super) struct Trigger {
     /// The callback: its key in OpenIM's webhooks.yml, its command or its rpc; hookgate callbacks lists them
     #[arg(required_unless_present = "repeat_last")]
     callback: Option<String>,
@@ -70,7 +70,7 @@ const MOST_IN_FLIGHT: usize = 1000;
 
 impl Trigger {
     /// Posts the webhooks, prints the replies, and returns the exit code.
-    pub fn run(self) -> Result<ExitCode, Error> {
+    pub(super) fn run(self) -> Result<ExitCode, Error> {
         let authorities = self.ca.as_deref().map(Roots::open).transpose();
         let authorities = authorities.map_err(|what| Error::Usage(format!("--ca: {what}")))?;
         let client = Client::new(self.to.clone(), authorities);

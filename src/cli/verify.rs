@@ -13,7 +13,7 @@ use crate::verify::{self, Check, Outcome, Plan};
 /// Options of `hookgate verify`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = after_help())]
-pub struct Verify {
+pub(super) struct Verify {
     /// The policy service to check, as in http://policy:50051, https://policy:50051 or unix:///run/policy.sock
     #[arg(long, value_name = "URL", env = "HOOKGATE_POLICY", hide_env_values = true)]
     policy: String,
@@ -42,7 +42,7 @@ fn after_help() -> String {
 
 impl Verify {
     /// Checks the policy service, prints the report, and returns the exit code.
-    pub fn run(self) -> Result<ExitCode, Error> {
+    pub(super) fn run(self) -> Result<ExitCode, Error> {
         let plan = self.plan()?;
         // Created before the run, which would be in vain.
         let junit = self.junit.as_ref().map(File::create).transpose().map_err(|error| self.cannot_write(&error))?;

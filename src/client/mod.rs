@@ -24,7 +24,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tower::service_fn;
 use tower::util::BoxCloneSyncService;
 
-pub use server_url::ServerUrl;
+pub(crate) use server_url::ServerUrl;
 
 use crate::config::{self, Roots};
 
@@ -37,11 +37,11 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Reason why a request has no complete reply: no connection, a broken one, too large a reply, or none in time.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct RequestError(String);
+pub(crate) struct RequestError(String);
 
 /// Sends requests to one server over kept-alive connections: TCP, TLS or a Unix socket.
 #[derive(Clone)]
-pub struct Client {
+pub(crate) struct Client {
     client: legacy::Client<BoxCloneSyncService<Uri, AnyStream, io::Error>, Full<Bytes>>,
     to: ServerUrl,
 }
@@ -62,7 +62,7 @@ impl Connection for Box<dyn Stream> {
 impl Client {
     /// Makes a client that connects at the first request. Over TLS, the server's certificate must come from one of these
     /// authorities, or without them from one of the system's.
-    pub fn new(to: ServerUrl, authorities: Option<Roots>) -> Self {
+    pub(crate) fn new(to: ServerUrl, authorities: Option<Roots>) -> Self {
         let is_tls = to.url.scheme_str() == Some("https");
         let tls = is_tls.then(|| config::connector(authorities.map(|roots| roots.store), None, b"http/1.1"));
         let socket = to.socket.clone();
@@ -72,13 +72,13 @@ impl Client {
     }
 
     /// Returns the server's URL.
-    pub fn to(&self) -> &ServerUrl {
+    pub(crate) fn to(&self) -> &ServerUrl {
         &self.to
     }
 
     /// Sends a JSON request with one more header perhaps, and waits for the complete reply, at most 60 s. The path begins with
     /// a slash; it is appended to the path of the server's URL.
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         method: Method,
         path: &str,

@@ -14,7 +14,7 @@ use crate::config::Address;
 
 /// The URL of a server, or the path of its Unix socket.
 #[derive(Debug, Clone)]
-pub struct ServerUrl {
+pub(crate) struct ServerUrl {
     /// URL without user and password.
     pub(super) url: Uri,
     /// Path of the Unix socket.
@@ -30,7 +30,7 @@ impl ServerUrl {
     }
 
     /// Returns a path of this server for display, without the password.
-    pub fn display(&self, path: &str) -> String {
+    pub(crate) fn display(&self, path: &str) -> String {
         match &self.socket {
             Some(_) => format!("{self} {path}"),
             None => self.join(path),

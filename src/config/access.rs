@@ -49,11 +49,6 @@ impl Passwords {
         Ok(Self { file: file.to_owned(), lines })
     }
 
-    /// Returns the file that they were read from.
-    pub fn file(&self) -> &Path {
-        &self.file
-    }
-
     /// Returns true if this is one of them: a user, a colon and a password.
     pub fn contain(&self, given: &[u8]) -> bool {
         let given = Secret::of(given);
@@ -75,11 +70,6 @@ impl Paths {
             Ok((segments, Secret::of(path.as_bytes())))
         })?;
         Ok(Self { file: file.to_owned(), lines })
-    }
-
-    /// Returns the file that they were read from.
-    pub fn file(&self) -> &Path {
-        &self.file
     }
 
     /// Removes one of these from the beginning of a path; `None` if it begins with none of them.

@@ -13,7 +13,12 @@ use super::report::{Finding, Origin};
 use super::tls::{Roots, ServerTls};
 
 /// Reads all of them into the builder, and adds mistakes and warnings.
-pub fn read(builder: &mut Builder, text_of: TextOf<'_>, mistakes: &mut Vec<Finding>, warnings: &mut Vec<Finding>) {
+pub(super) fn read(
+    builder: &mut Builder,
+    text_of: TextOf<'_>,
+    mistakes: &mut Vec<Finding>,
+    warnings: &mut Vec<Finding>,
+) {
     let Files { access, tls, policy_tls } = builder.config.files.clone();
     let mut reader = Reader { builder, text_of, mistakes, warnings };
     let passwords = reader.file("access.passwords", access.passwords.as_deref(), Passwords::read);

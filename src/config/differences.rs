@@ -8,7 +8,7 @@ use super::settings;
 use crate::contract::Callback;
 
 /// Returns the paths of the settings that differ, and `callbacks.KEY` for callbacks.
-pub fn differences(one: &Config, other: &Config) -> Vec<String> {
+pub(crate) fn differences(one: &Config, other: &Config) -> Vec<String> {
     let (mut left, mut right) = (Builder::from(one), Builder::from(other));
     let mut paths: Vec<_> = settings::resolved()
         .filter(|setting| setting.print(&mut left) != setting.print(&mut right))

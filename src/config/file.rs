@@ -25,7 +25,7 @@ const GUARDS: [&str; 3] = ["access", "tls", "policy_tls"];
 const TURNED_OFF: [&str; 2] = ["access", "tls"];
 
 /// Reads a file of 1 MiB at most. The error is a sentence.
-pub fn text(path: &Path) -> Result<String, String> {
+pub(crate) fn text(path: &Path) -> Result<String, String> {
     let why = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
     let mut bytes = Vec::new();
     File::open(path).map_err(why)?.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(why)?;
@@ -36,7 +36,7 @@ pub fn text(path: &Path) -> Result<String, String> {
 }
 
 /// Reads the file `name`, parsed to `root`, into the builder. Adds its mistakes to `findings`.
-pub fn read(name: &str, root: &Node, builder: &mut Builder, findings: &mut Vec<Finding>) {
+pub(super) fn read(name: &str, root: &Node, builder: &mut Builder, findings: &mut Vec<Finding>) {
     let mut reader = Reader { name, origins: BTreeMap::new(), turned_off: Vec::new(), findings };
     reader.settings(settings::general(), builder, "", "", root, &[CALLBACKS]);
     if let Some(callbacks) = root.get(CALLBACKS) {
@@ -49,7 +49,7 @@ pub fn read(name: &str, root: &Node, builder: &mut Builder, findings: &mut Vec<F
 }
 
 /// Returns the callbacks with a config key, today's or an older one, in any case.
-pub fn by_config_key(key: &str) -> impl Iterator<Item = &'static Callback> {
+pub(super) fn by_config_key(key: &str) -> impl Iterator<Item = &'static Callback> {
     let named = |callback: &&Callback| {
         callback.older_config_keys.iter().chain([&callback.config_key]).any(|known| known.eq_ignore_ascii_case(key))
     };

@@ -11,7 +11,7 @@ const HEAD: &str = "\
 ";
 
 /// Returns a file with every setting as a comment. It chooses the built-in policy.
-pub fn init() -> String {
+pub(crate) fn init() -> String {
     let mut out = HEAD.to_owned();
     let is_policy = |path: &str| path == "policy";
     let rows = |policy: bool| {

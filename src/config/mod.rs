@@ -73,6 +73,7 @@ pub(crate) use value::parse_time;
 pub(crate) use webhooks_yml::LONGEST_TIMEOUT;
 
 use crate::contract::Callback;
+pub use crate::failure::Class;
 use settings::settings;
 use value::{Kind, log_levels, number, path, quoted, text as text_of};
 

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::value::{Kind, quoted};
 
 /// IP networks and single addresses.
-pub fn network() -> Kind<IpNet> {
+pub(super) fn network() -> Kind<IpNet> {
     Kind::new("network", parse, |network: &IpNet| quoted(&network.to_string()))
 }
 

@@ -13,14 +13,19 @@ use super::{Rule, webhook_url};
 use crate::contract::{Callback, Timing};
 
 /// The setting of OpenIM's file.
-pub const WEBHOOKS: &str = "openim.webhooks";
+pub(super) const WEBHOOKS: &str = "openim.webhooks";
 /// The setting of the time between a reply and OpenIM's timeout.
-pub const MARGIN: &str = "openim.margin";
+pub(super) const MARGIN: &str = "openim.margin";
 /// The setting that applies `failedContinue`.
-pub const HONOUR: &str = "openim.honour_failed_continue";
+pub(super) const HONOUR: &str = "openim.honour_failed_continue";
 
 /// Reads OpenIM's file, if one is named, and applies it where no other source gave a setting.
-pub fn apply(builder: &mut Builder, text_of: TextOf<'_>, mistakes: &mut Vec<Finding>, warnings: &mut Vec<Finding>) {
+pub(super) fn apply(
+    builder: &mut Builder,
+    text_of: TextOf<'_>,
+    mistakes: &mut Vec<Finding>,
+    warnings: &mut Vec<Finding>,
+) {
     let Some(openim) = read(builder, text_of, mistakes) else { return };
     warn(builder, &openim, warnings);
     check_budgets(builder, &openim, mistakes);

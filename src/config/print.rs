@@ -24,7 +24,7 @@ pub fn print(loaded: &Loaded) -> String {
 }
 
 /// Writes settings with their descriptions and values. `prefix` stands before each line but those of descriptions.
-pub fn write_settings(out: &mut String, prefix: &str, rows: impl Iterator<Item = (&'static Setting, String)>) {
+pub(super) fn write_settings(out: &mut String, prefix: &str, rows: impl Iterator<Item = (&'static Setting, String)>) {
     let mut group: Vec<&str> = Vec::new();
     for (setting, value) in rows {
         let mut groups: Vec<_> = setting.path.split('.').collect();

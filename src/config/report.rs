@@ -76,7 +76,7 @@ impl fmt::Display for Report {
 }
 
 /// Returns the known name that is most like an unknown one, if one is like it.
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |name: &str| name.to_lowercase().replace('-', "_");
     let name = plain(name);
     let tolerance = 1 + name.len() / 5;

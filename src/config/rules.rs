@@ -50,7 +50,7 @@ pub struct Rules {
 }
 
 /// Returns the settings `on_failure`, `on_failure.default` and one for each failure class.
-pub fn rules<B: 'static>(
+pub(super) fn rules<B: 'static>(
     words: &str,
     field: impl Fn(&mut B) -> &mut Rules + Copy + Send + Sync + 'static,
 ) -> Vec<Setting<B>> {
@@ -131,7 +131,7 @@ impl From<OnFailure> for Rules {
 }
 
 /// Prints rules as they were configured, as YAML; `None` for none.
-pub fn print_configured(rules: &Rules) -> Option<String> {
+pub(super) fn print_configured(rules: &Rules) -> Option<String> {
     let classes = Class::ALL.into_iter().map(|class| (class.as_str(), rules.classes[class as usize]));
     let print = |(name, rule): (&str, Option<Rule>)| rule.map(|rule| format!("{name}: {}", rule.as_str()));
     let classes: Vec<_> = classes.filter_map(print).collect();

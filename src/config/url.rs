@@ -34,7 +34,7 @@ pub enum PolicyUrl {
 const BUILTIN: &str = "builtin";
 
 /// URLs of policy services, or `builtin`.
-pub fn policy_url() -> Kind<Option<PolicyUrl>> {
+pub(super) fn policy_url() -> Kind<Option<PolicyUrl>> {
     let read = |text: &str| if text == BUILTIN { Ok(None) } else { text.parse().map(Some) };
     let print = |url: &Option<PolicyUrl>| url.as_ref().map_or(BUILTIN.to_owned(), |url| quoted(&url.to_string()));
     Kind::new("builtin or URL", read, print)
@@ -42,7 +42,7 @@ pub fn policy_url() -> Kind<Option<PolicyUrl>> {
 
 /// Parses the URL of a gRPC service: a scheme, a host, perhaps a port, and no more. The text may hold a password and is
 /// not repeated: the error is `expected`, or ends with it, or is `no_user` if the text names a user.
-pub fn grpc_url(text: &str, expected: &str, no_user: &str) -> Result<Uri, String> {
+pub(super) fn grpc_url(text: &str, expected: &str, no_user: &str) -> Result<Uri, String> {
     let url: Uri = text.parse().map_err(|error| format!("{error}; {expected}"))?;
     let (Some("http" | "https"), Some(authority)) = (url.scheme_str(), url.authority()) else {
         return Err(expected.to_owned());

@@ -11,29 +11,29 @@ use crate::contract::Callback;
 use crate::failure::Class;
 
 /// A rule that settings must keep together.
-pub type Check = fn(&Builder, &mut Mistakes<'_>);
+pub(super) type Check = fn(&Builder, &mut Mistakes<'_>);
 
 /// Collects mistakes in settings. A setting that no source gave is not to blame.
-pub struct Mistakes<'a> {
+pub(super) struct Mistakes<'a> {
     origins: &'a BTreeMap<String, Origin>,
     findings: &'a mut Vec<Finding>,
 }
 
 impl Mistakes<'_> {
     /// Adds a mistake in the setting with this path.
-    pub fn add(&mut self, path: &str, what: impl Into<String>) {
+    pub(super) fn add(&mut self, path: &str, what: impl Into<String>) {
         self.add_to_first(&[path], what);
     }
 
     /// Adds a mistake in the first of these settings that a source gave.
-    pub fn add_to_first(&mut self, paths: &[&str], what: impl Into<String>) {
+    pub(super) fn add_to_first(&mut self, paths: &[&str], what: impl Into<String>) {
         let given = paths.iter().find_map(|path| Some((*path, self.origins.get(*path)?)));
         self.findings.extend(given.map(|(path, origin)| Finding::new(origin.clone(), path, what)));
     }
 }
 
 /// Adds every rule that the settings break to `findings`.
-pub fn validate(builder: &mut Builder, findings: &mut Vec<Finding>) {
+pub(super) fn validate(builder: &mut Builder, findings: &mut Vec<Finding>) {
     let origins = builder.origins.clone();
     let mut mistakes = Mistakes { origins: &origins, findings };
     for setting in settings::general() {
@@ -50,7 +50,7 @@ pub fn validate(builder: &mut Builder, findings: &mut Vec<Finding>) {
 }
 
 /// Adds a mistake if a time is longer than OpenIM waits at most.
-pub fn check_longest_time(path: &str, time: Duration, mistakes: &mut Mistakes<'_>) {
+pub(super) fn check_longest_time(path: &str, time: Duration, mistakes: &mut Mistakes<'_>) {
     if time > LONGEST_TIMEOUT {
         let (time, limit) = (show_time(time), show_time(LONGEST_TIMEOUT));
         mistakes.add(path, format!("{time} is longer than {limit}, when OpenIM gives up at the latest"));
@@ -58,7 +58,7 @@ pub fn check_longest_time(path: &str, time: Duration, mistakes: &mut Mistakes<'_
 }
 
 /// Adds a warning for settings that are allowed and probably not meant.
-pub fn warn(builder: &Builder, warnings: &mut Vec<Finding>) {
+pub(super) fn warn(builder: &Builder, warnings: &mut Vec<Finding>) {
     let beyond = builder.config.listen.tcp().filter(|address| !address.ip().is_loopback());
     if let (Some(address), Some(origin), false) = (beyond, builder.origin("listen"), builder.config.asks_who_calls()) {
         let what = format!(

@@ -68,22 +68,22 @@ impl<T: 'static> Kind<T> {
 }
 
 /// Times from 1 ns on.
-pub fn time() -> Kind<Duration> {
+pub(super) fn time() -> Kind<Duration> {
     Kind::new("time", parse_time, |time| show_time(*time))
 }
 
 /// Times, 0 among them.
-pub fn time_or_zero() -> Kind<Duration> {
+pub(super) fn time_or_zero() -> Kind<Duration> {
     Kind::new("time or 0s", parse_time_or_zero, |time| show_time(*time))
 }
 
 /// Numbers of bytes from 1 on.
-pub fn size() -> Kind<usize> {
+pub(super) fn size() -> Kind<usize> {
     Kind::new("size", parse_size, |size| show_size(*size))
 }
 
 /// Numbers within a range. The error names what was expected.
-pub fn number<T: FromStr + Display + PartialOrd + 'static>(
+pub(super) fn number<T: FromStr + Display + PartialOrd + 'static>(
     name: &'static str,
     range: impl RangeBounds<T> + Send + Sync + 'static,
     expected: &'static str,
@@ -96,22 +96,25 @@ pub fn number<T: FromStr + Display + PartialOrd + 'static>(
 }
 
 /// Whole numbers from 1 on.
-pub fn count() -> Kind<usize> {
+pub(super) fn count() -> Kind<usize> {
     number("count", 1.., "a whole number of 1 or more")
 }
 
 /// Whole numbers of 32 bits from 1 on.
-pub fn count32() -> Kind<u32> {
+pub(super) fn count32() -> Kind<u32> {
     number("count", 1.., "a whole number from 1 to 4294967295")
 }
 
 /// Fractions from 0 to 1.
-pub fn fraction() -> Kind<f64> {
+pub(super) fn fraction() -> Kind<f64> {
     number("fraction", 0.0..=1.0, "a number from 0 to 1, as in 0.1")
 }
 
 /// One of some words.
-pub fn choice<T: Copy + PartialEq + Send + Sync>(name: &'static str, words: &'static [(&'static str, T)]) -> Kind<T> {
+pub(super) fn choice<T: Copy + PartialEq + Send + Sync>(
+    name: &'static str,
+    words: &'static [(&'static str, T)],
+) -> Kind<T> {
     let read = move |text: &str| {
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         let expected = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
@@ -122,17 +125,17 @@ pub fn choice<T: Copy + PartialEq + Send + Sync>(name: &'static str, words: &'st
 }
 
 /// `true` or `false`.
-pub fn boolean() -> Kind<bool> {
+pub(super) fn boolean() -> Kind<bool> {
     choice("boolean", &[("true", true), ("false", false)])
 }
 
 /// Values that have a text of their own.
-pub fn text<T: FromStr<Err = String> + Display + 'static>(name: &'static str) -> Kind<T> {
+pub(super) fn text<T: FromStr<Err = String> + Display + 'static>(name: &'static str) -> Kind<T> {
     Kind::new(name, str::parse, |value: &T| quoted(&value.to_string()))
 }
 
 /// IP addresses and ports.
-pub fn socket_address() -> Kind<SocketAddr> {
+pub(super) fn socket_address() -> Kind<SocketAddr> {
     let read = |text: &str| {
         let expected = "expected an IP address and a port, as in 127.0.0.1:50051";
         text.parse().map_err(|_| format!("{text:?}: {expected}"))
@@ -141,18 +144,18 @@ pub fn socket_address() -> Kind<SocketAddr> {
 }
 
 /// Paths of files and directories.
-pub fn path() -> Kind<PathBuf> {
+pub(super) fn path() -> Kind<PathBuf> {
     let read = |text: &str| if text.is_empty() { Err("expected a path".to_owned()) } else { Ok(text.into()) };
     Kind::new("path", read, |path: &PathBuf| quoted(&path.display().to_string()))
 }
 
 /// Log levels, by module or for all.
-pub fn log_levels() -> Kind<Targets> {
+pub(super) fn log_levels() -> Kind<Targets> {
     Kind::new("log levels", parse_log_levels, |levels: &Targets| quoted(&levels.to_string()))
 }
 
 /// Quotes text so that both JSON and YAML read it back.
-pub fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut out = serde_json::Value::from(text).to_string();
     // YAML refuses or folds these, which JSON leaves as they are.
     for odd in ('\u{7f}'..='\u{9f}').chain(['\u{2028}', '\u{2029}', '\u{feff}', '\u{fffe}', '\u{ffff}']) {
@@ -164,12 +167,12 @@ pub fn quoted(text: &str) -> String {
 }
 
 /// Splits a list at its commas. An empty part is returned too, so that the reader refuses it.
-pub fn parts(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim)
 }
 
 /// Parses a time of more than 0, as in `800ms`. The error is a sentence.
-pub fn parse_time(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     let time = parse_time_or_zero(text)?;
     if time.is_zero() { Err(format!("{text:?}: must be more than 0")) } else { Ok(time) }
 }
@@ -185,7 +188,7 @@ fn parse_time_or_zero(text: &str) -> Result<Duration, String> {
 }
 
 /// Formats a time in the largest unit that needs no fraction.
-pub fn show_time(time: Duration) -> String {
+pub(super) fn show_time(time: Duration) -> String {
     const UNITS: [(u128, &str); 5] =
         [(3_600_000_000_000, "h"), (60_000_000_000, "m"), (1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")];
     let nanos = time.as_nanos();

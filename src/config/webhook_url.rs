@@ -9,7 +9,7 @@ use super::Config;
 use super::url::host_and_port;
 
 /// Returns warnings about a URL. Its path and user are not repeated: they may be secret.
-pub fn warnings(url: &str, config: &Config) -> Vec<String> {
+pub(super) fn warnings(url: &str, config: &Config) -> Vec<String> {
     let Ok(uri) = url.parse::<Uri>() else { return vec!["not a URL; OpenIM can post nothing".to_owned()] };
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     if !matches!(uri.scheme_str(), Some("http" | "https")) {

@@ -12,11 +12,11 @@ use super::yaml::{self, Node, Value};
 use crate::contract::{Callback, Timing};
 
 /// The timeout of OpenIM's HTTP client, which caps every other timeout.
-pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const LONGEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A parsed `webhooks.yml`.
 #[derive(Debug, Default)]
-pub struct WebhooksYml {
+pub(super) struct WebhooksYml {
     /// The URL that OpenIM posts to, and its source.
     pub url: Option<(String, Origin)>,
     /// The callbacks that it names.
@@ -29,7 +29,7 @@ pub struct WebhooksYml {
 
 /// A callback's settings in OpenIM.
 #[derive(Debug)]
-pub struct Webhook {
+pub(super) struct Webhook {
     /// The callback.
     pub callback: &'static Callback,
     /// The key in the file.
@@ -45,7 +45,7 @@ pub struct Webhook {
 }
 
 /// Reads the text of a file.
-pub fn read(name: &str, text: &str) -> WebhooksYml {
+pub(super) fn read(name: &str, text: &str) -> WebhooksYml {
     let mut reader = Reader { name, first_line: 0, read: WebhooksYml::default() };
     reader.text(text, true);
     if reader.read.mistakes.is_empty() && reader.read.callbacks.is_empty() {

@@ -12,7 +12,7 @@ const MAX_DEPTH: usize = 32;
 
 /// A value and its line.
 #[derive(Debug, Clone)]
-pub struct Node {
+pub(super) struct Node {
     /// The line, from 1.
     pub line: usize,
     /// The value.
@@ -21,7 +21,7 @@ pub struct Node {
 
 /// A value. Scalars stay text until a setting parses them.
 #[derive(Debug, Clone)]
-pub enum Value {
+pub(super) enum Value {
     /// An empty value, `~` or `null`.
     Null,
     /// Text, a number, a boolean.
@@ -34,7 +34,7 @@ pub enum Value {
 
 /// A key and its value.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub(super) struct Entry {
     /// The line of the key, from 1.
     pub line: usize,
     /// The key.
@@ -45,7 +45,7 @@ pub struct Entry {
 
 /// A syntax error.
 #[derive(Debug)]
-pub struct Unreadable {
+pub(super) struct Unreadable {
     /// The line, from 1.
     pub line: usize,
     /// The sentence.
@@ -54,14 +54,14 @@ pub struct Unreadable {
 
 impl Node {
     /// Returns the value of a key, the first if it is repeated.
-    pub fn get(&self, key: &str) -> Option<&Node> {
+    pub(super) fn get(&self, key: &str) -> Option<&Node> {
         let Value::Map(entries) = &self.value else { return None };
         entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
 }
 
 /// Parses a text of one document, or of none.
-pub fn read(text: &str) -> Result<Node, Unreadable> {
+pub(super) fn read(text: &str) -> Result<Node, Unreadable> {
     let mut tree = Tree::default();
     for event in Parser::new_from_str(text.trim_start_matches('\u{feff}')) {
         let (event, span) =

@@ -87,13 +87,18 @@ pub struct Status {
     callbacks: Vec<Counts>,
     /// By [`NotWebhook`].
     not_webhooks: [AtomicU64; NotWebhook::ALL.len()],
-    memory: Memory,
-    heads: Memory,
+    /// Bytes of webhooks that are held.
+    pub memory: Memory,
+    /// Bytes of incomplete heads that are held, beyond the first read of each.
+    pub heads: Memory,
     in_flight: AtomicUsize,
     connections: AtomicUsize,
-    unknowns: Unknowns,
-    names: Names,
-    durations: Durations,
+    /// Commands and fields that this build does not know.
+    pub unknowns: Unknowns,
+    /// Names under which known commands and fields came.
+    pub names: Names,
+    /// Histograms of the phases of webhooks.
+    pub durations: Durations,
     /// Callers and connections that were refused.
     pub callers_refused: CallersRefused,
 }
@@ -209,31 +214,6 @@ impl Status {
     /// Open connections of webhook clients.
     pub fn connections(&self) -> usize {
         self.connections.load(Relaxed)
-    }
-
-    /// Bytes of webhooks that are held.
-    pub fn memory(&self) -> &Memory {
-        &self.memory
-    }
-
-    /// Bytes of incomplete heads that are held, beyond the first read of each.
-    pub fn heads(&self) -> &Memory {
-        &self.heads
-    }
-
-    /// Commands and fields that this build does not know.
-    pub fn unknowns(&self) -> &Unknowns {
-        &self.unknowns
-    }
-
-    /// Names under which known commands and fields came.
-    pub fn names(&self) -> &Names {
-        &self.names
-    }
-
-    /// Histograms of the phases of webhooks.
-    pub fn durations(&self) -> &Durations {
-        &self.durations
     }
 
     /// Counts a webhook as being answered until the guard is dropped.

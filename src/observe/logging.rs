@@ -20,31 +20,31 @@ const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The log. Logging never blocks; dropped lines are counted, and reported in their place. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Log {
+pub(crate) struct Log {
     lines: NonBlocking,
     levels: reload::Handle<Targets, Registry>,
 }
 
 impl Log {
     /// Writes a text as it is, after the lines so far. It must end with a line feed.
-    pub fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         self.lines.push(text.as_bytes().to_vec());
     }
 
     /// Replaces the filter of levels.
-    pub fn set_levels(&self, filter: Targets) -> Result<(), reload::Error> {
+    pub(crate) fn set_levels(&self, filter: Targets) -> Result<(), reload::Error> {
         self.levels.reload(filter)
     }
 
     /// Waits until all lines are written, half a second at most. For the end of the process.
-    pub fn flush(&self) {
+    pub(crate) fn flush(&self) {
         self.lines.flush(FLUSH_TIMEOUT);
     }
 }
 
 /// Flushes a log when dropped.
 #[derive(Debug)]
-pub struct FlushedAtEnd(pub Log);
+pub(crate) struct FlushedAtEnd(pub Log);
 
 impl Drop for FlushedAtEnd {
     fn drop(&mut self) {
@@ -53,7 +53,7 @@ impl Drop for FlushedAtEnd {
 }
 
 /// Logs a panic's location and not its message, which can quote a webhook's content.
-pub fn panic_hook() {
+pub(crate) fn panic_hook() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "panic");
@@ -61,7 +61,7 @@ pub fn panic_hook() {
 }
 
 /// Starts the log on standard error, in colour if that is a terminal and `NO_COLOR` is not set.
-pub fn init(filter: Targets) -> io::Result<Log> {
+pub(crate) fn init(filter: Targets) -> io::Result<Log> {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let options = Options { capacity: CAPACITY, report_interval: Duration::ZERO, report };
     let lines = NonBlocking::start("log", FileSink::inherited(io::stderr())?, options, Default::default())?;

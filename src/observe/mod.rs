@@ -6,12 +6,12 @@
 //! - [`writer`], [`sink`]: the non-blocking writer of both, and the files it writes to.
 //! - [`traces`]: spans, exported by OTLP.
 
-pub mod counters;
-pub mod decisions;
+pub(crate) mod counters;
+pub(crate) mod decisions;
 pub mod drift;
-pub mod durations;
-pub mod logging;
-pub mod rejected;
-pub mod sink;
-pub mod traces;
+pub(crate) mod durations;
+pub(crate) mod logging;
+pub(crate) mod rejected;
+pub(crate) mod sink;
+pub(crate) mod traces;
 pub mod writer;

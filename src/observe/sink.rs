@@ -22,7 +22,7 @@ const NAMED_PIPE: &str = "it is a named pipe, whose reader would have to be ther
 
 /// An open file. One that was opened by its path follows log rotation: if the path names another file, or none, it is
 /// opened again.
-pub struct FileSink {
+pub(crate) struct FileSink {
     file: File,
     /// None for an inherited output.
     path: Option<PathBuf>,
@@ -33,13 +33,13 @@ pub struct FileSink {
 impl FileSink {
     /// Returns a sink to standard output or standard error, past the lock of the standard library: a thread that blocks on
     /// a full pipe would keep it for ever.
-    pub fn inherited(output: impl AsFd) -> io::Result<Self> {
+    pub(crate) fn inherited(output: impl AsFd) -> io::Result<Self> {
         let file = File::from(output.as_fd().try_clone_to_owned()?);
         Ok(Self { file, path: None, next_check: Instant::now(), warned: None })
     }
 
     /// Opens or creates a file to append to. The error is a sentence with the path.
-    pub fn append_to(path: &Path) -> io::Result<Self> {
+    pub(crate) fn append_to(path: &Path) -> io::Result<Self> {
         let next_check = Instant::now() + ROTATION_CHECK;
         Ok(Self { file: open(path)?, path: Some(path.to_owned()), next_check, warned: None })
     }

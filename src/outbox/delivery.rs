@@ -38,7 +38,7 @@ impl Attempt {
         let Self { entry, probe, began } = self;
         let answer = panics::caught(pin!(async {
             match policy.ask(entry.question(began)).await? {
-                Answer::Response(response) => Ok(entry.callback.reply_to_event(&response)?),
+                Answer::Response(response) => Ok(entry.callback.reply(&response, &[])?),
                 Answer::PermissionDenied(message) => Ok(Reply::Deny(Denial::because(&message))),
             }
         }))

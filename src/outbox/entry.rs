@@ -87,7 +87,7 @@ impl Entry {
             attempts = self.attempts,
             reason = reason.as_str(),
             class = failure.map(|failure| failure.class.as_str()),
-            cause = failure.map(Failure::cause),
+            cause = failure.map(|failure| &*failure.cause),
             "event dead-lettered",
         );
     }

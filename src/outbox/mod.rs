@@ -56,11 +56,12 @@ use queue::{Queue, Saved, Taken};
 use store::Written;
 
 pub use offline::Offline;
-pub use operate::{Changed, OperateError};
-pub use status::{Backlog, Counts, Disk, Reason, RpcBacklog};
-pub use store::look::{Count, Item};
+pub(crate) use operate::{Changed, OperateError};
+pub use status::{Backlog, Reason};
+pub(crate) use status::{Counts, Disk};
+pub(crate) use store::look::{Count, Item};
 pub use store::meant::{Filter, State};
-pub use store::{COMMIT_BUCKETS, OpenError};
+pub(crate) use store::{COMMIT_BUCKETS, OpenError};
 
 /// Something that has happened, and that the policy is to be told.
 #[derive(Debug)]
@@ -100,12 +101,8 @@ impl fmt::Debug for Events {
 }
 
 impl Events {
-    /// Delivers to `policy`. Must be used within a Tokio runtime.
-    pub fn new<T: Transport>(policy: Policy<T>, settings: &config::After) -> Self {
-        Self::in_memory(policy, settings, Decisions::off())
-    }
-
-    /// The same, with a decision log, which has what comes after the reply to an event's webhook.
+    /// Delivers to `policy`, with a decision log of what comes after the reply to an event's webhook. Must be used within a
+    /// Tokio runtime.
     pub fn in_memory<T: Transport>(policy: Policy<T>, settings: &config::After, decisions: Decisions) -> Self {
         Self(Arc::new(Queue::new(policy, settings.clone(), decisions, None)))
     }

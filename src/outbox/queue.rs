@@ -159,7 +159,7 @@ impl Queue {
         let (rpc, hurrying) = (entry.callback.rpc, state.phase == Phase::Hurrying);
         let due = now + self.pause_of_event(entry.counted_attempts(), hurrying);
         if state.lane(rpc).failed(entry.number, probe, |nth| now + self.pause(nth, self.settings.pause_max, hurrying)) {
-            warn!(rpc, class = failure.class.as_str(), cause = failure.cause(), "policy unavailable, pausing rpc");
+            warn!(rpc, class = failure.class.as_str(), cause = failure.cause, "policy unavailable, pausing rpc");
         }
         let reason = if hurrying {
             None
@@ -173,7 +173,7 @@ impl Queue {
             self.bury(state, &entry, reason, Some(&failure));
         } else {
             let (event_id, attempts) = (entry.event_id(), entry.attempts);
-            let (class, cause) = (failure.class.as_str(), failure.cause());
+            let (class, cause) = (failure.class.as_str(), &failure.cause);
             debug!(rpc, event_id, attempts, class, cause, "event attempt failed");
             self.put_back(state, entry, due);
         }

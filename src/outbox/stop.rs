@@ -11,7 +11,6 @@ use super::Reason;
 use super::lane::Lane;
 use super::queue::{Phase, Queue};
 use super::store::{Op, Store};
-use crate::failure::Failure;
 
 /// How long the last of it may take to be on the disk.
 const CLOSING: Duration = Duration::from_secs(10);
@@ -82,7 +81,7 @@ impl Queue {
             let (waiting, in_flight) = (state.outbox.waiting(rpc), lane.in_flight());
             if waiting + in_flight > 0 {
                 let class = lane.last_failure.as_ref().map(|failure| failure.class.as_str());
-                let cause = lane.last_failure.as_ref().map(Failure::cause);
+                let cause = lane.last_failure.as_ref().map(|failure| &*failure.cause);
                 let reason = Reason::Shutdown.as_str();
                 warn!(rpc, waiting, in_flight, reason, class, cause, "events lost at shutdown");
             }

@@ -1,7 +1,7 @@
 //! Health checks: each connection is checked by `grpc.health.v1`, and the policy is ready while one of them serves.
 //!
-//! The health of a connection decides whether the [channel](super::channel) picks it. Any gRPC answer counts as serving,
-//! but for `NOT_SERVING` and `UNAVAILABLE`; a connection alone proves nothing.
+//! The health of a connection decides whether the channel picks it. Any gRPC answer counts as serving, but for
+//! `NOT_SERVING` and `UNAVAILABLE`; a connection alone proves nothing.
 //!
 //! HTTP routers, on which some gRPC servers are built, answer 404 for a service that is not registered, which health may
 //! be. So a 404 is presumed ready until rpcs are answered: one gRPC answer proves it; if every rpc is answered with 404
@@ -195,7 +195,7 @@ fn late() -> String {
 
 fn cause(status: &Status) -> String {
     match std::error::Error::source(status) {
-        Some(error) => Failure::new(Class::Unavailable, error).cause().to_owned(),
+        Some(error) => Failure::new(Class::Unavailable, error).cause,
         None => cut(status.message(), LONGEST_CAUSE).into_owned(),
     }
 }

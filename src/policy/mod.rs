@@ -2,7 +2,7 @@
 
 mod answer;
 mod builtin;
-pub mod channel;
+pub(crate) mod channel;
 mod client;
 mod codec;
 pub mod health;

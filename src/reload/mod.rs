@@ -24,7 +24,7 @@ use crate::observe::counters::millis_now;
 use crate::observe::decisions::Decisions;
 use files::Files;
 
-pub use subscribe::subscribe;
+pub(crate) use subscribe::subscribe;
 
 /// Interval between polls of the files.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ const NO_SETTINGS: &str = "holds no setting any more; a restart takes an empty f
 
 /// Reads the configuration, and remembers the files for the next time.
 #[derive(Debug)]
-pub struct Source {
+pub(crate) struct Source {
     options: Options,
     files: Files,
     /// Set if the file that was applied last holds no setting.
@@ -72,7 +72,7 @@ struct Last {
 
 impl Source {
     /// Reads the configuration for the first time.
-    pub fn load(options: &Options) -> Result<(Self, Loaded), Report> {
+    pub(crate) fn load(options: &Options) -> Result<(Self, Loaded), Report> {
         let mut source = Self { options: options.clone(), files: Files::default(), is_blank: true };
         let loaded = source.read(None)?;
         Ok((source, loaded))
@@ -108,7 +108,7 @@ impl Source {
 
     /// Reads the configuration again for each SIGHUP and each change of a file, and publishes it. Ends only if
     /// reading it panics.
-    pub async fn watch(mut self, mut hangups: Signal, config: watch::Sender<Arc<Config>>, reloads: Reloads) {
+    pub(crate) async fn watch(mut self, mut hangups: Signal, config: watch::Sender<Arc<Config>>, reloads: Reloads) {
         loop {
             let asked = tokio::select! {
                 Some(()) = hangups.recv() => true,

@@ -13,7 +13,7 @@ use crate::policy::{Channel, Policy};
 
 /// Applies each new configuration to the parts that were set up from the present one. Must be called within a Tokio
 /// runtime.
-pub fn subscribe(config: &InForce, channel: Channel, policy: Policy<Channel>, decisions: Decisions, log: Log) {
+pub(crate) fn subscribe(config: &InForce, channel: Channel, policy: Policy<Channel>, decisions: Decisions, log: Log) {
     on_change(config, move |now| policy.set_reply_limit(now.limits.reply));
     on_change(config, move |now| {
         if let Err(error) = log.set_levels(now.log.clone()) {

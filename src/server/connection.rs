@@ -58,7 +58,7 @@ pub(super) async fn serve_connection<T: Transport, S: Next<T>>(
     let (timeouts, max_head) = (if single_request { SINGLE_REQUEST } else { KEEP_ALIVE }, config.limits.head);
     let shared = webhooks.shared.clone();
     let progress = Arc::new(Progress::default());
-    let io = Tracked::new(io, progress.clone(), shared.status.heads().share(), config.limits.memory);
+    let io = Tracked::new(io, progress.clone(), shared.status.heads.share(), config.limits.memory);
     // A reload must not wait for the connection to free the old configuration.
     drop(config);
     let peer = Arc::new(Connection { caller, over_limit, progress, shared });

@@ -84,7 +84,7 @@ impl<T: Transport> Webhooks<T> {
     ) -> Result<Decoded, Unread> {
         let deadline = record.arrived + decider.handling.budget;
         let limits = &record.config.limits;
-        let bounds = Bounds { body: limits.body, memory: self.shared.status.memory(), all: limits.memory };
+        let bounds = Bounds { body: limits.body, memory: &self.shared.status.memory, all: limits.memory };
         let read = self.shared.deadline.cut_off(pin!(body::read(body, bounds, deadline))).await;
         let Whole { bytes, share } = read.unwrap_or(Err(Refusal::Late.into()))?;
         let share = share.map(Arc::new);

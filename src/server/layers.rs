@@ -92,7 +92,7 @@ fn closing(connection: &Connection, mut response: Response) -> Response {
     let bytes = response.body().size_hint().lower();
     if bytes > LARGE {
         // Counted until the reply is read, or the connection is given up.
-        let mut share = connection.shared.status.memory().share();
+        let mut share = connection.shared.status.memory.share();
         share.grow_anyway(usize::try_from(bytes).unwrap_or_default());
         connection.progress.hold(share);
     }

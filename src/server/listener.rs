@@ -38,7 +38,7 @@ enum Kind {
 pub(crate) type Accepted = (Stream, Option<IpAddr>);
 
 /// A connection.
-pub type Stream = Either<TcpStream, UnixStream>;
+pub(crate) type Stream = Either<TcpStream, UnixStream>;
 
 impl Listener {
     /// Listens at an address. A stale socket file is replaced; one in use is an error

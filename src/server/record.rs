@@ -158,7 +158,7 @@ impl Record {
         shared.status.count(webhook.callback, decision.outcome(), now);
         webhook.count_names(&notes.oddities, &shared.status, now);
         if let Some(decoded) = notes.decoded {
-            let durations = shared.status.durations();
+            let durations = &shared.status.durations;
             durations.observe(webhook.callback, Phase::Decode, decoded - self.arrived);
             if let Some(answered) = notes.answered {
                 durations.observe(webhook.callback, Phase::Policy, answered - decoded);
@@ -196,7 +196,7 @@ impl Record {
             }
             (Why::Accepted, _) => line!(debug, "event accepted"),
             (Why::Failed(rule, failure), _) => {
-                let (class, cause) = (failure.class.as_str(), failure.cause());
+                let (class, cause) = (failure.class.as_str(), &failure.cause);
                 match rule {
                     Rule::Allow => line!(warn, "webhook failed open", class, cause),
                     Rule::Deny => line!(warn, "webhook failed closed", class, cause, breaks),

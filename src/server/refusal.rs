@@ -11,7 +11,7 @@ use crate::observe::rejected::Reason;
 /// A request that OpenIM would not send. Its sentence goes to the client and to the log: it names what was wrong and
 /// repeats no content.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// The caller may not call.
     #[error("{}", .0.sentence())]
     Caller(Reason),
@@ -63,13 +63,13 @@ impl Refusal {
     }
 
     /// The HTTP status of the reply.
-    pub fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         self.row().0
     }
 
     /// Class of failure of a request that could not be read whole; `None` for requests that OpenIM never sends and callers
     /// that may not call.
-    pub fn class(&self) -> Option<Class> {
+    pub(crate) fn class(&self) -> Option<Class> {
         self.row().1
     }
 

@@ -35,7 +35,7 @@ pub(super) async fn refuse(
     let mut response = record.refuse(head, refusal);
     // Now, not when the caller is done with its body.
     record.publish();
-    let mut share = record.connection.shared.status.heads().share();
+    let mut share = record.connection.shared.status.heads.share();
     let has_room = !is_long || share.grow(connection::BUFFER, limits.memory / 4).is_ok();
     let whole = has_room && body::skip(body, limits.body, record.arrived + record.config.every.budget).await;
     if is_long || !whole {

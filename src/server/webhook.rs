@@ -97,7 +97,7 @@ impl Webhook {
 
     /// Counts the command, and the names of the body's fields, known and unknown; `now` is in milliseconds since 1970.
     pub(super) fn count_names(&self, oddities: &Oddities, status: &Status, now: u64) {
-        let (names, unknowns) = (status.names(), status.unknowns());
+        let (names, unknowns) = (&status.names, &status.unknowns);
         match self.index {
             Some(index) => names.count_command(index, now),
             None => unknowns.count_command(self.shown_command(oddities)),

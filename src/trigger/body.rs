@@ -11,7 +11,7 @@ use crate::contract::{Field, Kind, Label, Message};
 
 /// A field and its new value: `message.content=hello`.
 #[derive(Debug, Clone)]
-pub struct Set {
+pub(crate) struct Set {
     path: String,
     value: String,
 }
@@ -31,7 +31,7 @@ impl FromStr for Set {
 
 impl Set {
     /// Makes the change of a field to a value.
-    pub fn new(path: &str, value: &str) -> Self {
+    pub(crate) fn new(path: &str, value: &str) -> Self {
         Self { path: path.to_owned(), value: value.to_owned() }
     }
 
@@ -40,7 +40,7 @@ impl Set {
     /// # Errors
     ///
     /// If the contract has no such field, or the field does not take the value.
-    pub fn apply(&self, message: &'static Message, body: &str) -> Result<String, String> {
+    pub(crate) fn apply(&self, message: &'static Message, body: &str) -> Result<String, String> {
         let path: Vec<&str> = self.path.split('.').collect();
         self.in_object(message, body, &path).map(|raw| raw.get().to_owned())
     }

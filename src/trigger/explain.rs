@@ -10,7 +10,7 @@ use crate::openim::{self, ClientError, Reading, Release};
 
 /// The reading of a reply that some releases of OpenIM share.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Explanation {
+pub(crate) struct Explanation {
     /// The releases, newest first.
     pub releases: Vec<&'static str>,
     /// The reading, in a word.
@@ -22,7 +22,7 @@ pub struct Explanation {
 /// The effect of a reply on the operation that OpenIM asked about, from the best to the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Interpretation {
+pub(crate) enum Interpretation {
     /// The operation goes on unchanged.
     Allowed,
     /// The operation goes on with changed fields.
@@ -44,7 +44,7 @@ impl fmt::Display for Interpretation {
 }
 
 /// Explains how each release that sends the callback reads the reply: newest first, those that agree together.
-pub fn explain(callback: &Callback, request: &[u8], reply: &[u8]) -> Vec<Explanation> {
+pub(super) fn explain(callback: &Callback, request: &[u8], reply: &[u8]) -> Vec<Explanation> {
     let mut all: Vec<Explanation> = Vec::new();
     // A callback that no release sends is read as the newest would.
     let is_sent = |release: &Release| match callback.releases {

@@ -15,7 +15,7 @@ fn file() -> io::Result<PathBuf> {
 }
 
 /// Stores a webhook as the last one.
-pub fn remember(webhook: &Webhook) -> io::Result<()> {
+pub(crate) fn remember(webhook: &Webhook) -> io::Result<()> {
     let file = file()?;
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder)?;
@@ -26,7 +26,7 @@ pub fn remember(webhook: &Webhook) -> io::Result<()> {
 }
 
 /// Reads the last webhook. The error is `NotFound` if there is none.
-pub fn recall() -> io::Result<Webhook> {
+pub(crate) fn recall() -> io::Result<Webhook> {
     let text = fs::read(file()?)?;
     let end = text.iter().position(|byte| *byte == b'\n').unwrap_or(text.len());
     let webhook: Webhook = serde_json::from_slice(&text[..end])?;

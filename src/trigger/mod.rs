@@ -14,11 +14,11 @@ mod summary;
 
 use std::time::{Duration, Instant};
 
-pub use body::Set;
-pub use explain::{Explanation, Interpretation};
-pub use last::{recall, remember};
-pub use report::{print, report};
-pub use summary::Summary;
+pub(crate) use body::Set;
+pub(crate) use explain::{Explanation, Interpretation};
+pub(crate) use last::{recall, remember};
+pub(crate) use report::{print, report};
+pub(crate) use summary::Summary;
 
 use bytes::Bytes;
 use http::header::HeaderName;
@@ -34,7 +34,7 @@ const OPERATION_ID: HeaderName = HeaderName::from_static("operationid");
 
 /// A webhook as OpenIM posts it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Webhook {
+pub(crate) struct Webhook {
     /// Last segment of the URL's path.
     pub command: String,
     /// Value of the header `operationID`.
@@ -46,7 +46,7 @@ pub struct Webhook {
 
 /// A reply. OpenIM ignores all of it but the body.
 #[derive(Debug)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// The HTTP response.
     pub response: Response<Bytes>,
     /// Time from the request until the body was complete.
@@ -55,17 +55,17 @@ pub struct Reply {
 
 impl Webhook {
     /// Makes a webhook with an operation ID of its own. `command` may be one that older releases send.
-    pub fn new(command: &str, body: Bytes) -> Self {
+    pub(crate) fn new(command: &str, body: Bytes) -> Self {
         Self { command: command.to_owned(), operation_id: format!("trigger-{}", Uuid::now_v7()), body }
     }
 
     /// Returns the callback of the command; the fallback if the command is unknown.
-    pub fn callback(&self) -> &'static Callback {
+    pub(crate) fn callback(&self) -> &'static Callback {
         Callback::by_command(&self.command).unwrap_or_else(Callback::fallback)
     }
 
     /// Posts the webhook and waits for the reply.
-    pub async fn post(&self, client: &Client) -> Result<Reply, RequestError> {
+    pub(crate) async fn post(&self, client: &Client) -> Result<Reply, RequestError> {
         let (path, operation_id) = (format!("/{}", self.command), (OPERATION_ID, &*self.operation_id));
         let began = Instant::now();
         let response = client.send(Method::POST, &path, Some(operation_id), self.body.clone()).await?;
@@ -73,19 +73,19 @@ impl Webhook {
     }
 
     /// Explains how each release that sends the callback reads the reply: newest first, those that agree together.
-    pub fn explain(&self, reply: &Reply) -> Vec<Explanation> {
+    pub(crate) fn explain(&self, reply: &Reply) -> Vec<Explanation> {
         explain::explain(self.callback(), &self.body, reply.response.body())
     }
 }
 
 impl Reply {
     /// Returns the header `hookgate-outcome`, if a hookgate replied.
-    pub fn outcome(&self) -> Option<&str> {
+    pub(crate) fn outcome(&self) -> Option<&str> {
         self.response.headers().get("hookgate-outcome").and_then(|value| value.to_str().ok())
     }
 
     /// Returns the latency in milliseconds.
-    pub fn millis(&self) -> f64 {
+    pub(crate) fn millis(&self) -> f64 {
         self.took.as_secs_f64() * 1000.0
     }
 }

@@ -13,7 +13,7 @@ use super::{Explanation, Interpretation, Reply, Webhook};
 
 /// The object of `--json`.
 #[derive(Debug, Serialize)]
-pub struct Report<'a> {
+pub(crate) struct Report<'a> {
     callback: &'static str,
     rpc: &'static str,
     url: &'a str,
@@ -28,7 +28,7 @@ pub struct Report<'a> {
 }
 
 /// Makes the object of `--json`.
-pub fn report<'a>(
+pub(crate) fn report<'a>(
     url: &'a str,
     webhook: &'a Webhook,
     reply: &'a Reply,
@@ -51,7 +51,7 @@ pub fn report<'a>(
 }
 
 /// Prints a webhook as text, and its reply if there is one.
-pub fn print(
+pub(crate) fn print(
     url: &str,
     webhook: &Webhook,
     reply: Option<&Reply>,

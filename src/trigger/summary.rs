@@ -11,7 +11,7 @@ use crate::client::RequestError;
 
 /// Counts and latencies of webhooks, as OpenIM's newest release that sends them reads the replies.
 #[derive(Debug, Default)]
-pub struct Summary {
+pub(crate) struct Summary {
     verdicts: BTreeMap<Interpretation, u64>,
     outcomes: BTreeMap<String, u64>,
     no_reply: BTreeMap<String, u64>,
@@ -20,7 +20,7 @@ pub struct Summary {
 
 impl Summary {
     /// Counts a webhook.
-    pub fn add(&mut self, result: Result<(Reply, Interpretation), RequestError>) {
+    pub(crate) fn add(&mut self, result: Result<(Reply, Interpretation), RequestError>) {
         match result {
             Ok((reply, verdict)) => {
                 *self.verdicts.entry(verdict).or_default() += 1;
@@ -33,17 +33,17 @@ impl Summary {
     }
 
     /// Returns the number of webhooks.
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.verdicts.values().chain(self.no_reply.values()).sum()
     }
 
     /// Returns the worst reading of a reply; none if a reply is missing.
-    pub fn worst(&self) -> Option<Interpretation> {
+    pub(crate) fn worst(&self) -> Option<Interpretation> {
         self.verdicts.keys().next_back().copied().filter(|_| self.no_reply.is_empty())
     }
 
     /// Returns the readings, as in `allowed 12, denied 3, no reply 1`.
-    pub fn verdicts(&self) -> String {
+    pub(crate) fn verdicts(&self) -> String {
         let no_reply: u64 = self.no_reply.values().sum();
         match (counted(&self.verdicts), no_reply) {
             (verdicts, 0) => verdicts,
@@ -53,7 +53,7 @@ impl Summary {
     }
 
     /// Returns the object of `--json`.
-    pub fn json(&self, elapsed: Duration) -> Value {
+    pub(crate) fn json(&self, elapsed: Duration) -> Value {
         json!({
             "count": self.count(),
             "seconds": elapsed.as_secs_f64(),
@@ -65,7 +65,7 @@ impl Summary {
     }
 
     /// Returns the summary as text.
-    pub fn text(&self, elapsed: Duration) -> String {
+    pub(crate) fn text(&self, elapsed: Duration) -> String {
         let seconds = elapsed.as_secs_f64();
         let rate = self.count() as f64 / seconds.max(f64::MIN_POSITIVE);
         let mut text = format!("{} webhooks in {seconds:.2} s, {rate:.0} a second\n", self.count());

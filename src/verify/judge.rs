@@ -25,7 +25,7 @@ const CONTRACT: &str = "the comments of the response's fields in the contract sa
 
 /// The reason why a check did not pass.
 #[derive(Debug)]
-pub struct Finding {
+pub(super) struct Finding {
     /// The outcome of the check.
     pub outcome: Outcome,
     /// The answer in words, or the reason why the check was not run.
@@ -37,37 +37,37 @@ pub struct Finding {
 }
 
 /// The result of a check: a note, perhaps, if it passed.
-pub type Judged = Result<Option<String>, Finding>;
+pub(super) type Judged = Result<Option<String>, Finding>;
 
 impl Finding {
     /// Makes a finding that fails the check.
-    pub fn failed(message: impl Into<String>, hint: &'static str) -> Self {
+    pub(super) fn failed(message: impl Into<String>, hint: &'static str) -> Self {
         Self { outcome: Outcome::Failed, message: message.into(), hint: Some(hint), failure: None }
     }
 
     /// Makes a finding that hookgate can live with.
-    pub fn warning(message: impl Into<String>, hint: &'static str) -> Self {
+    pub(super) fn warning(message: impl Into<String>, hint: &'static str) -> Self {
         Self { outcome: Outcome::Warning, ..Self::failed(message, hint) }
     }
 
     /// Makes the finding of a check that was not run.
-    pub fn not_run(reason: &str) -> Self {
+    pub(super) fn not_run(reason: &str) -> Self {
         Self { outcome: Outcome::NotRun, message: reason.to_owned(), hint: None, failure: None }
     }
 
     /// Puts words in front of the message.
-    pub fn prefixed(self, words: &str) -> Self {
+    pub(super) fn prefixed(self, words: &str) -> Self {
         Self { message: format!("{words}: {}", self.message), ..self }
     }
 
     /// Returns the class of the call's failure.
-    pub fn class(&self) -> Option<Class> {
+    pub(super) fn class(&self) -> Option<Class> {
         self.failure.as_ref().map(|failure| failure.class)
     }
 }
 
 /// Judges the answer to a request. `budget` is the time that the policy had.
-pub fn judge(check: &Check, request: &Request, answer: Result<Answer, Failure>, budget: Duration) -> Judged {
+pub(super) fn judge(check: &Check, request: &Request, answer: Result<Answer, Failure>, budget: Duration) -> Judged {
     let failed = |failure| judge_failure(check, failure, budget);
     let (denial, reply) = match answer.map_err(failed)? {
         Answer::Response(response) => {
@@ -109,8 +109,8 @@ fn judge_failure(check: &Check, failure: Failure, budget: Duration) -> Finding {
 }
 
 /// Describes a failure to the author of the policy.
-pub fn describe(failure: &Failure, budget: Duration) -> String {
-    let cause = failure.cause();
+pub(super) fn describe(failure: &Failure, budget: Duration) -> String {
+    let cause = &failure.cause;
     match (failure.class, failure.status) {
         (Class::InvalidReply, _) => format!("an invalid reply, which hookgate refuses: {}", shown(cause)),
         (_, Some(code)) => {
@@ -123,7 +123,7 @@ pub fn describe(failure: &Failure, budget: Duration) -> String {
 }
 
 /// Returns true if there was no connection, or it broke.
-pub fn is_disconnect(failure: &Failure) -> bool {
+pub(super) fn is_disconnect(failure: &Failure) -> bool {
     failure.class == Class::Unavailable && failure.status.is_none() && !failure.not_grpc
 }
 
@@ -194,7 +194,7 @@ fn code_name(code: Code) -> String {
 }
 
 /// Makes a policy's text fit for a terminal and for XML: cut, and without control characters.
-pub fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     cut(&text.replace(char::is_control, "\u{fffd}"), LONGEST_TEXT).into_owned()
 }
 

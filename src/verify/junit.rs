@@ -6,7 +6,7 @@ use super::report::CheckResult;
 use super::{Outcome, Report};
 
 /// Returns the report as JUnit's XML.
-pub fn junit(report: &Report) -> Result<String, SerializeError> {
+pub(crate) fn junit(report: &Report) -> Result<String, SerializeError> {
     let mut document = Document::new("hookgate verify");
     document.add_test_suite(suite("service", "service", &report.service));
     let callbacks = report.callbacks.iter().filter(|callback| !callback.checks.is_empty());

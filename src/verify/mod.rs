@@ -20,10 +20,10 @@ mod service;
 use std::time::Duration;
 
 pub use checks::Check;
-pub use junit::junit;
-pub use print::print;
-pub use report::{Outcome, Report};
-pub use run::run;
+pub(crate) use junit::junit;
+pub(crate) use print::print;
+pub(crate) use report::{Outcome, Report};
+pub(crate) use run::run;
 
 use crate::config::PolicyUrl;
 use crate::contract::{Callback, Timing};
@@ -31,7 +31,7 @@ use checks::How;
 
 /// A selection of checks.
 #[derive(Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The policy service.
     pub policy: PolicyUrl,
     /// The callbacks, in the order in which they are called.

@@ -13,7 +13,7 @@ const YELLOW: Style = AnsiColor::Yellow.on_default();
 const DIM: Style = Style::new().dimmed();
 
 /// Prints the report, with colour: `out` strips it where it is not wanted.
-pub fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let callbacks = || report.callbacks.iter().filter(|callback| was_run(callback));
     let width = callbacks().map(|callback| callback.callback.len()).max().unwrap_or_default().max("service".len());
     print_checks("service", width, &report.service, out)?;

@@ -7,7 +7,7 @@ use super::judge::Judged;
 
 /// Results of a run.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// Version of hookgate.
     pub version: &'static str,
     /// URL of the policy service.
@@ -24,7 +24,7 @@ pub struct Report {
 
 /// Results of a callback's checks.
 #[derive(Debug, Serialize)]
-pub struct CallbackResult {
+pub(crate) struct CallbackResult {
     /// Name of the rpc, as in `AfterRemoveBlack`.
     pub callback: &'static str,
     /// Path of the rpc.
@@ -37,7 +37,7 @@ pub struct CallbackResult {
 
 /// Result of a check.
 #[derive(Debug, Serialize)]
-pub struct CheckResult {
+pub(crate) struct CheckResult {
     /// Name of the check.
     pub name: &'static str,
     /// Outcome.
@@ -53,7 +53,7 @@ pub struct CheckResult {
 /// Outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The answer is fine.
     Passed,
     /// hookgate has no verdict, or OpenIM does not read it as meant.
@@ -66,7 +66,7 @@ pub enum Outcome {
 
 /// Counts of checks and callbacks.
 #[derive(Debug, Serialize)]
-pub struct Totals {
+pub(crate) struct Totals {
     /// All checks, those that were not run too.
     pub checks: usize,
     /// Checks that passed.
@@ -106,7 +106,7 @@ impl Report {
     }
 
     /// Returns true if nothing failed and everything was run.
-    pub fn is_success(&self) -> bool {
+    pub(crate) fn is_success(&self) -> bool {
         self.totals.failed == 0 && self.totals.not_run == 0 && self.stopped.is_none()
     }
 }

@@ -26,12 +26,12 @@ const HUGE_ENTRIES: usize = 500;
 
 /// Four-byte letters and joined emoji, right-to-left with an override, combining marks, NUL, the replacement that OpenIM
 /// makes of a lone surrogate, and a line separator outside ASCII.
-pub const ODD_TEXT: &str =
+pub(super) const ODD_TEXT: &str =
     "\u{1f9d1}\u{200d}\u{1f680} \u{202e}\u{5e9}\u{5dc}\u{5d5}\u{5dd} e\u{301}\u{327} \u{0} \u{fffd} \u{2028} \u{1d4b3}";
 
 /// A webhook that has passed through the front.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub(super) struct Request {
     /// The callback.
     pub callback: &'static Callback,
     /// The JSON body.
@@ -47,7 +47,7 @@ impl Request {
     /// # Errors
     ///
     /// If the front refuses it, which the tests rule out for every check and callback.
-    pub fn new(callback: &'static Callback, check: &Check) -> Result<Self, Finding> {
+    pub(super) fn new(callback: &'static Callback, check: &Check) -> Result<Self, Finding> {
         let refused = |refusal| Finding::failed(format!("hookgate refuses its own request: {refusal}"), "tell us");
         let is_fallback = std::ptr::eq(callback, Callback::fallback());
         // The fallback's own name makes a command that the table does not have.
@@ -62,19 +62,19 @@ impl Request {
     }
 
     /// Returns the next delivery of the same event.
-    pub fn again(&self) -> Self {
+    pub(super) fn again(&self) -> Self {
         Self { attempt: self.attempt + 1, ..self.clone() }
     }
 
     /// Returns the call to the policy.
-    pub fn question(&self, deadline: Instant) -> Question {
+    pub(super) fn question(&self, deadline: Instant) -> Question {
         let Self { callback, message, metadata, attempt, .. } = self.clone();
         Question { callback, message, metadata, attempt, deadline }
     }
 }
 
 /// Makes a body just below [`HUGE`]: every list has [`HUGE_ENTRIES`], and the texts share the remaining bytes.
-pub fn huge(callback: &Callback) -> String {
+pub(super) fn huge(callback: &Callback) -> String {
     let with_texts_of = |length: usize| {
         let text = "x".repeat(length);
         Fill { text: Some(&text), entries: HUGE_ENTRIES, ..Fill::default() }.body(callback)
@@ -86,7 +86,7 @@ pub fn huge(callback: &Callback) -> String {
 
 /// Differences of a body from the callback's example.
 #[derive(Default)]
-pub struct Fill<'a> {
+pub(super) struct Fill<'a> {
     /// Replaces every text.
     pub text: Option<&'a str>,
     /// Minimum entries of every list.
@@ -99,7 +99,7 @@ pub struct Fill<'a> {
 
 impl Fill<'_> {
     /// Makes the JSON body.
-    pub fn body(&self, callback: &Callback) -> String {
+    pub(super) fn body(&self, callback: &Callback) -> String {
         let like = serde_json::from_str(callback.example).unwrap_or_default();
         let mut body = self.object(callback.request, Some(&like));
         // A body that names another command than its path is odd in another way.

@@ -39,7 +39,7 @@ const CANCEL_AFTER_MILLIS: [u64; 5] = [1, 2, 5, 10, 20];
 const HURRIED: usize = 4;
 
 /// Checks a policy service. `progress` gets the number of callbacks that are done, and the name of the next.
-pub async fn run(plan: &Plan, mut progress: impl FnMut(usize, &'static str)) -> Report {
+pub(crate) async fn run(plan: &Plan, mut progress: impl FnMut(usize, &'static str)) -> Report {
     let mut run = Run::new(plan);
     let asks = |how| plan.checks.iter().any(|check| check.how == how);
     let health = service::health(&run.channel, plan.budget).await;
@@ -207,7 +207,7 @@ impl<'p> Run<'p> {
             && is_disconnect(&failure)
         {
             if timeout_at(end, self.channel.changed()).await.is_err() {
-                let (callback, check, why) = (callback.method(), check.name, shown(failure.cause()));
+                let (callback, check, why) = (callback.method(), check.name, shown(&failure.cause));
                 self.stopped = Some(format!("the policy has been gone since {callback}, {check}: {why}"));
                 return;
             }

@@ -23,7 +23,7 @@ use crate::policy::Channel;
 use crate::policy::status_tap::{StatusTap, not_grpc, tap};
 
 /// Calls `grpc.health.v1` for the server as a whole.
-pub async fn health(channel: &Channel, budget: Duration) -> Result<ServingStatus, Failure> {
+pub(super) async fn health(channel: &Channel, budget: Duration) -> Result<ServingStatus, Failure> {
     let (transport, seen) = tap(channel.clone());
     let mut client = HealthClient::new(transport);
     let call = async { Ok(client.check(HealthCheckRequest::default()).await?.into_inner().status()) };
@@ -32,7 +32,7 @@ pub async fn health(channel: &Channel, budget: Duration) -> Result<ServingStatus
 
 /// Calls server reflection for the names of the services: v1, and if that is not served v1alpha, which is all that some
 /// libraries have and enough for grpcurl. Both have the same messages.
-pub async fn services(channel: &Channel, budget: Duration) -> Result<Vec<String>, Failure> {
+pub(super) async fn services(channel: &Channel, budget: Duration) -> Result<Vec<String>, Failure> {
     match list_services("v1", channel, budget).await {
         Err(failure) if failure.class == Class::Unimplemented => list_services("v1alpha", channel, budget).await,
         answer => answer,
@@ -85,18 +85,18 @@ async fn answer_of<T>(
 
 /// Judges whether the policy can be reached, by the answer to a health check. HTTP routers answer 404 to a service that is
 /// not registered, which health need not be.
-pub fn judge_connection<T>(channel: &Channel, health: &Result<T, Failure>) -> Judged {
+pub(super) fn judge_connection<T>(channel: &Channel, health: &Result<T, Failure>) -> Judged {
     let why = match health {
         Err(failure) if failure.status.is_some() || failure.class == Class::Unimplemented => return Ok(None),
-        Err(failure) if failure.not_grpc => format!("it answers, but not gRPC: {}", failure.cause()),
-        Err(failure) if !channel.status().addresses.iter().any(|address| address.is_ready) => shown(failure.cause()),
+        Err(failure) if failure.not_grpc => format!("it answers, but not gRPC: {}", failure.cause),
+        Err(failure) if !channel.status().addresses.iter().any(|address| address.is_ready) => shown(&failure.cause),
         _ => return Ok(None),
     };
     Err(Finding::failed(why, "start the policy, and see that --policy names its gRPC address"))
 }
 
 /// Judges the answer of health.
-pub fn judge_health(health: &Result<ServingStatus, Failure>, budget: Duration) -> Judged {
+pub(super) fn judge_health(health: &Result<ServingStatus, Failure>, budget: Duration) -> Judged {
     match health {
         Ok(ServingStatus::Serving) => Ok(None),
         Ok(status) => Err(Finding::failed(
@@ -119,7 +119,7 @@ pub fn judge_health(health: &Result<ServingStatus, Failure>, budget: Duration) -
 }
 
 /// Checks that reflection lists the services of the callbacks that are implemented.
-pub fn judge_reflection(
+pub(super) fn judge_reflection(
     services: &Result<Vec<String>, Failure>,
     implemented: &[&'static Callback],
     budget: Duration,

@@ -7,7 +7,7 @@ mod paths;
 mod proxies;
 mod secrets;
 
-use hookgate::observe::rejected::Reason;
+use hookgate::internals::observe::Reason;
 
 use crate::support::{Gate, Reply};
 

@@ -17,8 +17,9 @@ use bytes::Bytes;
 use hookgate::config::After;
 use hookgate::contract::Callback;
 use hookgate::contract::{Metadata, metadata};
-use hookgate::outbox::{Delivery, Event, Events};
-use hookgate::policy::Policy;
+use hookgate::internals::observe::Decisions;
+use hookgate::internals::outbox::{Delivery, Event, Events};
+use hookgate::internals::policy::{Policy, Transport};
 use http_body_util::{BodyExt, Full};
 use tokio::sync::{mpsc, oneshot};
 use tonic::transport::Endpoint;
@@ -49,7 +50,7 @@ fn settings() -> After {
         concurrency: 16,
         // A lane's pause is bounded as an event's own is.
         pause_max: Duration::from_millis(20),
-        ..After::in_memory()
+        ..After::default()
     }
 }
 
@@ -58,10 +59,15 @@ fn at_once() -> After {
     After { answer_within: Duration::ZERO, ..settings() }
 }
 
+/// Events in memory to a policy over this transport.
+fn events_over(transport: impl Transport, settings: &After) -> Events {
+    Events::in_memory(Policy::new(transport, REPLY_LIMIT), settings, Decisions::off())
+}
+
 /// Events to a real policy.
 fn events(policy: &support::Policy, settings: &After) -> Events {
     let channel = Endpoint::from_shared(policy.url()).expect("a URL").connect_lazy();
-    Events::new(Policy::new(channel, REPLY_LIMIT), settings)
+    events_over(channel, settings)
 }
 
 /// An event with this ID.
@@ -139,7 +145,7 @@ struct InMemory(Arc<dyn Fn(Call) -> Answer + Send + Sync>);
 
 /// Events to a policy without a socket.
 fn events_in_memory(answer: impl Fn(Call) -> Answer + Send + Sync + 'static, settings: &After) -> Events {
-    Events::new(Policy::new(InMemory(Arc::new(answer)), REPLY_LIMIT), settings)
+    events_over(InMemory(Arc::new(answer)), settings)
 }
 
 impl tower::Service<http::Request<tonic::body::Body>> for InMemory {

@@ -319,7 +319,7 @@ async fn a_panic_in_a_handler() {
             panic!("on purpose")
         }
     }
-    let gate = Gate::with_policy(hookgate::policy::Policy::new(Panics, 1 << 20), support::config()).await;
+    let gate = Gate::with_policy(hookgate::internals::policy::Policy::new(Panics, 1 << 20), support::config()).await;
     for _ in 0..2 {
         let reply = gate.post(PATH, "{}").await;
         assert_eq!(reply.status.as_u16(), 500);

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hookgate::observe::writer::{Counts, NonBlocking, Options, Sink};
+use hookgate::internals::observe::writer::{Counts, NonBlocking, Options, Sink};
 
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);

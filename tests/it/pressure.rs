@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hookgate::contract::Callback;
-use hookgate::observe::counters::Outcome;
-use hookgate::observe::rejected::Reason;
-use hookgate::outbox;
+use hookgate::internals::observe::Outcome;
+use hookgate::internals::observe::Reason;
+use hookgate::internals::outbox;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
@@ -33,7 +33,7 @@ fn outcome(reply: &Reply) -> &str {
 
 /// Waits until so many bytes are held.
 async fn until_held(gate: &Gate, bytes: usize) {
-    while gate.status.memory().held() != bytes {
+    while gate.status.memory.held() != bytes {
         yield_now().await;
     }
 }
@@ -119,7 +119,7 @@ async fn unfinished_heads_get_a_quarter_of_the_memory() {
     }
     // The first piece lies in the room that each connection has.
     let mut sent = 0;
-    while gate.status.heads().held() < 8_000 {
+    while gate.status.heads.held() < 8_000 {
         first.write_all(&[b'x'; 1000]).await.unwrap();
         sent += 1000;
         yield_now().await;

@@ -13,10 +13,10 @@ mod schema;
 
 use std::path::Path;
 
+use hookgate::config::Class;
 use hookgate::config::{all_settings, callback_settings};
 use hookgate::contract::Callback;
 use hookgate::contract::metadata::{ATTEMPT, COMMAND, EVENT_ID, OPERATION_ID, REPLY_KEY};
-use hookgate::failure::Class;
 use http::HeaderName;
 
 fn docs() -> std::path::PathBuf {

@@ -4,10 +4,10 @@ mod open;
 
 use std::time::Duration;
 
+use hookgate::config::Class;
 use hookgate::config::{Handling, OnFailure, Override, Rule};
 use hookgate::contract::Callback;
-use hookgate::failure::Class;
-use hookgate::observe::counters::Outcome;
+use hookgate::internals::observe::Outcome;
 use hookgate::openim::{self, Reading, Release};
 use tonic::Status;
 

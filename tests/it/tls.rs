@@ -8,7 +8,7 @@ mod sockets;
 
 use bytes::Bytes;
 use hookgate::config::Address;
-use hookgate::observe::rejected::Reason;
+use hookgate::internals::observe::Reason;
 use http_body_util::Full;
 
 use crate::support::pki::{Ca, Files};

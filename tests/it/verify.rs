@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use hookgate::verify::Check;
+use hookgate::internals::verify::Check;
 use serde_json::Value;
 
 use crate::support::nobody;

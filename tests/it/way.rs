@@ -1,6 +1,6 @@
 //! The way as a whole, over real sockets: routes, metadata, connections, and the replies to what OpenIM would not send.
 
-use hookgate::server::Stop;
+use hookgate::app::Stop;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

@@ -27,13 +27,13 @@ pub(super) fn write(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
     let durations = all().filter(seen).flat_map(|callback| {
         Phase::ALL.map(|phase| {
             let labels = [("rpc", callback.service_and_method()), ("phase", phase.as_str())];
-            (labels, status.durations().of(callback, phase))
+            (labels, status.durations.of(callback, phase))
         })
     });
     let help = "How long the phases of webhooks took: decode, policy, reply";
     out.family("callback_duration_seconds", help, durations)?;
     out.single("callbacks_in_flight", "Webhooks being answered", gauge(status.in_flight() as f64))?;
-    let held = gauge((status.memory().held() + status.heads().held()) as f64);
+    let held = gauge((status.memory.held() + status.heads.held()) as f64);
     out.single("callbacks_held_bytes", "Bytes of webhooks held, of limits.memory", held)?;
     let connections = gauge(status.connections() as f64);
     out.single("connections", "Open connections of webhook clients", connections)?;
@@ -56,7 +56,7 @@ fn first_failures(callback: &Callback, config: &Config) -> Vec<Outcome> {
 }
 
 fn write_drift(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
-    let (unknowns, names) = (sources.status.unknowns(), sources.status.names());
+    let (unknowns, names) = (&sources.status.unknowns, &sources.status.names);
     let commands = unknowns.commands();
     let commands = commands.iter().map(|command| ([("command", &*command.name)], counter(command.count)));
     out.family("unknown_commands", "Webhooks whose command this build does not know", commands)?;

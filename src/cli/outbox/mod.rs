@@ -23,7 +23,7 @@ const REASONS: [&str; 5] = ["unimplemented", "invalid_reply", "attempts", "age",
 
 /// Options of `hookgate outbox`.
 #[derive(Debug, Args)]
-pub struct Outbox {
+pub(super) struct Outbox {
     #[command(subcommand)]
     command: Option<Command>,
 
@@ -117,7 +117,7 @@ impl Which {
 
 impl Outbox {
     /// Runs the subcommand.
-    pub fn run(self) -> Result<(), Error> {
+    pub(super) fn run(self) -> Result<(), Error> {
         block_on(self.dispatch())?
     }
 

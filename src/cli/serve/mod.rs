@@ -22,7 +22,7 @@ use crate::reload::Source;
 const DECISIONS_DRAIN: Duration = Duration::from_secs(1);
 
 /// Serves until SIGTERM or Ctrl-C.
-pub fn run(options: &Options) -> Result<ExitCode, Error> {
+pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     let (source, loaded) = Source::load(options)?;
     let log = logging::init(loaded.config.log.clone())?;
     logging::panic_hook();

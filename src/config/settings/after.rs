@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::settings;
+use crate::config::Builder;
 use crate::config::validate::{Check, Mistakes, check_longest_time};
 use crate::config::value::{Kind, choice, count, count32, parse_time, show_time, size, time, time_or_zero};
-use crate::config::{Builder, Config};
 
 settings! {
     /// Delivery and storage of After events.
@@ -75,21 +75,6 @@ pub enum WhenFull {
     Refuse,
     /// The oldest dead letters are evicted to make room; the event is refused if that is not enough.
     DropDead,
-}
-
-impl After {
-    /// The defaults for events in memory.
-    pub fn in_memory() -> Self {
-        Self::default()
-    }
-
-    /// The defaults for events on disk, where there is room for days.
-    pub fn on_disk() -> Self {
-        let config = Config { data: Some("data".into()), ..Config::default() };
-        let mut builder = Builder { config, ..Builder::default() };
-        builder.apply_disk_defaults();
-        builder.config.after
-    }
 }
 
 fn sync_rule() -> Kind<SyncRule> {

@@ -15,15 +15,17 @@ mod traces;
 
 use std::sync::LazyLock;
 
-pub use access::{Access, AccessFiles};
+pub use access::Access;
+pub(super) use access::AccessFiles;
 pub use after::{After, SyncRule, WhenFull};
 pub use channel::Channel;
 pub use decisions::{Decisions, DecisionsTo};
 pub use denial::Denial;
 pub use drain::Drain;
 pub use limits::Limits;
-pub use openim::OpenIm;
-pub use tls::{PolicyTls, PolicyTlsFiles, TlsFiles};
+pub(super) use openim::OpenIm;
+pub use tls::PolicyTls;
+pub(super) use tls::{PolicyTlsFiles, TlsFiles};
 pub use traces::Traces;
 
 use super::Config;
@@ -152,18 +154,18 @@ pub fn general() -> &'static [Setting] {
 }
 
 /// Returns the setting with a path.
-pub fn find(path: &str) -> Option<&'static Setting> {
+pub(super) fn find(path: &str) -> Option<&'static Setting> {
     general().iter().find(|setting| setting.path == path)
 }
 
 /// Returns the rules that several settings must keep together, group by group.
-pub fn checks() -> impl Iterator<Item = &'static Check> {
+pub(super) fn checks() -> impl Iterator<Item = &'static Check> {
     [policy::CHECKS, limits::CHECKS, access::CHECKS, tls::CHECKS, after::CHECKS].into_iter().flatten()
 }
 
 /// Returns the settings of a resolved configuration. OpenIM's file has become budgets and rules of callbacks by then, and
 /// the rules of all classes are one value.
-pub fn resolved() -> impl Iterator<Item = &'static Setting> {
+pub(super) fn resolved() -> impl Iterator<Item = &'static Setting> {
     let is_left = |path: &str| !path.starts_with("openim.") && !path.starts_with("on_failure.");
     general().iter().filter(move |setting| is_left(&setting.path))
 }

@@ -116,7 +116,8 @@ pub enum InvalidReply {
 }
 
 impl Callback {
-    /// The reply to `body`, which has been transcoded before, for the policy's encoded response.
+    /// The reply to `body`, which has been transcoded before, for the policy's encoded response. An After event needs no body,
+    /// which may be empty: no response to it has changes or echoes.
     pub fn reply(&self, response: &[u8], body: &[u8]) -> Result<Reply, InvalidReply> {
         // First: a denial stays one, whatever is wrong with it or with the rest of the response.
         if let Some(denial) = decode_denial(response) {
@@ -129,12 +130,6 @@ impl Callback {
         let request = RequestFields::read(self.request, body);
         response.check(&request)?;
         Ok(self.allow(&response, &request))
-    }
-
-    /// Returns the reply to an After event for the policy's encoded response. It needs no request body: no response to an
-    /// After callback has changes or echoes.
-    pub fn reply_to_event(&self, response: &[u8]) -> Result<Reply, InvalidReply> {
-        self.reply(response, &[])
     }
 
     /// The reply to `body` that allows without changes.

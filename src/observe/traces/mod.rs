@@ -26,7 +26,7 @@ use tracing::warn;
 
 use crate::config;
 pub(crate) use context::Context;
-pub use export::{Counts, Error};
+pub(crate) use export::{Counts, Error};
 pub(crate) use spans::{AttemptOf, AttemptSpan, WebhookSpan};
 
 /// Minimum time to export the last spans, even if the drain time is over.

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// The system's clock as it was at the start, and from then on one that does not jump.
 #[derive(Debug, Clone, Copy)]
-pub struct Clock {
+pub(crate) struct Clock {
     start: Instant,
     milliseconds: i64,
 }

@@ -63,7 +63,7 @@ pub struct Count {
 }
 
 /// How many there are, by rpc, state and reason.
-pub fn counts(connection: &Connection) -> rusqlite::Result<Vec<Count>> {
+pub(crate) fn counts(connection: &Connection) -> rusqlite::Result<Vec<Count>> {
     let mut counts = Vec::new();
     for (state, query) in [
         (
@@ -92,7 +92,7 @@ pub fn counts(connection: &Connection) -> rusqlite::Result<Vec<Count>> {
 }
 
 /// The events that are meant, some at a time, without their content: those that wait first, in the order of their arrival.
-pub fn list(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Item>> {
+pub(crate) fn list(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Item>> {
     let mut items = Vec::new();
     for state in states(filter) {
         let (conditions, mut values) = conditions(connection, filter, state)?;
@@ -113,7 +113,7 @@ pub fn list(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<It
 }
 
 /// How many are meant.
-pub fn count(connection: &Connection, filter: &Filter) -> rusqlite::Result<i64> {
+pub(crate) fn count(connection: &Connection, filter: &Filter) -> rusqlite::Result<i64> {
     let mut total = 0;
     for state in states(filter) {
         let (conditions, values) = conditions(connection, filter, state)?;
@@ -124,7 +124,7 @@ pub fn count(connection: &Connection, filter: &Filter) -> rusqlite::Result<i64> 
 }
 
 /// One event with its content; what belongs in no log is left out unless it is to be revealed.
-pub fn show(connection: &Connection, id: &str, reveal: bool) -> rusqlite::Result<Option<Item>> {
+pub(crate) fn show(connection: &Connection, id: &str, reveal: bool) -> rusqlite::Result<Option<Item>> {
     for state in [State::Waiting, State::Dead] {
         let query =
             format!("select {}, metadata, message, sum from {} where event_id = ?", columns(state), table(state));

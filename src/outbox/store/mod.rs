@@ -47,8 +47,8 @@ use super::entry::Entry;
 
 use inbox::{Sender, Sent};
 
-pub use clock::Clock;
-pub use open::OpenError;
+pub(crate) use clock::Clock;
+pub(crate) use open::OpenError;
 pub(super) use open::{Opened, Standing, open};
 
 /// What is done to the events on disk, in the order in which it is sent.
@@ -147,7 +147,7 @@ pub(super) enum News {
 pub(super) type Hear = Box<dyn FnMut(News) + Send>;
 
 /// The upper bounds of the buckets in which commits are counted by their time.
-pub const COMMIT_BUCKETS: [Duration; 9] = [
+pub(crate) const COMMIT_BUCKETS: [Duration; 9] = [
     Duration::from_micros(100),
     Duration::from_micros(500),
     Duration::from_millis(1),

@@ -301,7 +301,7 @@ mod tests {
         let opened = open(&directory).unwrap();
         let callback = &crate::contract::Callback::all()[0];
         let panics = Box::new(|_| panic!("as a test has it"));
-        let store = opened.start(&config::After::on_disk(), panics).unwrap();
+        let store = opened.start(&config::After::default(), panics).unwrap();
         assert!(!store.is_choked());
         store.send(Op::Load { rpc: callback.rpc, loaded: HashSet::new() });
         let event = Event { callback, message: Bytes::new(), metadata: Metadata::new(), budget: Duration::ZERO };

@@ -22,7 +22,7 @@ use crate::contract::Callback;
 
 /// The circuit breakers of a policy service, one an rpc.
 #[derive(Debug)]
-pub struct Breaker {
+pub(crate) struct Breaker {
     failures: u32,
     open_for: Duration,
     /// Calls in a row without a connection, of any rpc.
@@ -71,13 +71,13 @@ pub(in crate::policy) struct Permit {
 
 impl Breaker {
     /// Breakers that open after this number of unanswered calls in a row, for this time.
-    pub fn new(failures: u32, open_for: Duration) -> Self {
+    pub(crate) fn new(failures: u32, open_for: Duration) -> Self {
         let rpcs = (0..=Callback::all().len()).map(|_| Mutex::new(Phase::CLOSED)).collect();
         Self { failures: failures.max(1), open_for, unreached: AtomicU32::new(0), rpcs }
     }
 
     /// The worst state of any rpc.
-    pub fn state(&self) -> BreakerState {
+    pub(crate) fn state(&self) -> BreakerState {
         if self.unreached.load(Relaxed) >= self.failures {
             return BreakerState::Open;
         }

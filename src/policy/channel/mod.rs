@@ -87,14 +87,14 @@ use tonic::Status as GrpcStatus;
 use tonic::body::Body;
 use tracing::{error, info};
 
-pub use breaker::Breaker;
+pub(crate) use breaker::Breaker;
 pub(super) use breaker::Outcome;
 pub use breaker_state::BreakerState;
-pub use call::ResponseBody;
+pub(crate) use call::ResponseBody;
 pub(super) use connection_handle::ConnectionHandle;
 pub(super) use deadline::{DEADLINE, set_grpc_timeout};
 pub(super) use endpoint::Health;
-pub use resolver::{Resolve, Resolving};
+pub use resolver::Resolve;
 pub use status::{AddressStatus, Status};
 pub(super) use subchannel::overdue;
 

@@ -15,7 +15,7 @@ use crate::config::{self, Address, PolicyUrl};
 pub type Resolve = Arc<dyn Fn() -> Resolving + Send + Sync>;
 
 /// The addresses, once they are found.
-pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<Address>>> + Send>>;
+pub(crate) type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<Address>>> + Send>>;
 
 /// Maximum time between two look-ups while a connected endpoint carries the calls and another one fails.
 const STANDBY_INTERVAL: Duration = Duration::from_secs(5);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hookgate::config::Address;
-use hookgate::observe::rejected::Reason;
+use hookgate::internals::observe::Reason;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::ClientConfig;

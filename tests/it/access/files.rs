@@ -127,7 +127,7 @@ fn what_a_file_names_stands_beside_it() {
         Files::default().with("conf/passwords", "a:b").with("conf/hookgate.yaml", "access: {passwords: passwords}");
     let loaded = nested.load_file("conf/hookgate.yaml").unwrap();
     let passwords = loaded.config.access.passwords.unwrap();
-    assert_eq!(passwords.file(), std::path::Path::new("conf/passwords"));
+    assert_eq!(format!("{passwords:?}"), "1 passwords of conf/passwords");
     assert!(passwords.contain(b"a:b") && !passwords.contain(b"a:c"));
 }
 

@@ -1,7 +1,7 @@
 //! Whose word counts for where a caller is.
 
 use hookgate::config::Address;
-use hookgate::observe::rejected::Reason;
+use hookgate::internals::observe::Reason;
 use hyper::header::HeaderValue;
 
 use super::{assert_denied, refused_callers};

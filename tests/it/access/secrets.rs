@@ -1,6 +1,7 @@
 //! What callers know is nowhere to be read, and crowds of those who know nothing cost next to nothing.
 
-use hookgate::failure::{Class, Failure};
+use hookgate::config::Class;
+use hookgate::internals::Failure;
 use http_body_util::Full;
 use tokio::task::JoinSet;
 
@@ -128,7 +129,7 @@ fn what_a_peer_says_is_cut_in_the_cause_of_a_failure() {
     // h2 repeats the text of a GOAWAY, of which a frame can hold 16 KiB.
     let error = std::io::Error::other(format!("x{}", "ä".repeat(8_000)));
     let failure = Failure::new(Class::Unavailable, &error);
-    assert!(failure.cause().len() <= 515 && failure.cause().ends_with("ä…"), "{}", failure.cause());
+    assert!(failure.cause.len() <= 515 && failure.cause.ends_with("ä…"), "{}", failure.cause);
 }
 
 #[tokio::test]

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hookgate::config::{self, Address};
-use hookgate::failure::Class;
-use hookgate::policy::Channel;
-use hookgate::policy::channel::Resolve;
+use hookgate::config::{self, Address, Class};
+use hookgate::internals::policy::{Channel, Resolve};
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioExecutor;
 use tokio::sync::{Notify, watch};

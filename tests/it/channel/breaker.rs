@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use hookgate::config::Class;
 use hookgate::config::{self, PolicyTls};
-use hookgate::failure::Class;
-use hookgate::policy::Channel;
-use hookgate::policy::channel::BreakerState;
+use hookgate::internals::policy::BreakerState;
+use hookgate::internals::policy::Channel;
 use http_body_util::BodyExt;
 
 use super::server::{ANY, Call, Server, allow, ask, ask_of, ask_within, asked, failed, hang, ready, settings, until};
@@ -40,7 +40,7 @@ async fn calls_without_an_answer_open_it_and_one_call_tries() {
         let failure = ask_within(&channel, Duration::from_millis(5)).await.unwrap_err();
         // Unless this machine has slept over it.
         if began.elapsed() < OPEN_FOR {
-            assert!(failure.cause().contains("the breaker is open"), "{failure}");
+            assert!(failure.cause.contains("the breaker is open"), "{failure}");
             assert_eq!(server.calls(), seen, "nobody is asked while it is open");
         }
         while state() == BreakerState::Open {

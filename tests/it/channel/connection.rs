@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use hookgate::config::Class;
 use hookgate::config::{self, PolicyTls};
-use hookgate::failure::Class;
-use hookgate::policy::Channel;
+use hookgate::internals::policy::Channel;
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioExecutor;
 use tokio::io::AsyncWriteExt;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use hookgate::config::Class;
 use hookgate::config::{self, PolicyTls};
-use hookgate::failure::Class;
-use hookgate::policy::Channel;
-use hookgate::policy::health::{self, State};
+use hookgate::internals::policy::Channel;
+use hookgate::internals::policy::health::{self, State};
 use http_body_util::{BodyExt, Full};
 use tokio::net::TcpListener;
 use tokio::sync::watch::Receiver;

@@ -4,10 +4,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hookgate::config::Class;
 use hookgate::contract::Callback;
 use hookgate::contract::Metadata;
-use hookgate::failure::Class;
-use hookgate::policy::{Channel, Policy, Question};
+use hookgate::internals::policy::{Channel, Policy, Question};
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hookgate::config::{self, Address};
-use hookgate::failure::Failure;
-use hookgate::policy::channel::{AddressStatus, Resolve};
-use hookgate::policy::{Answer, Channel};
+use hookgate::internals::Failure;
+use hookgate::internals::policy::{AddressStatus, Resolve};
+use hookgate::internals::policy::{Answer, Channel};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::rustls::RootCertStore;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use hookgate::policy::Channel;
+use hookgate::internals::policy::Channel;
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hookgate::config::Class;
 use hookgate::config::{self, Address, PolicyTls};
 use hookgate::contract::Callback;
 use hookgate::contract::Metadata;
-use hookgate::failure::{Class, Failure};
-use hookgate::policy::channel::{Resolve, Status};
-use hookgate::policy::{Answer, Channel, Policy, Question};
+use hookgate::internals::Failure;
+use hookgate::internals::policy::{Answer, Channel, Policy, Question};
+use hookgate::internals::policy::{Resolve, Status};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -214,7 +215,7 @@ pub async fn asked(channel: &Channel) {
 pub async fn failed(channel: &Channel, class: Class) -> String {
     let failure = ask(channel).await.expect_err("no answer");
     assert_eq!(failure.class, class, "{failure}");
-    failure.cause().to_owned()
+    failure.cause
 }
 
 /// Waits until a channel stands so.

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use hookgate::config::Class;
 use hookgate::config::{Address, PolicyTls};
-use hookgate::failure::Class;
-use hookgate::policy::Channel;
-use hookgate::policy::channel::Resolve;
+use hookgate::internals::policy::Channel;
+use hookgate::internals::policy::Resolve;
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioExecutor;
 use rcgen::CertifiedKey;

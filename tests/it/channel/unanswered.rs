@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use hookgate::config::Class;
 use hookgate::config::{self, PolicyTls};
-use hookgate::failure::Class;
-use hookgate::policy::Channel;
-use hookgate::policy::health::{self, State};
+use hookgate::internals::policy::Channel;
+use hookgate::internals::policy::health::{self, State};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
@@ -190,7 +190,7 @@ async fn what_a_goaway_says_is_cut_where_a_call_fails_of_it() {
     })
     .await;
     let failure = ask(&connect(address)).await.expect_err("it leaves");
-    let cause = failure.cause();
+    let cause = &failure.cause;
     assert!(cause.contains("xxx") && cause.len() < 500, "{} bytes: {}", cause.len(), &cause[..cause.len().min(500)]);
 }
 

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use hookgate::config::Class;
 use hookgate::config::{self, Config, PolicyService, Rule};
 use hookgate::contract::Callback;
-use hookgate::failure::Class;
 
 use super::{ALL_OF_IT, FRIEND, SINGLE, assert_round_trip, handling, lines, load, load_openim_and, load_yaml, millis};
 use crate::support::OPEN;
@@ -284,9 +284,16 @@ fn every_path_in_a_file_begins_where_the_file_is() {
 #[test]
 fn with_a_directory_after_events_have_days_and_what_was_said_stays() {
     let loaded = load(&["--config", "c.yaml", "--data", "/data"], &[("c.yaml", "after: {age: 2h}")]).unwrap();
-    let expected = config::After { age: Duration::from_secs(2 * 3600), ..config::After::on_disk() };
+    let expected = config::After {
+        attempts: 1_000,
+        age: Duration::from_secs(2 * 3_600),
+        retry_max: Duration::from_secs(10 * 60),
+        events: 20_000_000,
+        bytes: 10 << 30,
+        ..config::After::default()
+    };
     assert_eq!(loaded.config.after, expected);
     assert_round_trip(&loaded);
     let without = load(&[], &[]).unwrap();
-    assert_eq!(without.config.after, config::After::in_memory());
+    assert_eq!(without.config.after, config::After::default());
 }

@@ -1,7 +1,7 @@
 //! OpenIM's own webhooks.yml.
 
+use hookgate::config::Class;
 use hookgate::config::Rule;
-use hookgate::failure::Class;
 
 use super::{FRIEND, SINGLE, handling, lines, load, load_openim, millis, shipped};
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use hookgate::config;
+use hookgate::config::Class;
 use hookgate::contract::Callback;
-use hookgate::failure::Class;
 use proptest::prelude::*;
 
 use super::{ALL_OF_IT, assert_round_trip, load, load_openim, load_yaml, shipped};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hookgate::config::After;
-use hookgate::outbox::{Backlog, Delivery, Event, Reason};
+use hookgate::internals::outbox::{Backlog, Delivery, Event, Reason};
 use tokio::time::Instant;
 
 use super::{

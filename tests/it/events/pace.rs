@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hookgate::config::After;
-use hookgate::outbox::Delivery;
+use hookgate::internals::outbox::Delivery;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, timeout};
 
@@ -84,7 +84,8 @@ async fn after_a_failure_there_is_one_delivery_at_a_time_until_one_succeeds() {
     let (answer, mut calls) = by_hand();
     let events = events_in_memory(answer, &After { concurrency: 4, ..patient() });
     for number in 0..20 {
-        let slow = hookgate::outbox::Event { budget: 10_000 * SECOND, ..event(REMOVE_BLACK, &number.to_string()) };
+        let slow =
+            hookgate::internals::outbox::Event { budget: 10_000 * SECOND, ..event(REMOVE_BLACK, &number.to_string()) };
         events.deliver(slow).await;
     }
     let mut pending = Vec::new();

@@ -6,7 +6,7 @@ use hookgate::config::After;
 use hookgate::contract::Reply;
 use hookgate::contract::proto::{AfterRemoveBlackResponse, Denial};
 use hookgate::contract::{Callback, Timing};
-use hookgate::outbox::{Delivery, Reason};
+use hookgate::internals::outbox::{Delivery, Reason};
 use prost::Message as _;
 use tokio::time::timeout;
 use tonic::Status;

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hookgate::config::After;
-use hookgate::outbox::{Event, Events, Reason};
+use hookgate::internals::outbox::{Event, Reason};
 use tonic::{Code, Status};
 
 use super::{
-    InMemory, LONG, REMOVE_BLACK, REPLY_LIMIT, at_once, attempt, event, events, events_in_memory, id, idle,
+    InMemory, LONG, REMOVE_BLACK, at_once, attempt, event, events, events_in_memory, events_over, id, idle,
     is_accepted, settings, unavailable,
 };
 use crate::support::Policy;
@@ -178,10 +178,10 @@ async fn a_panic_costs_an_attempt_and_neither_the_event_nor_the_queue() {
         1 => Box::pin(async { panic!("on purpose, in the call") }),
         _ => Box::pin(async { Ok(Vec::new()) }),
     }));
-    let events = Events::new(hookgate::policy::Policy::new(transport, REPLY_LIMIT), &settings());
+    let events = events_over(transport, &settings());
     assert!(is_accepted(&events.deliver(event(REMOVE_BLACK, "e1")).await));
     idle(&events).await;
     assert_eq!((events.counts().delivered, events.counts().retried), (1, 2));
     let delivery = events.deliver(event(REMOVE_BLACK, "e2")).await;
-    assert!(matches!(delivery, hookgate::outbox::Delivery::Answered(_)));
+    assert!(matches!(delivery, hookgate::internals::outbox::Delivery::Answered(_)));
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use hookgate::config::After;
-use hookgate::outbox::{Delivery, Events, Reason};
+use hookgate::internals::outbox::{Delivery, Reason};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tonic::Status;
 use tonic::transport::Endpoint;
 
-use super::{LONG, REGISTER, REMOVE_BLACK, REPLY_LIMIT, at_once, event, id};
+use super::{LONG, REGISTER, REMOVE_BLACK, at_once, event, events_over, id};
 use crate::support::{Call, Policy};
 
 const EVENTS: usize = 5_000;
@@ -82,8 +82,7 @@ async fn every_event_is_delivered_though_the_policy_is_down_in_the_middle_and_fa
         })
     };
     let channel = Endpoint::from_static("http://policy").connect_with_connector_lazy(connect);
-    let events =
-        Events::new(hookgate::policy::Policy::new(channel, REPLY_LIMIT), &After { events: EVENTS, ..at_once() });
+    let events = events_over(channel, &After { events: EVENTS, ..at_once() });
 
     let mut policy = Some(policy);
     for batch in 0..EVENTS / BATCH {

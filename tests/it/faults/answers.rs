@@ -2,7 +2,7 @@
 //! failure rule, and an allow is one message with an OK behind it, over HTTP 200 and nothing else.
 
 use hookgate::config::{Config, OnFailure, Rule};
-use hookgate::outbox::Reason;
+use hookgate::internals::outbox::Reason;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;

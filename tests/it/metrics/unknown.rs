@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use hookgate::contract::Callback;
 use hookgate::contract::UnknownFields;
-use hookgate::observe::drift::{LONGEST_NAME, MOST_COMMANDS, MOST_FIELDS, OTHER, Unknowns};
+use hookgate::internals::observe::drift::{LONGEST_NAME, MOST_COMMANDS, MOST_FIELDS, OTHER, Unknowns};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;

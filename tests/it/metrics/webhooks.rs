@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use hookgate::config::Class;
 use hookgate::contract::{Callback, Timing};
-use hookgate::failure::Class;
 use http::Method;
 use http_body_util::Full;
 use openmetrics_parser::{HistogramValue, OpenMetricsValue};

@@ -129,7 +129,7 @@ async fn room_that_is_free_goes_back_to_the_disk() {
         poster.post(GROUP, &format!("op-{number}"), body(&format!("g{number}"))).await;
     }
     gate.kill().await;
-    drop(hookgate::outbox::Offline::open(&data).unwrap());
+    drop(hookgate::internals::outbox::Offline::open(&data).unwrap());
     let size = || fs::metadata(data.join("outbox.db")).unwrap().len();
     let full = size();
     let address = policy.stop().await;

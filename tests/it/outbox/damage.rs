@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use hookgate::outbox::{Filter, Offline};
+use hookgate::internals::outbox::{Filter, Offline};
 
 use super::gate::{GROUP, Poster, body, directory, with_data};
 use crate::support::program::Running;

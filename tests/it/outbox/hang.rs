@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use hookgate::config::After;
-use hookgate::outbox::{Delivery, Reason};
+use hookgate::internals::outbox::{Delivery, Reason};
 use rusqlite::Connection;
 use tonic::Status;
 

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use hookgate::config::{After, Config};
 use hookgate::contract::Callback;
 use hookgate::contract::{Metadata, metadata};
-use hookgate::observe::decisions::Decisions;
-use hookgate::outbox::{Delivery, Event, Events};
-use hookgate::policy::{Channel, Policy};
+use hookgate::internals::observe::Decisions;
+use hookgate::internals::outbox::{Delivery, Event, Events};
+use hookgate::internals::policy::{Channel, Policy};
 use prost::Message as _;
 use rusqlite::Connection;
 
@@ -46,7 +46,9 @@ pub fn settings() -> After {
         retry_max: Duration::from_millis(10),
         pause_max: Duration::from_millis(5),
         events: 1_000_000,
-        ..After::on_disk()
+        bytes: 10 << 30,
+        age: Duration::from_secs(72 * 3_600),
+        ..After::default()
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use hookgate::outbox::{Events, Filter, State};
+use hookgate::internals::outbox::{Events, Filter, State};
 use rusqlite::Connection;
 use tokio::time::Instant;
 use tonic::Status;
@@ -81,7 +81,7 @@ async fn numbers_go_on_after_a_stop_jump_after_a_crash_and_never_come_again() {
 async fn numbers_of_replayed_events_are_written_down() {
     let policy = support::Policy::start(|_| Err(Status::internal("not now"))).await;
     let data = directory("numbers-replayed");
-    drop(hookgate::outbox::Offline::open(&data).unwrap());
+    drop(hookgate::internals::outbox::Offline::open(&data).unwrap());
     const DEAD: i64 = 1_000;
     let file = Connection::open(data.join("outbox.db")).unwrap();
     let sum = crc32fast::hash(b"{}");

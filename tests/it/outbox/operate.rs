@@ -166,7 +166,7 @@ async fn what_waits_stays_over_a_stop_and_its_attempts_go_on() {
 #[tokio::test]
 async fn thousands_are_listed_dropped_and_replayed_by_their_thousands() {
     let data = directory("operate-many");
-    drop(hookgate::outbox::Offline::open(&data).unwrap());
+    drop(hookgate::internals::outbox::Offline::open(&data).unwrap());
     let fill = "insert into rpcs (name) values ('/openim.policy.v1.MessagePolicyService/AfterSendGroupMsg');
         insert into dead
         select value, 'e' || value, 1, 'g', value, 1, 1, 1, 0, value, iif(value % 2, 'age', 'attempts'), null, '{}', x''

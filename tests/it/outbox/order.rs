@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hookgate::config::After;
 use hookgate::contract::Callback;
-use hookgate::observe::decisions::Decisions;
-use hookgate::outbox::{Delivery, Event, Events};
+use hookgate::internals::observe::Decisions;
+use hookgate::internals::outbox::{Delivery, Event, Events};
 use prost::Message as _;
 use tokio::time::timeout;
 use tonic::Status;
@@ -35,7 +35,7 @@ async fn in_order(name: &str, on_disk: bool, events: usize, keys: usize) {
     let asked = inside::policy(&policy.url());
     let delivered = match on_disk {
         true => Events::on_disk(asked, &settings(), Decisions::off(), &directory(name)).unwrap(),
-        false => Events::new(asked, &settings()),
+        false => Events::in_memory(asked, &settings(), Decisions::off()),
     };
     let began = Instant::now();
     let mut replies = tokio::task::JoinSet::new();
@@ -104,7 +104,7 @@ async fn an_event_that_is_tried_again_holds_up_its_own_group_alone() {
         let asked = inside::policy(&policy.url());
         let events = match on_disk {
             true => Events::on_disk(asked, &settings(), Decisions::off(), &directory("stuck")).unwrap(),
-            false => Events::new(asked, &settings()),
+            false => Events::in_memory(asked, &settings(), Decisions::off()),
         };
         for id in ["stuck/1", "stuck/2", "stuck/3"] {
             events.deliver(event("stuck", id)).await;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hookgate::config::{After, SyncRule};
-use hookgate::outbox::{Delivery, Filter, Offline};
+use hookgate::internals::outbox::{Delivery, Filter, Offline};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::gate::{LONG, directory};

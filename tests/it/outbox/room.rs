@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use hookgate::config::{After, WhenFull};
-use hookgate::outbox::Reason;
+use hookgate::internals::outbox::Reason;
 use tonic::Status;
 
 use super::gate::{LONG, directory};

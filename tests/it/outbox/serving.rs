@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
-use hookgate::outbox::{Delivery, Filter, State};
+use hookgate::internals::outbox::{Delivery, Filter, State};
 use rusqlite::Connection;
 use tokio::time::Instant;
 use tonic::Status;

@@ -6,12 +6,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hookgate::app::Stop;
+use hookgate::config::Class;
 use hookgate::config::{Config, OnFailure, Override, Rule};
 use hookgate::contract::Callback;
-use hookgate::failure::Class;
-use hookgate::observe::counters::Outcome;
+use hookgate::internals::observe::Outcome;
 use hookgate::openim::{self, Reading, Release};
-use hookgate::server::Stop;
 use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -157,7 +157,7 @@ async fn a_panic() {
     for own in [None, Some(Rule::Deny)] {
         let mut config = own.map_or_else(support::config, with_own);
         config.every.on_failure = OnFailure::all(Rule::Allow);
-        let gate = Gate::with_policy(hookgate::policy::Policy::new(Panics, 1 << 20), config).await;
+        let gate = Gate::with_policy(hookgate::internals::policy::Policy::new(Panics, 1 << 20), config).await;
         for command in OPEN {
             let reply = gate.post(&format!("/{command}"), "{}").await;
             let outcome = Outcome::Failed(own.unwrap_or(Rule::Allow), Class::Error);

@@ -21,13 +21,14 @@ use axum::extract::Request;
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use hookgate::app::App;
+use hookgate::app::Stop;
 use hookgate::config::{Address, Config, InForce, PolicyService};
-use hookgate::observe::decisions::Decisions;
-use hookgate::outbox::Events;
-use hookgate::policy::Channel;
-use hookgate::policy::Transport;
-use hookgate::server::listener::Listener;
-use hookgate::server::{Stop, Webhooks};
+use hookgate::internals::observe::Decisions;
+use hookgate::internals::outbox::Events;
+use hookgate::internals::policy::Channel;
+use hookgate::internals::policy::Transport;
+use hookgate::internals::server::Listener;
+use hookgate::internals::server::Webhooks;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -242,7 +243,7 @@ pub struct Gate {
     /// Of a Unix socket there is none.
     pub address: SocketAddr,
     pub place: Address,
-    pub status: Arc<hookgate::observe::counters::Status>,
+    pub status: Arc<hookgate::internals::observe::Status>,
     pub events: Events,
     stop: Option<oneshot::Sender<Stop>>,
     task: JoinHandle<()>,
@@ -273,11 +274,11 @@ impl Gate {
         let (listener, config) = (Listener::bind(address).await.expect("a free address"), config.into());
         let now = config.now();
         let channel = Channel::connect(url.parse().expect("a URL"), &now.channel, &now.policy_tls);
-        Self::listening(listener, hookgate::policy::Policy::over(channel, now.limits.reply), config)
+        Self::listening(listener, hookgate::internals::policy::Policy::over(channel, now.limits.reply), config)
     }
 
     /// Serves before whatever carries the calls.
-    pub async fn with_policy<T: Transport>(policy: hookgate::policy::Policy<T>, config: Config) -> Self {
+    pub async fn with_policy<T: Transport>(policy: hookgate::internals::policy::Policy<T>, config: Config) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         Self::listening(listener.into(), policy, config.into())
     }
@@ -292,14 +293,18 @@ impl Gate {
         Self { address: tcp(&place), place, status, events, stop: Some(stop), task }
     }
 
-    fn listening<T: Transport>(listener: Listener, policy: hookgate::policy::Policy<T>, config: InForce) -> Self {
+    fn listening<T: Transport>(
+        listener: Listener,
+        policy: hookgate::internals::policy::Policy<T>,
+        config: InForce,
+    ) -> Self {
         let place = listener.address().expect("bound");
         let (stop, stopped) = oneshot::channel();
-        let events = Events::new(policy.clone(), &config.now().after);
+        let events = Events::in_memory(policy.clone(), &config.now().after, Decisions::off());
         let webhooks = Webhooks::new(policy, events.clone(), Decisions::off(), config);
         let status = webhooks.status().clone();
         let until = async { stopped.await.unwrap_or(Stop::Now) };
-        let task = tokio::spawn(hookgate::server::run(listener, webhooks, until));
+        let task = tokio::spawn(hookgate::internals::server::run(listener, webhooks, until));
         Self { address: tcp(&place), place, status, events, stop: Some(stop), task }
     }
 

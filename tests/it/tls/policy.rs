@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
+use hookgate::config::Class;
 use hookgate::config::{Config, PolicyTls};
 use hookgate::contract::Metadata;
-use hookgate::failure::Class;
-use hookgate::policy::{Answer, Channel, Question};
+use hookgate::internals::policy::{Answer, Channel, Question};
 use tokio::net::UnixListener;
 use tokio::time::{Duration, Instant};
 
@@ -19,12 +19,12 @@ async fn ask(url: &str, tls: &PolicyTls) -> Result<(), String> {
     let callback = hookgate::contract::Callback::by_command(crate::support::COMMAND).unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     let question = Question { callback, message: "".into(), metadata: Metadata::new(), attempt: 1, deadline };
-    match hookgate::policy::Policy::over(channel, 1 << 20).ask(question).await {
+    match hookgate::internals::policy::Policy::over(channel, 1 << 20).ask(question).await {
         Ok(Answer::PermissionDenied(_)) => Ok(()),
         Ok(answer) => panic!("{answer:?}"),
         Err(failure) => {
             assert_eq!(failure.class, Class::Unavailable);
-            Err(failure.cause().to_owned())
+            Err(failure.cause)
         }
     }
 }

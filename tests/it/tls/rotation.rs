@@ -1,7 +1,7 @@
 //! A new configuration is in force from the next connection on, and no connection is lost.
 
 use hookgate::config::InForce;
-use hookgate::observe::rejected::Reason;
+use hookgate::internals::observe::Reason;
 
 use super::{TLS, anywhere, files_of, webhook};
 use crate::support::caller::{Way, shake_hands, tcp};

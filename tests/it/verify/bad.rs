@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use hookgate::contract::proto::{self, Denial};
-use hookgate::verify::Check;
+use hookgate::internals::verify::Check;
 use prost_reflect::prost::Message;
 use serde_json::Value;
 use tokio::sync::watch;

@@ -147,7 +147,7 @@ mod tests {
         opened.connection.execute_batch(dead).unwrap();
         let gauges = Arc::new(Gauges::default());
         gauges.dead.store(1, Relaxed);
-        let mut writer = Writer::new(opened, &config::After::on_disk(), gauges.clone(), Box::new(|_| {}));
+        let mut writer = Writer::new(opened, &config::After::default(), gauges.clone(), Box::new(|_| {}));
         // As if it had last been looked for a while ago.
         writer.tidied = writer.tidied.checked_sub(TIDY).unwrap();
         let (sender, receiver) = inbox();
