@@ -71,7 +71,7 @@ async fn an_event_that_ends_undelivered_has_one_line_in_the_log() {
     let [line] = lines[..] else { panic!("{lines:#?}") };
     for part in [
         "WARN",
-        "undelivered",
+        "event dead-lettered",
         "command=\"callbackAfterRemoveBlackCommand\"",
         "rpc=\"/openim.policy.v1.RelationPolicyService/AfterRemoveBlack\"",
         "operation_id=\"op-1\"",
