@@ -25,7 +25,7 @@ fn decode(criterion: &mut Criterion) {
         let (callback, body) = posted(&webhook);
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_with_input(BenchmarkId::from_parameter(webhook.name), body, |bencher, body| {
-            bencher.iter(|| wire::transcode(callback.request, webhook.command, black_box(body)));
+            bencher.iter(|| contract::transcode(callback.request, webhook.command, black_box(body)));
         });
     }
     group.finish();
