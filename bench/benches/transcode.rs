@@ -8,9 +8,9 @@ use std::hint::black_box;
 
 use body::Webhook;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use hookgate::contract;
 use hookgate::contract::Callback;
 use hookgate::contract::proto::BeforeMsgModifyResponse;
-use hookgate::contract;
 use prost::Message;
 
 /// The callback of a webhook, and its body.
