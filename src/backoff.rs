@@ -12,6 +12,13 @@ pub(crate) fn exponential(first: Duration, longest: Duration, failures: u32) -> 
     jittered(first.saturating_mul(doubled).min(longest))
 }
 
+/// Returns the pause after a failure, jittered, and the pause after the next one: `next`, at most `longest`; then twice as
+/// long. For loops whose longest pause changes.
+pub(crate) fn doubling(next: Duration, longest: Duration) -> (Duration, Duration) {
+    let pause = longest.min(next);
+    (jittered(pause), pause * 2)
+}
+
 /// A random pause between half of `pause` and all of it, so that clients which failed together do not retry together. At
 /// least a millisecond.
 pub(crate) fn jittered(pause: Duration) -> Duration {

@@ -60,9 +60,10 @@ pub use options::Options;
 pub use print::print;
 pub(crate) use report::nearest;
 pub use report::{Finding, Origin, Report};
-pub use rules::{Handling, OnFailure, Override, Rule, Rules};
+pub use rules::{OnFailure, Rule, Rules};
 pub use settings::{
-    Access, After, Channel, Decisions, DecisionsTo, Denial, Drain, Limits, PolicyTls, SyncRule, Traces, WhenFull,
+    Access, After, Channel, Decisions, DecisionsTo, Denial, Drain, Handling, Limits, Override, PolicyTls, SyncRule,
+    Traces, WhenFull,
 };
 pub use settings::{Setting, general as all_settings, of_callback as callback_settings};
 pub(crate) use tls::connector;

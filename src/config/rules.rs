@@ -1,31 +1,8 @@
 //! Failure rules: resolved, for every failure class; and as configured, for some classes, for the rest, or none.
 
-use std::time::Duration;
-
-use super::settings::{Setting, settings};
-use super::value::{Kind, choice, parts, time};
+use super::settings::Setting;
+use super::value::{Kind, choice, parts};
 use crate::failure::Class;
-
-settings! {
-    /// The handling of a callback.
-    pub struct Handling(""), |builder| builder.config.every;
-
-    /// Time from a webhook's arrival to its reply; less than the timeout in OpenIM's webhooks.yml.
-    budget: Duration = Duration::from_millis(4500), time(), flag("TIME");
-
-    fields:
-    /// Failure rules of a webhook without a verdict.
-    on_failure: OnFailure = OnFailure::default();
-}
-
-/// The resolved settings of one callback, which override those of all callbacks.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Override {
-    /// Its budget.
-    pub budget: Option<Duration>,
-    /// Its failure rules.
-    pub on_failure: Rules,
-}
 
 /// A failure rule for each class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,12 +15,12 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::caller::{Caller, Connection};
-use super::connections::{ShutdownGuard, Stage};
 use super::handshake::Io;
 use super::heads::{self, HeadError};
 use super::layers::{Call, Next};
 use super::progress::{Progress, Stalled, Step, StepTimeouts, Tracked};
 use super::record::Record;
+use super::shutdown::{ShutdownGuard, Stage};
 use super::{Webhooks, access};
 use crate::config::Config;
 use crate::observe::rejected::Reason;

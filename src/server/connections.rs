@@ -1,53 +1,25 @@
-//! Accepts connections, and closes them gracefully in the end.
+//! Accepts connections, within the limits.
 
 use std::convert::Infallible;
 use std::io::ErrorKind;
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tracing::{debug, info, warn};
+use tokio::time::{Instant, sleep};
 
 use super::connection::serve_connection;
 use super::layers::Next;
 use super::limits::{BoundedTasks, Descriptors};
 use super::listener::{Accepted, Listener, pause};
-use super::{Stop, Webhooks, handshake};
+use super::shutdown::{Shutdown, ShutdownGuard, Stage, Stop};
+use super::{Webhooks, handshake};
 use crate::observe::rejected::Reason;
 use crate::policy::Transport;
 
-/// The time in which the last connections must begin their request: it may be on its way when hookgate stops to accept.
-const FIRST_REQUEST: Duration = Duration::from_millis(100);
-
-/// The end of the drain time that is left for the replies of calls without a verdict by then; a tenth of a short drain time.
-const LAST_REPLIES: Duration = Duration::from_millis(100);
-
-/// The stages of a shutdown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stage {
-    Running,
-    /// Connections that are not idle are closed with their next reply.
-    CloseBusy,
-    /// All are closed.
-    CloseAll,
-    /// Calls without a verdict end too: the failure rules decide.
-    DeadlinePassed,
-}
-
-/// Follows a shutdown on behalf of a connection, which holds one guard until it is idle for good, and one until it has ended.
-#[derive(Clone)]
-pub(super) struct ShutdownGuard {
-    pub(super) stage: watch::Receiver<Stage>,
-    pub(super) busy: mpsc::Sender<Infallible>,
-    pub(super) open: mpsc::Sender<Infallible>,
-}
-
-struct Acceptor<T, S> {
-    webhooks: Arc<Webhooks<T>>,
+/// The state of the loop that accepts connections.
+pub(super) struct Acceptor<T, S> {
+    pub(super) webhooks: Arc<Webhooks<T>>,
     column: S,
     descriptors: Descriptors,
     /// The connections over the limit.
@@ -58,61 +30,20 @@ struct Acceptor<T, S> {
 /// Serves every connection until `until` ends, then until every call has its reply or the drain time is over. Returns the
 /// end of the drain time.
 pub(super) async fn serve<T: Transport, S: Next<T>>(
-    mut listener: Listener,
+    listener: Listener,
     webhooks: Arc<Webhooks<T>>,
     column: S,
     until: impl Future<Output = Stop>,
 ) -> Instant {
-    let ((busy, mut none_busy), (open, mut none_open)) = (mpsc::channel(1), mpsc::channel(1));
-    let (stages, stage) = watch::channel(Stage::Running);
-    let shared = webhooks.shared.clone();
+    let (shutdown, guard) = Shutdown::new();
     let descriptors = Descriptors::of_this_process();
     let over_limit = BoundedTasks::new(descriptors.over_limit);
-    let shutdown = ShutdownGuard { stage, busy, open };
-    let mut acceptor = Acceptor { webhooks, column, descriptors, over_limit, shutdown };
+    let mut acceptor = Acceptor { webhooks, column, descriptors, over_limit, shutdown: guard };
     let stop = tokio::select! {
         stop = until => stop,
         never = acceptor.accept(&listener) => match never {},
     };
-    shared.draining.store(true, Relaxed);
-    shared.stopping.cancel();
-    let delay = shared.config.now().drain.delay;
-    if stop == Stop::Drain && !delay.is_zero() {
-        info!(?delay, "drain delay: still accepting, closing each connection with its next reply");
-        acceptor.accept_for(&listener, delay).await;
-    }
-    let drain = shared.config.now().drain.time;
-    let give_up = Instant::now() + drain;
-    listener.turn_away();
-    acceptor.accept_for(&listener, FIRST_REQUEST).await;
-    match listener.close() {
-        Ok(left) => {
-            for accepted in left {
-                acceptor.spawn(accepted);
-                yield_now().await;
-            }
-        }
-        Err(error) => debug!(%error, "cannot accept the last connections"),
-    }
-    // Its guards would be waited for.
-    drop(acceptor);
-    let mut ended = pin!(async {
-        let _ = timeout(FIRST_REQUEST, none_open.recv()).await;
-        // A request on its way over an idle connection finds it open for as long as possible.
-        stages.send_replace(Stage::CloseBusy);
-        none_busy.recv().await;
-        stages.send_replace(Stage::CloseAll);
-        none_open.recv().await;
-    });
-    if timeout_at(give_up - LAST_REPLIES.min(drain / 10), &mut ended).await.is_err() {
-        // The new stage wakes the calls that have no verdict.
-        shared.deadline.pass();
-        stages.send_replace(Stage::DeadlinePassed);
-        if timeout_at(give_up, ended).await.is_err() {
-            warn!("drain time over, calls cut off");
-        }
-    }
-    give_up
+    shutdown.drain(listener, acceptor, stop).await
 }
 
 impl<T: Transport, S: Next<T>> Acceptor<T, S> {
@@ -137,7 +68,8 @@ impl<T: Transport, S: Next<T>> Acceptor<T, S> {
         }
     }
 
-    async fn accept_for(&mut self, listener: &Listener, time: Duration) {
+    /// Accepts for a time.
+    pub(super) async fn accept_for(&mut self, listener: &Listener, time: Duration) {
         tokio::select! {
             () = sleep(time) => {}
             never = self.accept(listener) => match never {},
@@ -145,7 +77,7 @@ impl<T: Transport, S: Next<T>> Acceptor<T, S> {
     }
 
     /// Serves a connection on a task of its own. Returns true if it is over the limit.
-    fn spawn(&mut self, (stream, address): Accepted) -> bool {
+    pub(super) fn spawn(&mut self, (stream, address): Accepted) -> bool {
         let shared = &self.webhooks.shared;
         let connected = shared.status.connected();
         let config = shared.config.now();

@@ -1,6 +1,6 @@
 //! The HTTP front: a column of layers around one handler.
 //!
-//! A connection comes from `listener`, is accepted by `connections` within its `limits`, may shake hands for TLS
+//! A connection comes from `listener`, is accepted by `connections` within its `limits` and until the `shutdown`, may shake hands for TLS
 //! (`handshake`), and is served by hyper, whose steps `progress` bounds in time. Each of its requests is a `Call` that goes down
 //! [`column`] with its `Record`: `layers`, `record`, `access`, and the `handler`, which makes a `webhook` of it, reads its
 //! `body`, asks, and makes a `decision`, of which `reply` makes the HTTP response. `heads` and `refused` answer what never
@@ -23,7 +23,7 @@ mod record;
 mod refusal;
 mod refused;
 mod reply;
-mod stop;
+mod shutdown;
 pub(crate) mod webhook;
 mod work;
 
@@ -44,8 +44,8 @@ use caller::Connection;
 use layers::FromFn;
 use listener::Listener;
 pub(crate) use refusal::Refusal;
-use stop::DrainDeadline;
-pub use stop::Stop;
+use shutdown::DrainDeadline;
+pub use shutdown::Stop;
 use work::{Calls, Work};
 
 /// A reply, which is always whole.

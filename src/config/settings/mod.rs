@@ -3,6 +3,7 @@
 
 mod access;
 mod after;
+mod budget;
 mod channel;
 mod decisions;
 mod denial;
@@ -18,6 +19,7 @@ use std::sync::LazyLock;
 pub use access::Access;
 pub(super) use access::AccessFiles;
 pub use after::{After, SyncRule, WhenFull};
+pub use budget::{Handling, Override};
 pub use channel::Channel;
 pub use decisions::{Decisions, DecisionsTo};
 pub use denial::Denial;
@@ -30,7 +32,7 @@ pub use traces::Traces;
 
 use super::Config;
 use super::builder::{Builder, CallbackSettings};
-use super::rules::{Handling, rules};
+use super::rules::rules;
 use super::validate::Check;
 use super::value::{Kind, time};
 
@@ -160,7 +162,7 @@ pub(super) fn find(path: &str) -> Option<&'static Setting> {
 
 /// Returns the rules that several settings must keep together, group by group.
 pub(super) fn checks() -> impl Iterator<Item = &'static Check> {
-    [policy::CHECKS, limits::CHECKS, access::CHECKS, tls::CHECKS, after::CHECKS].into_iter().flatten()
+    [policy::CHECKS, budget::CHECKS, limits::CHECKS, access::CHECKS, tls::CHECKS, after::CHECKS].into_iter().flatten()
 }
 
 /// Returns the settings of a resolved configuration. OpenIM's file has become budgets and rules of callbacks by then, and

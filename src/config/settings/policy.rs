@@ -1,10 +1,8 @@
-//! Listeners, the policy service, and what happens without its verdict.
-
-use std::time::Duration;
+//! The failure rules of all callbacks; checks of listeners and the policy service.
 
 use super::Setting;
 use crate::config::rules::rules;
-use crate::config::validate::{Check, Mistakes, check_longest_time};
+use crate::config::validate::{Check, Mistakes};
 use crate::config::{Address, Builder};
 use crate::contract::Callback;
 
@@ -23,12 +21,7 @@ pub(super) fn on_failure() -> Vec<Setting> {
     settings
 }
 
-pub(super) const CHECKS: &[Check] = &[
-    builtin_listen_needs_the_builtin_policy,
-    listeners_have_different_addresses,
-    budget_within_openims_longest_timeout,
-    budgets_of_callbacks_within_openims_longest_timeout,
-];
+pub(super) const CHECKS: &[Check] = &[builtin_listen_needs_the_builtin_policy, listeners_have_different_addresses];
 
 fn builtin_listen_needs_the_builtin_policy(builder: &Builder, mistakes: &mut Mistakes<'_>) {
     if builder.policy.is_some() {
@@ -58,19 +51,4 @@ fn collide(one: &Address, other: &Address) -> bool {
     let (Some(one), Some(other)) = (one.tcp(), other.tcp()) else { return one == other };
     let anywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() != 0 && one.port() == other.port() && (one.ip() == other.ip() || anywhere)
-}
-
-fn budget_within_openims_longest_timeout(builder: &Builder, mistakes: &mut Mistakes<'_>) {
-    check_longest_time("budget", builder.config.every.budget, mistakes);
-}
-
-fn budgets_of_callbacks_within_openims_longest_timeout(builder: &Builder, mistakes: &mut Mistakes<'_>) {
-    // Callbacks of one key have one budget.
-    let mut budgets: Vec<(&str, Duration)> =
-        builder.callbacks.values().filter_map(|own| Some((&*own.key, own.budget?))).collect();
-    budgets.sort();
-    budgets.dedup();
-    for (key, budget) in budgets {
-        check_longest_time(&format!("callbacks.{key}.budget"), budget, mistakes);
-    }
 }

@@ -20,7 +20,7 @@ use super::keepalive::Pings;
 use super::pool::Pool;
 use super::resolver::{self, Resolve};
 use super::subchannel::Subchannel;
-use crate::backoff::jittered;
+use crate::backoff::doubling;
 use crate::config::{self, Address};
 
 /// Keeps the endpoints of a target connected.
@@ -155,10 +155,8 @@ impl Supervisor {
     /// pauses of the others are still short when the first one is back.
     async fn pause(&self, address: &Address, attempt: Instant, next: &mut Duration) {
         let paused = Instant::now();
-        let [reconnect, standby] = [self.settings.reconnect_max, STANDBY_PAUSE_MAX].map(|longest| {
-            let pause = longest.min(*next);
-            (jittered(pause), pause * 2)
-        });
+        let [reconnect, standby] =
+            [self.settings.reconnect_max, STANDBY_PAUSE_MAX].map(|longest| doubling(*next, longest));
         let backoff = async {
             let mut changes = self.pool.changes();
             while self.pool.is_named(address) {
