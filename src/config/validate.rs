@@ -1,4 +1,4 @@
-//! Validates the settings together: the rules stand beside the settings that they are about.
+//! Checks settings against each other. The checks stand beside the settings that they compare, under `settings`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,35 +10,35 @@ use super::{LONGEST_TIMEOUT, OnFailure, Rule, settings};
 use crate::contract::Callback;
 use crate::failure::Class;
 
-/// A rule that settings must keep together.
+/// A check of settings against each other.
 pub(super) type Check = fn(&Builder, &mut Mistakes<'_>);
 
-/// Collects mistakes in settings. A setting that no source gave is not to blame.
+/// Collects mistakes. One in a setting that has its default is discarded, since no source can be named for it.
 pub(super) struct Mistakes<'a> {
     origins: &'a BTreeMap<String, Origin>,
     findings: &'a mut Vec<Finding>,
 }
 
 impl Mistakes<'_> {
-    /// Adds a mistake in the setting with this path.
+    /// Adds a mistake in the setting with this path, if a source set it.
     pub(super) fn add(&mut self, path: &str, what: impl Into<String>) {
         self.add_to_first(&[path], what);
     }
 
-    /// Adds a mistake in the first of these settings that a source gave.
+    /// Adds a mistake in the first of these settings that a source set; none if all have their defaults.
     pub(super) fn add_to_first(&mut self, paths: &[&str], what: impl Into<String>) {
         let given = paths.iter().find_map(|path| Some((*path, self.origins.get(*path)?)));
         self.findings.extend(given.map(|(path, origin)| Finding::new(origin.clone(), path, what)));
     }
 }
 
-/// Adds every rule that the settings break to `findings`.
+/// Adds a finding for every check that fails.
 pub(super) fn validate(builder: &mut Builder, findings: &mut Vec<Finding>) {
     let origins = builder.origins.clone();
     let mut mistakes = Mistakes { origins: &origins, findings };
     for setting in settings::general() {
         let Some(needed) = setting.needs else { continue };
-        // The default may be given all the same: a printed configuration does.
+        // An explicit default is no mistake: `config print` writes all defaults.
         let has_effect = settings::find(needed).is_some_and(|needed| needed.print(builder).is_some());
         if !has_effect && setting.print(builder) != setting.default {
             mistakes.add(&setting.path, format!("has no effect without {needed}"));
@@ -57,10 +57,10 @@ pub(super) fn check_longest_time(path: &str, time: Duration, mistakes: &mut Mist
     }
 }
 
-/// Adds a warning for settings that are allowed and probably not meant.
+/// Adds warnings about settings that are valid, but probably unintended.
 pub(super) fn warn(builder: &Builder, warnings: &mut Vec<Finding>) {
-    let beyond = builder.config.listen.tcp().filter(|address| !address.ip().is_loopback());
-    if let (Some(address), Some(origin), false) = (beyond, builder.origin("listen"), builder.config.asks_who_calls()) {
+    let exposed = builder.config.listen.tcp().filter(|address| !address.ip().is_loopback());
+    if let (Some(address), Some(origin), false) = (exposed, builder.origin("listen"), builder.config.asks_who_calls()) {
         let what = format!(
             "ANYBODY who reaches {address} gets verdicts and feeds events: say who may call (access.passwords, \
              access.paths, access.sources, tls.client_ca)"

@@ -3,8 +3,9 @@
 //! The log and the decision log use it. It is our own code, as no crate was found that keeps these promises:
 //!
 //! - A caller never waits for the sink, and the queue is bounded in bytes.
-//! - A line is written whole or not at all: a partial line is truncated after an error, or ended with a line feed.
-//! - Every dropped line is counted and reported, for want of room as after a write error.
+//! - Lines never run into each other: after a write error a partial line is truncated, or, where that is impossible (a
+//!   pipe), ended with a line feed.
+//! - Every dropped line is counted and reported, whether the queue was full or a write failed.
 //! - A sink can follow a file that log rotation has moved away.
 //!
 //! `tracing-appender`'s `NonBlocking` bounds its queue in lines, ignores write errors without counting them, leaves partial
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 /// Pause after each write: lines pushed meanwhile are written together, and wake no thread.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Pause before another attempt at a full pipe that is in non-blocking mode, as a process that shares it may have set.
+/// Pause before a write is tried again after `WouldBlock`: a process that shares the pipe may have set `O_NONBLOCK`.
 const RETRY: Duration = Duration::from_millis(10);
 
 /// A destination of lines. All of its methods are called on the background thread.
@@ -38,12 +39,13 @@ pub trait Sink: Send + 'static {
 /// The settings of a writer.
 #[derive(Debug)]
 pub struct Options {
-    /// Maximum bytes queued. A batch of as many can be in the write that is under way.
+    /// Maximum bytes queued. As many again can be in the batch that is being written.
     pub capacity: usize,
     /// Minimum time between two reports of dropped lines.
     pub report_interval: Duration,
-    /// Reports the number of lines dropped since the last report, for want of room or because of an error. A returned text
-    /// is written in their place; if that fails, they are reported again later.
+    /// Makes the report of dropped lines: gets their number since the last report, and the last write error if there was
+    /// one. The returned text is written where the lines are missing; if that fails, they are reported again later.
+    /// `None` writes nothing.
     pub report: fn(u64, Option<&io::Error>) -> Option<String>,
 }
 
@@ -74,7 +76,7 @@ struct Shared {
     options: Options,
     /// Bytes queued.
     queued: AtomicUsize,
-    /// Lines that did not fit, and that the thread does not know of yet.
+    /// Lines dropped by `push` that the thread has not yet added to its own count.
     dropped: AtomicU64,
     counts: Arc<Counts>,
 }
@@ -92,6 +94,7 @@ impl NonBlocking {
     /// Queues a line, which ends with a line feed, or drops it if the queue is full. Never waits for the sink.
     pub fn push(&self, line: Vec<u8>) {
         let Shared { options, queued, dropped, counts } = &*self.shared;
+        // What the line occupies.
         let bytes = line.capacity();
         let fits = queued.fetch_add(bytes, Relaxed).saturating_add(bytes) <= options.capacity;
         if !fits || self.queue.send(Message::Line(line)).is_err() {
@@ -101,7 +104,8 @@ impl NonBlocking {
         }
     }
 
-    /// Blocks until all queued lines are written, at most for `timeout`. Returns true if they are.
+    /// Blocks until every line queued before is written or dropped, at most for `timeout`. Returns true if that happened in
+    /// time.
     pub fn flush(&self, timeout: Duration) -> bool {
         let (flush, done) = channel();
         self.queue.send(Message::Flush(flush)).is_ok()
@@ -146,7 +150,8 @@ impl<S: Sink> Worker<S> {
                     Message::Flush(done) => flushes.push(done),
                 }
             }
-            // First the bytes: a line dropped later than that follows lines still in the queue, and is reported after them.
+            // Release the bytes before taking the count: a line dropped until now follows this batch and is reported with it;
+            // one dropped later follows lines that are still queued, and is reported after those.
             self.shared.queued.fetch_sub(taken, Relaxed);
             self.dropped += self.shared.dropped.swap(0, Relaxed);
             self.sink.reopen_if_rotated();

@@ -66,8 +66,8 @@ pub struct Question {
     pub deadline: Instant,
 }
 
-/// A `CANCELLED` this short before the deadline counts as the deadline: tonic's servers send it then, by their own clock and
-/// a `grpc-timeout` of whole milliseconds.
+/// tonic's servers answer `CANCELLED` when `grpc-timeout` expires. That is truncated, to milliseconds from 100 ms on, and timed
+/// by the server's clock, so that the answer can come this long before our deadline; it then counts as the deadline.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(5);
 
 /// Maximum time that a call goes on after its deadline, until the policy ends it.
@@ -86,7 +86,7 @@ impl<T: Transport> Policy<T> {
         Self { transport, shared: Arc::new(Shared::new(reply_limit, Traces::default())), channel: None }
     }
 
-    /// Adds a span for each attempt.
+    /// Adds a span for each attempt. To be called before cloning: earlier clones keep their own limit and counter.
     pub fn traced(self, traces: Traces) -> Self {
         let reply_limit = self.shared.reply_limit.load(Relaxed);
         Self { shared: Arc::new(Shared::new(reply_limit, traces)), ..self }

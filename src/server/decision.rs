@@ -16,7 +16,7 @@ use crate::policy::Answer;
 pub(super) struct Decision {
     pub(super) reply: Reply,
     pub(super) why: Why,
-    /// The HTTP status of the reply. OpenIM looks at the body alone; the status is for people and meshes.
+    /// The HTTP status of the reply. OpenIM reads only the body; the status is for operators and proxies.
     pub(super) status: StatusCode,
     /// True if the reply closes the connection.
     pub(super) closes: bool,
@@ -48,7 +48,8 @@ impl Decision {
         Self::new(Reply::allow(), Why::Accepted)
     }
 
-    /// A failure that is allowed whatever the rules, as one of an After event: it reports what has happened already.
+    /// An allow in spite of a failure, whatever the failure rules: for After events, which report what has happened, and for
+    /// callbacks that fail open by contract.
     pub(super) fn allowed(failure: Failure) -> Self {
         Self::new(Reply::allow(), Why::Failed(Rule::Allow, failure))
     }

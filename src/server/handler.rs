@@ -27,9 +27,9 @@ struct Decoded {
     body: Bytes,
     message: Bytes,
     metadata: Metadata,
-    /// Room in memory that is held for the bytes of a large body.
+    /// The part of `limits.memory` that a large body holds; released with its last clone.
     share: Option<Arc<Share>>,
-    /// The budget is spent then.
+    /// The time when the budget ends.
     deadline: Instant,
 }
 
@@ -69,7 +69,8 @@ impl<T: Transport> Webhooks<T> {
             move || decider.by_answer(answer, &body)
         };
         self.off_thread(deadline + work::LAST, by_answer).await.unwrap_or_else(|| {
-            let failure = Failure::because(Class::Deadline, "the budget was spent before the reply was made");
+            let failure =
+                Failure::because(Class::Deadline, "the budget or the drain time ended before the reply was made");
             self.unread(webhook, decider, Unread::Failed(failure))
         })
     }
@@ -90,7 +91,10 @@ impl<T: Transport> Webhooks<T> {
         let share = share.map(Arc::new);
         let body = counted(bytes, &share);
         let (message, oddities) = if work::is_long(body.len()) {
-            let spent = || Failure::because(Class::Deadline, "the budget was spent before the body was read").unasked();
+            let spent = || {
+                Failure::because(Class::Deadline, "the budget or the drain time ended before the body was decoded")
+                    .unasked()
+            };
             let transcoded = self.off_thread(deadline, webhook.transcoding(&body)).await;
             transcoded.ok_or_else(|| Unread::Failed(spent()))??
         } else {
@@ -105,12 +109,13 @@ impl<T: Transport> Webhooks<T> {
     async fn ask(&self, record: &Record, question: Question) -> Result<Answer, Failure> {
         let calling = self.calls.begin();
         if record.connection.over_limit || calling.number > record.config.limits.calls {
-            return Err(Failure::because(Class::Overloaded, "more calls or connections than the limit").unasked());
+            return Err(Failure::because(Class::Overloaded, "limits.calls or limits.connections is exceeded").unasked());
         }
         self.policy.ask(question).await
     }
 
-    /// Has an After event delivered. The policy's verdict is the reply only if it comes at once.
+    /// Hands an After event to the outbox. The policy's verdict is the reply only if it comes within `after.answer_within`; else
+    /// the reply is an allow.
     async fn deliver(&self, record: &Record, decider: &Decider, decoded: Decoded) -> Decision {
         let Decoded { message, metadata, .. } = decoded;
         let event = Event { callback: decider.callback, message, metadata, budget: decider.handling.budget };
@@ -120,12 +125,17 @@ impl<T: Transport> Webhooks<T> {
         match delivery {
             Delivery::Answered(reply) => Decision::verdict(reply),
             Delivery::Accepted => Decision::accepted(),
-            Delivery::Dropped => overloaded("the queue of After events is full"),
-            Delivery::Unwritten => overloaded("the disk does not take the event; it is in memory alone"),
+            Delivery::Dropped => {
+                overloaded("the outbox did not take the event: it is full, shut down, or its disk has fallen behind")
+            }
+            Delivery::Unwritten => {
+                overloaded("the event was not committed to disk in time; until it is, it is only in memory")
+            }
         }
     }
 
-    /// Decides on a webhook whose body could not be read, in time or at all. An After event is lost then.
+    /// Decides on a webhook without its body: refused, late, out of memory, or work on a long body that did not end in time.
+    /// Counts and logs an After event as lost, unless the body was malformed.
     pub(super) fn unread(&self, webhook: &Webhook, decider: &Decider, unread: Unread) -> Decision {
         let is_after = webhook.timing() == Timing::After;
         let lost = match &unread {
@@ -136,7 +146,7 @@ impl<T: Transport> Webhooks<T> {
         };
         if let Some(reason) = lost.filter(|_| is_after) {
             self.events.lose_unread(reason);
-            // The body has not confirmed a command that may be secret.
+            // With secret paths an unknown command may be a part of the secret: it is shown only if the body names it too.
             let command = webhook.shown_command(&Oddities::default());
             let (rpc, operation_id) = (webhook.callback.rpc, &*webhook.operation_id);
             warn!(command, rpc, operation_id, reason = reason.as_str(), "event lost");
@@ -148,8 +158,7 @@ impl<T: Transport> Webhooks<T> {
         }
     }
 
-    /// Does the work of a long body on another thread. Returns `None` if it is not done by the deadline, or the drain time is
-    /// over.
+    /// Runs the work on a long body on the blocking pool. Returns `None` if the deadline or the drain time ends first.
     async fn off_thread<R: Send + 'static>(
         &self,
         deadline: Instant,
@@ -159,7 +168,8 @@ impl<T: Transport> Webhooks<T> {
     }
 }
 
-/// Bytes that are counted while a clone of them is alive: a call that is late outlives its webhook.
+/// Returns bytes that hold their share of `limits.memory` until the last clone is dropped: an overdue policy call may keep them
+/// longer than the webhook.
 fn counted(bytes: Bytes, share: &Option<Arc<Share>>) -> Bytes {
     struct Counted(Bytes, #[allow(dead_code, reason = "held for its drop")] Arc<Share>);
     impl AsRef<[u8]> for Counted {

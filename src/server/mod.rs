@@ -1,10 +1,11 @@
 //! The HTTP front: a column of layers around one handler.
 //!
-//! A connection comes from `listener`, is accepted by `connections` within its `limits` and until the `shutdown`, may shake hands for TLS
-//! (`handshake`), and is served by hyper, whose steps `progress` bounds in time. Each of its requests is a `Call` that goes down
-//! [`column`] with its `Record`: `layers`, `record`, `access`, and the `handler`, which makes a `webhook` of it, reads its
-//! `body`, asks, and makes a `decision`, of which `reply` makes the HTTP response. `heads` and `refused` answer what never
-//! becomes a webhook.
+//! `listener` and `connections` accept connections, within `limits`, until `shutdown`. `handshake` performs TLS, and
+//! `connection` serves HTTP/1.1 with hyper; `progress` bounds the time of each step. Each request is a `Call` with a `Record`
+//! of it and its `caller`; it passes [`column`] (`layers`, `record`, `access`) to the `handler`. That finds the `webhook`,
+//! reads the `body` (`work` takes long ones to other threads), asks the policy and makes a `decision`, from which `reply` makes
+//! the HTTP response. A `refusal` is a decision too: `refused` answers requests by their head alone, `heads` those that
+//! hyper could not parse.
 
 mod access;
 mod body;
@@ -48,7 +49,7 @@ use shutdown::DrainDeadline;
 pub use shutdown::Stop;
 use work::{Calls, Work};
 
-/// A reply, which is always whole.
+/// The HTTP response to a webhook; its body is never streamed.
 type Response = http::Response<Full<Bytes>>;
 
 /// The state of the HTTP front: a policy to ask, After events to deliver, and what all calls share.
@@ -67,9 +68,9 @@ struct Shared {
     config: InForce,
     status: Arc<Status>,
     decisions: Decisions,
-    /// Set when hookgate begins to stop, for each call: the token would lock its list of waiters.
+    /// True from the beginning of the shutdown. Each call reads it; `CancellationToken::is_cancelled` locks a mutex.
     draining: AtomicBool,
-    /// Cancelled when hookgate begins to stop, for those who wait for it.
+    /// Cancelled at the beginning of the shutdown, for tasks that await it.
     stopping: CancellationToken,
     deadline: DrainDeadline,
 }
@@ -105,23 +106,23 @@ pub async fn run<T: Transport>(
     webhooks.policy.traces().shut_down(give_up).await;
 }
 
-/// The way of a call, from the outside in. Any path leads to the handler: the url that OpenIM is configured with is the
-/// operator's choice.
+/// The layers around the handler, outermost first. There is no routing by path here: the URL in OpenIM's configuration may have
+/// any prefix, and [`Webhook::route`](webhook::Webhook::route) finds the callback.
 ///
 /// The column holds no state and boxes no future. It stands on hyper: an axum `Router` around the handler boxes the request's
 /// body, the handler's future (twice) and the reply's body. That alone was measured at 0.5 µs for a trivial handler, 3.5 % of
 /// the CPU time of a small message.
 fn column<T: Transport>() -> impl layers::Next<T> {
     ServiceBuilder::new()
-        // Asks for the connection to be closed while draining, and after a large reply.
+        // Sets "connection: close" while draining, after a large reply, and on plaintext connections from before TLS.
         .layer(FromFn(layers::close_when_draining))
-        // Denies if the record cannot be published.
+        // Answers if publishing the record panics: a denial, or an allow if the callback fails open.
         .layer(FromFn(layers::deny_on_panic))
         // Counts, times, logs, traces, and writes to the decision log.
         .layer(FromFn(record::record))
-        // Denies if anything below panics: a failure like any other, which is recorded.
+        // Answers if a layer or the handler below panics; that decision is recorded.
         .layer(FromFn(layers::deny_on_panic))
-        // Refuses callers that may not call.
+        // Rejects unauthorized callers.
         .layer(FromFn(access::check_access))
         // Decodes, asks the policy, decides and replies.
         .service_fn(handler::answer)

@@ -48,10 +48,11 @@ struct Notes {
     oddities: Oddities,
     /// The encoded request message and the event ID, for the decision log.
     sent: Option<(Bytes, String)>,
-    /// The end of decoding, and of waiting for the policy. `None` if the call did not get that far.
+    /// The time when the body was decoded; `None` if it was not.
     decoded: Option<Instant>,
+    /// The time when the policy call ended or, for an After event, the outbox returned; `None` if neither began.
     answered: Option<Instant>,
-    /// The head of a request that names no callback.
+    /// The head of a request that was refused before its callback was found: unauthorized, not found, not a POST, too large.
     refused: Option<Box<Parts>>,
 }
 
@@ -61,7 +62,7 @@ pub(super) fn record<T, S: Next<T>>(call: Call<T>, mut next: S) -> impl layers::
     next.call(call).inspect(move |_| drop(published))
 }
 
-/// A record that is published at the end of its call, also if the client hangs up before.
+/// Publishes the record when the call's future ends or is dropped. A call dropped before its decision is not counted.
 struct PublishedOnDrop(Arc<Record>);
 
 impl Drop for PublishedOnDrop {
@@ -92,7 +93,7 @@ impl Record {
         self.webhook.get_or_init(|| webhook)
     }
 
-    /// Notes that the body is decoded, and has the metadata carry the trace.
+    /// Records the decoded body and the time, and puts the trace context into the metadata.
     pub(super) fn decoded(&self, oddities: Oddities, message: &Bytes, metadata: &mut Metadata) {
         let notes = &mut *self.notes();
         let event_id = metadata.get(&metadata::EVENT_ID);
@@ -103,7 +104,7 @@ impl Record {
         notes.decoded = Some(Instant::now());
     }
 
-    /// Notes that the policy has answered, or is known not to.
+    /// Records the end of the policy phase: of the policy call or, for an After event, of `Events::deliver`.
     pub(super) fn answered(&self) {
         self.notes().answered = Some(Instant::now());
     }
@@ -119,7 +120,7 @@ impl Record {
         self.reply(Decision::refused(refusal))
     }
 
-    /// Returns the reply to a call that panicked. A decision that has been made stands: its denial stays one.
+    /// Returns the reply to a call that panicked: an allow if the callback fails open and no denial was decided, else a denial.
     pub(super) fn panicked(&self) -> Response {
         let webhook = self.webhook.get();
         let fails_open =
@@ -132,14 +133,15 @@ impl Record {
                 error!(
                     command = webhook.map(|webhook| webhook.shown_command(&Oddities::default())),
                     allowed = open,
-                    "panic outside a decision"
+                    "panic before routing or after the decision"
                 );
                 decision.response(&self.config)
             }
         }
     }
 
-    /// Counts and logs the call.
+    /// Publishes the record: counters, durations, the log line, the decision log, the end of the span. Only the first call has an
+    /// effect.
     pub(super) fn publish(&self) {
         let replied = Instant::now();
         let notes = std::mem::take(&mut *self.notes());
@@ -148,7 +150,8 @@ impl Record {
             (Some(Decision { why: Why::Refused(refusal), .. }), None, Some(head)) => {
                 self.publish_refusal(refusal, head)
             }
-            // It panicked, and has a line in the log.
+            // Nothing to publish: a refusal that was published already, a call that was dropped before its decision, or a
+            // panic outside one, which is logged.
             _ => {}
         }
     }

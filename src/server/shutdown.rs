@@ -28,7 +28,7 @@ const LAST_REPLIES: Duration = Duration::from_millis(100);
 pub enum Stop {
     /// Connections are accepted until the drain delay is over, so that load balancers can notice first.
     Drain,
-    /// No connection is accepted from now on.
+    /// There is no drain delay: only connections that are already on their way are accepted.
     Now,
 }
 

@@ -11,34 +11,36 @@ settings! {
     /// Delivery and storage of After events.
     pub struct After("after"), |builder| builder.config.after;
 
-    /// Time that the reply to an After callback waits for the policy's verdict.
+    /// Maximum time that the reply to an After callback waits for the policy's verdict; then it is an allow, and delivery goes
+    /// on.
     answer_within: Duration = Duration::from_millis(50), time_or_zero(), needs_restart();
 
-    /// With data: when written events are forced to disk (fsync): each (before the reply), within a time such as 10ms, or
-    /// off.
+    /// Only with --data: when written events are forced to disk (fsync): each (before the reply), within a time such as 10ms,
+    /// or off (when the operating system does it).
     sync: SyncRule = SyncRule::Within(Duration::from_millis(10)), sync_rule(), needs("data"), needs_restart();
 
     /// Pauses between the attempts of an event, as in 1s,10s,1m,1h; the last one is used for all further attempts.
-    /// Replaces after.retry_min and after.retry_max.
+    /// Replaces after.retry_min and after.retry_max for the attempts of an event; the pauses of an rpc still begin with
+    /// after.retry_min.
     schedule: Vec<Duration> = Vec::new(), time().list(), needs_restart();
 
-    /// Longest pause of an rpc while the policy keeps failing.
+    /// Longest pause of all deliveries of an rpc while the policy keeps failing.
     pause_max: Duration = Duration::from_secs(10), time(), needs_restart();
 
-    /// With data: what happens to a new event at a storage limit: refuse rejects it, drop_dead evicts the oldest dead
-    /// letters first.
+    /// Only with --data: what happens to a new event when after.events or after.bytes is reached: refuse rejects it, drop_dead
+    /// evicts the oldest dead letters first.
     when_full: WhenFull = WhenFull::Refuse, when_full(), needs("data"), needs_restart();
 
-    /// With data: how long a dead letter is kept for hookgate outbox.
+    /// Only with --data: how long a dead letter is kept for hookgate outbox.
     dead_age: Duration = Duration::from_secs(30 * 24 * 3600), time(), needs("data"), needs_restart();
 
-    /// With data: maximum bytes of dead letters kept for hookgate outbox.
+    /// Only with --data: maximum bytes of dead letters kept for hookgate outbox.
     dead_bytes: usize = 1 << 30, size(), needs("data"), needs_restart();
 
     /// Maximum number of attempts to deliver an event.
     attempts: u32 = 50, count32(), on_disk("1000"), needs_restart();
 
-    /// Maximum age of an event.
+    /// Maximum age of an event; an older one is given up: a dead letter with --data, otherwise dropped and counted.
     age: Duration = Duration::from_secs(3600), time(), on_disk("72h"), needs_restart();
 
     /// Pause before the second attempt; it doubles with each further one.
@@ -50,7 +52,7 @@ settings! {
     /// Maximum number of events kept.
     events: usize = 200_000, count(), on_disk("20000000"), needs_restart();
 
-    /// Maximum bytes of events kept.
+    /// Maximum bytes of events kept. Dead letters have a limit of their own, after.dead_bytes.
     bytes: usize = 256 << 20, size(), on_disk("10GiB"), needs_restart();
 
     /// Maximum number of events of one rpc that are delivered at a time.

@@ -18,7 +18,7 @@ settings! {
     /// Time that a ping may stay unanswered before the connection is closed.
     keep_alive_timeout: Duration = Duration::from_secs(5), time();
 
-    /// Longest pause between two attempts to connect.
+    /// Longest pause between two attempts to connect while no address is connected; 5s while another one is.
     reconnect_max: Duration = Duration::from_millis(150), time();
 
     /// Interval of DNS lookups of the policy's name. New addresses get their share of the calls, addresses that have gone

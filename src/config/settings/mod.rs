@@ -36,19 +36,19 @@ use super::rules::rules;
 use super::validate::Check;
 use super::value::{Kind, time};
 
-/// Declares a group of settings: a struct, its defaults, and a row for each setting.
+/// Declares a group of settings: a struct, its defaults, and a [`Setting`] for each.
 ///
 /// ```text
 /// settings! {
 ///     /// The documentation of the struct.
-///     pub struct Limits("limits"), |builder| builder.config.limits;
+///     pub struct Traces("traces"), |builder| builder.config.traces;
 ///
 ///     /// The documentation of the field, which is the help of the setting too.
-///     body: usize = 8 << 20, size(), needs_restart();
+///     sample: f64 = 1.0, fraction(), needs_restart();
 /// }
 /// ```
 ///
-/// `"limits"` is the group in the file, `""` for the top level. The expression behind it is where a [`Builder`] holds the
+/// `"traces"` is the group in the file, `""` for the top level. The expression behind it is where a [`Builder`] holds the
 /// struct. A setting has a type, a default, a kind of value, and options: methods of [`Setting`]. Fields that are no
 /// settings follow behind `fields:`.
 macro_rules! settings {
@@ -78,7 +78,7 @@ macro_rules! settings {
         }
 
         impl $name {
-            /// Returns the rows of its settings.
+            /// Returns the settings of this group.
             pub(in crate::config) fn settings() -> Vec<$crate::config::settings::Setting> {
                 use $crate::config::{builder::Builder, settings::Setting};
                 vec![$(
@@ -97,7 +97,7 @@ macro_rules! settings {
 }
 pub(super) use settings;
 
-/// A setting of a `B`: of the whole configuration, or of one callback.
+/// A setting whose value is a field of `B`: `Builder` for the whole configuration, `CallbackSettings` for one callback.
 pub struct Setting<B = Builder> {
     /// Its full path in the file: `limits.body`.
     pub path: String,
@@ -105,11 +105,11 @@ pub struct Setting<B = Builder> {
     pub words: String,
     /// The name of its kind of value, as in `time`.
     pub kind: &'static str,
-    /// True if it is a list: of YAML, or in one text with commas.
+    /// True if it is a list: a YAML sequence, or one string with commas.
     pub is_list: bool,
     /// Its default as YAML; `None` where it has none.
     pub default: Option<String>,
-    /// Its default, as text, where After events are kept on disk, if that is another one.
+    /// Its default with `data` set, as text; `None` if it is the same.
     pub default_on_disk: Option<&'static str>,
     /// The placeholder of its flag's value; `None` where it has no flag and no variable.
     pub flag_value: Option<&'static str>,
@@ -160,13 +160,13 @@ pub(super) fn find(path: &str) -> Option<&'static Setting> {
     general().iter().find(|setting| setting.path == path)
 }
 
-/// Returns the rules that several settings must keep together, group by group.
+/// Returns the checks of settings against each other, group by group.
 pub(super) fn checks() -> impl Iterator<Item = &'static Check> {
     [policy::CHECKS, budget::CHECKS, limits::CHECKS, access::CHECKS, tls::CHECKS, after::CHECKS].into_iter().flatten()
 }
 
-/// Returns the settings of a resolved configuration. OpenIM's file has become budgets and rules of callbacks by then, and
-/// the rules of all classes are one value.
+/// Returns the settings that a resolved configuration still has: `openim.*` has been applied to the callbacks, and
+/// `on_failure.CLASS` merged into `on_failure`.
 pub(super) fn resolved() -> impl Iterator<Item = &'static Setting> {
     let is_left = |path: &str| !path.starts_with("openim.") && !path.starts_with("on_failure.");
     general().iter().filter(move |setting| is_left(&setting.path))
@@ -181,14 +181,14 @@ pub fn of_callback() -> &'static [Setting<CallbackSettings>] {
         });
         let words = "Reply to a webhook of this callback without a verdict.";
         let rules = rules(words, |callback: &mut CallbackSettings| &mut callback.rules);
-        // Their defaults are the values of all callbacks.
+        // No defaults of their own: the settings for all callbacks apply.
         [budget].into_iter().chain(rules).map(|setting| Setting { default: None, ..setting }).collect()
     });
     &SETTINGS
 }
 
 impl<B: 'static> Setting<B> {
-    /// A setting of this kind, which a `B` holds in this field.
+    /// A setting with values of `kind`, stored in the field of `B` that `field` returns.
     pub fn new<T: 'static>(
         group: &str,
         key: &str,
@@ -216,7 +216,7 @@ impl<B: 'static> Setting<B> {
         }
     }
 
-    /// Gives it a flag and a variable. `value` stands for the value in the help.
+    /// Gives it a flag and a variable. `value` is the placeholder in the help, as in `TIME`.
     pub fn flag(self, value: &'static str) -> Self {
         Self { flag_value: Some(value), ..self }
     }
@@ -236,7 +236,7 @@ impl<B: 'static> Setting<B> {
         Self { default_on_disk: Some(default), ..self }
     }
 
-    /// Returns true if this text of it is a path.
+    /// Returns true if `text`, as a value of this setting, is a file path.
     pub fn is_path(&self, text: &str) -> bool {
         match self.kind {
             "path" => !text.is_empty(),

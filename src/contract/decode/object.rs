@@ -1,4 +1,5 @@
-//! Reads the fields of a JSON object, in any order, and writes them by their groups.
+//! Decodes the members of a JSON object, in any order, to protobuf fields. The fields of a flattened group are collected and
+//! written as one submessage.
 
 use std::borrow::Cow;
 
@@ -11,28 +12,32 @@ use super::unknown::UnknownMembers;
 use super::{Segment, State, path, strict};
 use crate::contract::{Field, Message};
 
-/// Reads the fields of an object; `out` takes those of no group. Returns a bit for each field that came, null or not.
+/// Decodes the fields of an object. Fields outside groups are appended to `out` at once, groups at the end. Returns a bit mask
+/// of the fields that occurred, null included.
 pub(super) fn read_fields<'de, A: MapAccess<'de>>(
     message: &'static Message,
     out: &mut Vec<u8>,
     state: &mut State<'_>,
     mut object: A,
 ) -> Result<u64, A::Error> {
-    // Most of a body can be in one of its groups.
+    // A group can hold most of the body, so its buffer is as large as `out`.
     let mut groups: Vec<_> = message.groups.iter().map(|_| Vec::with_capacity(out.capacity())).collect();
-    // A bit a field; build.rs refuses messages of more than 64.
+    // One bit per field; build.rs refuses messages with more than 64.
     let mut seen = 0_u64;
+    // The fields among them that are not null.
     let mut present = 0_u64;
-    let mut near = 0;
-    // The names that are not the contract's own, with the index of their field; then the members that are no fields.
+    // The index expected next: OpenIM writes fields in order.
+    let mut expected = 0;
+    // Aliases and names in another case, with the index of their field, for the error message.
     let mut other_names: Vec<(usize, Cow<'de, str>)> = Vec::new();
+    // Members that the contract does not know.
     let mut unknown: Option<UnknownMembers<'de>> = None;
     while let Some(Key(name)) = object.next_key()? {
-        let Some(Match { index, alias, folded }) = message.find(&name, near) else {
+        let Some(Match { index, alias, folded }) = message.find(&name, expected) else {
             strict::check_key(&name).map_err(A::Error::custom)?;
             let raw: &RawValue = object.next_value()?;
-            let (path, to) = (|| path(&state.path), &mut state.unknown);
-            let taken = unknown.get_or_insert_default().take(name, raw.get(), path, to);
+            let (object_path, entries) = (|| path(&state.path), &mut state.unknown);
+            let taken = unknown.get_or_insert_default().take(name, raw.get(), object_path, entries);
             taken.map_err(A::Error::custom)?;
             continue;
         };
@@ -40,7 +45,7 @@ pub(super) fn read_fields<'de, A: MapAccess<'de>>(
         if folded || alias.is_some() {
             other_names.push((index, name));
         }
-        near = index + 1;
+        expected = index + 1;
         let field = &message.fields[index];
         state.path.push(Segment::Field(field.json));
         if seen & (1 << index) != 0 {
@@ -57,6 +62,7 @@ pub(super) fn read_fields<'de, A: MapAccess<'de>>(
         }
         state.path.pop();
     }
+    // A plain group is always written, an optional one only if one of its fields is there and not null.
     for (index, (group, bytes)) in message.groups.iter().zip(groups).enumerate() {
         let of_group = |field: usize| message.fields[field].group == Some(index) && present & (1 << field) != 0;
         if !group.optional || (0..message.fields.len()).any(of_group) {
@@ -66,7 +72,7 @@ pub(super) fn read_fields<'de, A: MapAccess<'de>>(
     Ok(seen)
 }
 
-/// The error of a field that has a second value; with both of its names where they differ.
+/// Returns the error for a field that occurs twice. It has both names if they differ.
 fn duplicate<E: serde::de::Error>(path: &str, field: &Field, index: usize, other_names: &[(usize, Cow<'_, str>)]) -> E {
     let mut names = other_names.iter().filter(|(other, _)| *other == index).map(|(_, name)| &**name);
     match (names.next(), names.next()) {

@@ -3,11 +3,10 @@
 //! The pick is the ready endpoint with the fewest calls in flight (least request); equal ones take turns. Before that
 //! count come, in this order:
 //!
-//! 1. Health: an endpoint that is not serving is picked only if none serves; one whose health is unknown only if none is
-//!    known to serve. A serving endpoint that is unanswered or ejected counts as unknown.
-//! 2. Unanswered ([`Subchannel::is_unanswered`](super::subchannel::Subchannel::is_unanswered)): calls wait for its answer,
-//!    which takes a second at most.
-//! 3. Ejected ([`Outlier`](super::outlier::Outlier)): picked only if all are.
+//! 1. Health: serving or presumed so first; then unknown, and serving ones that are unanswered or ejected; then not serving.
+//! 2. Unanswered ([`Subchannel::is_unanswered`](super::subchannel::Subchannel::is_unanswered)): after the others of the same
+//!    health. If the best one is unanswered, the call waits for the answer to its ping, a second at most.
+//! 3. Ejected ([`Outlier`](super::outlier::Outlier)): after the others of the same health.
 
 use std::sync::Arc;
 
@@ -22,8 +21,9 @@ pub(super) struct Balancer {
     pub(super) endpoints: Vec<Endpoint>,
     /// The index at which the next pick begins, so that idle endpoints take turns.
     pub(super) next: usize,
-    /// Counts look-ups of the name that were requested, and those of them that are done.
+    /// The number of look-ups of the name that were requested.
     pub(super) look_ups_requested: u64,
+    /// The value of `look_ups_requested` when the last finished look-up began.
     pub(super) look_ups_done: u64,
     /// Counts connections made and lost, and changes of their health.
     pub(super) generation: u64,
@@ -45,16 +45,17 @@ pub(super) enum Pick {
     Ready(Picked),
     /// Pick again after a change.
     Wait,
-    /// Pick again after a change, but do not wait long: an attempt to reconnect was requested, and what refused the last
-    /// one at once may not answer at all by now. The text says why that failed.
+    /// Pick again after a change, within a bound: a reconnect was requested, but a host that refused the last attempt may drop
+    /// packets by now. The text is the error of the last attempt.
     WaitForReconnect(String),
     /// No endpoint is connected, and why.
     Fail(String),
 }
 
 impl Balancer {
-    /// Picks a connection for a call. `since` is the number of attempts to connect when the call came, which the first
-    /// pick sets: attempts that began before do not fail the call if another one takes no time.
+    /// Picks a connection for a call. `since` is the counter of attempts to connect at the call's first pick, which sets it. An
+    /// endpoint whose last failure is no newer, and was fast, does not fail the call: the call requests a new attempt and waits
+    /// for it.
     pub(super) fn pick(&mut self, since: &mut Option<u64>) -> Pick {
         let since = *since.get_or_insert(self.attempts);
         self.next = self.next.wrapping_add(1);

@@ -4,7 +4,8 @@
 //!
 //! A [`Channel`] has one *target*: a URL as one configuration reaches it. A reload that changes the URL, the
 //! `channel.*` settings or TLS makes another target and switches to it once it is connected. A target has an *endpoint* for
-//! each address that the name resolves to, and an endpoint has at most one *subchannel*, which is a connection.
+//! each address that the name resolves to (gRPC calls that a subchannel), and an endpoint has at most one connection, whose
+//! shared state is here called *subchannel*.
 //!
 //! | module | |
 //! |---|---|
@@ -23,33 +24,38 @@
 //!
 //! # States of an endpoint
 //!
-//! gRPC's connectivity states. There is no `Idle`: endpoints connect at once and stay connected. `Shutdown` is the drop of
-//! the target, which aborts its tasks and closes its connections.
+//! gRPC's connectivity states, with two differences: there is no `Idle`, as endpoints connect at once and stay connected; and
+//! an endpoint stays in `TransientFailure` while it retries, so that calls do not wait for each retry. `Shutdown` is the drop
+//! of the target: it aborts its tasks and closes its connections, except those that finish their last calls in a task of
+//! their own.
 //!
 //! | state | left when | then | calls |
 //! |---|---|---|---|
 //! | `Connecting` | the peer's SETTINGS come | `Ready` | wait |
 //! | | the attempt fails, or takes longer than `channel.connect_timeout` | `TransientFailure` | |
 //! | `Ready` | GOAWAY, a broken connection, no answer to a ping | `Connecting`, and the name is looked up; calls in flight end if the peer lives | are sent |
-//! | | the second connection in a row ends before it has carried a call | `TransientFailure` | |
-//! | | the name has left it, and another endpoint is ready and in no worse health | `Draining` | |
+//! | | the second connection in a row ends within `channel.reconnect_max` and without a response | `TransientFailure` | |
+//! | | the name no longer resolves to it, and another endpoint is ready and in no worse health | `Draining` | |
 //! | `Draining` | the last call in flight has ended | the endpoint is removed | none |
-//! | | the name leads to it again | `Connecting`; calls in flight end on the old connection | |
+//! | | the name resolves to it again | `Connecting`; calls in flight end on the old connection | |
 //! | `TransientFailure` | the next attempt succeeds: after a backoff, or at once if a call requests it | `Ready` | fail; see below |
-//! | | the name has left it | the endpoint is removed | |
+//! | | the name no longer resolves to it | the endpoint is removed | |
 //!
-//! If no endpoint is ready, a call fails at once, but for two exceptions, so that none fails while a policy is there: it
-//! waits while an endpoint is `Connecting` (the policy restarts behind a listening socket, or has sent GOAWAY), and for one
-//! more attempt if the last one has failed in no time (the policy has just come back; a refusal costs nothing). It also
-//! waits, a second at most, while every ready endpoint is *unanswered*: silent since a call has passed its deadline.
+//! Calls fail fast (gRPC's `wait_for_ready` is false): if no endpoint is ready, a call fails at once, except that it waits
+//!
+//! - while an endpoint is `Connecting`, or a look-up of the name is requested and not done;
+//! - for one more attempt, 100 ms at most, if the last one failed fast (connection refused, or closed at once).
+//!
+//! It also waits, a second at most, while the best ready endpoint is *unanswered*: silent since a call passed its deadline.
 //!
 //! # Invariants
 //!
 //! - A call is sent twice only if the policy cannot have seen the first one (RFC 9113, 8.7), and never after its deadline.
-//! - A call that was sent is not reset at its deadline; it goes on without its caller, for five seconds at most.
+//! - A policy call that was sent is not reset at its deadline: [`Policy::ask`](super::Policy::ask) goes on with it in a task,
+//!   for five seconds at most. Health checks are reset at their timeout.
 //! - The pool's lock is never held over an `await`, and a call takes it once if an endpoint is ready.
-//! - The state of an endpoint is written by the pool alone. Its supervisor task, one an endpoint, owns its connection: it
-//!   connects, serves, drains, and ends with the endpoint.
+//! - The state of an endpoint is written only under the pool's lock. One supervisor task an endpoint connects and serves it,
+//!   and ends with it; a connection that is replaced drains in a task of its own.
 
 mod balancer;
 mod breaker;
@@ -264,7 +270,7 @@ impl From<h2::Error> for Error {
 
 /// Returns true if the policy cannot have seen the call that failed with this error (RFC 9113, 8.7).
 fn not_taken(error: &h2::Error) -> bool {
-    // Of the calls that wait, h2 fails with a GOAWAY only those that the GOAWAY says were not processed.
+    // With a GOAWAY, h2 fails only the streams above its last stream ID, which the peer has not processed.
     error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
 }
 

@@ -15,7 +15,7 @@ use super::status::AddressStatus;
 use super::subchannel::Subchannel;
 use crate::config::Address;
 
-/// Maximum wait of a call for the attempt to reconnect that it has requested. A refusal takes far less.
+/// Maximum wait of a call for the reconnect that it has requested; a refused connection is known far sooner.
 const RECONNECT_WAIT: Duration = Duration::from_millis(100);
 
 /// The endpoints of a target: one lock, never held over an `await`, and a notification of every change.
@@ -96,7 +96,7 @@ impl Pool {
         balancer.unresolved.is_some() || balancer.endpoints.iter().any(failing)
     }
 
-    /// Records the addresses that a look-up has found, which began after `requested` requests. Returns the new ones.
+    /// Records the result of a look-up; `requested` is `look_ups_requested` when it began. Returns the new addresses.
     pub(super) fn resolved(&self, requested: u64, addresses: &[Address]) -> Vec<Address> {
         self.change(|balancer| {
             (balancer.look_ups_done, balancer.unresolved) = (requested, None);
@@ -186,7 +186,8 @@ impl Pool {
         }
     }
 
-    /// Removes an endpoint without a connection if the name has left it; else returns true.
+    /// Removes the endpoint if the name no longer resolves to it; returns true if it was kept. Must be called only while the
+    /// endpoint has no connection.
     pub(super) fn keeps(&self, address: &Address) -> bool {
         self.change(|balancer| {
             balancer.endpoints.retain(|endpoint| endpoint.address != *address || endpoint.named);

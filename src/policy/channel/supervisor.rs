@@ -1,9 +1,10 @@
 //! The background tasks of a [`Target`](super::target::Target): one resolves the name, and one for each endpoint keeps it
 //! connected.
 //!
-//! A new address is connected and gets its share of the calls. An address that the name has left is *drained* as soon as
-//! another one is connected and in no worse health: it gets no new calls, those in flight end, then the connection is
-//! closed. A look-up that fails or finds nothing changes nothing.
+//! A new address is connected and gets its share of the calls. An address to which the name no longer resolves is
+//! *drained* as soon as another one is connected and in no worse health: it gets no new calls, those in flight end, then the
+//! connection is closed. A look-up that fails or finds nothing leaves the endpoints as they are; its error is kept for
+//! `/status` and for calls that fail.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,7 +34,8 @@ pub(super) struct Supervisor {
     pub(super) settings: config::Channel,
 }
 
-/// The pause after a first failed attempt to connect; it doubles up to `channel.reconnect_max`.
+/// The pause after a first failed attempt to connect. It doubles up to `channel.reconnect_max`, or up to
+/// [`STANDBY_PAUSE_MAX`] while another endpoint is ready.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 
 /// Maximum pause while another endpoint carries the calls.
@@ -46,7 +48,7 @@ const REQUESTED_PAUSE: Duration = Duration::from_millis(5);
 struct Ended {
     subchannel: Arc<Subchannel>,
     why: String,
-    /// True if it has carried a call, or has lasted for `channel.reconnect_max`.
+    /// True if a response arrived on it, or it lasted for `channel.reconnect_max`.
     useful: bool,
 }
 
@@ -151,8 +153,9 @@ impl Supervisor {
     /// Waits after a failed attempt that began at `attempt`: with exponential backoff, or shortly if a call requests
     /// another attempt. Ends early if the name leaves the address.
     ///
-    /// `next` becomes twice this pause, which the maximum in force has bounded: so after an outage of all endpoints, the
-    /// pauses of the others are still short when the first one is back.
+    /// The pause is at most `channel.reconnect_max` while no endpoint is ready, else at most [`STANDBY_PAUSE_MAX`]; `next`
+    /// becomes twice that. So an outage of all endpoints leaves it at twice `channel.reconnect_max`, and the others retry soon
+    /// after the first one is back.
     async fn pause(&self, address: &Address, attempt: Instant, next: &mut Duration) {
         let paused = Instant::now();
         let [reconnect, standby] =

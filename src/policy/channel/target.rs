@@ -32,7 +32,7 @@ const PICKS: usize = 3;
 /// The response of a call, once it has begun.
 pub(super) type Responding = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Error>> + Send>>;
 
-/// A policy service as one configuration reaches it. Dropping it closes its connections.
+/// A policy service as one configuration reaches it. Dropping it closes its connections, but for those that drain.
 pub(super) struct Target {
     pub(super) url: PolicyUrl,
     scheme: Scheme,
