@@ -41,7 +41,7 @@ pub struct Field {
     pub group: Option<usize>,
     /// The type of its values.
     pub kind: Kind,
-    /// How many values it has: protobuf's field label.
+    /// Number of values: protobuf's field label.
     pub label: Label,
     /// True if it holds personal content or a secret, which belongs in no log (`(wire).redacted`).
     pub redact: bool,

@@ -1,4 +1,4 @@
-//! How each OpenIM release reads a reply, in words.
+//! Explanations of a reply: its effect in each OpenIM release, in words.
 
 use std::fmt::{self, Write as _};
 

@@ -26,7 +26,7 @@ mod fuzz;
 mod lines;
 /// Bad days under load, small; at full size by `--ignored`.
 mod load;
-/// What Prometheus scrapes.
+/// Metrics, as Prometheus scrapes them.
 mod metrics;
 /// The judge: what OpenIM makes of a reply.
 mod openim;
@@ -54,13 +54,13 @@ mod schema;
 mod secrecy;
 /// Stopping: drains, signals, load balancers.
 mod stop;
-/// What tests share: a policy service, hookgate in this process or as a program, clients, certificates.
+/// Parts that tests share: a policy service, hookgate in this process or as a program, clients, certificates.
 mod support;
 /// TLS on both sides, and Unix sockets.
 mod tls;
 /// Traces, as an OTLP collector gets them.
 mod traces;
-/// How OpenIM misreads replies, callback by callback.
+/// Replies that OpenIM misreads, callback by callback.
 mod traps;
 /// `hookgate trigger`.
 mod trigger;
