@@ -4,7 +4,7 @@
 use clap::{Args, Command, FromArgMatches};
 use hookgate::config::{self, Config, Loaded, Options, Report};
 use hookgate::contract::Callback;
-use hookgate::contract::{self, Record};
+use hookgate::contract::{self, DecodedMessage};
 use hookgate::openim::{self, Reading, Release};
 
 #[path = "go.rs"]
@@ -22,7 +22,7 @@ pub fn decoder(data: &[u8]) {
     let Some((callback, body)) = row(data) else { return };
     match contract::transcode(callback.request, callback.command, body) {
         Ok(transcoded) => {
-            Record::decode(callback.request, &transcoded.message).expect("what was written reads back");
+            DecodedMessage::decode(callback.request, &transcoded.message).expect("what was written reads back");
             let Reading::Allowed(effects) =
                 openim::read(callback, body, &callback.unchanged(body).body(5000), Release::V3_8)
             else {

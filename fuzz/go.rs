@@ -11,7 +11,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hookgate::contract::Callback;
-use hookgate::contract::{self, Field, Kind, Label, Record, Value as Wire};
+use hookgate::contract::{self, DecodedMessage, Field, Kind, Label, Value as Wire};
 use hookgate::openim::{self, Reading, Release};
 use serde_json::{Value, json};
 
@@ -133,7 +133,8 @@ pub fn compare_request(callback: &'static Callback, body: &[u8], go: &Value) {
             assert_eq!(go["ok"], true, "taken: {}", case());
             assert_eq!(go["twice"], false, "{}", case());
             assert_eq!(go["unknown"], transcoded.unknown.count > 0, "unknown fields: {}", case());
-            let record = Record::decode(callback.request, &transcoded.message).expect("what was written reads back");
+            let record =
+                DecodedMessage::decode(callback.request, &transcoded.message).expect("what was written reads back");
             assert_eq!(go["value"], object(&record), "{}", case());
         }
         Err(refusal) => {
@@ -161,7 +162,7 @@ pub fn compare_reply(callback: &Callback, reply: &[u8], go: &Value) {
 }
 
 /// A message as the Go program shows it: without what is the same as nothing.
-fn object(record: &Record<'_>) -> Value {
+fn object(record: &DecodedMessage<'_>) -> Value {
     let fields = record.message.fields.iter().zip(&record.values);
     let there = fields.filter_map(|(field, value)| Some((field.json.to_owned(), value_of(value.as_ref()?))));
     Value::Object(there.collect())
@@ -172,7 +173,7 @@ fn value_of(value: &Wire<'_>) -> Value {
         Wire::Bool(value) => (*value).into(),
         Wire::Int(value) => (*value).into(),
         Wire::Text(text) => (*text).into(),
-        Wire::Record(record) => object(record),
+        Wire::Message(record) => object(record),
         Wire::List(entries) => entries.iter().map(value_of).collect(),
         Wire::Map(entries) => entries.iter().map(|(key, value)| ((*key).to_owned(), value_of(value))).collect(),
     }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::admin::{self, Sources};
-use crate::config::{Address, Config, InForce, PolicyService, PolicyUrl};
+use crate::config::{Address, Config, ConfigHandle, PolicyService, PolicyUrl};
 use crate::observe::decisions::Decisions;
 use crate::observe::logging::Log;
 use crate::observe::traces::Traces;
@@ -22,7 +22,7 @@ use crate::policy::{BuiltIn, Channel, Policy, health};
 use crate::reload::{self, Reloads, Source};
 pub use crate::server::Stop;
 use crate::server::listener::Listener;
-use crate::server::{self, Webhooks};
+use crate::server::{self, ServerState};
 
 /// Maximum time that the built-in policy has to end, when no call is in flight any more.
 const BUILTIN_DRAIN: Duration = Duration::from_millis(500);
@@ -30,7 +30,7 @@ const BUILTIN_DRAIN: Duration = Duration::from_millis(500);
 /// hookgate, with its listeners bound.
 #[derive(Debug)]
 pub struct App {
-    webhooks: Arc<Webhooks<Channel>>,
+    webhooks: Arc<ServerState<Channel>>,
     listener: Listener,
     admin_listener: Listener,
     sources: Sources,
@@ -55,7 +55,7 @@ pub enum Error {
 
 impl App {
     /// Binds the listeners, opens what is on disk, and begins to connect to the policy. Must be called within a Tokio runtime.
-    pub async fn build(config: impl Into<InForce>) -> Result<Self, Error> {
+    pub async fn build(config: impl Into<ConfigHandle>) -> Result<Self, Error> {
         let in_force = config.into();
         let config = in_force.now();
         let decisions = Decisions::open(&config.decisions);
@@ -77,7 +77,7 @@ impl App {
         let events = events(&policy, &config, decisions.clone())?;
         let interval = in_force.clone();
         let health = health::watch(channel.clone(), move || interval.now().channel.health_interval);
-        let webhooks = Webhooks::new(policy.clone(), events.clone(), decisions.clone(), in_force.clone());
+        let webhooks = ServerState::new(policy.clone(), events.clone(), decisions.clone(), in_force.clone());
         let sources = Sources {
             status: webhooks.status().clone(),
             events,

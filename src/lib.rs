@@ -62,7 +62,7 @@ pub mod internals {
     /// Of `policy`.
     pub mod policy {
         pub use crate::policy::channel::{AddressStatus, BreakerState, Resolve, Status};
-        pub use crate::policy::{Answer, BuiltIn, Channel, Policy, Question, Transport, health};
+        pub use crate::policy::{Answer, BuiltIn, Channel, Policy, PolicyCall, Transport, health};
     }
 
     /// Of `outbox`.
@@ -73,7 +73,7 @@ pub mod internals {
     /// Of `server`.
     pub mod server {
         pub use crate::server::listener::Listener;
-        pub use crate::server::{Webhooks, run};
+        pub use crate::server::{ServerState, run};
     }
 
     /// Of `verify`.

@@ -75,11 +75,11 @@ fn row<B: 'static>(out: &mut String, setting: &Setting<B>) {
         let _ = write!(default, ", with data `{on_disk}`");
     }
     let reload = if setting.needs_restart { "restart" } else { "yes" };
-    let mut words = format!("{}.", setting.words);
+    let mut words = format!("{}.", setting.help);
     if let Some(needed) = setting.needs {
         let _ = write!(words, " Needs `{needed}`.");
     }
-    if let Some(value) = setting.flag_value {
+    if let Some(value) = setting.value_name {
         let _ = write!(words, " Flag `{} {value}`, variable `{}`.", setting.flag_name(), setting.variable());
     }
     let words = words.replace('|', "\\|");

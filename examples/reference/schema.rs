@@ -76,6 +76,6 @@ fn value<B: 'static>(setting: &Setting<B>) -> Value {
         schema = any_of(json!({ "type": "string" }), json!({ "type": "array", "items": schema, "minItems": 1 }));
     }
     let default = setting.default.as_ref().map(|default| format!(" (default {})", default.trim_matches('"')));
-    schema["description"] = json!(format!("{}{}", setting.words, default.unwrap_or_default()));
+    schema["description"] = json!(format!("{}{}", setting.help, default.unwrap_or_default()));
     schema
 }

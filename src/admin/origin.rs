@@ -11,12 +11,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::config::{Config, InForce};
+use crate::config::{Config, ConfigHandle};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Middleware: returns 403 if the request may come from a page of another origin.
-pub(super) async fn check(State(config): State<InForce>, request: Request, next: Next) -> Response {
+pub(super) async fn check(State(config): State<ConfigHandle>, request: Request, next: Next) -> Response {
     match is_allowed(&config.now(), request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(why) => (StatusCode::FORBIDDEN, Json(json!({ "error": why }))).into_response(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::InForce;
+use crate::config::ConfigHandle;
 use crate::observe::counters::Status;
 use crate::observe::decisions::Decisions;
 use crate::observe::traces::Traces;
@@ -31,7 +31,7 @@ pub struct Sources {
     /// Counters of reloads.
     pub reloads: Reloads,
     /// The configuration in force.
-    pub config: InForce,
+    pub config: ConfigHandle,
     /// Cancelled when hookgate begins to stop.
     pub stopping: CancellationToken,
     /// The exporter of spans.

@@ -43,9 +43,9 @@ impl Args for Options {
             command.arg(
                 Arg::new(setting.path.as_str())
                     .long(setting.flag_name().trim_start_matches('-').to_owned())
-                    .value_name(setting.flag_value.unwrap_or_default())
+                    .value_name(setting.value_name.unwrap_or_default())
                     .env(setting.variable())
-                    .help(format!("{}{}", setting.words, default.unwrap_or_default())),
+                    .help(format!("{}{}", setting.help, default.unwrap_or_default())),
             )
         })
     }
@@ -85,7 +85,7 @@ impl FromArgMatches for Options {
 }
 
 fn with_flag() -> impl Iterator<Item = &'static Setting> {
-    settings::general().iter().filter(|setting| setting.flag_value.is_some())
+    settings::general().iter().filter(|setting| setting.value_name.is_some())
 }
 
 /// Returns true for an empty variable. Only those that [`guards`] accepts come here: others count as unset.

@@ -34,7 +34,7 @@ pub(super) fn write_settings(out: &mut String, prefix: &str, rows: impl Iterator
             line(out, format_args!("{prefix}{}{name}:", "  ".repeat(depth)));
         }
         let indent = "  ".repeat(groups.len());
-        line(out, format_args!("{indent}# {}", setting.words));
+        line(out, format_args!("{indent}# {}", setting.help));
         line(out, format_args!("{prefix}{indent}{key}: {value}"));
         group = groups;
     }

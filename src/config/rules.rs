@@ -28,20 +28,20 @@ pub struct Rules {
 
 /// Returns the settings `on_failure`, `on_failure.default` and one for each failure class.
 pub(super) fn rules<B: 'static>(
-    words: &str,
+    help: &str,
     field: impl Fn(&mut B) -> &mut Rules + Copy + Send + Sync + 'static,
 ) -> Vec<Setting<B>> {
     let print = |rules: &Rules| print(&rules.over(OnFailure::default()));
     let all = Kind::new("failure rules", parse_rules, print);
     let rest = "Rule of the failure classes that have none of their own: deny or allow.";
     let mut settings = vec![
-        Setting::new("", "on_failure", words, all, Rules::default(), field),
+        Setting::new("", "on_failure", help, all, Rules::default(), field),
         Setting::new("on_failure", "default", rest, rule().optional(), None, move |b| &mut field(b).default),
     ];
     for class in Class::ALL {
-        let words = format!("Rule of the failure class {class}: deny or allow.");
+        let help = format!("Rule of the failure class {class}: deny or allow.");
         let kind = rule().optional();
-        settings.push(Setting::new("on_failure", class.as_str(), &words, kind, None, move |b| field(b).class(class)));
+        settings.push(Setting::new("on_failure", class.as_str(), &help, kind, None, move |b| field(b).class(class)));
     }
     settings
 }

@@ -26,7 +26,7 @@ pub use field_path::{FieldPath, field_paths, request_field_names};
 pub use metadata::Metadata;
 pub use ordering::ordering_key;
 pub use response::{
-    DecodeError, Denial, InvalidReply, LONGEST_SENTENCE, LOWEST_CODE, Record, Reply, RequestFields, RuleViolation,
-    Value, write_name, write_redacted, write_text, write_whole,
+    DecodeError, DecodedMessage, Denial, InvalidReply, LONGEST_SENTENCE, LOWEST_CODE, Reply, RequestFields,
+    RuleViolation, Value, write_name, write_redacted, write_text, write_whole,
 };
 pub use schema::{Field, Group, Id, Kind, Label, Message, RequestIs, Rules};

@@ -12,7 +12,7 @@ use crate::contract;
 use crate::contract::Callback;
 use crate::contract::{Metadata, metadata};
 use crate::failure::Failure;
-use crate::policy::Question;
+use crate::policy::PolicyCall;
 
 /// An event and how far it has come.
 #[derive(Debug, Clone)]
@@ -48,10 +48,10 @@ impl Entry {
     }
 
     /// The attempt that has just begun, as it is put to the policy.
-    pub(super) fn question(&self, began: Instant) -> Question {
+    pub(super) fn question(&self, began: Instant) -> PolicyCall {
         let Self { callback, budget, attempts: attempt, .. } = *self;
         let (message, metadata) = (self.message.clone(), self.metadata.clone());
-        Question { callback, message, metadata, attempt, deadline: began + budget }
+        PolicyCall { callback, message, metadata, attempt, deadline: began + budget }
     }
 
     /// The encoded request message.

@@ -23,15 +23,15 @@ pub enum Answer {
 }
 
 /// A call that ended without a response message.
-pub(super) struct Unanswered {
+pub(super) struct CallError {
     pub(super) seen: StatusTap,
     pub(super) status: Status,
 }
 
-impl Unanswered {
+impl CallError {
     /// Returns true if the policy cannot have seen the call.
-    pub(super) fn is_not_taken(&self) -> bool {
-        matches!(cause(&self.status), Some(channel::Error::NotTaken(_)))
+    pub(super) fn is_not_processed(&self) -> bool {
+        matches!(cause(&self.status), Some(channel::Error::NotProcessed(_)))
     }
 
     /// Returns the HTTP answer, if it is not gRPC.
@@ -45,7 +45,7 @@ impl Unanswered {
         match cause::<channel::Error>(&self.status) {
             _ if self.seen.response() || self.not_grpc().is_some() => Some(Outcome::Answered),
             Some(channel::Error::NotConnected(_)) => Some(Outcome::Unreached),
-            Some(channel::Error::Late) => Some(Outcome::Unanswered),
+            Some(channel::Error::DeadlineExceeded) => Some(Outcome::Unanswered),
             Some(_) if cause::<h2::Error>(&self.status).is_none_or(|error| !error.is_reset()) => None,
             _ => Some(Outcome::Unanswered),
         }
@@ -58,7 +58,7 @@ impl Unanswered {
 
     /// Converts a status that the policy gave into an answer or a failure; a status that tonic made is a failure of the
     /// call.
-    pub(super) fn into_answer(self) -> Result<Answer, Failure> {
+    pub(super) fn into_result(self) -> Result<Answer, Failure> {
         match self.seen.failure() {
             Some(Code::PermissionDenied) => Ok(Answer::PermissionDenied(self.seen.message())),
             Some(code) => {
@@ -77,7 +77,7 @@ impl Unanswered {
         }
         let class = match cause::<channel::Error>(status) {
             _ if cause::<tonic::TimeoutExpired>(status).is_some() => Class::Deadline,
-            Some(channel::Error::Late) => Class::Deadline,
+            Some(channel::Error::DeadlineExceeded) => Class::Deadline,
             // Without a source: tonic could not decode the message, or it was too large.
             _ if seen.response() && status.source().is_none() => Class::InvalidReply,
             _ => Class::Unavailable,

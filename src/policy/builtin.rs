@@ -19,7 +19,7 @@ use super::codec::BytesCodec;
 use crate::contract::Callback;
 use crate::contract::metadata::NOT_SHOWN;
 use crate::contract::proto::{DESCRIPTORS, UnknownCallbackRequest};
-use crate::contract::{self, Record};
+use crate::contract::{self, DecodedMessage};
 
 /// The built-in policy, bound and ready to serve.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Allow {
     }
 
     fn allow(&self, request: &tonic::Request<Bytes>) -> Result<Response<Bytes>, Status> {
-        let record = Record::decode(self.0.request, request.get_ref())
+        let record = DecodedMessage::decode(self.0.request, request.get_ref())
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let mut fields = Vec::new();
         if self.shows(request.get_ref()) {

@@ -13,7 +13,7 @@ use tonic::client::Grpc;
 use tonic::codegen::tokio_stream::once;
 use tonic::{Code, Request, Status};
 
-use super::answer::{Answer, Unanswered};
+use super::answer::{Answer, CallError};
 use super::channel::{self, Channel, DEADLINE, Outcome, set_grpc_timeout};
 use super::codec::BytesCodec;
 use super::status_tap::tap;
@@ -36,7 +36,7 @@ pub struct Policy<T> {
 #[derive(Debug)]
 struct Shared {
     /// Maximum size of a response, in bytes.
-    reply_limit: AtomicUsize,
+    response_limit: AtomicUsize,
     retries: AtomicU64,
     traces: Traces,
     /// The paths of the rpcs, by the index of their callback.
@@ -44,16 +44,16 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(reply_limit: usize, traces: Traces) -> Self {
+    fn new(response_limit: usize, traces: Traces) -> Self {
         let callbacks = Callback::all().iter().chain([Callback::fallback()]);
         let paths = callbacks.map(|callback| PathAndQuery::from_static(callback.rpc)).collect();
-        Self { reply_limit: reply_limit.into(), retries: AtomicU64::new(0), traces, paths }
+        Self { response_limit: response_limit.into(), retries: AtomicU64::new(0), traces, paths }
     }
 }
 
 /// A call to the policy.
 #[derive(Debug)]
-pub struct Question {
+pub struct PolicyCall {
     /// The callback, whose rpc is called.
     pub callback: &'static Callback,
     /// The encoded request message.
@@ -74,22 +74,22 @@ const CLOCK_TOLERANCE: Duration = Duration::from_millis(5);
 const LINGER: Duration = Duration::from_secs(5);
 
 impl Policy<Channel> {
-    /// A client over a channel with its circuit breaker. Responses may have `reply_limit` bytes.
-    pub fn over(channel: Channel, reply_limit: usize) -> Self {
-        Self { channel: Some(channel.clone()), ..Self::new(channel, reply_limit) }
+    /// A client over a channel with its circuit breaker. Responses may have `response_limit` bytes.
+    pub fn over(channel: Channel, response_limit: usize) -> Self {
+        Self { channel: Some(channel.clone()), ..Self::new(channel, response_limit) }
     }
 }
 
 impl<T: Transport> Policy<T> {
-    /// A client over any transport. Responses may have `reply_limit` bytes.
-    pub fn new(transport: T, reply_limit: usize) -> Self {
-        Self { transport, shared: Arc::new(Shared::new(reply_limit, Traces::default())), channel: None }
+    /// A client over any transport. Responses may have `response_limit` bytes.
+    pub fn new(transport: T, response_limit: usize) -> Self {
+        Self { transport, shared: Arc::new(Shared::new(response_limit, Traces::default())), channel: None }
     }
 
     /// Adds a span for each attempt. To be called before cloning: earlier clones keep their own limit and counter.
     pub fn traced(self, traces: Traces) -> Self {
-        let reply_limit = self.shared.reply_limit.load(Relaxed);
-        Self { shared: Arc::new(Shared::new(reply_limit, traces)), ..self }
+        let response_limit = self.shared.response_limit.load(Relaxed);
+        Self { shared: Arc::new(Shared::new(response_limit, traces)), ..self }
     }
 
     /// The exporter of its spans.
@@ -98,8 +98,8 @@ impl<T: Transport> Policy<T> {
     }
 
     /// Changes the maximum size of a response, for clones too.
-    pub fn set_reply_limit(&self, bytes: usize) {
-        self.shared.reply_limit.store(bytes, Relaxed);
+    pub fn set_response_limit(&self, bytes: usize) {
+        self.shared.response_limit.store(bytes, Relaxed);
     }
 
     /// The number of calls that were made a second time, by all clones.
@@ -109,16 +109,16 @@ impl<T: Transport> Policy<T> {
 
     /// Makes a unary call, and makes it once more if the policy cannot have seen the first one. Ends at the deadline, which
     /// the policy gets as `grpc-timeout`.
-    pub async fn ask(&self, question: Question) -> Result<Answer, Failure> {
-        let permit = self.channel.as_ref().map(|channel| channel.breaker().acquire(question.callback)).transpose();
+    pub async fn ask(&self, call: PolicyCall) -> Result<Answer, Failure> {
+        let permit = self.channel.as_ref().map(|channel| channel.breaker().acquire(call.callback)).transpose();
         let permit = permit.map_err(|open| Failure::new(Class::Unavailable, &open).unasked())?;
-        let deadline = question.deadline;
+        let deadline = call.deadline;
         let (transport, shared) = (self.transport.clone(), self.shared.clone());
         let mut called = Box::pin(DEADLINE.scope(deadline, async move {
-            match call(transport.clone(), &shared, &question).await {
-                Err(unanswered) if unanswered.is_not_taken() && Instant::now() < question.deadline => {
+            match attempt(transport.clone(), &shared, &call).await {
+                Err(error) if error.is_not_processed() && Instant::now() < call.deadline => {
                     shared.retries.fetch_add(1, Relaxed);
-                    call(transport, &shared, &question).await
+                    attempt(transport, &shared, &call).await
                 }
                 result => result,
             }
@@ -126,17 +126,17 @@ impl<T: Transport> Policy<T> {
         let late = || (Some(Outcome::Unanswered), Err(Failure::because(Class::Deadline, "the budget is spent")));
         let called_in_time = timeout_at(deadline, &mut called).await;
         if let (Some(channel), Ok(ended)) = (&self.channel, &called_in_time) {
-            channel.rpcs().note(ended.as_ref().err());
+            channel.evidence().note(ended.as_ref().err());
         }
         let (outcome, result) = match called_in_time {
             Ok(Ok(response)) => (Some(Outcome::Answered), Ok(Answer::Response(response))),
-            Ok(Err(unanswered)) if unanswered.is_cancelled() && Instant::now() + CLOCK_TOLERANCE >= deadline => late(),
-            Ok(Err(unanswered)) => (unanswered.outcome(), unanswered.into_answer()),
+            Ok(Err(error)) if error.is_cancelled() && Instant::now() + CLOCK_TOLERANCE >= deadline => late(),
+            Ok(Err(error)) => (error.outcome(), error.into_result()),
             Err(_) => {
                 // The policy knows the deadline and ends the call. If it were reset instead, a policy that has stalled would
                 // see many resets at once, take that for an attack (CVE-2023-44487), and close the connection.
                 let mut called = Box::pin(channel::overdue(called));
-                // This poll marks its connection as unanswered, so that the next call may go elsewhere.
+                // This poll marks its connection as error, so that the next call may go elsewhere.
                 if poll_fn(|cx| Poll::Ready(called.as_mut().poll(cx).is_pending())).await {
                     tokio::spawn(timeout(LINGER, called));
                 }
@@ -150,19 +150,19 @@ impl<T: Transport> Policy<T> {
     }
 }
 
-/// Makes one call.
-async fn call<T: Transport>(transport: T, shared: &Shared, question: &Question) -> Result<Bytes, Unanswered> {
+/// Makes one attempt at a call.
+async fn attempt<T: Transport>(transport: T, shared: &Shared, call: &PolicyCall) -> Result<Bytes, CallError> {
     let (transport, tap) = tap(transport);
-    let limit = shared.reply_limit.load(Relaxed);
+    let limit = shared.response_limit.load(Relaxed);
     let mut grpc = Grpc::new(transport).max_decoding_message_size(limit);
     let mut span = AttemptSpan::default();
     // As tonic's `unary`, but does not collect headers and trailers, which are not read.
     let answer = async {
         grpc.ready().await.map_err(Status::from_error)?;
         let request;
-        (request, span) = request_of(shared, question);
-        let path = shared.paths[question.callback.index].clone();
-        let codec = BytesCodec::for_bytes(question.message.len());
+        (request, span) = request_of(shared, call);
+        let path = shared.paths[call.callback.index].clone();
+        let codec = BytesCodec::for_bytes(call.message.len());
         let mut response = grpc.streaming(request.map(once), path, codec).await?.into_inner();
         let message = response.message().await?;
         // To the end, as the status comes after all messages.
@@ -178,19 +178,19 @@ async fn call<T: Transport>(transport: T, shared: &Shared, question: &Question) 
     };
     let answer = answer.await;
     span.end(answer.as_ref().map_or_else(|status| tap.failure().unwrap_or(status.code()), |_| Code::Ok));
-    answer.map_err(|status| Unanswered { seen: tap, status })
+    answer.map_err(|status| CallError { seen: tap, status })
 }
 
 /// Builds the request of an attempt, and begins its span.
-fn request_of(shared: &Shared, question: &Question) -> (Request<Bytes>, AttemptSpan) {
-    let mut request = Request::new(question.message.clone());
-    *request.metadata_mut() = question.metadata.for_attempt(question.attempt);
+fn request_of(shared: &Shared, call: &PolicyCall) -> (Request<Bytes>, AttemptSpan) {
+    let mut request = Request::new(call.message.clone());
+    *request.metadata_mut() = call.metadata.for_attempt(call.attempt);
     let span = {
-        let Question { callback, metadata, attempt: number, deadline, .. } = question;
+        let PolicyCall { callback, metadata, attempt: number, deadline, .. } = call;
         let attempt = AttemptOf { callback, metadata, number: *number, deadline: *deadline };
         shared.traces.attempt(attempt, request.metadata_mut())
     };
-    let left = question.deadline.saturating_duration_since(Instant::now());
+    let left = call.deadline.saturating_duration_since(Instant::now());
     set_grpc_timeout(request.metadata_mut().as_mut(), left, false);
     (request, span)
 }

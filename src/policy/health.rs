@@ -20,7 +20,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tracing::{info, warn};
 
 use super::channel::{Channel, ConnectionHandle, Health};
-use super::rpcs::Answered;
+use super::evidence::Answered;
 use super::status_tap::{NotGrpc, StatusTap, not_grpc, tap};
 use crate::config;
 use crate::cut::cut;
@@ -59,7 +59,7 @@ pub fn watch(channel: Channel, every: impl Fn() -> Duration + Send + Sync + 'sta
             let (connections, all) = channel.take_unchecked();
             if all && !connections.is_empty() {
                 // All connections are new, perhaps to another policy.
-                channel.rpcs().forget();
+                channel.evidence().forget();
             }
             for connection in connections {
                 checks.spawn(check_repeatedly(channel.clone(), connection, every.clone()));
@@ -105,7 +105,7 @@ fn publish(state: &watch::Sender<State>, now: State, is_another: bool) {
 async fn check_repeatedly(channel: Channel, connection: ConnectionHandle, every: Arc<impl Fn() -> Duration>) {
     let mut before = None;
     while connection.is_connected() {
-        let answer = check(connection.clone(), channel.rpcs().answered()).await;
+        let answer = check(connection.clone(), channel.evidence().answered()).await;
         if !connection.is_connected() {
             // Its end says nothing of its health.
             return;
@@ -130,17 +130,17 @@ async fn check_repeatedly(channel: Channel, connection: ConnectionHandle, every:
 }
 
 /// Checks the health of one connection. `None` if no answer came in time.
-async fn check(connection: ConnectionHandle, rpcs: Answered) -> Option<Health> {
+async fn check(connection: ConnectionHandle, evidence: Answered) -> Option<Health> {
     let mut request = tonic::Request::new(HealthCheckRequest::default());
     request.set_timeout(LATE);
     let (transport, tap) = tap(connection);
     let mut health = HealthClient::new(transport);
     let answer = tokio::time::timeout(LATE, health.check(request)).await.ok()?;
-    Some(health_of(answer.map(|response| response.into_inner().status()), &tap, rpcs))
+    Some(health_of(answer.map(|response| response.into_inner().status()), &tap, evidence))
 }
 
 /// Returns the health that the answer to a health check shows, together with the best answer to an rpc.
-fn health_of(answer: Result<ServingStatus, Status>, tap: &StatusTap, rpcs: Answered) -> Health {
+fn health_of(answer: Result<ServingStatus, Status>, tap: &StatusTap, evidence: Answered) -> Health {
     let status = match answer {
         Ok(ServingStatus::Serving) => return Health::Serving,
         Ok(status) => return Health::NotServing(format!("health says {}", status.as_str_name())),
@@ -152,7 +152,7 @@ fn health_of(answer: Result<ServingStatus, Status>, tap: &StatusTap, rpcs: Answe
             Health::NotServing(format!("health says UNAVAILABLE: {}", cut(&tap.message(), LONGEST_CAUSE)))
         }
         (Some(_), _) => Health::Serving,
-        (None, Some(NotGrpc::NOT_FOUND)) => match rpcs {
+        (None, Some(NotGrpc::NOT_FOUND)) => match evidence {
             Answered::Grpc => Health::Serving,
             Answered::Nothing => Health::Presumed,
             Answered::NotFound => Health::NotServing(NO_CONTRACT.to_owned()),

@@ -5,13 +5,13 @@ mod builtin;
 pub(crate) mod channel;
 mod client;
 mod codec;
+mod evidence;
 pub mod health;
-mod rpcs;
 pub(crate) mod status_tap;
 mod transport;
 
 pub use answer::Answer;
 pub use builtin::BuiltIn;
 pub use channel::Channel;
-pub use client::{Policy, Question};
+pub use client::{Policy, PolicyCall};
 pub use transport::Transport;

@@ -6,15 +6,21 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 use tracing::error;
 
-use crate::config::{self, Config, InForce, PolicyService};
+use crate::config::{self, Config, ConfigHandle, PolicyService};
 use crate::observe::decisions::Decisions;
 use crate::observe::logging::Log;
 use crate::policy::{Channel, Policy};
 
 /// Applies each new configuration to the parts that were set up from the present one. Must be called within a Tokio
 /// runtime.
-pub(crate) fn subscribe(config: &InForce, channel: Channel, policy: Policy<Channel>, decisions: Decisions, log: Log) {
-    on_change(config, move |now| policy.set_reply_limit(now.limits.reply));
+pub(crate) fn subscribe(
+    config: &ConfigHandle,
+    channel: Channel,
+    policy: Policy<Channel>,
+    decisions: Decisions,
+    log: Log,
+) {
+    on_change(config, move |now| policy.set_response_limit(now.limits.reply));
     on_change(config, move |now| {
         if let Err(error) = log.set_levels(now.log.clone()) {
             error!(%error, "log levels not changed");
@@ -32,7 +38,7 @@ pub(crate) fn subscribe(config: &InForce, channel: Channel, policy: Policy<Chann
     tokio::spawn(replace_endpoint(channel, config.now(), config.clone()));
 }
 
-fn on_change(config: &InForce, mut apply: impl FnMut(Arc<Config>) + Send + 'static) {
+fn on_change(config: &ConfigHandle, mut apply: impl FnMut(Arc<Config>) + Send + 'static) {
     let mut config = config.clone();
     tokio::spawn(async move {
         loop {
@@ -43,7 +49,7 @@ fn on_change(config: &InForce, mut apply: impl FnMut(Arc<Config>) + Send + 'stat
 
 /// Connects to another policy service, or with other settings, for each configuration that has such. `applied` is the one
 /// that the channel was made from.
-async fn replace_endpoint(channel: Channel, mut applied: Arc<Config>, mut config: InForce) {
+async fn replace_endpoint(channel: Channel, mut applied: Arc<Config>, mut config: ConfigHandle) {
     loop {
         let mut wanted = other_endpoint(&mut config, &applied).await;
         while is_other_endpoint(&applied, &wanted) {
@@ -61,7 +67,7 @@ async fn replace_endpoint(channel: Channel, mut applied: Arc<Config>, mut config
 }
 
 /// Waits for a configuration with another endpoint than this one's.
-async fn other_endpoint(config: &mut InForce, present: &Config) -> Arc<Config> {
+async fn other_endpoint(config: &mut ConfigHandle, present: &Config) -> Arc<Config> {
     loop {
         let newer = config.changed().await;
         if is_other_endpoint(present, &newer) {

@@ -37,20 +37,20 @@ pub(super) struct Whole {
 
 /// Reason for which a body was not read to a message.
 #[derive(Debug)]
-pub(super) enum Unread {
+pub(super) enum BodyError {
     /// OpenIM would not send it.
     Refused(Refusal),
     /// There was no room for it, or no time.
     Failed(Failure),
 }
 
-impl From<Refusal> for Unread {
+impl From<Refusal> for BodyError {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
     }
 }
 
-impl From<NoRoom> for Unread {
+impl From<NoRoom> for BodyError {
     fn from(no_room: NoRoom) -> Self {
         Self::Failed(Failure::because(Class::Overloaded, no_room.to_string()).unasked())
     }
@@ -61,7 +61,7 @@ pub(super) async fn read(
     body: impl Body<Data = Bytes> + Unpin,
     bounds: Bounds<'_>,
     deadline: Instant,
-) -> Result<Whole, Unread> {
+) -> Result<Whole, BodyError> {
     timeout_at(deadline, read_within(body, bounds)).await.unwrap_or(Err(Refusal::Late.into()))
 }
 
@@ -84,7 +84,7 @@ async fn skip_within(mut body: impl Body<Data = Bytes> + Unpin, limit: usize) ->
 }
 
 /// Reads up to twice the limit of a body that is too large: a client that is still sending reads no reply.
-async fn read_within(mut body: impl Body<Data = Bytes> + Unpin, bounds: Bounds<'_>) -> Result<Whole, Unread> {
+async fn read_within(mut body: impl Body<Data = Bytes> + Unpin, bounds: Bounds<'_>) -> Result<Whole, BodyError> {
     let limit = bounds.body;
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(limit).min(limit).min(ANNOUNCED);
     // An error once there was no room for it.
@@ -125,7 +125,7 @@ async fn read_within(mut body: impl Body<Data = Bytes> + Unpin, bounds: Bounds<'
     Ok(Whole { bytes: whole.freeze(), share: Some(share) })
 }
 
-fn one_piece(bytes: Bytes, bounds: Bounds<'_>) -> Result<Whole, Unread> {
+fn one_piece(bytes: Bytes, bounds: Bounds<'_>) -> Result<Whole, BodyError> {
     if bytes.len() <= SMALL {
         return Ok(Whole { bytes, share: None });
     }

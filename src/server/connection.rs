@@ -21,7 +21,7 @@ use super::layers::{Call, Next};
 use super::progress::{Progress, Stalled, Step, StepTimeouts, Tracked};
 use super::record::Record;
 use super::shutdown::{ShutdownGuard, Stage};
-use super::{Webhooks, access};
+use super::{ServerState, access};
 use crate::config::Config;
 use crate::observe::rejected::Reason;
 use crate::policy::Transport;
@@ -48,7 +48,7 @@ pub(super) async fn serve_connection<T: Transport, S: Next<T>>(
     caller: Caller,
     over_limit: bool,
     config: Arc<Config>,
-    webhooks: Arc<Webhooks<T>>,
+    webhooks: Arc<ServerState<T>>,
     column: S,
     shutdown: ShutdownGuard,
 ) {

@@ -13,13 +13,13 @@ use super::layers::Next;
 use super::limits::{BoundedTasks, Descriptors};
 use super::listener::{Accepted, Listener, pause};
 use super::shutdown::{Shutdown, ShutdownGuard, Stage, Stop};
-use super::{Webhooks, handshake};
+use super::{ServerState, handshake};
 use crate::observe::rejected::Reason;
 use crate::policy::Transport;
 
 /// The state of the loop that accepts connections.
 pub(super) struct Acceptor<T, S> {
-    pub(super) webhooks: Arc<Webhooks<T>>,
+    pub(super) webhooks: Arc<ServerState<T>>,
     column: S,
     descriptors: Descriptors,
     /// The connections over the limit.
@@ -31,7 +31,7 @@ pub(super) struct Acceptor<T, S> {
 /// end of the drain time.
 pub(super) async fn serve<T: Transport, S: Next<T>>(
     listener: Listener,
-    webhooks: Arc<Webhooks<T>>,
+    webhooks: Arc<ServerState<T>>,
     column: S,
     until: impl Future<Output = Stop>,
 ) -> Instant {

@@ -21,7 +21,7 @@ pub(super) struct Decision {
     /// True if the reply closes the connection.
     pub(super) closes: bool,
     /// The damage in OpenIM of a denial.
-    pub(super) breaks: Option<&'static str>,
+    pub(super) denial_damage: Option<&'static str>,
 }
 
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(super) enum Why {
 
 impl Decision {
     fn new(reply: Reply, why: Why) -> Self {
-        Self { reply, why, status: StatusCode::OK, closes: false, breaks: None }
+        Self { reply, why, status: StatusCode::OK, closes: false, denial_damage: None }
     }
 
     /// The policy decided.
@@ -76,7 +76,7 @@ impl Decision {
     /// Notes the damage of a denial of a webhook with this body, which is empty if it was not read.
     pub(super) fn noting_damage(mut self, callback: &Callback, body: &[u8]) -> Self {
         if !self.is_allow() {
-            self.breaks = callback.denial_damage(body);
+            self.denial_damage = callback.denial_damage(body);
         }
         self
     }
@@ -131,7 +131,7 @@ impl Decider {
 
     /// Returns true if the callback is allowed, its body unread, on a failure of this class: the contract has it fail open, and
     /// the operator has no other rule for it.
-    pub(super) fn fails_open(&self, class: Class) -> bool {
+    pub(super) fn fails_open_by_contract(&self, class: Class) -> bool {
         self.callback.fails_open && self.handling.on_failure.rule(class) == Rule::Allow
     }
 
@@ -155,7 +155,7 @@ impl Decider {
 
     /// Decides on a webhook that OpenIM would not send, or that did not come whole: a denial, but for callbacks that fail open.
     pub(super) fn refused(&self, refusal: Refusal) -> Decision {
-        match refusal.class().filter(|class| self.fails_open(*class)) {
+        match refusal.class().filter(|class| self.fails_open_by_contract(*class)) {
             Some(class) => {
                 let closes = refusal.closes();
                 let failure = Failure::because(class, refusal.to_string()).unasked();

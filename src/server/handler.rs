@@ -9,18 +9,18 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::body::{self, Bounds, Unread, Whole};
+use super::body::{self, BodyError, Bounds, Whole};
 use super::decision::{Decider, Decision};
 use super::layers::Call;
 use super::record::Record;
-use super::webhook::{Oddities, Webhook};
+use super::webhook::{BodyDrift, Webhook};
 use super::work;
-use super::{Refusal, Response, Webhooks, refused};
+use super::{Refusal, Response, ServerState, refused};
 use crate::contract::{Metadata, Timing};
 use crate::failure::{Class, Failure};
 use crate::memory::Share;
 use crate::outbox::{self, Delivery, Event};
-use crate::policy::{Answer, Question, Transport};
+use crate::policy::{Answer, PolicyCall, Transport};
 
 /// A webhook's body, and what the policy is sent of it.
 struct Decoded {
@@ -46,7 +46,7 @@ pub(super) async fn answer<T: Transport>(call: Call<T>) -> Result<Response, Infa
     Ok(record.reply(webhooks.decide(&record, webhook, &decider, body).await))
 }
 
-impl<T: Transport> Webhooks<T> {
+impl<T: Transport> ServerState<T> {
     async fn decide(&self, record: &Record, webhook: &Webhook, decider: &Decider, body: Incoming) -> Decision {
         let decoded = match self.decode(record, webhook, decider, body).await {
             Ok(decoded) => decoded,
@@ -57,7 +57,7 @@ impl<T: Transport> Webhooks<T> {
         }
         let Decoded { body, message, metadata, share, deadline } = decoded;
         let message = counted(message, &share);
-        let question = Question { callback: webhook.callback, message, metadata, attempt: 1, deadline };
+        let question = PolicyCall { callback: webhook.callback, message, metadata, attempt: 1, deadline };
         let answer = self.shared.deadline.cut_off(pin!(self.ask(record, question))).await;
         let answer = answer.unwrap_or_else(|| Err(Failure::because(Class::Deadline, "the drain time is over")));
         record.answered();
@@ -68,10 +68,10 @@ impl<T: Transport> Webhooks<T> {
             let decider = decider.clone();
             move || decider.by_answer(answer, &body)
         };
-        self.off_thread(deadline + work::LAST, by_answer).await.unwrap_or_else(|| {
+        self.run_blocking(deadline + work::REPLY_GRACE, by_answer).await.unwrap_or_else(|| {
             let failure =
                 Failure::because(Class::Deadline, "the budget or the drain time ended before the reply was made");
-            self.unread(webhook, decider, Unread::Failed(failure))
+            self.unread(webhook, decider, BodyError::Failed(failure))
         })
     }
 
@@ -82,7 +82,7 @@ impl<T: Transport> Webhooks<T> {
         webhook: &Webhook,
         decider: &Decider,
         body: Incoming,
-    ) -> Result<Decoded, Unread> {
+    ) -> Result<Decoded, BodyError> {
         let deadline = record.arrived + decider.handling.budget;
         let limits = &record.config.limits;
         let bounds = Bounds { body: limits.body, memory: &self.shared.status.memory, all: limits.memory };
@@ -90,23 +90,23 @@ impl<T: Transport> Webhooks<T> {
         let Whole { bytes, share } = read.unwrap_or(Err(Refusal::Late.into()))?;
         let share = share.map(Arc::new);
         let body = counted(bytes, &share);
-        let (message, oddities) = if work::is_long(body.len()) {
+        let (message, drift) = if work::is_long(body.len()) {
             let spent = || {
                 Failure::because(Class::Deadline, "the budget or the drain time ended before the body was decoded")
                     .unasked()
             };
-            let transcoded = self.off_thread(deadline, webhook.transcoding(&body)).await;
-            transcoded.ok_or_else(|| Unread::Failed(spent()))??
+            let transcoded = self.run_blocking(deadline, webhook.transcoding(&body)).await;
+            transcoded.ok_or_else(|| BodyError::Failed(spent()))??
         } else {
             webhook.transcode(&body)?
         };
-        let mut metadata = webhook.metadata(&oddities);
-        record.decoded(oddities, &message, &mut metadata);
+        let mut metadata = webhook.metadata(&drift);
+        record.decoded(drift, &message, &mut metadata);
         Ok(Decoded { body, message, metadata, share, deadline })
     }
 
     /// Asks the policy about a Before webhook.
-    async fn ask(&self, record: &Record, question: Question) -> Result<Answer, Failure> {
+    async fn ask(&self, record: &Record, question: PolicyCall) -> Result<Answer, Failure> {
         let calling = self.calls.begin();
         if record.connection.over_limit || calling.number > record.config.limits.calls {
             return Err(Failure::because(Class::Overloaded, "limits.calls or limits.connections is exceeded").unasked());
@@ -136,35 +136,35 @@ impl<T: Transport> Webhooks<T> {
 
     /// Decides on a webhook without its body: refused, late, out of memory, or work on a long body that did not end in time.
     /// Counts and logs an After event as lost, unless the body was malformed.
-    pub(super) fn unread(&self, webhook: &Webhook, decider: &Decider, unread: Unread) -> Decision {
+    pub(super) fn unread(&self, webhook: &Webhook, decider: &Decider, unread: BodyError) -> Decision {
         let is_after = webhook.timing() == Timing::After;
         let lost = match &unread {
-            Unread::Failed(_) => Some(outbox::Reason::Overloaded),
-            Unread::Refused(Refusal::TooLarge(_) | Refusal::HeadTooLarge(_)) => Some(outbox::Reason::TooLarge),
-            Unread::Refused(Refusal::Late | Refusal::CutShort) => Some(outbox::Reason::Unread),
-            Unread::Refused(_) => None,
+            BodyError::Failed(_) => Some(outbox::Reason::Overloaded),
+            BodyError::Refused(Refusal::TooLarge(_) | Refusal::HeadTooLarge(_)) => Some(outbox::Reason::TooLarge),
+            BodyError::Refused(Refusal::Late | Refusal::CutShort) => Some(outbox::Reason::Unread),
+            BodyError::Refused(_) => None,
         };
         if let Some(reason) = lost.filter(|_| is_after) {
             self.events.lose_unread(reason);
             // With secret paths an unknown command may be a part of the secret: it is shown only if the body names it too.
-            let command = webhook.shown_command(&Oddities::default());
+            let command = webhook.shown_command(&BodyDrift::default());
             let (rpc, operation_id) = (webhook.callback.rpc, &*webhook.operation_id);
             warn!(command, rpc, operation_id, reason = reason.as_str(), "event lost");
         }
         match unread {
-            Unread::Refused(refusal) => decider.refused(refusal),
-            Unread::Failed(failure) if is_after => Decision::allowed(failure),
-            Unread::Failed(failure) => decider.unread(failure),
+            BodyError::Refused(refusal) => decider.refused(refusal),
+            BodyError::Failed(failure) if is_after => Decision::allowed(failure),
+            BodyError::Failed(failure) => decider.unread(failure),
         }
     }
 
     /// Runs the work on a long body on the blocking pool. Returns `None` if the deadline or the drain time ends first.
-    async fn off_thread<R: Send + 'static>(
+    async fn run_blocking<R: Send + 'static>(
         &self,
         deadline: Instant,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Option<R> {
-        self.shared.deadline.cut_off(pin!(self.work.off_thread(deadline, work))).await.flatten()
+        self.shared.deadline.cut_off(pin!(self.work.run_blocking(deadline, work))).await.flatten()
     }
 }
 

@@ -14,14 +14,14 @@ use tower::{Layer, Service};
 
 use super::caller::Connection;
 use super::record::Record;
-use super::{Response, Webhooks};
+use super::{Response, ServerState};
 
 /// Largest reply in bytes after which a connection stays open: hyper keeps the buffer of the longest one until the end.
 const LARGE: u64 = 64 << 10;
 
 /// A request on its way down the column, with the record of it.
 pub(super) struct Call<T> {
-    pub(super) webhooks: Arc<Webhooks<T>>,
+    pub(super) webhooks: Arc<ServerState<T>>,
     pub(super) record: Arc<Record>,
     pub(super) request: Request<Incoming>,
 }
@@ -38,9 +38,9 @@ impl<T, S> Next<T> for S where
 }
 
 /// The future of a reply.
-pub(super) trait Reply: Future<Output = Result<Response, Infallible>> + Send {}
+pub(super) trait ResponseFuture: Future<Output = Result<Response, Infallible>> + Send {}
 
-impl<F: Future<Output = Result<Response, Infallible>> + Send> Reply for F {}
+impl<F: Future<Output = Result<Response, Infallible>> + Send> ResponseFuture for F {}
 
 /// A layer that is a function of the call and the service below, as in axum's `middleware::from_fn`, but without a box around
 /// its future. One that wraps the future below by combinators adds a few words to it; an async function adds a whole [`Call`].
@@ -83,7 +83,7 @@ where
 
 /// Has the client close the connection with this reply while hookgate drains, after a large reply, and on a plaintext
 /// connection from before TLS was configured.
-pub(super) fn close_when_draining<T, S: Next<T>>(call: Call<T>, mut next: S) -> impl Reply {
+pub(super) fn set_connection_close<T, S: Next<T>>(call: Call<T>, mut next: S) -> impl ResponseFuture {
     let record = call.record.clone();
     next.call(call).map(move |response| response.map(|response| closing(&record.connection, response)))
 }
@@ -104,7 +104,7 @@ fn closing(connection: &Connection, mut response: Response) -> Response {
 }
 
 /// Denies, or allows a callback that fails open, if the service below panics; without this the connection would just end.
-pub(super) fn deny_on_panic<T, S: Next<T>>(call: Call<T>, mut next: S) -> impl Reply {
+pub(super) fn catch_panic<T, S: Next<T>>(call: Call<T>, mut next: S) -> impl ResponseFuture {
     let record = call.record.clone();
     AssertUnwindSafe(next.call(call)).catch_unwind().map(move |reply| reply.unwrap_or_else(|_| Ok(record.panicked())))
 }

@@ -36,7 +36,7 @@ use http_body_util::Full;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 
-use crate::config::InForce;
+use crate::config::ConfigHandle;
 use crate::observe::counters::Status;
 use crate::observe::decisions::Decisions;
 use crate::outbox::Events;
@@ -47,25 +47,25 @@ use listener::Listener;
 pub(crate) use refusal::Refusal;
 use shutdown::DrainDeadline;
 pub use shutdown::Stop;
-use work::{Calls, Work};
+use work::{BlockingPool, Calls};
 
 /// The HTTP response to a webhook; its body is never streamed.
 type Response = http::Response<Full<Bytes>>;
 
 /// The state of the HTTP front: a policy to ask, After events to deliver, and what all calls share.
 #[derive(Debug)]
-pub struct Webhooks<T> {
+pub struct ServerState<T> {
     policy: Policy<T>,
     events: Events,
     calls: Calls,
-    work: Work,
+    work: BlockingPool,
     shared: Arc<Shared>,
 }
 
 /// The part of the state that the layers need.
 #[derive(Debug)]
 struct Shared {
-    config: InForce,
+    config: ConfigHandle,
     status: Arc<Status>,
     decisions: Decisions,
     /// True from the beginning of the shutdown. Each call reads it; `CancellationToken::is_cancelled` locks a mutex.
@@ -75,13 +75,13 @@ struct Shared {
     deadline: DrainDeadline,
 }
 
-impl<T: Transport> Webhooks<T> {
+impl<T: Transport> ServerState<T> {
     /// Answers by `policy`, and by the rules of `config` where it gives no verdict.
-    pub fn new(policy: Policy<T>, events: Events, decisions: Decisions, config: InForce) -> Arc<Self> {
+    pub fn new(policy: Policy<T>, events: Events, decisions: Decisions, config: ConfigHandle) -> Arc<Self> {
         let (status, stopping, deadline) = (Arc::default(), CancellationToken::new(), DrainDeadline::default());
         let draining = AtomicBool::new(false);
         let shared = Arc::new(Shared { config, status, decisions, draining, stopping, deadline });
-        Arc::new(Self { policy, events, calls: Calls::default(), work: Work::default(), shared })
+        Arc::new(Self { policy, events, calls: Calls::default(), work: BlockingPool::default(), shared })
     }
 
     /// The counters.
@@ -98,7 +98,7 @@ impl<T: Transport> Webhooks<T> {
 /// Answers webhooks on `listener` until `until` ends, then finishes what is in flight.
 pub async fn run<T: Transport>(
     listener: impl Into<Listener>,
-    webhooks: Arc<Webhooks<T>>,
+    webhooks: Arc<ServerState<T>>,
     until: impl Future<Output = Stop>,
 ) {
     let give_up = connections::serve(listener.into(), webhooks.clone(), column(), until).await;
@@ -115,13 +115,13 @@ pub async fn run<T: Transport>(
 fn column<T: Transport>() -> impl layers::Next<T> {
     ServiceBuilder::new()
         // Sets "connection: close" while draining, after a large reply, and on plaintext connections from before TLS.
-        .layer(FromFn(layers::close_when_draining))
+        .layer(FromFn(layers::set_connection_close))
         // Answers if publishing the record panics: a denial, or an allow if the callback fails open.
-        .layer(FromFn(layers::deny_on_panic))
+        .layer(FromFn(layers::catch_panic))
         // Counts, times, logs, traces, and writes to the decision log.
         .layer(FromFn(record::record))
         // Answers if a layer or the handler below panics; that decision is recorded.
-        .layer(FromFn(layers::deny_on_panic))
+        .layer(FromFn(layers::catch_panic))
         // Rejects unauthorized callers.
         .layer(FromFn(access::check_access))
         // Decodes, asks the policy, decides and replies.

@@ -13,7 +13,7 @@ use tracing::{debug, error, info, warn};
 use super::access;
 use super::decision::{Decider, Decision, Why};
 use super::layers::{self, Call, Next};
-use super::webhook::{Oddities, Webhook, operation_id};
+use super::webhook::{BodyDrift, Webhook, operation_id};
 use super::{Connection, Refusal, Response};
 use crate::config::{Config, Rule};
 use crate::contract::{Metadata, Reply, metadata};
@@ -45,7 +45,7 @@ struct Notes {
     span: WebhookSpan,
     /// The trace that the policy call belongs to: the caller's, or that of the span.
     trace: traces::Context,
-    oddities: Oddities,
+    drift: BodyDrift,
     /// The encoded request message and the event ID, for the decision log.
     sent: Option<(Bytes, String)>,
     /// The time when the body was decoded; `None` if it was not.
@@ -57,7 +57,7 @@ struct Notes {
 }
 
 /// Counts, times, logs and traces a call, and writes it to the decision log, once it has its reply.
-pub(super) fn record<T, S: Next<T>>(call: Call<T>, mut next: S) -> impl layers::Reply {
+pub(super) fn record<T, S: Next<T>>(call: Call<T>, mut next: S) -> impl layers::ResponseFuture {
     let published = PublishedOnDrop(call.record.clone());
     next.call(call).inspect(move |_| drop(published))
 }
@@ -87,19 +87,19 @@ impl Record {
     /// Notes the webhook that the call is, and begins its span.
     pub(super) fn begin_webhook(&self, webhook: Webhook, headers: &HeaderMap, traces: &Traces) -> &Webhook {
         let notes = &mut *self.notes();
-        let (callback, command) = (webhook.callback, webhook.shown_command(&notes.oddities));
+        let (callback, command) = (webhook.callback, webhook.shown_command(&notes.drift));
         notes.trace = traces::Context::of(headers);
         notes.span = traces.webhook(callback, command, &webhook.operation_id, &mut notes.trace);
         self.webhook.get_or_init(|| webhook)
     }
 
     /// Records the decoded body and the time, and puts the trace context into the metadata.
-    pub(super) fn decoded(&self, oddities: Oddities, message: &Bytes, metadata: &mut Metadata) {
+    pub(super) fn decoded(&self, drift: BodyDrift, message: &Bytes, metadata: &mut Metadata) {
         let notes = &mut *self.notes();
         let event_id = metadata.get(&metadata::EVENT_ID);
         notes.span.event_id(event_id);
         notes.sent = self.connection.shared.decisions.is_on().then(|| (message.clone(), event_id.to_owned()));
-        notes.oddities = oddities;
+        notes.drift = drift;
         notes.trace.put_into(metadata);
         notes.decoded = Some(Instant::now());
     }
@@ -123,15 +123,15 @@ impl Record {
     /// Returns the reply to a call that panicked: an allow if the callback fails open and no denial was decided, else a denial.
     pub(super) fn panicked(&self) -> Response {
         let webhook = self.webhook.get();
-        let fails_open =
-            webhook.is_some_and(|webhook| Decider::new(webhook.callback, &self.config).fails_open(Class::Error));
+        let fails_open = webhook
+            .is_some_and(|webhook| Decider::new(webhook.callback, &self.config).fails_open_by_contract(Class::Error));
         let open = fails_open && self.decision.get().is_none_or(Decision::is_allow);
         let decision = Decision::panicked(open);
         match webhook {
             Some(webhook) if self.decision.get().is_none() => self.reply(decision.noting_damage(webhook.callback, &[])),
             _ => {
                 error!(
-                    command = webhook.map(|webhook| webhook.shown_command(&Oddities::default())),
+                    command = webhook.map(|webhook| webhook.shown_command(&BodyDrift::default())),
                     allowed = open,
                     "panic before routing or after the decision"
                 );
@@ -159,7 +159,7 @@ impl Record {
     fn publish_webhook(&self, mut notes: Notes, webhook: &Webhook, decision: &Decision, replied: Instant) {
         let (shared, now) = (&self.connection.shared, millis_now());
         shared.status.count(webhook.callback, decision.outcome(), now);
-        webhook.count_names(&notes.oddities, &shared.status, now);
+        webhook.count_names(&notes.drift, &shared.status, now);
         if let Some(decoded) = notes.decoded {
             let durations = &shared.status.durations;
             durations.observe(webhook.callback, Phase::Decode, decoded - self.arrived);
@@ -168,7 +168,7 @@ impl Record {
                 durations.observe(webhook.callback, Phase::Reply, replied - answered);
             }
         }
-        self.log(&notes.oddities, webhook, decision, replied - self.arrived);
+        self.log(&notes.drift, webhook, decision, replied - self.arrived);
         if shared.decisions.is_on() {
             shared.decisions.write(&self.decided(&notes, webhook, decision, replied));
         }
@@ -176,12 +176,12 @@ impl Record {
     }
 
     /// Writes the log line of a webhook, with nothing of its content. A plain allow is the ordinary case, at debug level.
-    fn log(&self, oddities: &Oddities, webhook: &Webhook, decision: &Decision, took: Duration) {
-        let (command, operation_id) = (webhook.shown_command(oddities), &*webhook.operation_id);
+    fn log(&self, drift: &BodyDrift, webhook: &Webhook, decision: &Decision, took: Duration) {
+        let (command, operation_id) = (webhook.shown_command(drift), &*webhook.operation_id);
         // A field that is empty is left out of the line.
-        let unknown_fields = (oddities.unknown.count > 0).then_some(oddities.unknown.count);
-        let other_command = oddities.other_command.then_some(true);
-        let breaks = decision.breaks;
+        let unknown_fields = (drift.unknown.count > 0).then_some(drift.unknown.count);
+        let other_command = drift.other_command.then_some(true);
+        let denial_damage = decision.denial_damage;
         macro_rules! line {
             ($level:ident, $event:literal $(, $($more:tt)*)?) => {
                 $level!(command, operation_id, ?took, unknown_fields, other_command $(, $($more)*)?, $event)
@@ -192,8 +192,8 @@ impl Record {
             (Why::Verdict, Reply::Allow { changes, .. }) => line!(info, "webhook changed", ?changes),
             (Why::Verdict, Reply::Deny(denial)) => {
                 let code = denial.code(self.config.denial.code);
-                match breaks {
-                    Some(breaks) => line!(warn, "webhook denied", code, breaks),
+                match denial_damage {
+                    Some(denial_damage) => line!(warn, "webhook denied", code, denial_damage),
                     None => line!(info, "webhook denied", code),
                 }
             }
@@ -202,10 +202,10 @@ impl Record {
                 let (class, cause) = (failure.class.as_str(), &failure.cause);
                 match rule {
                     Rule::Allow => line!(warn, "webhook failed open", class, cause),
-                    Rule::Deny => line!(warn, "webhook failed closed", class, cause, breaks),
+                    Rule::Deny => line!(warn, "webhook failed closed", class, cause, denial_damage),
                 }
             }
-            (Why::Refused(refusal), _) => line!(warn, "webhook refused", reason = %refusal, breaks),
+            (Why::Refused(refusal), _) => line!(warn, "webhook refused", reason = %refusal, denial_damage),
         }
     }
 
@@ -236,7 +236,7 @@ impl Record {
         took.push(("took_us", replied - self.arrived));
         Decided {
             callback: webhook.callback,
-            command: webhook.shown_command(&notes.oddities).into(),
+            command: webhook.shown_command(&notes.drift).into(),
             operation_id: webhook.operation_id.as_str().into(),
             event_id: notes.sent.as_ref().map_or("", |(_, event_id)| event_id),
             request: notes.sent.as_ref().map(|(message, _)| &**message),

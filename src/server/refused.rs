@@ -8,13 +8,13 @@ use http::{HeaderValue, header};
 use http_body::Body;
 use tracing::warn;
 
-use super::body::{self, Unread};
+use super::body::{self, BodyError};
 use super::caller::Connection;
 use super::decision::{Decider, Decision};
 use super::heads::{self, HeadError};
 use super::record::Record;
 use super::webhook::Webhook;
-use super::{Refusal, Response, Webhooks, access, connection};
+use super::{Refusal, Response, ServerState, access, connection};
 use crate::memory::NoRoom;
 use crate::policy::Transport;
 
@@ -44,14 +44,16 @@ pub(super) async fn refuse(
     response
 }
 
-impl<T: Transport> Webhooks<T> {
+impl<T: Transport> ServerState<T> {
     /// Returns the reply to a head that became no request; `bytes` are those that came of it. The connection is closed after it.
     pub(super) fn refuse_head(&self, connection: &Arc<Connection>, error: HeadError, bytes: &[u8]) -> Response {
         let record = Record::begin(connection.clone());
         let (refusal, unread) = match error {
             // It has been counted with the connection.
             HeadError::Reason(reason) => return Decision::refused(Refusal::Caller(reason)).response(&record.config),
-            HeadError::TooLarge(limit) => (Refusal::HeadTooLarge(limit), Unread::Refused(Refusal::HeadTooLarge(limit))),
+            HeadError::TooLarge(limit) => {
+                (Refusal::HeadTooLarge(limit), BodyError::Refused(Refusal::HeadTooLarge(limit)))
+            }
             HeadError::NoRoom => (NoRoom.into(), NoRoom.into()),
         };
         let Some(mut head) = heads::read(bytes) else {

@@ -47,9 +47,9 @@ pub(crate) struct Webhook {
     reply_key: Option<String>,
 }
 
-/// Oddities of a body that are counted or logged.
+/// BodyDrift of a body that are counted or logged.
 #[derive(Debug, Default)]
-pub(crate) struct Oddities {
+pub(crate) struct BodyDrift {
     /// The fields that this build does not know.
     pub(super) unknown: contract::UnknownFields,
     /// The aliases that it has for fields.
@@ -86,28 +86,28 @@ impl Webhook {
     }
 
     /// Returns true if the command must not be shown: it may be part of a secret path.
-    fn is_hidden(&self, oddities: &Oddities) -> bool {
-        self.maybe_secret && !oddities.names_unknown_command
+    fn is_hidden(&self, drift: &BodyDrift) -> bool {
+        self.maybe_secret && !drift.names_unknown_command
     }
 
     /// The command, as logs, traces and counters have it.
-    pub(super) fn shown_command(&self, oddities: &Oddities) -> &str {
-        if self.is_hidden(oddities) { metadata::NOT_SHOWN } else { &self.command }
+    pub(super) fn shown_command(&self, drift: &BodyDrift) -> &str {
+        if self.is_hidden(drift) { metadata::NOT_SHOWN } else { &self.command }
     }
 
     /// Counts the command, and the names of the body's fields, known and unknown; `now` is in milliseconds since 1970.
-    pub(super) fn count_names(&self, oddities: &Oddities, status: &Status, now: u64) {
+    pub(super) fn count_names(&self, drift: &BodyDrift, status: &Status, now: u64) {
         let (names, unknowns) = (&status.names, &status.unknowns);
         match self.index {
             Some(index) => names.count_command(index, now),
-            None => unknowns.count_command(self.shown_command(oddities)),
+            None => unknowns.count_command(self.shown_command(drift)),
         }
-        names.count_fields(self.callback, &oddities.aliases, now);
-        unknowns.count_fields(self.callback, &oddities.unknown);
-        if oddities.unrecognized
+        names.count_fields(self.callback, &drift.aliases, now);
+        unknowns.count_fields(self.callback, &drift.unknown);
+        if drift.unrecognized
             && let Some(unlogged) = names.count_unrecognized(self.callback, now)
         {
-            let (command, operation_id, unknown_fields) = (&*self.command, &*self.operation_id, oddities.unknown.count);
+            let (command, operation_id, unknown_fields) = (&*self.command, &*self.operation_id, drift.unknown.count);
             let unlogged = (unlogged > 0).then_some(unlogged);
             warn!(command, operation_id, unknown_fields, unlogged, "no known field in body");
         }
@@ -131,14 +131,14 @@ impl Webhook {
     }
 
     /// Returns the metadata of the policy call, with a new event ID.
-    pub(crate) fn metadata(&self, oddities: &Oddities) -> Metadata {
+    pub(crate) fn metadata(&self, drift: &BodyDrift) -> Metadata {
         let mut metadata = Metadata::new();
         let mut buffer = Uuid::encode_buffer();
         let event_id = &*Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
         metadata.insert_ids(&self.operation_id, event_id);
         match &self.command {
             Cow::Borrowed(known) => metadata.insert_value(metadata::COMMAND, HeaderValue::from_static(known)),
-            Cow::Owned(unknown) if self.is_hidden(oddities) => metadata.insert_hidden_command(unknown),
+            Cow::Owned(unknown) if self.is_hidden(drift) => metadata.insert_hidden_command(unknown),
             Cow::Owned(unknown) => metadata.insert(metadata::COMMAND, unknown),
         }
         if let Some(key) = &self.reply_key {
@@ -148,19 +148,19 @@ impl Webhook {
     }
 }
 
-/// The request message of a body, and the body's oddities.
-pub(crate) type Transcoding = (Bytes, Oddities);
+/// The request message of a body, and the body's drift.
+pub(crate) type Transcoding = (Bytes, BodyDrift);
 
 fn transcode(callback: &Callback, command: &str, body: &[u8]) -> Result<Transcoding, Refusal> {
     if std::ptr::eq(callback, Callback::fallback()) {
         let body_json = contract::check_object(body)?.to_owned();
         let names_unknown_command = contract::names_command(&body_json, command);
         let request = UnknownCallbackRequest { callback_command: command.to_owned(), body_json };
-        return Ok((request.encode_to_vec().into(), Oddities { names_unknown_command, ..Oddities::default() }));
+        return Ok((request.encode_to_vec().into(), BodyDrift { names_unknown_command, ..BodyDrift::default() }));
     }
     let Transcoded { message, unknown, aliases, unrecognized, other_command } =
         contract::transcode(callback.request, command, body)?;
-    Ok((message, Oddities { unknown, aliases, unrecognized, other_command, names_unknown_command: false }))
+    Ok((message, BodyDrift { unknown, aliases, unrecognized, other_command, names_unknown_command: false }))
 }
 
 /// The name in a webhook's URL.

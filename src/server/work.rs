@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 const LONGEST: usize = 64 << 10;
 
 /// The time after the deadline in which the reply to a long body may still be made, of OpenIM's timeout less the budget.
-pub(super) const LAST: Duration = Duration::from_millis(200);
+pub(super) const REPLY_GRACE: Duration = Duration::from_millis(200);
 
 /// Returns true if work on a body of this many bytes belongs on another thread.
 pub(super) fn is_long(bytes: usize) -> bool {
@@ -48,18 +48,18 @@ impl Drop for InFlight<'_> {
 /// Threads for work on long bodies: the caller chooses how long that takes, and a thread of the runtime may be the only one.
 /// As many are busy at a time as there are cores.
 #[derive(Debug)]
-pub(super) struct Work(Arc<Semaphore>);
+pub(super) struct BlockingPool(Arc<Semaphore>);
 
-impl Default for Work {
+impl Default for BlockingPool {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(available_parallelism().map_or(1, Into::into))))
     }
 }
 
-impl Work {
+impl BlockingPool {
     /// Does some work on another thread. Returns `None` if it is not done by the deadline; its result is dropped then. A panic
     /// is resumed here.
-    pub(super) async fn off_thread<R: Send + 'static>(
+    pub(super) async fn run_blocking<R: Send + 'static>(
         &self,
         deadline: Instant,
         work: impl FnOnce() -> R + Send + 'static,

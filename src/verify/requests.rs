@@ -10,7 +10,7 @@ use super::judge::Finding;
 use crate::contract::Callback;
 use crate::contract::Metadata;
 use crate::contract::{Field, Kind, Label, Message};
-use crate::policy::Question;
+use crate::policy::PolicyCall;
 use crate::server::Refusal;
 use crate::server::webhook::Webhook;
 
@@ -67,9 +67,9 @@ impl Request {
     }
 
     /// Returns the call to the policy.
-    pub(super) fn question(&self, deadline: Instant) -> Question {
+    pub(super) fn question(&self, deadline: Instant) -> PolicyCall {
         let Self { callback, message, metadata, attempt, .. } = self.clone();
-        Question { callback, message, metadata, attempt, deadline }
+        PolicyCall { callback, message, metadata, attempt, deadline }
     }
 }
 

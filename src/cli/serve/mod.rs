@@ -13,7 +13,7 @@ use tracing::warn;
 
 use crate::app::{self, App};
 use crate::cli::Error;
-use crate::config::{InForce, Loaded, Options};
+use crate::config::{ConfigHandle, Loaded, Options};
 use crate::observe::decisions::Decisions;
 use crate::observe::logging::{self, FlushedAtEnd, Log};
 use crate::reload::Source;
@@ -67,7 +67,7 @@ async fn serve(loaded: &Loaded, source: Source, decisions: &mut Decisions, log: 
         warn!(%error, "cannot raise the limit of open files");
     }
     let stop = signals::stop(log.clone())?;
-    let (changes, in_force) = InForce::changing(loaded.config.clone());
+    let (changes, in_force) = ConfigHandle::changing(loaded.config.clone());
     let app = App::build(in_force).await.map_err(|error| error_of(loaded, error))?;
     *decisions = app.sources().decisions.clone();
     app.reload(source, hangups, changes, log.clone())?;

@@ -22,9 +22,9 @@ settings! {
 /// Returns the setting of each class's message.
 pub(super) fn messages() -> Vec<Setting> {
     let row = |class: Class| {
-        let words = format!("Message that the API client gets when the failure class is {class}.");
+        let help = format!("Message that the API client gets when the failure class is {class}.");
         let default = class.sentence().to_owned();
-        Setting::new("denial.messages", class.as_str(), &words, message(), default, move |builder: &mut Builder| {
+        Setting::new("denial.messages", class.as_str(), &help, message(), default, move |builder: &mut Builder| {
             builder.config.denial.messages.entry(class).or_default()
         })
     };

@@ -56,7 +56,7 @@ macro_rules! settings {
         $(#[$attribute:meta])*
         $visibility:vis struct $name:ident($group:literal), |$builder:ident| $place:expr;
         $(
-            $(#[doc = $words:literal])+
+            $(#[doc = $help:literal])+
             $setting:ident: $type:ty = $default:expr, $kind:expr $(, $option:ident($($argument:expr)?))*;
         )*
         $(
@@ -67,7 +67,7 @@ macro_rules! settings {
         $(#[$attribute])*
         #[derive(Debug, Clone, PartialEq)]
         $visibility struct $name {
-            $( $(#[doc = $words])+ pub $setting: $type, )*
+            $( $(#[doc = $help])+ pub $setting: $type, )*
             $( $( $(#[doc = $field_words])+ pub $field: $field_type, )* )?
         }
 
@@ -85,7 +85,7 @@ macro_rules! settings {
                     Setting::new(
                         $group,
                         stringify!($setting),
-                        concat!($($words),+),
+                        concat!($($help),+),
                         $kind,
                         $default,
                         |$builder: &mut Builder| &mut $place.$setting,
@@ -102,7 +102,7 @@ pub struct Setting<B = Builder> {
     /// Its full path in the file: `limits.body`.
     pub path: String,
     /// Its description: the help.
-    pub words: String,
+    pub help: String,
     /// The name of its kind of value, as in `time`.
     pub kind: &'static str,
     /// True if it is a list: a YAML sequence, or one string with commas.
@@ -112,7 +112,7 @@ pub struct Setting<B = Builder> {
     /// Its default with `data` set, as text; `None` if it is the same.
     pub default_on_disk: Option<&'static str>,
     /// The placeholder of its flag's value; `None` where it has no flag and no variable.
-    pub flag_value: Option<&'static str>,
+    pub value_name: Option<&'static str>,
     /// True if a change takes a restart; false if a reload applies it.
     pub needs_restart: bool,
     /// The setting without which this one has no effect.
@@ -175,12 +175,12 @@ pub(super) fn resolved() -> impl Iterator<Item = &'static Setting> {
 /// Returns the settings of a single callback.
 pub fn of_callback() -> &'static [Setting<CallbackSettings>] {
     static SETTINGS: LazyLock<Vec<Setting<CallbackSettings>>> = LazyLock::new(|| {
-        let words = "Time from the webhook's arrival to the reply.";
-        let budget = Setting::new("", "budget", words, time().optional(), None, |callback: &mut CallbackSettings| {
+        let help = "Time from the webhook's arrival to the reply.";
+        let budget = Setting::new("", "budget", help, time().optional(), None, |callback: &mut CallbackSettings| {
             &mut callback.budget
         });
-        let words = "Reply to a webhook of this callback without a verdict.";
-        let rules = rules(words, |callback: &mut CallbackSettings| &mut callback.rules);
+        let help = "Reply to a webhook of this callback without a verdict.";
+        let rules = rules(help, |callback: &mut CallbackSettings| &mut callback.rules);
         // No defaults of their own: the settings for all callbacks apply.
         [budget].into_iter().chain(rules).map(|setting| Setting { default: None, ..setting }).collect()
     });
@@ -192,7 +192,7 @@ impl<B: 'static> Setting<B> {
     pub fn new<T: 'static>(
         group: &str,
         key: &str,
-        words: &str,
+        help: &str,
         kind: Kind<T>,
         default: T,
         field: impl Fn(&mut B) -> &mut T + Copy + Send + Sync + 'static,
@@ -200,12 +200,12 @@ impl<B: 'static> Setting<B> {
         let Kind { name, is_list, read, print } = kind;
         Self {
             path: if group.is_empty() { key.to_owned() } else { format!("{group}.{key}") },
-            words: words.trim().trim_end_matches('.').to_owned(),
+            help: help.trim().trim_end_matches('.').to_owned(),
             kind: name,
             is_list,
             default: print(&default),
             default_on_disk: None,
-            flag_value: None,
+            value_name: None,
             needs_restart: false,
             needs: None,
             set: Box::new(move |builder, text| {
@@ -218,7 +218,7 @@ impl<B: 'static> Setting<B> {
 
     /// Gives it a flag and a variable. `value` is the placeholder in the help, as in `TIME`.
     pub fn flag(self, value: &'static str) -> Self {
-        Self { flag_value: Some(value), ..self }
+        Self { value_name: Some(value), ..self }
     }
 
     /// Declares that a reload does not apply it.

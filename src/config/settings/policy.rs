@@ -9,13 +9,13 @@ use crate::contract::Callback;
 /// Returns the settings of the failure rules of all callbacks.
 pub(super) fn on_failure() -> Vec<Setting> {
     let open: Vec<_> = Callback::all().iter().filter(|row| row.fails_open).map(|row| row.config_key).collect();
-    let words = format!(
+    let help = format!(
         "Reply to a Before callback without a verdict: deny or allow, or a list by failure class as in \
          unavailable=allow,deadline=allow. Does not apply to these callbacks, whose denial damages OpenIM's data: they are \
          allowed unless callbacks.NAME.on_failure denies them: {}",
         open.join(", ")
     );
-    let mut settings = rules(&words, |builder: &mut Builder| &mut builder.rules);
+    let mut settings = rules(&help, |builder: &mut Builder| &mut builder.rules);
     let all = settings.remove(0).flag("RULE");
     settings.insert(0, all);
     settings

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Record, Value};
+use super::{DecodedMessage, Value};
 use crate::contract::decode::names::{Key, Match};
 use crate::contract::decode::strict;
 use crate::contract::{Field, Label, Message, RequestIs};
@@ -97,7 +97,7 @@ impl<'de> Visitor<'de> for RequestFields<'de> {
     }
 }
 
-impl Record<'_> {
+impl DecodedMessage<'_> {
     /// Checks every field that is present, and that required ones are.
     pub fn check(&self, request: &RequestFields<'_>) -> Result<(), RuleViolation> {
         for (field, value) in self.message.fields.iter().zip(&self.values) {
@@ -145,9 +145,9 @@ fn check_field(field: &'static Field, value: &Value<'_>, request: &RequestFields
         ));
     }
     match value {
-        Value::Record(record) => record.check(request),
+        Value::Message(record) => record.check(request),
         Value::List(entries) => entries.iter().try_for_each(|entry| match entry {
-            Value::Record(record) => record.check(request),
+            Value::Message(record) => record.check(request),
             _ => Ok(()),
         }),
         _ => Ok(()),
@@ -159,10 +159,10 @@ fn is_empty(value: &Value<'_>) -> bool {
         Value::Text(text) => text.is_empty(),
         Value::List(entries) => entries.is_empty(),
         Value::Map(entries) => entries.is_empty(),
-        Value::Record(wrapper) if matches!(wrapper.values.first(), Some(Some(_))) => {
+        Value::Message(wrapper) if matches!(wrapper.values.first(), Some(Some(_))) => {
             wrapper.values.iter().flatten().all(is_empty)
         }
-        Value::Record(_) => true,
+        Value::Message(_) => true,
         Value::Bool(_) | Value::Int(_) => false,
     }
 }

@@ -6,12 +6,12 @@
 //! - `writer`: values as OpenIM's JSON.
 
 mod check;
-mod record;
+mod decoded;
 mod reply;
 mod writer;
 
 pub use check::{RequestFields, RuleViolation};
-pub(super) use record::take_bytes;
-pub use record::{DecodeError, Record, Value};
+pub(super) use decoded::take_bytes;
+pub use decoded::{DecodeError, DecodedMessage, Value};
 pub use reply::{Denial, InvalidReply, LONGEST_SENTENCE, LOWEST_CODE, Reply};
 pub use writer::{write_name, write_redacted, write_text, write_whole};

@@ -10,7 +10,7 @@ use prost::Message as _;
 use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
 
 use super::writer::{Redacted, write_field, write_name, write_text};
-use super::{DecodeError, Record, RequestFields, RuleViolation};
+use super::{DecodeError, DecodedMessage, RequestFields, RuleViolation};
 use crate::contract::Callback;
 use crate::cut::beginning;
 
@@ -118,7 +118,7 @@ impl Callback {
         if response.is_empty() {
             return Ok(self.unchanged(body));
         }
-        let response = Record::decode(self.response, response)?;
+        let response = DecodedMessage::decode(self.response, response)?;
         let request = RequestFields::read(self.request, body);
         response.check(&request)?;
         Ok(self.allow(&response, &request))
@@ -130,7 +130,7 @@ impl Callback {
         if !self.echoes() {
             return Reply::allow();
         }
-        self.allow(&Record::empty(self.response), &RequestFields::read(self.request, body))
+        self.allow(&DecodedMessage::empty(self.response), &RequestFields::read(self.request, body))
     }
 
     /// Returns true if an allow repeats values of the request, so that a reply needs the webhook's body.
@@ -138,7 +138,7 @@ impl Callback {
         !self.response.echo_only.is_empty() || self.response.fields.iter().any(|field| field.rules.echo)
     }
 
-    fn allow(&self, response: &Record<'_>, request: &RequestFields<'_>) -> Reply {
+    fn allow(&self, response: &DecodedMessage<'_>, request: &RequestFields<'_>) -> Reply {
         let mut out = Vec::with_capacity(128);
         let (open, close) = ALLOW.split_at(ALLOW.len() - 1);
         out.extend_from_slice(open);
@@ -149,7 +149,7 @@ impl Callback {
 
     /// Appends the changes, and the request's values that OpenIM would overwrite with nothing, each under the name that
     /// the request uses for it.
-    fn write_changes(&self, response: &Record<'_>, request: &RequestFields<'_>, out: &mut Vec<u8>) {
+    fn write_changes(&self, response: &DecodedMessage<'_>, request: &RequestFields<'_>, out: &mut Vec<u8>) {
         let append_raw = |json: &'static str, out: &mut Vec<u8>| {
             if let Some(raw) = request.raw(json) {
                 write_name(1, request.name_in_reply(json), out);

@@ -1,15 +1,15 @@
 //! Writes messages and values as OpenIM's JSON.
 
-use super::{Record, Value};
+use super::{DecodedMessage, Value};
 use crate::contract::{Field, Kind, Label};
 
 /// Writes a message as an object of the fields that are present, redacted ones too.
-pub fn write_whole(record: &Record<'_>, out: &mut Vec<u8>) {
+pub fn write_whole(record: &DecodedMessage<'_>, out: &mut Vec<u8>) {
     write_record(record, Redacted::Shown, out);
 }
 
 /// Writes a message without its redacted fields, which belong in no log.
-pub fn write_redacted(record: &Record<'_>, out: &mut Vec<u8>) {
+pub fn write_redacted(record: &DecodedMessage<'_>, out: &mut Vec<u8>) {
     write_record(record, Redacted::LeftOut, out);
 }
 
@@ -20,7 +20,7 @@ pub(super) enum Redacted {
     LeftOut,
 }
 
-fn write_record(record: &Record<'_>, redacted: Redacted, out: &mut Vec<u8>) {
+fn write_record(record: &DecodedMessage<'_>, redacted: Redacted, out: &mut Vec<u8>) {
     out.push(b'{');
     let shown = record.present().filter(|(field, _)| redacted == Redacted::Shown || !field.redact);
     for (index, (field, value)) in shown.enumerate() {
@@ -33,7 +33,7 @@ fn write_record(record: &Record<'_>, redacted: Redacted, out: &mut Vec<u8>) {
 /// Writes a field's value; the wrapper of a list or map as that list or map.
 pub(super) fn write_field(field: &Field, value: &Value<'_>, redacted: Redacted, out: &mut Vec<u8>) {
     match (field.kind, value) {
-        (Kind::Bare(wrapper), Value::Record(record)) => match record.values.first() {
+        (Kind::Bare(wrapper), Value::Message(record)) => match record.values.first() {
             Some(Some(inner)) => write_value(inner, redacted, out),
             _ if wrapper.fields.first().is_some_and(|field| field.label == Label::Map) => out.extend_from_slice(b"{}"),
             _ => out.extend_from_slice(b"[]"),
@@ -47,7 +47,7 @@ fn write_value(value: &Value<'_>, redacted: Redacted, out: &mut Vec<u8>) {
         Value::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
         Value::Int(value) => out.extend_from_slice(value.to_string().as_bytes()),
         Value::Text(text) => write_text(text, out),
-        Value::Record(record) => write_record(record, redacted, out),
+        Value::Message(record) => write_record(record, redacted, out),
         Value::List(entries) => {
             out.push(b'[');
             for (index, entry) in entries.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! The fields of a request that a line shows: the IDs of users and groups, and those of `decisions.fields`.
 
-use crate::contract::{self, Callback, FieldPath, Id, Message, Record, Value, field_paths};
+use crate::contract::{self, Callback, DecodedMessage, FieldPath, Id, Message, Value, field_paths};
 use crate::cut::cut;
 
 /// Maximum bytes written of a field's value; of a list, of all its values together.
@@ -38,8 +38,8 @@ impl Shown {
             return;
         }
         // Cannot fail: hookgate has encoded it.
-        let Ok(record) = Record::decode(self.message, request) else { return };
-        let record = Value::Record(record);
+        let Ok(record) = DecodedMessage::decode(self.message, request) else { return };
+        let record = Value::Message(record);
         for (title, paths) in all {
             let mut written = 0;
             for path in paths {
@@ -70,7 +70,7 @@ impl Shown {
 fn collect<'r, 'a>(value: &'r Value<'a>, indices: &[usize], found: &mut Vec<&'r Value<'a>>) {
     match (value, indices) {
         (value, []) => found.push(value),
-        (Value::Record(record), [index, rest @ ..]) => {
+        (Value::Message(record), [index, rest @ ..]) => {
             if let Some(Some(value)) = record.values.get(*index) {
                 collect(value, rest, found);
             }
@@ -111,7 +111,7 @@ fn write_cut(value: &Value<'_>, room: &mut usize, out: &mut Vec<u8>) {
         Value::Int(value) => write_plain(value, room, out),
         Value::List(entries) => write_list(entries.iter(), room, out),
         // Unreachable: no request has a map, and the paths lead into messages.
-        Value::Record(_) | Value::Map(_) => out.extend_from_slice(b"null"),
+        Value::Message(_) | Value::Map(_) => out.extend_from_slice(b"null"),
     }
 }
 

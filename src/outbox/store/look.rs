@@ -8,7 +8,7 @@ use super::meant::{AT_A_TIME, Filter, State, by_place, conditions, states, table
 use super::rows;
 use crate::contract::Callback;
 use crate::contract::metadata;
-use crate::contract::{self, Record};
+use crate::contract::{self, DecodedMessage};
 
 /// An event on disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -151,7 +151,7 @@ pub(crate) fn show(connection: &Connection, id: &str, reveal: bool) -> rusqlite:
 }
 
 fn content(callback: &Callback, message: &[u8], reveal: bool) -> Option<Value> {
-    let record = Record::decode(callback.request, message).ok()?;
+    let record = DecodedMessage::decode(callback.request, message).ok()?;
     let mut json = Vec::new();
     match reveal {
         true => contract::write_whole(&record, &mut json),

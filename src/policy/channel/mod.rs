@@ -104,7 +104,7 @@ pub use resolver::Resolve;
 pub use status::{AddressStatus, Status};
 pub(super) use subchannel::overdue;
 
-use super::rpcs::Rpcs;
+use super::evidence::Evidence;
 use crate::config::{self, Address, PolicyTls, PolicyUrl};
 use resolver::system_resolver;
 use target::{Responding, Target};
@@ -115,7 +115,7 @@ use tls::Tls;
 #[derive(Clone)]
 pub struct Channel {
     target: Arc<watch::Sender<Arc<Target>>>,
-    rpcs: Arc<Rpcs>,
+    evidence: Arc<Evidence>,
     /// Counts how often a connection began to serve.
     serving_events: Arc<AtomicU64>,
 }
@@ -128,13 +128,13 @@ pub enum Error {
     NotConnected(String),
     /// The deadline passed before there was a stream for the call. It was not sent.
     #[error("the budget is spent")]
-    Late,
+    DeadlineExceeded,
     /// The connection ended before it took the call, or the policy refused the call unseen.
     #[error("the call was not taken")]
-    NotTaken(#[source] h2::Error),
+    NotProcessed(#[source] h2::Error),
     /// The connection or the stream broke during the call. The policy may have seen it.
     #[error("the call was cut off")]
-    CutOff(#[source] h2::Error),
+    Interrupted(#[source] h2::Error),
     /// tonic gave no whole message.
     #[error("the call has no message")]
     NoMessage(#[source] GrpcStatus),
@@ -152,7 +152,7 @@ impl Channel {
     }
 
     fn new(target: Arc<Target>) -> Self {
-        Self { target: Arc::new(watch::Sender::new(target)), rpcs: Arc::default(), serving_events: Arc::default() }
+        Self { target: Arc::new(watch::Sender::new(target)), evidence: Arc::default(), serving_events: Arc::default() }
     }
 
     /// Switches to the policy service at a URL as soon as it is connected; if that takes longer than
@@ -253,8 +253,8 @@ impl Channel {
     }
 
     /// The best answer that an rpc has had.
-    pub(super) fn rpcs(&self) -> &Rpcs {
-        &self.rpcs
+    pub(super) fn evidence(&self) -> &Evidence {
+        &self.evidence
     }
 
     fn target(&self) -> Arc<Target> {
@@ -264,12 +264,12 @@ impl Channel {
 
 impl From<h2::Error> for Error {
     fn from(error: h2::Error) -> Self {
-        if not_taken(&error) { Self::NotTaken(error) } else { Self::CutOff(error) }
+        if not_processed(&error) { Self::NotProcessed(error) } else { Self::Interrupted(error) }
     }
 }
 
 /// Returns true if the policy cannot have seen the call that failed with this error (RFC 9113, 8.7).
-fn not_taken(error: &h2::Error) -> bool {
+fn not_processed(error: &h2::Error) -> bool {
     // With a GOAWAY, h2 fails only the streams above its last stream ID, which the peer has not processed.
     error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
 }

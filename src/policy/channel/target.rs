@@ -61,10 +61,10 @@ impl Target {
         Box::pin(async move {
             let message = call::message(body).await?;
             let (sender, in_flight) = match sender {
-                Some(sender) => (sender.ready_sender().await.map_err(Error::NotTaken)?, None),
+                Some(sender) => (sender.ready_sender().await.map_err(Error::NotProcessed)?, None),
                 None => self.ready_sender(&mut head.headers).await?,
             };
-            let response = sender.send(head, message).map_err(Error::NotTaken)?;
+            let response = sender.send(head, message).map_err(Error::NotProcessed)?;
             Ok(call::response(response, in_flight).await?)
         })
     }
@@ -86,10 +86,10 @@ impl Target {
             return sender;
         }
         let Ok(deadline) = DEADLINE.try_with(|deadline| *deadline) else { return sender.await };
-        let sender = timeout_at(deadline, sender).await.map_err(|_| Error::Late)?;
+        let sender = timeout_at(deadline, sender).await.map_err(|_| Error::DeadlineExceeded)?;
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(Error::Late);
+            return Err(Error::DeadlineExceeded);
         }
         set_grpc_timeout(headers, left, true);
         sender
@@ -105,7 +105,7 @@ impl Target {
                 Err(error) => {
                     self.pool.lost(in_flight.subchannel());
                     if picks == PICKS {
-                        return Err(Error::NotTaken(error));
+                        return Err(Error::NotProcessed(error));
                     }
                 }
             }

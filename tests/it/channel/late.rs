@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hookgate::config::Class;
 use hookgate::contract::Callback;
 use hookgate::contract::Metadata;
-use hookgate::internals::policy::{Channel, Policy, Question};
+use hookgate::internals::policy::{Channel, Policy, PolicyCall};
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;
@@ -116,7 +116,7 @@ async fn late_however_long_it_took_to_come_so_far() {
         let deadline = Instant::now() + Duration::from_millis(20);
         let (message, metadata) = (Bytes::new(), Metadata::new());
         let failure =
-            policy.ask(Question { callback, message, metadata, attempt: 1, deadline }).await.expect_err("late");
+            policy.ask(PolicyCall { callback, message, metadata, attempt: 1, deadline }).await.expect_err("late");
         assert_eq!(failure.class, Class::Deadline);
     }
     let_go.send(true).unwrap();

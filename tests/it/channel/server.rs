@@ -13,7 +13,7 @@ use hookgate::config::{self, Address, PolicyTls};
 use hookgate::contract::Callback;
 use hookgate::contract::Metadata;
 use hookgate::internals::Failure;
-use hookgate::internals::policy::{Answer, Channel, Policy, Question};
+use hookgate::internals::policy::{Answer, Channel, Policy, PolicyCall};
 use hookgate::internals::policy::{Resolve, Status};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
@@ -197,7 +197,7 @@ pub async fn ask_until(channel: &Channel, deadline: Instant) -> Result<Answer, F
 async fn ask_of_until(channel: &Channel, command: &str, deadline: Instant) -> Result<Answer, Failure> {
     let callback = Callback::by_command(command).unwrap();
     let (message, metadata) = (Bytes::new(), Metadata::new());
-    let question = Question { callback, message, metadata, attempt: 1, deadline };
+    let question = PolicyCall { callback, message, metadata, attempt: 1, deadline };
     Policy::over(channel.clone(), 1 << 20).ask(question).await
 }
 

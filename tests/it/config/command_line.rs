@@ -184,7 +184,7 @@ fn config_init_writes_a_file_to_start_from_and_overwrites_none() {
     let config = Config { callbacks: BTreeMap::new(), ..loaded.config };
     assert_eq!(config, Config::default(), "{all}");
     for setting in all_settings().iter().filter(|setting| !setting.path.starts_with("on_failure.")) {
-        assert!(text.contains(&setting.words), "{}", setting.path);
+        assert!(text.contains(&setting.help), "{}", setting.path);
     }
 }
 

@@ -22,13 +22,13 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use hookgate::app::App;
 use hookgate::app::Stop;
-use hookgate::config::{Address, Config, InForce, PolicyService};
+use hookgate::config::{Address, Config, ConfigHandle, PolicyService};
 use hookgate::internals::observe::Decisions;
 use hookgate::internals::outbox::Events;
 use hookgate::internals::policy::Channel;
 use hookgate::internals::policy::Transport;
 use hookgate::internals::server::Listener;
-use hookgate::internals::server::Webhooks;
+use hookgate::internals::server::ServerState;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -270,7 +270,7 @@ impl Gate {
     }
 
     /// Serves at an address, before the policy at `url`, as the configuration in force says.
-    pub async fn at(address: &Address, url: &str, config: impl Into<InForce>) -> Self {
+    pub async fn at(address: &Address, url: &str, config: impl Into<ConfigHandle>) -> Self {
         let (listener, config) = (Listener::bind(address).await.expect("a free address"), config.into());
         let now = config.now();
         let channel = Channel::connect(url.parse().expect("a URL"), &now.channel, &now.policy_tls);
@@ -296,12 +296,12 @@ impl Gate {
     fn listening<T: Transport>(
         listener: Listener,
         policy: hookgate::internals::policy::Policy<T>,
-        config: InForce,
+        config: ConfigHandle,
     ) -> Self {
         let place = listener.address().expect("bound");
         let (stop, stopped) = oneshot::channel();
         let events = Events::in_memory(policy.clone(), &config.now().after, Decisions::off());
-        let webhooks = Webhooks::new(policy, events.clone(), Decisions::off(), config);
+        let webhooks = ServerState::new(policy, events.clone(), Decisions::off(), config);
         let status = webhooks.status().clone();
         let until = async { stopped.await.unwrap_or(Stop::Now) };
         let task = tokio::spawn(hookgate::internals::server::run(listener, webhooks, until));

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use hookgate::config::Class;
 use hookgate::config::{Config, PolicyTls};
 use hookgate::contract::Metadata;
-use hookgate::internals::policy::{Answer, Channel, Question};
+use hookgate::internals::policy::{Answer, Channel, PolicyCall};
 use tokio::net::UnixListener;
 use tokio::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ async fn ask(url: &str, tls: &PolicyTls) -> Result<(), String> {
     let channel = Channel::connect(url.parse().unwrap(), &Config::default().channel, tls);
     let callback = hookgate::contract::Callback::by_command(crate::support::COMMAND).unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
-    let question = Question { callback, message: "".into(), metadata: Metadata::new(), attempt: 1, deadline };
+    let question = PolicyCall { callback, message: "".into(), metadata: Metadata::new(), attempt: 1, deadline };
     match hookgate::internals::policy::Policy::over(channel, 1 << 20).ask(question).await {
         Ok(Answer::PermissionDenied(_)) => Ok(()),
         Ok(answer) => panic!("{answer:?}"),

@@ -1,6 +1,6 @@
 //! A new configuration is in force from the next connection on, and no connection is lost.
 
-use hookgate::config::InForce;
+use hookgate::config::ConfigHandle;
 use hookgate::internals::observe::Reason;
 
 use super::{TLS, anywhere, files_of, webhook};
@@ -15,7 +15,7 @@ async fn the_next_connection_is_shown_the_new_certificate_and_the_ones_before_go
     let ca = Ca::new("ours");
     let (first, second) = (ca.issue("hookgate.test", 30), ca.issue("hookgate.test", 60));
     let config = |pair| Files::default().with_pair("server", pair).config(TLS);
-    let (change, in_force) = InForce::changing(config(&first));
+    let (change, in_force) = ConfigHandle::changing(config(&first));
     let policy = Policy::allow().await;
     let gate = Gate::at(&anywhere(), &policy.url(), in_force).await;
     let shown = async || {
@@ -38,7 +38,7 @@ async fn the_next_connection_is_shown_the_new_certificate_and_the_ones_before_go
 async fn an_authority_that_is_trusted_no_more_counts_no_more_on_connections_that_are_open_either() {
     let (ca, old, new) = (Ca::new("ours"), Ca::new("old"), Ca::new("new"));
     let trusting = |pem: &str| files_of(&ca).with("ca.pem", pem).config(MUTUAL);
-    let (change, in_force) = InForce::changing(trusting(&old.pem));
+    let (change, in_force) = ConfigHandle::changing(trusting(&old.pem));
     let policy = Policy::allow().await;
     let gate = Gate::at(&anywhere(), &policy.url(), in_force).await;
     let with = |issuer: &Ca| Way::to(&gate.place).tls(&ca.client(Some(&issuer.issue("openim", 30))));
@@ -64,7 +64,7 @@ async fn a_password_that_is_good_no_more_is_refused_with_the_next_webhook() {
         let files = Files::default().with("passwords", format!("openim:{password}"));
         files.config("access: {passwords: passwords}")
     };
-    let (change, in_force) = InForce::changing(config("old"));
+    let (change, in_force) = ConfigHandle::changing(config("old"));
     let policy = Policy::allow().await;
     let gate = Gate::at(&anywhere(), &policy.url(), in_force).await;
     let mut connection = Way::to(&gate.place).connect().await.unwrap();
@@ -84,7 +84,7 @@ async fn a_password_that_is_good_no_more_is_refused_with_the_next_webhook() {
 #[tokio::test]
 async fn a_connection_in_the_clear_is_for_one_reply_more_when_tls_comes() {
     let ca = Ca::new("ours");
-    let (change, in_force) = InForce::changing(crate::support::config());
+    let (change, in_force) = ConfigHandle::changing(crate::support::config());
     let policy = Policy::allow().await;
     let gate = Gate::at(&anywhere(), &policy.url(), in_force).await;
     let mut before = Way::to(&gate.place).connect().await.unwrap();
@@ -101,7 +101,7 @@ async fn a_connection_in_the_clear_is_for_one_reply_more_when_tls_comes() {
 #[tokio::test]
 async fn a_webhook_that_is_being_answered_when_tls_comes_is_the_last_of_its_connection() {
     let ca = Ca::new("ours");
-    let (change, in_force) = InForce::changing(crate::support::config());
+    let (change, in_force) = ConfigHandle::changing(crate::support::config());
     let (policy, mut asked, let_go) = Policy::that_waits().await;
     let gate = Gate::at(&anywhere(), &policy.url(), in_force).await;
     let mut connection = Way::to(&gate.place).connect().await.unwrap();

@@ -53,7 +53,7 @@ impl DecodeError {
 
 /// The fields of a message.
 #[derive(Debug, Clone)]
-pub struct Record<'a> {
+pub struct DecodedMessage<'a> {
     /// The type of the message.
     pub message: &'static Message,
     /// The values by the index of their field; `None` for a field that is absent.
@@ -70,14 +70,14 @@ pub enum Value<'a> {
     /// A text.
     Text(&'a str),
     /// An object, or the wrapper of a list or map.
-    Record(Record<'a>),
+    Message(DecodedMessage<'a>),
     /// A list.
     List(Vec<Value<'a>>),
     /// A map.
     Map(BTreeMap<&'a str, Value<'a>>),
 }
 
-impl<'a> Record<'a> {
+impl<'a> DecodedMessage<'a> {
     /// Decodes a message. Fields that come twice are merged as protobuf says.
     pub fn decode(message: &'static Message, bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut record = Self::empty(message);
@@ -124,7 +124,7 @@ impl<'a> Record<'a> {
         let slot = &mut self.values[index];
         match field.label {
             Label::Plain | Label::Optional => match (slot, wire_type) {
-                (Some(Value::Record(record)), WireType::LengthDelimited) => {
+                (Some(Value::Message(record)), WireType::LengthDelimited) => {
                     record.merge(split(message, bytes)?, None)?
                 }
                 (slot, _) => *slot = Some(single(message, field, wire_type, bytes)?),
@@ -172,7 +172,7 @@ fn single<'a>(
         (Kind::Uint32, WireType::Varint) => Ok(Value::Int((decode_varint(bytes)? as u32).into())),
         (Kind::String, WireType::LengthDelimited) => text(bytes, message, field).map(Value::Text),
         (Kind::Message(inner) | Kind::Bare(inner), WireType::LengthDelimited) => {
-            Record::decode(inner, split(message, bytes)?).map(Value::Record)
+            DecodedMessage::decode(inner, split(message, bytes)?).map(Value::Message)
         }
         _ => Err(DecodeError::wrong_type(message, field)),
     }
@@ -183,7 +183,7 @@ fn zero(kind: Kind) -> Value<'static> {
         Kind::Bool => Value::Bool(false),
         Kind::Int32 | Kind::Int64 | Kind::Uint32 | Kind::CodePoint => Value::Int(0),
         Kind::String => Value::Text(""),
-        Kind::Message(message) | Kind::Bare(message) => Value::Record(Record::empty(message)),
+        Kind::Message(message) | Kind::Bare(message) => Value::Message(DecodedMessage::empty(message)),
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::answer::Unanswered;
+use super::answer::CallError;
 use super::status_tap::NotGrpc;
 
 /// The best answer to an rpc since the connections of a channel were made.
 #[derive(Debug, Default)]
-pub(super) struct Rpcs(AtomicU8);
+pub(super) struct Evidence(AtomicU8);
 
 /// Kinds of answers, by how much they prove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,13 +21,13 @@ pub(super) enum Answered {
     Grpc,
 }
 
-impl Rpcs {
+impl Evidence {
     /// Records the result of a call; `None` is a response.
-    pub(super) fn note(&self, unanswered: Option<&Unanswered>) {
-        let answered = match unanswered {
+    pub(super) fn note(&self, error: Option<&CallError>) {
+        let answered = match error {
             None => Answered::Grpc,
-            Some(unanswered) if unanswered.not_grpc() == Some(NotGrpc::NOT_FOUND) => Answered::NotFound,
-            Some(unanswered) if unanswered.seen.response() && unanswered.not_grpc().is_none() => Answered::Grpc,
+            Some(error) if error.not_grpc() == Some(NotGrpc::NOT_FOUND) => Answered::NotFound,
+            Some(error) if error.seen.response() && error.not_grpc().is_none() => Answered::Grpc,
             Some(_) => return,
         };
         // Most calls change nothing; they need not write.

@@ -8,9 +8,9 @@ use super::Config;
 
 /// A handle of the configuration in force. Clones see the same changes.
 #[derive(Debug, Clone)]
-pub struct InForce(watch::Receiver<Arc<Config>>);
+pub struct ConfigHandle(watch::Receiver<Arc<Config>>);
 
-impl InForce {
+impl ConfigHandle {
     /// Returns a handle, and the sender that replaces its configuration.
     pub fn changing(config: Config) -> (watch::Sender<Arc<Config>>, Self) {
         let (sender, receiver) = watch::channel(Arc::new(config));
@@ -31,7 +31,7 @@ impl InForce {
     }
 }
 
-impl From<Config> for InForce {
+impl From<Config> for ConfigHandle {
     /// A handle of a configuration that never changes.
     fn from(config: Config) -> Self {
         Self::changing(config).1
