@@ -259,7 +259,7 @@ async fn what_is_no_http_1_1_is_told_so_and_has_a_line_that_says_what_it_is() {
         let mut stream = TcpStream::connect(program.webhooks).await.unwrap();
         stream.write_all(bytes).await.unwrap();
         let line = program.says("connection rejected").await;
-        assert!(line.contains(&format!("reason=\"{}\"", reason.as_str())), "{line}");
+        assert!(line.contains(&format!("reason=\"{}\"", <&str>::from(reason))), "{line}");
         assert_eq!(line.contains("WARN"), reason != Reason::NotHttp, "{line}");
     }
 }

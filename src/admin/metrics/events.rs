@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use super::{Writer, counter, gauge};
 use crate::admin::Sources;
-use crate::contract::{Callback, Timing};
+use crate::contract::Timing;
 use crate::observe::durations::Histogram;
 use crate::outbox::{Backlog, COMMIT_BUCKETS, Disk, Reason};
 
 pub(super) fn write(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
     let (backlog, counts) = (sources.events.backlog(), sources.events.counts());
     // An rpc that has had events has a sample of 0 now.
-    let waiting = Callback::all().iter().chain([Callback::fallback()]).filter_map(|callback| {
+    let waiting = sources.status.callbacks().filter_map(|(callback, counters)| {
         let waiting = backlog.rpcs.iter().find(|rpc| rpc.rpc == callback.rpc).map_or(0, |rpc| rpc.waiting);
-        let had_events = callback.timing == Timing::After && sources.status.last_seen(callback) > 0;
+        let had_events = callback.timing == Timing::After && counters.last_seen() > 0;
         (waiting > 0 || had_events).then(|| ([("rpc", callback.service_and_method())], gauge(waiting as f64)))
     });
     out.family("events_waiting", "After events that wait for their turn or their next attempt", waiting)?;

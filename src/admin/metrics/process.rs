@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::UNIX_EPOCH;
 
 use prometheus_client::metrics::info::Info;
+use strum::VariantArray;
 
 use super::{Writer, counter, flag, gauge};
 use crate::admin::Sources;
@@ -20,7 +21,7 @@ pub(super) fn write(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
     out.family(
         "callers_refused",
         "Callers that may not call, and connections that came to nothing, by why",
-        Reason::ALL.map(|reason| ([("reason", reason.as_str())], counter(refused.counted(reason)))),
+        Reason::VARIANTS.iter().map(|reason| ([("reason", reason.into())], counter(refused.counted(*reason)))),
     )?;
     let config = sources.config.now();
     let expiries = config.certificates().map(|(certificate, expires)| {

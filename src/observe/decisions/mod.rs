@@ -21,13 +21,10 @@ use crate::contract::Callback;
 use crate::observe::sink::FileSink;
 use crate::observe::writer::{Counts, NonBlocking, Options};
 use fields::Shown;
-pub(crate) use line::{Decided, Late};
+pub(crate) use line::Decided;
 
-/// Maximum bytes of lines queued for a slow disk or reader.
-const CAPACITY: usize = 8 << 20;
-
-/// Minimum time between two log messages about dropped lines.
-const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+/// For a slow disk or reader.
+const OPTIONS: Options = Options { capacity: 8 << 20, report_interval: Duration::from_secs(10), report };
 
 /// The decision log, which may be off. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -125,12 +122,7 @@ fn start(to: &DecisionsTo, counts: Arc<Counts>) -> io::Result<NonBlocking> {
         DecisionsTo::Stdout => FileSink::inherited(io::stdout())?,
         DecisionsTo::File(path) => FileSink::append_to(path)?,
     };
-    NonBlocking::start(
-        "decisions",
-        sink,
-        Options { capacity: CAPACITY, report_interval: REPORT_INTERVAL, report },
-        counts,
-    )
+    NonBlocking::start("decisions", sink, OPTIONS, counts)
 }
 
 /// Logs dropped lines: a reader of decisions expects nothing else among them.

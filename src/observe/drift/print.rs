@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Field, LooksLike, Name, Report};
+use super::{LooksLike, Name, Report};
 use crate::openim::Release;
 
 /// Prints a report: a list for each difference, or a line that there is none, and the likely release.
@@ -10,22 +10,19 @@ pub fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if !report.is_drift() {
         writeln!(out, "no drift: this build knows all that came")?;
     }
-    let names = |names: &[Name]| names.iter().map(|name| line(&name.name, name)).collect::<Vec<_>>();
-    let fields = |fields: &[Field]| {
-        fields.iter().map(|field| line(&format!("{} {}", field.rpc, field.name.name), &field.name)).collect::<Vec<_>>()
-    };
     let lists = [
         (
             "rpcs whose webhooks have NONE of the fields that this build knows: their policy sees unknown_fields alone",
-            names(&report.unrecognized_bodies),
+            &report.unrecognized_bodies,
         ),
-        ("commands that this build does not know (FallbackPolicyService takes them)", names(&report.unknown_commands)),
-        ("fields that this build does not know (they are in unknown_fields)", fields(&report.unknown_fields)),
-        ("commands with an older name", names(&report.older_commands)),
-        ("fields with another name (older servers, the Enterprise edition)", fields(&report.older_fields)),
+        ("commands that this build does not know (FallbackPolicyService takes them)", &report.unknown_commands),
+        ("fields that this build does not know (they are in unknown_fields)", &report.unknown_fields),
+        ("commands with an older name", &report.older_commands),
+        ("fields with another name (older servers, the Enterprise edition)", &report.older_fields),
     ];
-    for (title, lines) in lists.iter().filter(|(_, lines)| !lines.is_empty()) {
-        writeln!(out, "{title}:\n{}", lines.join("\n"))?;
+    for (title, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
+        writeln!(out, "{title}:")?;
+        names.iter().try_for_each(|name| print_name(name, out))?;
     }
     match &report.never_came {
         None => writeln!(out, "callbacks that never came are not known: openim.webhooks names no webhooks.yml")?,
@@ -45,11 +42,12 @@ pub fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "OpenIM {}", looks_like(&report.looks_like, newer))
 }
 
-fn line(label: &str, name: &Name) -> String {
+fn print_name(name: &Name, out: &mut impl Write) -> io::Result<()> {
+    let rpc = name.rpc.iter().map(|rpc| format!("{rpc} ")).collect::<String>();
     // Any caller can choose the name.
-    let label = label.replace(char::is_control, "?");
+    let label = format!("{rpc}{}", name.name).replace(char::is_control, "?");
     let times = if name.count == 1 { "time" } else { "times" };
-    format!("  {label:<64} {:>8} {times}, first {}", name.count, name.first_seen)
+    writeln!(out, "  {label:<64} {:>8} {times}, first {}", name.count, name.first_seen)
 }
 
 /// Returns the end of a sentence about the release. `newer` is set if names came that this build does not know.
