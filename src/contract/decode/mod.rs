@@ -65,7 +65,9 @@ pub fn transcode(message: &'static Message, command: &str, body: &[u8]) -> Resul
         out.extend_from_slice(&state.unknown.entries);
     }
     // The outbox may keep it for long.
-    out.shrink_to_fit();
+    if out.len() < out.capacity() / 2 {
+        out.shrink_to_fit();
+    }
     let State { unknown, aliases, unrecognized, other_command, .. } = state;
     Ok(Transcoded { message: out.into(), unknown: unknown.unknown, aliases, unrecognized, other_command })
 }
