@@ -33,13 +33,9 @@ pub enum Outcome {
     Refused,
 }
 
-/// The names of failures whose rule is to allow, by class.
-static FAILED_OPEN: LazyLock<[String; Class::ALL.len()]> =
-    LazyLock::new(|| Class::ALL.map(|class| format!("failed-open:{class}")));
-
-/// The names of failures whose rule is to deny, by class.
-static FAILED_CLOSED: LazyLock<[String; Class::ALL.len()]> =
-    LazyLock::new(|| Class::ALL.map(|class| format!("failed-closed:{class}")));
+/// The names of failures, by [`Rule`] and [`Class`].
+static FAILED: LazyLock<[[String; Class::ALL.len()]; 2]> =
+    LazyLock::new(|| ["closed", "open"].map(|word| Class::ALL.map(|class| format!("failed-{word}:{class}"))));
 
 impl Outcome {
     /// Every outcome.
@@ -54,8 +50,7 @@ impl Outcome {
     /// The value of the `hookgate-outcome` header: `failed-open:deadline`.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Failed(Rule::Allow, class) => &FAILED_OPEN[class as usize],
-            Self::Failed(Rule::Deny, class) => &FAILED_CLOSED[class as usize],
+            Self::Failed(rule, class) => &FAILED[rule as usize][class as usize],
             decided => decided.into(),
         }
     }
@@ -67,8 +62,7 @@ impl Outcome {
             Self::Deny => 2,
             Self::Accepted => 3,
             Self::Refused => 4,
-            Self::Failed(Rule::Allow, class) => 5 + class as usize,
-            Self::Failed(Rule::Deny, class) => 5 + Class::ALL.len() + class as usize,
+            Self::Failed(rule, class) => 5 + rule as usize * Class::ALL.len() + class as usize,
         }
     }
 }

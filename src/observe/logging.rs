@@ -22,18 +22,14 @@ const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
     lines: NonBlocking,
-    levels: reload::Handle<Targets, Registry>,
+    /// Replaces the filter of levels.
+    pub(crate) levels: reload::Handle<Targets, Registry>,
 }
 
 impl Log {
     /// Writes a text as it is, after the lines so far. It must end with a line feed.
     pub(crate) fn say(&self, text: &str) {
         self.lines.push(text.as_bytes().to_vec());
-    }
-
-    /// Replaces the filter of levels.
-    pub(crate) fn set_levels(&self, filter: Targets) -> Result<(), reload::Error> {
-        self.levels.reload(filter)
     }
 
     /// Waits until all lines are written, half a second at most. For the end of the process.

@@ -8,6 +8,7 @@ mod proxies;
 mod secrets;
 
 use hookgate::internals::observe::Reason;
+use strum::VariantArray;
 
 use crate::support::{Gate, Reply};
 

@@ -114,7 +114,7 @@ async fn unfinished_heads_get_a_quarter_of_the_memory() {
     let begun = format!("POST /{COMMAND} HTTP/1.1\r\nhost: h\r\nx: ");
     let mut first = TcpStream::connect(gate.address).await.unwrap();
     first.write_all(begun.as_bytes()).await.unwrap();
-    while gate.status.connections() == 0 {
+    while gate.status.connections.held() == 0 {
         yield_now().await;
     }
     // The first piece lies in the room that each connection has.
@@ -128,7 +128,7 @@ async fn unfinished_heads_get_a_quarter_of_the_memory() {
     let mut reply = String::new();
     let mut second = TcpStream::connect(gate.address).await.unwrap();
     second.write_all(begun.as_bytes()).await.unwrap();
-    while gate.status.connections() < 2 {
+    while gate.status.connections.held() < 2 {
         yield_now().await;
     }
     let more = async {
@@ -190,7 +190,7 @@ async fn a_reply_that_nobody_reads_is_not_kept_for_ever() {
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(body.as_bytes()).await.unwrap();
-    while gate.status.connections() > 0 {
+    while gate.status.connections.held() > 0 {
         sleep(Duration::from_secs(1)).await;
     }
     until_held(&gate, 0).await;
@@ -208,7 +208,7 @@ async fn a_head_over_the_limit_is_a_denial_that_says_so_and_is_counted_by_its_co
     for command in [COMMAND, AFTER] {
         for (times, fields) in [(1, &long), (2, &many)] {
             assert_denies(&exchange(&gate, head(command, fields).as_bytes()).await, 431, sentence);
-            let counted = gate.status.counted(Callback::by_command(command).unwrap(), Outcome::Refused);
+            let counted = gate.status.of(Callback::by_command(command).unwrap()).counted(Outcome::Refused);
             assert_eq!(counted, times, "{command}");
         }
     }
@@ -217,7 +217,7 @@ async fn a_head_over_the_limit_is_a_denial_that_says_so_and_is_counted_by_its_co
     for request in [head("nothing", &long), format!("POST /{}", "x".repeat(33_000))] {
         assert_denies(&exchange(&gate, request.as_bytes()).await, 431, sentence);
     }
-    let counts = BTreeMap::from(gate.status.not_webhooks());
+    let counts: BTreeMap<_, _> = gate.status.not_webhooks().collect();
     assert_eq!((counts["head_too_large"], policy.take_calls().len()), (2, 0));
 }
 
@@ -321,7 +321,7 @@ async fn a_silent_connection_is_asked_whether_it_is_still_there() {
     let policy = Policy::allow().await;
     let gate = Gate::start(&policy.url()).await;
     let silent = TcpStream::connect(gate.address).await.unwrap();
-    while gate.status.connections() == 0 {
+    while gate.status.connections.held() == 0 {
         yield_now().await;
     }
     let (here, there) =

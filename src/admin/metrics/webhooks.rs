@@ -4,7 +4,7 @@ use std::fmt;
 
 use strum::VariantArray;
 
-use super::{Writer, counter, gauge};
+use super::{Writer, counter};
 use crate::admin::Sources;
 use crate::config::Config;
 use crate::contract::{Callback, Timing};
@@ -34,11 +34,10 @@ pub(super) fn write(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
     });
     let help = "How long the phases of webhooks took: decode, policy, reply";
     out.family("callback_duration_seconds", help, durations)?;
-    out.single("callbacks_in_flight", "Webhooks being answered", gauge(status.in_flight.held() as f64))?;
-    let held = gauge((status.memory.held() + status.heads.held()) as f64);
-    out.single("callbacks_held_bytes", "Bytes of webhooks held, of limits.memory", held)?;
-    let connections = gauge(status.connections.held() as f64);
-    out.single("connections", "Open connections of webhook clients", connections)?;
+    out.gauge("callbacks_in_flight", "Webhooks being answered", status.in_flight.held() as f64)?;
+    let held = status.memory.held() + status.heads.held();
+    out.gauge("callbacks_held_bytes", "Bytes of webhooks held, of limits.memory", held as f64)?;
+    out.gauge("connections", "Open connections of webhook clients", status.connections.held() as f64)?;
     let refused = status.not_webhooks().map(|(reason, count)| ([("reason", reason)], counter(count)));
     out.family("requests_refused", "Requests that are no webhook, by why they are none", refused)?;
     let drift = status.names.report(None);

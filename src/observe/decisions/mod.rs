@@ -26,7 +26,7 @@ pub(crate) use line::Decided;
 /// For a slow disk or reader.
 const OPTIONS: Options = Options { capacity: 8 << 20, report_interval: Duration::from_secs(10), report };
 
-/// The decision log, which may be off. Clones share it.
+/// The decision log. Clones share it; the default is off until [`change`](Self::change) turns it on.
 #[derive(Debug, Clone, Default)]
 pub struct Decisions(Arc<Shared>);
 
@@ -46,14 +46,9 @@ struct Open {
 }
 
 impl Decisions {
-    /// Returns a decision log that is off until [`change`](Self::change) turns it on.
-    pub fn off() -> Self {
-        Self::default()
-    }
-
     /// Opens the decision log. The error says what cannot be written.
     pub fn open(settings: &config::Decisions) -> io::Result<Self> {
-        let decisions = Self::off();
+        let decisions = Self::default();
         decisions.change(settings)?;
         Ok(decisions)
     }
