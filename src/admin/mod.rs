@@ -75,8 +75,8 @@ pub struct Sources {
     pub traces: Traces,
 }
 
-/// Serves on `listener` until `until` is cancelled. A connection over the limit closes the oldest one, so that a client with many
-/// connections cannot keep probes out.
+/// Serves on `listener` until `until` is cancelled. A connection over the limit closes the oldest one, so that a client with
+/// many connections cannot keep probes out.
 pub(crate) async fn run(listener: Listener, admin: Sources, until: CancellationToken) {
     let router = router(admin);
     let mut connections = BoundedTasks::new(Descriptors::of_this_process().admin);

@@ -15,7 +15,6 @@ pub(crate) struct Decided<'a> {
     #[serde(flatten, serialize_with = "callback_and_rpc")]
     pub(crate) callback: &'static Callback,
     /// The command as OpenIM sent it.
-    #[serde(skip_serializing_if = "is_default")]
     pub(crate) command: Cow<'a, str>,
     #[serde(skip_serializing_if = "is_default")]
     pub(crate) operation_id: Cow<'a, str>,
