@@ -28,7 +28,7 @@ ports:
 startupProbe:
   httpGet: { path: /livez, port: hookgate-admin }
   periodSeconds: 1
-  failureThreshold: 60
+  failureThreshold: {{ ternary 60 (int .Values.startupSeconds) $sidecar }}
 {{- else }}
 # Passes once the policy has answered.
 startupProbe:
