@@ -157,6 +157,8 @@ async fn each_setting_is_applied_or_kept_as_its_declaration_says() {
     for (port, setting) in (1..).zip(all_settings()) {
         let value = match setting.kind {
             "time" | "time or 0s" | "each, off or time" => "7s",
+            // At least three times the largest body.
+            "size" if setting.path == "limits.memory" => "100MiB",
             "size" => "30MiB",
             "count" => "7",
             "fraction" => "0.7",
