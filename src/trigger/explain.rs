@@ -1,12 +1,13 @@
 //! Explanations of a reply: its effect in each OpenIM release, in words.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::Value;
+use strum::Display;
 
 use crate::contract::{Callback, Timing};
-use crate::openim::{self, ClientError, Reading, Release};
+use crate::openim::{self, ClientError, Effect, Reading, Release};
 
 /// The reading of a reply that some releases of OpenIM share.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -20,8 +21,9 @@ pub(crate) struct Explanation {
 }
 
 /// The effect of a reply on the operation that OpenIM asked about, from the best to the worst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Display, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub(crate) enum Interpretation {
     /// The operation goes on unchanged.
     Allowed,
@@ -35,12 +37,6 @@ pub(crate) enum Interpretation {
     Unreadable,
     /// The operation goes on and harms the server or its data.
     Harmful,
-}
-
-impl fmt::Display for Interpretation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.serialize(f)
-    }
 }
 
 /// Explains how each release that sends the callback reads the reply: newest first, those that agree together.
@@ -72,10 +68,8 @@ fn describe(callback: &Callback, reading: Reading, release: Release) -> (Interpr
         }
         Reading::Allowed(effects) if effects.is_empty() => (Interpretation::Allowed, "it goes on as it is".to_owned()),
         Reading::Allowed(effects) => {
-            let changes = effects.iter().map(|effect| match &effect.value {
-                Some(value) => format!("{} becomes {value}", effect.field),
-                None => format!("{} becomes empty", effect.field),
-            });
+            let value = |effect: &Effect| effect.value.as_ref().map_or("empty".to_owned(), Value::to_string);
+            let changes = effects.iter().map(|effect| format!("{} becomes {}", effect.field, value(effect)));
             (Interpretation::Changed, changes.collect::<Vec<_>>().join(", "))
         }
         Reading::Denied(error) => (Interpretation::Denied, describe_error(&error, is_event)),
