@@ -2,10 +2,8 @@
 
 use std::io;
 
-use bytes::Bytes;
 use clap::Args;
 use http::Method;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -34,18 +32,11 @@ impl Admin {
 }
 
 impl AdminClient {
-    /// Sends a GET request. The path begins with a slash.
-    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> io::Result<T> {
-        self.send(Method::GET, path, Bytes::new()).await
-    }
-
-    /// Sends a POST request with a JSON body.
-    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> io::Result<T> {
-        self.send(Method::POST, path, serde_json::to_vec(body)?.into()).await
-    }
-
-    async fn send<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> io::Result<T> {
-        let response = self.client.send(method, path, None, body).await;
+    /// Sends a JSON body by POST; without one, a GET request. The path begins with a slash.
+    pub(super) async fn ask<T: DeserializeOwned>(&self, path: &str, body: Option<Value>) -> io::Result<T> {
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        let response = self.client.send(method, path, None, body.into()).await;
         let response = response.map_err(|error| io::Error::other(format!("{error} ({})", self.options)))?;
         let (status, body) = (response.status(), response.body());
         let not_hookgate =

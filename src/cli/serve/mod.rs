@@ -68,24 +68,15 @@ async fn serve(loaded: &Loaded, source: Source, decisions: &mut Decisions, log: 
     }
     let stop = signals::stop(log.clone())?;
     let (changes, in_force) = ConfigHandle::changing(loaded.config.clone());
-    let app = App::build(in_force).await.map_err(|error| error_of(loaded, error))?;
-    *decisions = app.sources().decisions.clone();
-    app.reload(source, hangups, changes, log.clone())?;
-    let greeting = tokio::spawn(greeting::greet(
-        greeting::Addresses::of(&app, &loaded.config)?,
-        app.sources().health.clone(),
-        log,
-    ));
-    let ended = app.run(stop).await;
-    greeting.abort();
-    ended.map_err(|error| error_of(loaded, error))
-}
-
-/// Converts a failure to start to one that names the setting at fault.
-fn error_of(loaded: &Loaded, error: app::Error) -> Error {
-    match error {
+    let app = App::build(in_force).await.map_err(|error| match error {
         app::Error::Io(error) => error.into(),
         app::Error::Outbox(error) => error.into(),
-        app::Error::Setting(path, cause) => loaded.wrong(path, cause).into(),
-    }
+        app::Error::Setting(path, cause) => Error::from(loaded.wrong(path, cause)),
+    })?;
+    *decisions = app.sources().decisions.clone();
+    app.reload(source, hangups, changes, log.clone())?;
+    let greeting = tokio::spawn(greeting::greet(&app, &loaded.config, log)?);
+    let ended = app.run(stop).await;
+    greeting.abort();
+    Ok(ended?)
 }
