@@ -18,7 +18,8 @@ use super::{Error, block_on, print_json, progress_bar};
 use crate::client::{Client, ServerUrl};
 use crate::config::Roots;
 use crate::contract::Callback;
-use crate::trigger::{self, Interpretation, Report, Set, Summary, Webhook};
+use crate::openim::Interpretation;
+use crate::trigger::{self, Report, Set, Summary, Webhook};
 
 /// Options of `hookgate trigger`.
 #[derive(Debug, clap::Args)]

@@ -1,13 +1,11 @@
 //! Posts webhooks to a hookgate as OpenIM does, and explains how each OpenIM release reads the replies.
 //!
 //! - `body`: changes of single fields of a webhook's JSON.
-//! - `explain`: how each release reads a reply.
 //! - `report`: a webhook and its reply, printed.
 //! - `summary`: counts and latencies of many webhooks.
 //! - `last`: the last webhook, for `--repeat-last`.
 
 mod body;
-mod explain;
 mod last;
 mod report;
 mod summary;
@@ -16,8 +14,6 @@ use std::io;
 use std::time::Instant;
 
 pub(crate) use body::Set;
-pub(crate) use explain::Interpretation;
-use explain::{Explanation, explain};
 pub(crate) use last::{recall, remember};
 pub(crate) use report::{Report, print};
 pub(crate) use summary::Summary;
@@ -30,6 +26,7 @@ use uuid::Uuid;
 
 use crate::client::Client;
 use crate::contract::Callback;
+use crate::openim::{Explanation, Interpretation, explain};
 
 /// OpenIM's header for the ID of the operation.
 const OPERATION_ID: HeaderName = HeaderName::from_static("operationid");

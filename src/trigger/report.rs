@@ -9,7 +9,8 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{Explanation, Interpretation, Reply, Webhook};
+use super::{Reply, Webhook};
+use crate::openim::{Explanation, Interpretation};
 
 /// The object of `--json`.
 #[derive(Debug, Serialize)]

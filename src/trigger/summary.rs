@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Interpretation, Reply};
+use super::Reply;
+use crate::openim::Interpretation;
 
 /// Counts and latencies of webhooks, as OpenIM's newest release that sends them reads the replies.
 #[derive(Debug, Default)]

@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 use strum::Display;
 
+use super::{ClientError, Effect, Reading, Release, read};
 use crate::contract::{Callback, Timing};
-use crate::openim::{self, ClientError, Effect, Reading, Release};
 
 /// The reading of a reply that some releases of OpenIM share.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -40,7 +40,7 @@ pub(crate) enum Interpretation {
 }
 
 /// Explains how each release that sends the callback reads the reply: newest first, those that agree together.
-pub(super) fn explain(callback: &Callback, request: &[u8], reply: &[u8]) -> Vec<Explanation> {
+pub(crate) fn explain(callback: &Callback, request: &[u8], reply: &[u8]) -> Vec<Explanation> {
     let mut all: Vec<Explanation> = Vec::new();
     // A callback that no release sends is read as the newest would.
     let is_sent = |release: &Release| match callback.releases {
@@ -48,7 +48,7 @@ pub(super) fn explain(callback: &Callback, request: &[u8], reply: &[u8]) -> Vec<
         releases => releases.contains(&release.as_str()),
     };
     for release in Release::ALL.into_iter().rev().filter(is_sent) {
-        let (verdict, sentence) = describe(callback, openim::read(callback, request, reply, release), release);
+        let (verdict, sentence) = describe(callback, read(callback, request, reply, release), release);
         match all.iter_mut().find(|other| other.verdict == verdict && other.sentence == sentence) {
             Some(other) => other.releases.push(release.as_str()),
             None => all.push(Explanation { releases: vec![release.as_str()], verdict, sentence }),
