@@ -5,8 +5,10 @@
 //! listens any more.
 
 use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -94,8 +96,7 @@ impl<'p> Run<'p> {
         Self { plan, channel, policy, implemented: Vec::new(), not_found: 0, silent: 0, stopped: None }
     }
 
-    /// Runs every check of a callback. The lifelike request comes first, asked for or not: it tells whether the rpc is
-    /// implemented.
+    /// Runs every check of a callback.
     async fn callback(&mut self, callback: &'static Callback) -> CallbackResult {
         let mut result =
             CallbackResult { callback: callback.method(), rpc: callback.rpc, implemented: None, checks: Vec::new() };
@@ -106,8 +107,7 @@ impl<'p> Run<'p> {
                 result.checks.push(CheckResult::new(check, judged));
             }
         };
-        let others = plan.checks_of(callback).filter(|check| **check != LIFELIKE);
-        for check in [&LIFELIKE].into_iter().chain(others) {
+        for check in plan.checks_of(callback) {
             let stopped = self.stopped.as_deref();
             if let Some(why) = stopped.or((unanswered >= MOST_UNANSWERED).then_some("it does not answer")) {
                 add(check, Err(Finding::not_run(why)));
@@ -149,15 +149,12 @@ impl<'p> Run<'p> {
             }
             How::AfterCancelled => {
                 for turns in CANCEL_AFTER_TURNS {
-                    let late = async {
-                        for _ in 0..turns {
-                            yield_now().await;
+                    let mut call = pin!(self.call(check, &request()?));
+                    for _ in 0..turns {
+                        if call.as_mut().now_or_never().is_some() {
+                            break;
                         }
-                    };
-                    tokio::select! {
-                        biased;
-                        _ = self.call(check, &request()?) => {}
-                        () = late => {}
+                        yield_now().await;
                     }
                 }
                 for millis in CANCEL_AFTER_MILLIS {
@@ -236,13 +233,12 @@ impl<'p> Run<'p> {
     }
 
     async fn judge_fallback(&self, fallback: &'static Callback) -> Judged {
-        match self.call(&LIFELIKE, &Request::new(fallback, &LIFELIKE)?).await {
-            Err(finding) if finding.class() == Some(Class::Unimplemented) => Ok(Some(format!(
-                "{} is not; the callbacks of a newer OpenIM will fail as unimplemented",
-                fallback.method()
-            ))),
-            Err(finding) => Err(Finding { outcome: Outcome::Warning, ..finding.prefixed(fallback.method()) }),
-            passed => passed,
-        }
+        let name = fallback.method();
+        self.call(&LIFELIKE, &Request::new(fallback, &LIFELIKE)?).await.or_else(|finding| match &finding.failure {
+            Some(failure) if failure.class == Class::Unimplemented => {
+                Ok(Some(format!("{name} is not; the callbacks of a newer OpenIM will fail as unimplemented")))
+            }
+            _ => Err(Finding { outcome: Outcome::Warning, ..finding.prefixed(name) }),
+        })
     }
 }
