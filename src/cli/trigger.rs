@@ -119,7 +119,7 @@ impl Trigger {
 
     async fn one(&self, client: &Client, webhook: &Webhook) -> io::Result<Option<Interpretation>> {
         let reply = webhook.post(client).await;
-        let url = client.to().display(&format!("/{}", webhook.command));
+        let url = self.to.display(&format!("/{}", webhook.command));
         match &reply {
             Ok(reply) if self.json => print_json(&Report::new(&url, webhook, reply)?)?,
             Err(_) if self.json => {}

@@ -66,11 +66,6 @@ impl Client {
         Self { client: legacy::Client::builder(TokioExecutor::new()).build(connector), to }
     }
 
-    /// Returns the server's URL.
-    pub(crate) fn to(&self) -> &ServerUrl {
-        &self.to
-    }
-
     /// Sends a JSON request with one more header perhaps, and waits for the complete reply, at most 60 s. The path begins with
     /// a slash; it is appended to the path of the server's URL.
     ///

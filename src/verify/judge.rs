@@ -21,10 +21,9 @@ use crate::policy::Answer;
 /// Maximum bytes of a policy's text that are repeated.
 const LONGEST_TEXT: usize = 200;
 
-/// Outcome and hint of `UNIMPLEMENTED`, where an rpc is implemented.
-const UNIMPLEMENTED: (Code, Outcome, &str) =
-    (Code::Unimplemented, Outcome::Failed, "it answers other requests of this rpc: answer OK, with a denial to deny");
-
+const UNIMPLEMENTED: &str = "it answers other requests of this rpc: answer OK, with a denial to deny";
+const LATE: &str = "answer within the budget; what takes longer is done behind the answer";
+const DISCONNECTED: &str = "the policy closed or reset the connection, or its process ended: look at its log";
 const CONTRACT: &str = "the comments of the response's fields in the contract say what each may hold";
 
 /// The reason why a check did not pass.
@@ -88,15 +87,12 @@ fn judge_failure(check: &Check, failure: Failure, budget: Duration) -> Finding {
         (Class::InvalidReply, _) => (Outcome::Failed, CONTRACT),
         (class, Some(code)) => {
             message += &format!(", a failure of class {class}");
-            let row = check.statuses.iter().chain([&UNIMPLEMENTED]).find(|(of, ..)| *of == code);
-            row.map_or((Outcome::Failed, check.hint), |(_, outcome, hint)| (*outcome, *hint))
+            let row = check.statuses.iter().find(|(of, ..)| *of == code);
+            let hint = if code == Code::Unimplemented { UNIMPLEMENTED } else { check.hint };
+            row.map_or((Outcome::Failed, hint), |(_, outcome, hint)| (*outcome, *hint))
         }
-        (Class::Deadline, None) => {
-            (Outcome::Failed, "answer within the budget; what takes longer is done behind the answer")
-        }
-        (_, None) if is_disconnect(&failure) => {
-            (Outcome::Failed, "the policy closed or reset the connection, or its process ended: look at its log")
-        }
+        (Class::Deadline, None) => (Outcome::Failed, LATE),
+        (_, None) if is_disconnect(&failure) => (Outcome::Failed, DISCONNECTED),
         (_, None) => (Outcome::Failed, "something that is no gRPC service answers in its place"),
     };
     Finding { outcome, message, hint: Some(hint), failure: Some(failure) }
@@ -146,11 +142,10 @@ fn judge_denial(denial: Result<proto::Denial, DecodeError>) -> Judged {
         return Err(Finding::warning(message, "send the response of this rpc"));
     };
     let default = Config::default().denial.code;
-    let sent = Denial::new(denial.code, &denial.message, &denial.detail).code(default);
     let longest = denial.message.len().max(denial.detail.len());
     let mut problems = Vec::new();
     if denial.code < LOWEST_CODE {
-        problems.push(format!("a denial with code {}: hookgate sends {sent} instead", denial.code));
+        problems.push(format!("a denial with code {}: hookgate sends {default} instead", denial.code));
     }
     if denial.message.is_empty() {
         problems.push("a denial without a message: hookgate sends its own".to_owned());

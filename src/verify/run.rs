@@ -213,27 +213,21 @@ impl<'p> Run<'p> {
 
     /// Judges whether any callback is implemented, and whether the fallback is.
     async fn judge_implemented(&self) -> Judged {
-        let callbacks = self.plan.callbacks.len();
+        let (callbacks, is_none) = (self.plan.callbacks.len(), self.implemented.is_empty());
         match &self.stopped {
-            Some(why) if self.implemented.is_empty() => Err(Finding::not_run(why)),
-            Some(_) => Ok(None),
-            None if self.implemented.is_empty() => {
-                let answers = match self.not_found == callbacks {
-                    true => {
-                        format!("HTTP status 404 from all of {callbacks} callbacks: nothing there speaks the contract")
-                    }
-                    false => format!("UNIMPLEMENTED from all of {callbacks} callbacks"),
-                };
-                let hint =
-                    "implement the rpcs that you switch on in OpenIM, and register their services with the server";
-                Err(Finding::failed(answers, hint))
-            }
-            None => self.judge_fallback(Callback::fallback()).await,
+            Some(why) if is_none => return Err(Finding::not_run(why)),
+            Some(_) => return Ok(None),
+            None => {}
         }
-    }
-
-    async fn judge_fallback(&self, fallback: &'static Callback) -> Judged {
-        let name = fallback.method();
+        if is_none {
+            let answers = match self.not_found == callbacks {
+                true => format!("HTTP status 404 from all of {callbacks} callbacks: nothing there speaks the contract"),
+                false => format!("UNIMPLEMENTED from all of {callbacks} callbacks"),
+            };
+            let hint = "implement the rpcs that you switch on in OpenIM, and register their services with the server";
+            return Err(Finding::failed(answers, hint));
+        }
+        let (fallback, name) = (Callback::fallback(), Callback::fallback().method());
         self.call(&LIFELIKE, &Request::new(fallback, &LIFELIKE)?).await.or_else(|finding| match &finding.failure {
             Some(failure) if failure.class == Class::Unimplemented => {
                 Ok(Some(format!("{name} is not; the callbacks of a newer OpenIM will fail as unimplemented")))

@@ -7,14 +7,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::cli::Error;
-use crate::cli::admin::{Admin, AdminClient};
+use crate::cli::admin::Admin;
 use crate::outbox::{Offline, OperateError};
 
 /// Ends an error without a reply.
 const ELSEWHERE: &str = "--admin takes another address, --data a directory";
 
 pub(super) enum Backend {
-    Serving(Box<AdminClient>),
+    Serving(Admin),
     Directory(Offline),
 }
 
@@ -27,7 +27,7 @@ impl Backend {
                 Err(Error::Usage(format!("--data {}: there is no such directory", directory.display())))
             }
             Some(directory) => Ok(Self::Directory(Offline::open(&directory)?)),
-            None => Ok(Self::Serving(Box::new(admin.client(ELSEWHERE)))),
+            None => Ok(Self::Serving(admin)),
         }
     }
 
@@ -40,7 +40,7 @@ impl Backend {
     ) -> io::Result<T> {
         match self {
             Self::Directory(directory) => offline(directory).map_err(io::Error::other),
-            Self::Serving(client) => client.ask(&format!("/outbox{path}"), body).await,
+            Self::Serving(admin) => admin.ask(&format!("/outbox{path}"), body, ELSEWHERE).await,
         }
     }
 }
