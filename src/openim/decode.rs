@@ -39,7 +39,7 @@ pub(super) fn text(body: &[u8]) -> String {
     replaced(body, |_| true)
 }
 
-/// Replaces the bytes by U+FFFD that are not UTF-8 and for which `counts` returns true; leaves out the others that are not.
+/// Decodes UTF-8. Writes U+FFFD for each invalid byte for which `counts` returns true, and drops the other invalid bytes.
 fn replaced(bytes: &[u8], counts: impl Fn(u8) -> bool) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -89,7 +89,7 @@ pub(super) fn value(label: Label, kind: Kind, raw: &str) -> Result<Value, Undeco
 }
 
 /// Returns Go's zero value. An object is a pointer in every struct of OpenIM.
-pub(super) fn zero(kind: Kind) -> Value {
+pub(crate) fn zero(kind: Kind) -> Value {
     match kind {
         Kind::Bool => false.into(),
         Kind::Int32 | Kind::Int64 | Kind::Uint32 | Kind::CodePoint => 0.into(),
@@ -193,7 +193,7 @@ impl<'de> Deserialize<'de> for Text {
             }
 
             fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Text, E> {
-                // A surrogate has three invalid bytes, of which only the first is 0xED.
+                // A surrogate has three invalid bytes. Only the first is 0xED.
                 Ok(Text(replaced(bytes, |byte| byte == 0xED)))
             }
         }

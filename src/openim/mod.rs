@@ -25,6 +25,7 @@ use crate::contract::{Callback, Kind, Label};
 use changes::Operation;
 use decode::Row;
 
+pub(crate) use decode::zero;
 pub(crate) use explain::{Explanation, Interpretation, explain};
 pub use release::Release;
 

@@ -7,9 +7,8 @@ use tokio::time::Instant;
 
 use super::Check;
 use super::judge::Finding;
-use crate::contract::Callback;
-use crate::contract::Metadata;
-use crate::contract::{Field, Kind, Label, Message};
+use crate::contract::{Callback, Field, Kind, Label, Message, Metadata};
+use crate::openim::zero;
 use crate::policy::PolicyCall;
 use crate::server::Refusal;
 use crate::server::webhook::Webhook;
@@ -140,15 +139,10 @@ impl Fill<'_> {
 
     fn single(&self, kind: Kind, like: Option<&Value>) -> Value {
         let like = like.filter(|value| !value.is_null());
-        match (kind, like, self.text) {
-            (Kind::Message(message), like, _) => Value::Object(self.object(message, like)),
-            (Kind::String, _, Some(text)) => text.into(),
-            (_, Some(like), _) => like.clone(),
-            (Kind::Bool, ..) => false.into(),
-            (Kind::Int32 | Kind::Int64 | Kind::Uint32, ..) => 0.into(),
-            (Kind::CodePoint, ..) => "\u{2}".into(),
-            (Kind::String, ..) => "".into(),
-            (Kind::Bare(_), ..) => Value::Null,
+        match (kind, self.text) {
+            (Kind::Message(message), _) => Value::Object(self.object(message, like)),
+            (Kind::String, Some(text)) => text.into(),
+            _ => like.cloned().unwrap_or_else(|| zero(kind)),
         }
     }
 }

@@ -4,12 +4,12 @@
 //! The run ends after [`MOST_SILENT`] callbacks in a row without any. And it ends when a call was cut off and nothing
 //! listens any more.
 
-use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::task::{JoinSet, yield_now};
+use futures_util::future::join_all;
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::checks::{CONNECTION, How, LIFELIKE};
@@ -138,7 +138,7 @@ impl<'p> Run<'p> {
         result
     }
 
-    async fn check(&self, check: &'static Check, callback: &'static Callback) -> Judged {
+    async fn check(&self, check: &Check, callback: &'static Callback) -> Judged {
         let request = || Request::new(callback, check);
         match check.how {
             How::Twice => {
@@ -149,7 +149,8 @@ impl<'p> Run<'p> {
             }
             How::AfterCancelled => {
                 for turns in CANCEL_AFTER_TURNS {
-                    let mut call = pin!(self.call(check, &request()?));
+                    let request = request()?;
+                    let mut call = pin!(self.call(check, &request));
                     for _ in 0..turns {
                         if call.as_mut().now_or_never().is_some() {
                             break;
@@ -171,8 +172,8 @@ impl<'p> Run<'p> {
             }
             How::AtOnce => {
                 let requests = (0..AT_ONCE).map(|_| request()).collect::<Result<Vec<_>, _>>()?;
-                let calls: JoinSet<_> = requests.iter().map(|request| self.call(check, request)).collect();
-                let findings: Vec<_> = calls.join_all().await.into_iter().filter_map(Result::err).collect();
+                let judged = join_all(requests.iter().map(|request| self.call(check, request))).await;
+                let findings: Vec<_> = judged.into_iter().filter_map(Result::err).collect();
                 let alike = format!("{} of {AT_ONCE} calls, one of them", findings.len());
                 let worst = findings.into_iter().min_by_key(|finding| finding.outcome == Outcome::Warning);
                 worst.map_or(Ok(None), |finding| Err(finding.prefixed(&alike)))
@@ -182,12 +183,9 @@ impl<'p> Run<'p> {
     }
 
     /// Calls the policy and judges the answer.
-    fn call(&self, check: &'static Check, request: &Request) -> impl Future<Output = Judged> + Send + use<> {
-        let (policy, request, budget) = (self.policy.clone(), request.clone(), self.plan.budget);
-        async move {
-            let answer = policy.ask(request.question(Instant::now() + budget)).await;
-            judge(check, &request, answer, budget)
-        }
+    async fn call(&self, check: &Check, request: &Request) -> Judged {
+        let answer = self.policy.ask(request.question(Instant::now() + self.plan.budget)).await;
+        judge(check, request, answer, self.plan.budget)
     }
 
     /// Makes a lifelike call after others.
