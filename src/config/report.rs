@@ -1,6 +1,5 @@
 //! Findings about a configuration: one line each, all of them at once.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// The source of a setting.
@@ -25,16 +24,10 @@ pub struct Finding {
     pub what: String,
 }
 
-/// All mistakes.
+/// All mistakes, a line each.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(Finding::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct Report(pub Vec<Finding>);
-
-impl Origin {
-    /// Returns the source of the setting with this path. Without a source it is named by its path.
-    pub fn of(path: &str, origins: &BTreeMap<String, Self>) -> Self {
-        origins.get(path).cloned().unwrap_or_else(|| Self::Flag(path.to_owned()))
-    }
-}
 
 impl Finding {
     /// A finding about the key with this path.
@@ -60,18 +53,6 @@ impl fmt::Display for Finding {
             // Flags and variables are named after their keys.
             origin => write!(f, "{origin}: {}", self.what),
         }
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, finding) in self.0.iter().enumerate() {
-            if place > 0 {
-                f.write_str("\n")?;
-            }
-            finding.fmt(f)?;
-        }
-        Ok(())
     }
 }
 

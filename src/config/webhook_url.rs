@@ -1,68 +1,68 @@
 //! Checks the URL that OpenIM posts to: whether it leads to our listener, and is let in.
 
-use std::net::{IpAddr, SocketAddr};
+use std::borrow::Cow;
+use std::net::IpAddr;
 
 use http::Uri;
 use percent_encoding::percent_decode_str;
 
 use super::Config;
-use super::url::host_and_port;
+use super::address::host_and_port;
 
 /// Returns warnings about a URL. Its path and user are not repeated: they may be secret.
-pub(super) fn warnings(url: &str, config: &Config) -> Vec<String> {
-    let Ok(uri) = url.parse::<Uri>() else { return vec!["not a URL; OpenIM can post nothing".to_owned()] };
-    let scheme = if config.tls.is_some() { "https" } else { "http" };
-    if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        let found = uri.scheme_str().map_or_else(|| "no scheme".to_owned(), |scheme| format!("the scheme {scheme}"));
-        let place = config.listen.tcp().map_or_else(|| "host".to_owned(), |address| address.to_string());
-        return vec![format!("{found}, with which OpenIM can post nothing; expected {scheme}://{place}")];
+pub(super) fn warnings(url: &str, config: &Config) -> Vec<Cow<'static, str>> {
+    let Ok(uri) = url.parse::<Uri>() else { return vec!["not a URL; OpenIM can post nothing".into()] };
+    if matches!(uri.scheme_str(), Some("http" | "https")) {
+        let warnings = [leads_elsewhere(&uri, config), is_refused(&uri, config), ends_oddly(&uri)];
+        return warnings.into_iter().flatten().collect();
     }
-    let mut odd = Vec::new();
-    // The address of a proxy in front of a Unix socket is not known here.
-    if let Some(listen) = config.listen.tcp() {
-        if uri.scheme_str() == Some(scheme) {
-            odd.extend(leads_elsewhere(&uri, listen));
-        } else if scheme == "http" {
-            odd.push(
-                "https, which hookgate does not speak without tls.certificate; something before it must".to_owned(),
-            );
-        } else {
-            odd.push("http, but hookgate speaks https there (tls.certificate)".to_owned());
-        }
-    }
-    odd.extend(is_refused(&uri, config).map(ToOwned::to_owned));
-    if uri.query().is_some() {
-        odd.push(
-            "has a query: OpenIM puts the command behind it, and hookgate finds it there; a path is plainer".to_owned(),
-        );
-    } else if uri.path().len() > 1 && uri.path().ends_with('/') {
-        odd.push("ends in a slash, so paths have two; hookgate takes both".to_owned());
-    }
-    odd
+    let scheme = if config.tls.server.is_some() { "https" } else { "http" };
+    let found = uri.scheme_str().map_or_else(|| "no scheme".to_owned(), |scheme| format!("the scheme {scheme}"));
+    let place = config.listen.tcp().map_or_else(|| "host".to_owned(), |address| address.to_string());
+    vec![format!("{found}, with which OpenIM can post nothing; expected {scheme}://{place}").into()]
 }
 
-/// Returns a warning if a URL leads to another address than the listener's.
-fn leads_elsewhere(uri: &Uri, listen: SocketAddr) -> Option<String> {
+/// Returns a warning if a URL leads to another address than the listener's, or the listener is spoken to in another way.
+fn leads_elsewhere(uri: &Uri, config: &Config) -> Option<Cow<'static, str>> {
+    // The address of a proxy in front of a Unix socket is not known here.
+    let listen = config.listen.tcp()?;
     let (host, port) = host_and_port(uri);
-    if listen.port() != 0 && port != listen.port() {
-        Some(format!("leads to port {port}, but hookgate listens on {listen}"))
-    } else if !host_leads_to(host, listen.ip()) {
-        Some(format!("leads to {host}, but hookgate listens on {listen}"))
+    match (uri.scheme_str(), config.tls.server.is_some()) {
+        (Some("https"), false) => {
+            Some("https, which hookgate does not speak without tls.certificate; something before it must".into())
+        }
+        (Some("http"), true) => Some("http, but hookgate speaks https there (tls.certificate)".into()),
+        _ if listen.port() != 0 && port != listen.port() => {
+            Some(format!("leads to port {port}, but hookgate listens on {listen}").into())
+        }
+        _ if !host_leads_to(host, listen.ip()) => {
+            Some(format!("leads to {host}, but hookgate listens on {listen}").into())
+        }
+        _ => None,
+    }
+}
+
+/// Returns a warning if the command, which OpenIM appends to a URL, will not simply be the last segment of its path.
+fn ends_oddly(uri: &Uri) -> Option<Cow<'static, str>> {
+    if uri.query().is_some() {
+        Some("has a query: OpenIM puts the command behind it, and hookgate finds it there; a path is plainer".into())
+    } else if uri.path().len() > 1 && uri.path().ends_with('/') {
+        Some("ends in a slash, so paths have two; hookgate takes both".into())
     } else {
         None
     }
 }
 
 /// Returns a warning if the access rules refuse what is posted to a URL.
-fn is_refused(uri: &Uri, config: &Config) -> Option<&'static str> {
+fn is_refused(uri: &Uri, config: &Config) -> Option<Cow<'static, str>> {
     let user = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@')).map(|(user, _)| user);
     // As Go's net/http sends it.
     let user: Option<Vec<u8>> = user.map(|user| percent_decode_str(user).collect());
-    if config.access.passwords.as_ref().is_some_and(|known| !user.is_some_and(|user| known.contain(&user))) {
-        return Some("has no user and password of access.passwords, so every webhook is refused");
+    if config.access.users.as_ref().is_some_and(|known| !user.is_some_and(|user| known.contain(&user))) {
+        return Some("has no user and password of access.passwords, so every webhook is refused".into());
     }
-    if config.access.paths.as_ref().is_some_and(|known| known.stripped(uri.path()).is_none()) {
-        return Some("does not begin with a path of access.paths, so every webhook is refused");
+    if config.access.secret_paths.as_ref().is_some_and(|known| known.stripped(uri.path()).is_none()) {
+        return Some("does not begin with a path of access.paths, so every webhook is refused".into());
     }
     None
 }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use crate::app::App;
-use crate::config::{Config, PolicyService};
+use crate::config::Config;
 use crate::contract::Callback;
 use crate::observe::logging::Log;
 use crate::policy::health;
@@ -28,10 +28,10 @@ pub(super) struct Addresses {
 impl Addresses {
     pub(super) fn of(app: &App, config: &Config) -> io::Result<Self> {
         Ok(Self {
-            webhooks: app.address()?.url(config.tls.is_some()),
+            webhooks: app.address()?.url(config.tls.server.is_some()),
             admin: app.admin_address()?.url(false),
             policy: app.sources().channel.url().to_string(),
-            builtin: matches!(config.policy, PolicyService::BuiltIn(_)),
+            builtin: config.policy.is_none(),
         })
     }
 }
