@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::load::Loaded;
-use super::report::{Finding, Origin, nearest};
+use super::report::{Finding, Origin, did_you_mean};
 use super::settings::{self, Setting};
 use super::yaml::{Entry, Node, Value};
 use super::{Config, Override, Rules};
@@ -39,7 +39,7 @@ pub(crate) fn text(path: &Path) -> Result<String, String> {
 pub(super) fn read(name: &str, root: &Node, loaded: &mut Loaded) {
     let Loaded { config, origins, turned_off, mistakes, .. } = loaded;
     let mut reader = Reader { name, origins, turned_off, mistakes };
-    reader.settings(settings::general(), config, "", "", root, &[CALLBACKS]);
+    reader.settings(settings::general(), config, "", "", root);
     if let Some(callbacks) = root.get(CALLBACKS) {
         let mut keys = BTreeMap::new();
         for entry in reader.entries(CALLBACKS, callbacks, "callbacks by their config key") {
@@ -95,29 +95,21 @@ impl Reader<'_> {
         first
     }
 
-    /// Reads the settings of `group`, whose keys have `base` before them in the file. `others` are keys that are read
-    /// elsewhere.
-    fn settings<C: 'static>(
-        &mut self,
-        all: &[Setting<C>],
-        config: &mut C,
-        base: &str,
-        group: &str,
-        node: &Node,
-        others: &[&str],
-    ) {
-        let known: Vec<_> = keys_under(all, group).chain(others.iter().copied()).collect();
+    /// Reads the settings of `group`, whose keys have `base` before them in the file.
+    fn settings<C: 'static>(&mut self, all: &[Setting<C>], config: &mut C, base: &str, group: &str, node: &Node) {
+        // Read elsewhere.
+        let callbacks = (base.is_empty() && group.is_empty()).then_some(CALLBACKS);
+        let known: Vec<_> = keys_under(all, group).chain(callbacks).collect();
         let none_or = if TURNED_OFF.contains(&group) { "none, or " } else { "" };
         let expected = format!("{none_or}keys with values: {}", known.join(", "));
         for entry in self.entries(&join(base, group), node, &expected) {
-            if others.contains(&&*entry.key) {
+            if callbacks == Some(&*entry.key) {
                 continue;
             }
             let path = join(group, &entry.key);
             let full = join(base, &path);
             if !known.contains(&&*entry.key) {
-                let hint = did_you_mean(&entry.key, known.iter().copied());
-                let hint = hint.unwrap_or_else(|| format!("expected {}", known.join(", ")));
+                let hint = did_you_mean(&entry.key, known.iter().copied(), || format!("expected {}", known.join(", ")));
                 self.mistake(entry.line, &full, format!("no such key; {hint}"));
                 continue;
             }
@@ -134,11 +126,15 @@ impl Reader<'_> {
                     self.turned_off.extend(turned_off);
                 }
                 (Value::Map(_), _) | (_, None) if keys_under(all, &path).next().is_some() => {
-                    self.settings(all, config, base, &path, &entry.value, &[]);
+                    self.settings(all, config, base, &path, &entry.value);
                 }
                 (_, Some(setting)) => {
                     let set = text_of(entry, setting).and_then(|text| {
-                        let text = self.from_folder(&text, setting);
+                        let text = match setting.is_path(&text) {
+                            // Relative to the folder of the file.
+                            true => Path::new(self.name).with_file_name(&*text).to_string_lossy().into_owned(),
+                            false => text.into_owned(),
+                        };
                         (setting.set)(config, &text).map_err(|what| (entry.line, what))
                     });
                     if let Err((line, what)) = set {
@@ -158,12 +154,12 @@ impl Reader<'_> {
         if !known().any(|known| known == entry.key) {
             let by_command =
                 Callback::by_command(&entry.key).map(|known| format!("did you mean {}?", known.config_key));
-            let hint = by_command.or_else(|| did_you_mean(&entry.key, known()));
-            let hint = hint.unwrap_or_else(|| "hookgate callbacks --json lists the config keys".to_owned());
+            let otherwise = || "hookgate callbacks --json lists the config keys".to_owned();
+            let hint = by_command.unwrap_or_else(|| did_you_mean(&entry.key, known(), otherwise));
             return self.mistake(entry.line, &path, format!("no such callback; {hint}"));
         }
         let mut own = Override::default();
-        self.settings(settings::of_callback(), &mut own, &path, "", &entry.value, &[]);
+        self.settings(settings::of_callback(), &mut own, &path, "", &entry.value);
         let rules = join(&path, "on_failure");
         for callback in by_config_key(&entry.key) {
             if callback.timing == Timing::After && own.on_failure != Rules::default() {
@@ -175,14 +171,6 @@ impl Reader<'_> {
             if let Some(other) = keys.insert(callback.command, &entry.key) {
                 self.mistake(entry.line, &path, format!("the same callback as {other}"));
             }
-        }
-    }
-
-    /// Returns the text of a value; a path is relative to the folder of the file.
-    fn from_folder<'t, C: 'static>(&self, text: &'t str, setting: &Setting<C>) -> Cow<'t, str> {
-        match Path::new(self.name).parent() {
-            Some(folder) if setting.is_path(text) => folder.join(text).to_string_lossy().into_owned().into(),
-            _ => text.into(),
         }
     }
 }
@@ -202,10 +190,6 @@ fn text_of<'n, C>(entry: &'n Entry, setting: &Setting<C>) -> Result<Cow<'n, str>
         _ if setting.is_list => Err((entry.line, "expected a list".to_owned())),
         _ => Err((entry.line, "expected a single value".to_owned())),
     }
-}
-
-fn did_you_mean<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    nearest(key, known).map(|meant| format!("did you mean {meant}?"))
 }
 
 /// Returns the keys directly under a group, in their order.

@@ -4,10 +4,9 @@
 //! - `value`, `address`, `rules`: the kinds of values.
 //! - `load`: reads all sources in order: `file` over `yaml` (`hookgate.yaml`), `options` (flags and variables), `credentials`
 //!   (the files that settings name), `openim` over `webhooks_yml` (OpenIM's file).
-//! - `validate`, `webhook_url`: what is wrong, or probably not meant; `report`: one line for each finding.
+//! - `validate`: what is wrong, or probably not meant; `report`: one line for each finding.
 //! - `access`, `certificates`, `tls`: secrets and TLS.
 //! - `print`, `differences`: a configuration as YAML, a file to start from, and what a reload changes and drops.
-//! - `handle`: the configuration in force, which a reload replaces.
 
 mod access;
 mod address;
@@ -15,7 +14,6 @@ mod certificates;
 mod credentials;
 mod differences;
 mod file;
-mod handle;
 mod load;
 mod openim;
 mod options;
@@ -26,7 +24,6 @@ mod settings;
 mod tls;
 mod validate;
 mod value;
-mod webhook_url;
 mod webhooks_yml;
 mod yaml;
 
@@ -36,6 +33,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tracing_subscriber::filter::Targets;
 
@@ -46,7 +44,6 @@ use address::{loopback, policy_url};
 pub use certificates::{Certificates, Roots, days_until};
 pub(crate) use differences::{Losses, differences, losses};
 pub(crate) use file::text;
-pub use handle::ConfigHandle;
 pub use load::{Loaded, TextOf};
 pub use options::Options;
 pub(crate) use print::init;
@@ -155,6 +152,38 @@ impl Config {
     /// Returns the authority of client certificates; `None` if none is asked for.
     pub(crate) fn client_ca(&self) -> Option<&Arc<ClientCa>> {
         self.tls.server.as_ref()?.client_ca.as_ref()
+    }
+}
+
+/// A handle of the configuration in force. Clones see the same changes.
+#[derive(Debug, Clone)]
+pub struct ConfigHandle(watch::Receiver<Arc<Config>>);
+
+impl ConfigHandle {
+    /// Returns a handle, and the sender that replaces its configuration.
+    pub fn changing(config: Config) -> (watch::Sender<Arc<Config>>, Self) {
+        let (sender, receiver) = watch::channel(Arc::new(config));
+        (sender, Self(receiver))
+    }
+
+    /// Returns the configuration now in force. Take two values from one result: the next may be of another configuration.
+    pub fn now(&self) -> Arc<Config> {
+        self.0.borrow().clone()
+    }
+
+    /// Waits for the next change and returns the newest configuration. Never ends if the sender is dropped.
+    pub async fn changed(&mut self) -> Arc<Config> {
+        match self.0.changed().await {
+            Ok(()) => self.0.borrow_and_update().clone(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl From<Config> for ConfigHandle {
+    /// A handle of a configuration that never changes.
+    fn from(config: Config) -> Self {
+        Self::changing(config).1
     }
 }
 

@@ -1,7 +1,6 @@
 //! Prints a configuration as a file that `--config` reads back, and a file to start from.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 
 use super::load::Loaded;
 use super::settings::{self, Setting};
@@ -18,7 +17,7 @@ pub fn print(loaded: &Loaded) -> String {
     let mut out = String::new();
     let rows = settings::resolved(&loaded.config)
         .filter_map(|(setting, value)| Some((setting, format!("{}{}", value?, origin(loaded, &setting.path)))));
-    write_settings(&mut out, "", rows);
+    write_settings(&mut out, |_| "", rows);
     callbacks(loaded, &mut out);
     out
 }
@@ -26,32 +25,28 @@ pub fn print(loaded: &Loaded) -> String {
 /// Returns a file with every setting as a comment. It chooses the built-in policy.
 pub(crate) fn init() -> String {
     let mut out = HEAD.to_owned();
-    let is_policy = |path: &str| path == "policy";
-    let rows = |policy: bool| {
-        let rows = settings::general().iter().filter(|setting| !setting.path.starts_with("on_failure."));
-        let rows = rows.filter(move |setting| is_policy(&setting.path) == policy);
-        // A setting without a default is shown with its kind.
-        rows.map(|setting| (setting, setting.default.clone().unwrap_or_else(|| format!(" # {}", setting.kind))))
-    };
-    write_settings(&mut out, "", rows(true));
-    write_settings(&mut out, "#", rows(false));
+    let rows = settings::general().iter().filter(|setting| !setting.path.starts_with("on_failure."));
+    // A setting without a default is shown with its kind.
+    let rows = rows.map(|setting| (setting, setting.default.clone().unwrap_or_else(|| format!(" # {}", setting.kind))));
+    write_settings(&mut out, |path| if path == "policy" { "" } else { "#" }, rows);
     let callback = Callback::all()[0].config_key;
     out + &format!("# Settings of single callbacks\n#callbacks:\n#  {callback}: {{budget: 2s, on_failure: allow}}\n")
 }
 
-/// Writes settings with their descriptions and values. `prefix` stands before each line but those of descriptions.
-fn write_settings(out: &mut String, prefix: &str, rows: impl Iterator<Item = (&'static Setting, String)>) {
+/// Writes settings with their descriptions and values. The prefix of a path stands before each line but the description.
+fn write_settings(out: &mut String, prefix: fn(&str) -> &str, rows: impl Iterator<Item = (&'static Setting, String)>) {
     let mut group: Vec<&str> = Vec::new();
     for (setting, value) in rows {
+        let prefix = prefix(&setting.path);
         let mut groups: Vec<_> = setting.path.split('.').collect();
         let key = groups.pop().unwrap_or_default();
         let same = groups.iter().zip(&group).take_while(|(one, other)| one == other).count();
         for (depth, name) in groups.iter().enumerate().skip(same) {
-            line(out, format_args!("{prefix}{}{name}:", "  ".repeat(depth)));
+            *out += &format!("{prefix}{}{name}:\n", "  ".repeat(depth));
         }
         let indent = "  ".repeat(groups.len());
-        line(out, format_args!("{indent}# {}", setting.help));
-        line(out, format_args!("{prefix}{indent}{key}: {value}"));
+        *out += &format!("{indent}# {}\n", setting.help);
+        *out += &format!("{prefix}{indent}{key}: {value}\n");
         group = groups;
     }
 }
@@ -65,15 +60,14 @@ fn callbacks(loaded: &Loaded, out: &mut String) {
             continue;
         }
         if keys.len() == 1 {
-            line(out, format_args!("# Settings of single callbacks"));
-            line(out, format_args!("callbacks:"));
+            *out += "# Settings of single callbacks\ncallbacks:\n";
         }
-        line(out, format_args!("  {}:", callback.config_key));
+        *out += &format!("  {}:\n", callback.config_key);
         let mut own = own.clone();
         for setting in settings::of_callback().iter().filter(|setting| !setting.path.contains('.')) {
             if let Some(value) = (setting.print)(&mut own) {
                 let origin = loaded.callback_path(callback, &setting.path).map(|path| origin(loaded, &path));
-                line(out, format_args!("    {}: {value}{}", setting.path, origin.unwrap_or_default()));
+                *out += &format!("    {}: {value}{}\n", setting.path, origin.unwrap_or_default());
             }
         }
     }
@@ -82,9 +76,4 @@ fn callbacks(loaded: &Loaded, out: &mut String) {
 /// Returns a comment with the source of a setting; empty for a default.
 fn origin(loaded: &Loaded, path: &str) -> String {
     loaded.origins.get(path).map(|origin| format!("  # {}", origin.to_string().escape_debug())).unwrap_or_default()
-}
-
-fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
-    // Writing to a string cannot fail.
-    let _ = writeln!(out, "{text}");
 }

@@ -56,6 +56,15 @@ impl fmt::Display for Finding {
     }
 }
 
+/// Returns a question for the known name that is most like an unknown one, or other words if none is like it.
+pub(super) fn did_you_mean<'a>(
+    name: &str,
+    known: impl IntoIterator<Item = &'a str>,
+    otherwise: impl FnOnce() -> String,
+) -> String {
+    nearest(name, known).map_or_else(otherwise, |meant| format!("did you mean {meant}?"))
+}
+
 /// Returns the known name that is most like an unknown one, if one is like it.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |name: &str| name.to_lowercase().replace('-', "_");

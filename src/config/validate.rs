@@ -46,14 +46,10 @@ fn without_effect(loaded: &mut Loaded) {
 
 fn listeners_with_one_address(loaded: &mut Loaded) {
     let Config { listen, admin_listen, builtin_listen, policy, .. } = loaded.config.clone();
-    let builtin = policy.is_none().then_some(Address::Tcp(builtin_listen));
-    let pairs = [
-        ("admin_listen", Some(&admin_listen), "listen", &listen),
-        ("builtin_listen", builtin.as_ref(), "listen", &listen),
-        ("builtin_listen", builtin.as_ref(), "admin_listen", &admin_listen),
-    ];
-    for (path, address, other_path, other) in pairs {
-        if let Some(address) = address.filter(|address| collide(address, other)) {
+    let mut listeners = vec![("listen", listen), ("admin_listen", admin_listen)];
+    listeners.extend(policy.is_none().then_some(("builtin_listen", Address::Tcp(builtin_listen))));
+    for (place, (path, address)) in listeners.iter().enumerate() {
+        for (other_path, _) in listeners[..place].iter().filter(|(_, other)| collide(address, other)) {
             let what = format!("listen, admin_listen and builtin_listen need an address each; two take {address}");
             mistake_in_either(loaded, [path, other_path], what);
         }

@@ -40,7 +40,10 @@ pub(super) fn keep_restart_only(before: &Config, now: &mut Config) -> Vec<&'stat
     match (&before.policy, &*policy) {
         (Some(_), Some(_)) => {}
         (None, None) => keep("builtin_listen", &before.builtin_listen, builtin_listen, &mut kept),
-        _ => keep("policy", &before.policy, policy, &mut kept),
+        _ => {
+            keep("policy", &before.policy, policy, &mut kept);
+            *builtin_listen = before.builtin_listen;
+        }
     }
     kept
 }
