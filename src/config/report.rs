@@ -40,8 +40,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(name, Some(line)) => write!(f, "{name}:{line}"),
-            Self::File(name, None) => f.write_str(name),
-            Self::Variable(name) | Self::Flag(name) => f.write_str(name),
+            Self::File(name, None) | Self::Variable(name) | Self::Flag(name) => f.write_str(name),
         }
     }
 }
