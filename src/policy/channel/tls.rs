@@ -25,7 +25,7 @@ impl Tls {
     /// TLS by the settings; `None` if the URL has none.
     pub(super) fn new(url: &PolicyUrl, settings: &PolicyTls) -> Option<Self> {
         let (host, _) = url.host().filter(|_| url.is_tls())?;
-        let roots = settings.ca.as_ref().map(|ca| ca.store.clone());
+        let roots = settings.roots.as_ref().map(|roots| roots.store.0.clone());
         let connector = config::connector(roots, settings.identity.as_ref(), HTTP2);
         Some(Self { connector, name: settings.server_name.as_deref().unwrap_or(host).to_owned() })
     }
