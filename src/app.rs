@@ -135,7 +135,7 @@ impl App {
         let Self { webhooks, listener, admin_listener, sources, builtin, drained } = self;
         let longest_pause = sources.config.now().after.retry_max;
         tokio::spawn(resume_events(sources.health.clone(), sources.events.clone(), longest_pause));
-        let admin = tokio::spawn(admin::run(admin_listener, sources, drained.clone().cancelled_owned()));
+        let admin = tokio::spawn(admin::run(admin_listener, sources, drained.clone()));
         server::run(listener, webhooks, until).await;
         // The built-in policy answers calls until now, and probes see hookgate stop.
         drained.cancel();

@@ -15,15 +15,3 @@ pub(crate) fn cut(text: &str, longest: usize) -> Cow<'_, str> {
         beginning => format!("{beginning}…").into(),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::cut;
-
-    #[test]
-    fn a_text_is_cut_between_characters() {
-        let letters = "ä".repeat(128);
-        assert_eq!(cut(&letters, 256), letters);
-        assert_eq!(cut(&format!("x{letters}"), 256), format!("x{}…", "ä".repeat(127)));
-    }
-}

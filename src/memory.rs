@@ -72,27 +72,3 @@ impl Drop for Share {
         self.clear();
     }
 }
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
-
-    use super::{Memory, NoRoom};
-
-    #[test]
-    fn what_is_refused_or_dropped_is_not_counted() {
-        let memory = Memory::default();
-        let (mut one, mut other) = (memory.share(), memory.share());
-        one.grow(60, 100).unwrap();
-        assert_eq!(other.grow(41, 100), Err(NoRoom));
-        other.grow(40, 100).unwrap();
-        assert_eq!(memory.held(), 100);
-        drop(one);
-        assert_eq!(memory.held(), 40);
-        other.clear();
-        other.grow_anyway(200);
-        assert_eq!(memory.held(), 200);
-        drop(other);
-        assert_eq!(memory.held(), 0);
-    }
-}

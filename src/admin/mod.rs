@@ -3,33 +3,35 @@
 mod metrics;
 mod origin;
 mod outbox;
-mod sources;
 mod status;
 
-pub(crate) use sources::Sources;
-
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::AsyncWriteExt;
+use tokio::sync::watch;
 use tokio::task::yield_now;
-use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::config::ConfigHandle;
 use crate::memory::Memory;
+use crate::observe::counters::Status;
+use crate::observe::decisions::Decisions;
+use crate::observe::traces::Traces;
+use crate::outbox::Events;
+use crate::policy::{Channel, Policy, health};
+use crate::reload::Reloads;
 use crate::server::limits::{BoundedTasks, Descriptors};
 use crate::server::listener::{Listener, Stream, pause};
 use crate::server::progress::{Progress, StepTimeouts, Tracked};
@@ -48,29 +50,42 @@ const HEAD: usize = 16 << 10;
 /// Maximum size of a request's body in bytes: requests to the outbox are small.
 const BODY: usize = 64 << 10;
 
-/// Time limit for shutting down a connection.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Handles to the parts of hookgate that the admin listener reports on.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// Counters.
+    pub status: Arc<Status>,
+    /// The queue of After events.
+    pub events: Events,
+    /// The client of the policy service.
+    pub policy: Policy<Channel>,
+    /// The decision log.
+    pub decisions: Decisions,
+    /// The gRPC channel to the policy service.
+    pub channel: Channel,
+    /// The health of the policy service.
+    pub health: watch::Receiver<health::State>,
+    /// Counters of reloads.
+    pub reloads: Reloads,
+    /// The configuration in force.
+    pub config: ConfigHandle,
+    /// Cancelled when hookgate begins to stop.
+    pub stopping: CancellationToken,
+    /// The exporter of spans.
+    pub traces: Traces,
+}
 
-/// Serves on `listener` until `until` ends. A connection over the limit closes the oldest one, so that a client with many
-/// connections cannot keep probes out.
-pub(crate) async fn run(listener: impl Into<Listener>, admin: Sources, until: impl Future<Output = ()>) {
-    let outbox = outbox::router(admin.events.clone());
-    // Browsers cannot connect to a Unix socket.
-    let socket = router(outbox.clone(), admin.clone());
-    let loopback = router(outbox.layer(from_fn_with_state(admin.config.clone(), origin::check)), admin.clone());
-    let remote = router(outbox::refusing(), admin);
-    let listener = listener.into();
+/// Serves on `listener` until `until` is cancelled. A connection over the limit closes the oldest one, so that a client with
+/// many connections cannot keep probes out.
+pub(crate) async fn run(listener: Listener, admin: Sources, until: CancellationToken) {
+    let router = router(admin);
     let mut connections = BoundedTasks::new(Descriptors::of_this_process().admin);
     let accepting = async {
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => {
-                    let router = match peer {
-                        None => &socket,
-                        Some(peer) if peer.is_loopback() => &loopback,
-                        Some(_) => &remote,
-                    };
-                    connections.push(tokio::spawn(serve(stream, router.clone())).abort_handle());
+                    let router = router.clone().layer(Extension(peer));
+                    connections.push(tokio::spawn(serve(stream, router)).abort_handle());
                     // Lets a closed connection end first.
                     yield_now().await;
                 }
@@ -78,10 +93,7 @@ pub(crate) async fn run(listener: impl Into<Listener>, admin: Sources, until: im
             }
         }
     };
-    tokio::select! {
-        () = accepting => {}
-        () = until => {}
-    }
+    until.run_until_cancelled(accepting).await;
     connections.abort_all();
 }
 
@@ -94,30 +106,26 @@ async fn serve(stream: Stream, router: Router) {
         calling.begin_call();
         service.call(request)
     });
-    let mut connection = http1::Builder::new()
+    let connection = http1::Builder::new()
         .half_close(true)
         .header_read_timeout(None)
         .max_buf_size(HEAD)
         .serve_connection(TokioIo::new(watched), service);
-    {
-        let serving = pin!(progress.within(TIMEOUTS, poll_fn(|cx| Pin::new(&mut connection).poll(cx))));
-        match serving.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => debug!(%error, "admin connection failed"),
-            Err(stalled) => debug!(%stalled, "admin connection timed out"),
-        }
+    match progress.within(TIMEOUTS, connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(%error, "admin connection failed"),
+        Err(stalled) => debug!(%stalled, "admin connection timed out"),
     }
-    let (mut stream, _) = connection.into_parts().io.into_inner().into_parts();
-    let _ = timeout(SHUTDOWN_TIMEOUT, stream.shutdown()).await;
 }
 
-fn router(outbox: Router<Sources>, admin: Sources) -> Router {
+fn router(admin: Sources) -> Router {
+    let check = from_fn_with_state(admin.config.clone(), origin::check);
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/status", get(status::status))
         .route("/metrics", get(metrics))
-        .nest("/outbox", outbox)
+        .nest("/outbox", outbox::router(admin.events.clone()).layer(check))
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(admin)
 }

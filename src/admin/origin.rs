@@ -1,23 +1,40 @@
-//! Protection of `/outbox` from web pages in a browser on this machine: pages of another origin, and of a host whose name
-//! was made to resolve to this machine (DNS rebinding). The headers of a browser name the host and the origin.
+//! Protection of `/outbox` from other machines, and from web pages in a browser on this machine: pages of another origin,
+//! and of a host whose name was made to resolve to this machine (DNS rebinding). The headers of a browser name the host and
+//! the origin.
 
 use std::net::IpAddr;
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde_json::json;
 
 use crate::config::{Config, ConfigHandle};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Middleware: returns 403 if the request may come from a page of another origin.
-pub(super) async fn check(State(config): State<ConfigHandle>, request: Request, next: Next) -> Response {
-    match is_allowed(&config.now(), request.uri(), request.headers()) {
+/// The refusal of callers on other machines.
+const REMOTE: &str = "the outbox is for callers from a loopback address alone: run hookgate outbox beside hookgate (in \
+                      Kubernetes by kubectl exec), and have admin_listen on 127.0.0.1, on 0.0.0.0 or on a Unix socket";
+
+/// Middleware: returns 403 if the request comes from another machine, or may come from a page of another origin. `peer` is
+/// the address of the connection, `None` for a Unix socket.
+pub(super) async fn check(
+    State(config): State<ConfigHandle>,
+    Extension(peer): Extension<Option<IpAddr>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let allowed = match peer {
+        // Browsers cannot connect to a Unix socket.
+        None => Ok(()),
+        Some(peer) if peer.is_loopback() => is_allowed(&config.now(), request.uri(), request.headers()),
+        Some(_) => Err(REMOTE),
+    };
+    match allowed {
         Ok(()) => next.run(request).await,
         Err(why) => (StatusCode::FORBIDDEN, Json(json!({ "error": why }))).into_response(),
     }
@@ -73,24 +90,18 @@ fn is_allowed(config: &Config, uri: &Uri, headers: &HeaderMap) -> Result<(), &'s
 /// Returns the host that a request is for, if its one `Host` header and a target in absolute form agree.
 fn requested_host(uri: &Uri, headers: &HeaderMap) -> Option<Host> {
     let mut hosts = headers.get_all(header::HOST).iter();
-    let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => Host::of(host.to_str().ok()?)?,
-        _ => return None,
-    };
-    match uri.authority() {
-        Some(authority) => Host::of(authority.as_str()).filter(|target| *target == host),
-        None => Some(host),
-    }
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return None };
+    let host = Host::of(host.to_str().ok()?)?;
+    let agrees = uri.authority().is_none_or(|target| Host::of(target.as_str()).as_ref() == Some(&host));
+    agrees.then_some(host)
 }
 
 /// Returns true if an origin is that of the requested host and port.
 fn is_same(origin: &str, requested: &Host) -> bool {
-    let (Some(host), default) = (match origin.split_once("://") {
-        Some(("http", authority)) => (Host::of(authority), 80),
-        Some(("https", authority)) => (Host::of(authority), 443),
-        _ => (None, 0),
-    }) else {
-        return false;
+    let is_same = |scheme: &str, default: u16| {
+        origin.strip_prefix(scheme).and_then(Host::of).is_some_and(|host| {
+            host.name == requested.name && host.port.unwrap_or(default) == requested.port.unwrap_or(default)
+        })
     };
-    host.name == requested.name && host.port.unwrap_or(default) == requested.port.unwrap_or(default)
+    is_same("http://", 80) || is_same("https://", 443)
 }

@@ -9,13 +9,11 @@ use serde_json::{Map, Value, json};
 
 use super::Sources;
 use crate::config::{Config, days_until};
-use crate::observe::drift;
 use crate::outbox::{Backlog, Counts, Disk, Reason};
 
 pub(super) async fn status(State(sources): State<Sources>) -> Json<Value> {
     let config = sources.config.now();
     let decisions = sources.decisions.counts();
-    let (unknowns, names) = (&sources.status.unknowns, &sources.status.names);
     let mut status = sources.status.report();
     status["certificates"] = certificates(&config);
     status["stopping"] = sources.stopping.is_cancelled().into();
@@ -32,7 +30,7 @@ pub(super) async fn status(State(sources): State<Sources>) -> Json<Value> {
         "written": decisions.written.load(Relaxed),
         "left_out": decisions.dropped.load(Relaxed),
     });
-    status["drift"] = json!(drift::Report::of(unknowns, names, config.openim.enables.as_ref()));
+    status["drift"] = json!(sources.status.names.report(config.openim.enables.as_ref()));
     Json(status)
 }
 

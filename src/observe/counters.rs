@@ -1,21 +1,23 @@
 //! Counters of webhooks and gauges of what is in flight, for `/status` and `/metrics`.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
+use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 use crate::config::Rule;
 use crate::contract::Callback;
 use crate::failure::Class;
 use crate::memory::Memory;
-use crate::observe::drift::{Names, Unknowns};
+use crate::observe::drift::NameCounters;
 use crate::observe::durations::Durations;
-use crate::observe::rejected::CallersRefused;
+use crate::observe::rejected::{CallersRefused, Reason};
 
 /// The outcome of a webhook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Outcome {
     /// The policy allowed it as it is.
     Allow,
@@ -31,6 +33,10 @@ pub enum Outcome {
     Refused,
 }
 
+/// The names of failures, by [`Rule`] and [`Class`].
+static FAILED: LazyLock<[[String; Class::ALL.len()]; 2]> =
+    LazyLock::new(|| ["closed", "open"].map(|word| Class::ALL.map(|class| format!("failed-{word}:{class}"))));
+
 impl Outcome {
     /// Every outcome.
     pub fn all() -> impl Iterator<Item = Self> {
@@ -44,81 +50,64 @@ impl Outcome {
     /// The value of the `hookgate-outcome` header: `failed-open:deadline`.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Allow => "allow",
-            Self::Changed => "changed",
-            Self::Deny => "deny",
-            Self::Accepted => "accepted",
-            Self::Refused => "refused",
-            Self::Failed(Rule::Allow, Class::Unavailable) => "failed-open:unavailable",
-            Self::Failed(Rule::Allow, Class::Deadline) => "failed-open:deadline",
-            Self::Failed(Rule::Allow, Class::Overloaded) => "failed-open:overloaded",
-            Self::Failed(Rule::Allow, Class::Unimplemented) => "failed-open:unimplemented",
-            Self::Failed(Rule::Allow, Class::Error) => "failed-open:error",
-            Self::Failed(Rule::Allow, Class::InvalidReply) => "failed-open:invalid_reply",
-            Self::Failed(Rule::Deny, Class::Unavailable) => "failed-closed:unavailable",
-            Self::Failed(Rule::Deny, Class::Deadline) => "failed-closed:deadline",
-            Self::Failed(Rule::Deny, Class::Overloaded) => "failed-closed:overloaded",
-            Self::Failed(Rule::Deny, Class::Unimplemented) => "failed-closed:unimplemented",
-            Self::Failed(Rule::Deny, Class::Error) => "failed-closed:error",
-            Self::Failed(Rule::Deny, Class::InvalidReply) => "failed-closed:invalid_reply",
+            Self::Failed(rule, class) => &FAILED[rule as usize][class as usize],
+            decided => decided.into(),
         }
     }
 
-    fn place(self) -> usize {
+    fn index(self) -> usize {
         match self {
             Self::Allow => 0,
             Self::Changed => 1,
             Self::Deny => 2,
             Self::Accepted => 3,
             Self::Refused => 4,
-            Self::Failed(Rule::Allow, class) => 5 + class as usize,
-            Self::Failed(Rule::Deny, class) => 5 + Class::ALL.len() + class as usize,
+            Self::Failed(rule, class) => 5 + rule as usize * Class::ALL.len() + class as usize,
         }
     }
 }
 
 const OUTCOMES: usize = 5 + 2 * Class::ALL.len();
 
-/// The counts of a running hookgate.
+/// The counters of a running hookgate.
 #[derive(Debug)]
 pub struct Status {
     started: Instant,
     /// By callback, the fallback last.
-    callbacks: Vec<Counts>,
+    callbacks: Vec<CallbackCounters>,
     /// By [`NotWebhook`].
-    not_webhooks: [AtomicU64; NotWebhook::ALL.len()],
+    not_webhooks: [AtomicU64; NotWebhook::COUNT],
     /// Bytes of webhooks that are held.
     pub memory: Memory,
     /// Bytes of incomplete heads that are held, beyond the first read of each.
     pub heads: Memory,
-    in_flight: AtomicUsize,
-    connections: AtomicUsize,
-    /// Commands and fields that this build does not know.
-    pub unknowns: Unknowns,
-    /// Names under which known commands and fields came.
-    pub names: Names,
-    /// Histograms of the phases of webhooks.
-    pub durations: Durations,
+    /// Webhooks being answered.
+    pub in_flight: Gauge,
+    /// Open connections of webhook clients.
+    pub connections: Gauge,
+    /// Names of commands and fields, known and unknown.
+    pub names: NameCounters,
     /// Callers and connections that were refused.
     pub callers_refused: CallersRefused,
 }
 
+/// The counters of one callback.
 #[derive(Debug, Default)]
-struct Counts {
+pub struct CallbackCounters {
     outcomes: [AtomicU64; OUTCOMES],
     /// Milliseconds since 1970; 0 is never.
     last_seen: AtomicU64,
+    /// Histograms of the phases of its webhooks.
+    pub durations: Durations,
 }
 
-/// Adds one to a gauge until it is dropped.
-#[derive(Debug)]
-pub struct GaugeGuard {
-    status: Arc<Status>,
-    gauge: fn(&Status) -> &AtomicUsize,
-}
+/// A number of things that exist, each of which holds the gauge.
+#[derive(Debug, Default)]
+pub struct Gauge(Arc<()>);
 
 /// Reason for which a request is not a webhook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum NotWebhook {
     /// Its path names no callback, or its head could not be read.
     NoCallback,
@@ -128,35 +117,39 @@ pub enum NotWebhook {
     HeadTooLarge,
 }
 
-impl NotWebhook {
-    const ALL: [Self; 3] = [Self::NoCallback, Self::NoPost, Self::HeadTooLarge];
-
-    /// Its name in metrics: `no_post`.
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::NoCallback => "no_callback",
-            Self::NoPost => "no_post",
-            Self::HeadTooLarge => "head_too_large",
-        }
-    }
-}
-
 /// Returns the time in milliseconds since 1970.
 pub(crate) fn millis_now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     u64::try_from(now).unwrap_or(u64::MAX)
 }
 
-impl GaugeGuard {
-    fn new(status: &Arc<Status>, gauge: fn(&Status) -> &AtomicUsize) -> Self {
-        gauge(status).fetch_add(1, Relaxed);
-        Self { status: status.clone(), gauge }
+impl Gauge {
+    /// Adds one until the returned value is dropped.
+    pub fn hold(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    /// Returns the number of holders.
+    pub fn held(&self) -> usize {
+        Arc::strong_count(&self.0) - 1
     }
 }
 
-impl Drop for GaugeGuard {
-    fn drop(&mut self) {
-        (self.gauge)(&self.status).fetch_sub(1, Relaxed);
+impl CallbackCounters {
+    /// Counts the outcome of a webhook; `now` is in milliseconds since 1970.
+    pub fn count(&self, outcome: Outcome, now: u64) {
+        self.outcomes[outcome.index()].fetch_add(1, Relaxed);
+        self.last_seen.store(now, Relaxed);
+    }
+
+    /// Webhooks with this outcome.
+    pub fn counted(&self, outcome: Outcome) -> u64 {
+        self.outcomes[outcome.index()].load(Relaxed)
+    }
+
+    /// Time of the last webhook in milliseconds since 1970; 0 is never.
+    pub fn last_seen(&self) -> u64 {
+        self.last_seen.load(Relaxed)
     }
 }
 
@@ -164,26 +157,27 @@ impl Default for Status {
     fn default() -> Self {
         Self {
             started: Instant::now(),
-            callbacks: (0..=Callback::all().len()).map(|_| Counts::default()).collect(),
+            callbacks: (0..=Callback::all().len()).map(|_| CallbackCounters::default()).collect(),
             not_webhooks: Default::default(),
             memory: Memory::default(),
             heads: Memory::default(),
-            in_flight: AtomicUsize::new(0),
-            connections: AtomicUsize::new(0),
-            unknowns: Unknowns::default(),
-            names: Names::default(),
-            durations: Durations::default(),
+            in_flight: Gauge::default(),
+            connections: Gauge::default(),
+            names: NameCounters::default(),
             callers_refused: CallersRefused::default(),
         }
     }
 }
 
 impl Status {
-    /// Counts the outcome of a webhook; `now` is in milliseconds since 1970.
-    pub fn count(&self, callback: &Callback, outcome: Outcome, now: u64) {
-        let counts = &self.callbacks[callback.index];
-        counts.outcomes[outcome.place()].fetch_add(1, Relaxed);
-        counts.last_seen.store(now, Relaxed);
+    /// Returns the counters of a callback.
+    pub fn of(&self, callback: &Callback) -> &CallbackCounters {
+        &self.callbacks[callback.index]
+    }
+
+    /// Returns each callback with its counters, the fallback last.
+    pub fn callbacks(&self) -> impl Iterator<Item = (&'static Callback, &CallbackCounters)> {
+        Callback::all().iter().chain([Callback::fallback()]).zip(&self.callbacks)
     }
 
     /// Counts a request that is not a webhook.
@@ -192,61 +186,31 @@ impl Status {
     }
 
     /// Requests that were not webhooks, by reason.
-    pub fn not_webhooks(&self) -> [(&'static str, u64); 3] {
-        NotWebhook::ALL.map(|why| (why.as_str(), self.not_webhooks[why as usize].load(Relaxed)))
-    }
-
-    /// Webhooks of a callback with this outcome.
-    pub fn counted(&self, callback: &Callback, outcome: Outcome) -> u64 {
-        self.callbacks[callback.index].outcomes[outcome.place()].load(Relaxed)
-    }
-
-    /// Time of a callback's last webhook in milliseconds since 1970; 0 is never.
-    pub fn last_seen(&self, callback: &Callback) -> u64 {
-        self.callbacks[callback.index].last_seen.load(Relaxed)
-    }
-
-    /// Webhooks being answered.
-    pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Relaxed)
-    }
-
-    /// Open connections of webhook clients.
-    pub fn connections(&self) -> usize {
-        self.connections.load(Relaxed)
-    }
-
-    /// Counts a webhook as being answered until the guard is dropped.
-    pub fn answering(self: &Arc<Self>) -> GaugeGuard {
-        GaugeGuard::new(self, |status| &status.in_flight)
-    }
-
-    /// Counts a connection as open until the guard is dropped.
-    pub fn connected(self: &Arc<Self>) -> GaugeGuard {
-        GaugeGuard::new(self, |status| &status.connections)
+    pub fn not_webhooks(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let reasons = NotWebhook::VARIANTS.iter().map(|reason| reason.into());
+        reasons.zip(self.not_webhooks.iter().map(|count| count.load(Relaxed)))
     }
 
     /// Returns the JSON of `/status`. Callbacks that never came are left out.
     pub fn report(&self) -> Value {
-        let rows = Callback::all().iter().chain([Callback::fallback()]).zip(&self.callbacks);
-        let callbacks = rows.filter_map(|(callback, counts)| {
-            let last_seen = counts.last_seen.load(Relaxed);
-            let counted = Outcome::all().map(|outcome| (outcome, counts.outcomes[outcome.place()].load(Relaxed)));
-            let outcomes: Map<String, Value> = counted
-                .filter(|(_, count)| *count > 0)
-                .map(|(outcome, count)| (outcome.as_str().to_owned(), count.into()))
-                .collect();
+        let came = self.callbacks().filter(|(_, counters)| counters.last_seen() > 0);
+        let callbacks = came.map(|(callback, counters)| {
+            let counted = Outcome::all().map(|outcome| (outcome.as_str().to_owned(), counters.counted(outcome).into()));
+            let outcomes: Map<String, Value> = counted.filter(|(_, count)| *count != 0).collect();
             let name = if callback.command.is_empty() { "unknown" } else { callback.command };
-            (last_seen > 0).then(|| (name.to_owned(), json!({ "last_seen_ms": last_seen, "outcomes": outcomes })))
+            (name.to_owned(), json!({ "last_seen_ms": counters.last_seen(), "outcomes": outcomes }))
         });
+        let callers_refused = Reason::VARIANTS
+            .iter()
+            .map(|reason| (<&str>::from(reason).to_owned(), self.callers_refused.counted(*reason).into()));
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_seconds": self.started.elapsed().as_secs(),
-            "in_flight": self.in_flight(),
-            "connections": self.connections(),
+            "in_flight": self.in_flight.held(),
+            "connections": self.connections.held(),
             "held_bytes": self.memory.held() + self.heads.held(),
-            "not_webhooks": self.not_webhooks().iter().map(|(_, count)| count).sum::<u64>(),
-            "callers_refused": self.callers_refused.report(),
+            "not_webhooks": self.not_webhooks().map(|(_, count)| count).sum::<u64>(),
+            "callers_refused": callers_refused.collect::<Map<_, _>>(),
             "callbacks": callbacks.collect::<Map<_, _>>(),
         })
     }

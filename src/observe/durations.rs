@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::contract::Callback;
+use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 /// A phase of a webhook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Phase {
     /// From the head's arrival to the request message: most of it is waiting for the body.
     Decode,
@@ -14,20 +15,6 @@ pub enum Phase {
     Policy,
     /// From there to the reply.
     Reply,
-}
-
-impl Phase {
-    /// Every phase, in order.
-    pub const ALL: [Self; 3] = [Self::Decode, Self::Policy, Self::Reply];
-
-    /// Its name in metrics: `policy`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Decode => "decode",
-            Self::Policy => "policy",
-            Self::Reply => "reply",
-        }
-    }
 }
 
 /// The upper bounds of the buckets in microseconds, the last past OpenIM's longest timeout.
@@ -47,12 +34,9 @@ pub struct Histogram {
     pub buckets: Vec<(f64, u64)>,
 }
 
-/// The histograms of every phase and callback.
-#[derive(Debug)]
-pub struct Durations {
-    /// By callback and phase.
-    rows: Vec<[Cells; Phase::ALL.len()]>,
-}
+/// The histograms of one callback, by phase.
+#[derive(Debug, Default)]
+pub struct Durations([Cells; Phase::COUNT]);
 
 #[derive(Debug, Default)]
 struct Cells {
@@ -62,16 +46,10 @@ struct Cells {
     sum: AtomicU64,
 }
 
-impl Default for Durations {
-    fn default() -> Self {
-        Self { rows: (0..=Callback::all().len()).map(|_| Default::default()).collect() }
-    }
-}
-
 impl Durations {
     /// Observes the duration of a phase.
-    pub fn observe(&self, callback: &Callback, phase: Phase, took: Duration) {
-        let cells = &self.rows[callback.index][phase as usize];
+    pub fn observe(&self, phase: Phase, took: Duration) {
+        let cells = &self.0[phase as usize];
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         // Most are in the first buckets.
         let bucket = BOUNDS_US.iter().position(|bound| nanos <= bound * 1_000).unwrap_or(BOUNDS_US.len());
@@ -80,8 +58,8 @@ impl Durations {
     }
 
     /// Returns the observations so far.
-    pub fn of(&self, callback: &Callback, phase: Phase) -> Histogram {
-        let cells = &self.rows[callback.index][phase as usize];
+    pub fn of(&self, phase: Phase) -> Histogram {
+        let cells = &self.0[phase as usize];
         let bounds = BOUNDS_US.iter().map(|bound| Duration::from_micros(*bound).as_secs_f64()).chain([f64::INFINITY]);
         let buckets: Vec<_> = bounds.zip(cells.buckets.iter().map(|bucket| bucket.load(Relaxed))).collect();
         let sum = Duration::from_nanos(cells.sum.load(Relaxed)).as_secs_f64();

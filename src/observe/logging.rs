@@ -12,8 +12,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::sink::FileSink;
 use super::writer::{NonBlocking, Options};
 
-/// Maximum bytes of log lines buffered for a slow reader.
-const CAPACITY: usize = 1 << 20;
+/// For a slow reader.
+const OPTIONS: Options = Options { capacity: 1 << 20, report_interval: Duration::ZERO, report };
 
 /// Maximum time that the end of the process waits for buffered lines.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
@@ -22,18 +22,14 @@ const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
     lines: NonBlocking,
-    levels: reload::Handle<Targets, Registry>,
+    /// Replaces the filter of levels.
+    pub(crate) levels: reload::Handle<Targets, Registry>,
 }
 
 impl Log {
     /// Writes a text as it is, after the lines so far. It must end with a line feed.
     pub(crate) fn say(&self, text: &str) {
         self.lines.push(text.as_bytes().to_vec());
-    }
-
-    /// Replaces the filter of levels.
-    pub(crate) fn set_levels(&self, filter: Targets) -> Result<(), reload::Error> {
-        self.levels.reload(filter)
     }
 
     /// Waits until all lines are written, half a second at most. For the end of the process.
@@ -63,8 +59,7 @@ pub(crate) fn panic_hook() {
 /// Starts the log on standard error, in colour if that is a terminal and `NO_COLOR` is not set.
 pub(crate) fn init(filter: Targets) -> io::Result<Log> {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let options = Options { capacity: CAPACITY, report_interval: Duration::ZERO, report };
-    let lines = NonBlocking::start("log", FileSink::inherited(io::stderr())?, options, Default::default())?;
+    let lines = NonBlocking::start("log", FileSink::inherited(io::stderr())?, OPTIONS, Default::default())?;
     let (filter, levels) = reload::Layer::new(filter);
     let log = Log { lines: lines.clone(), levels };
     let layer = tracing_subscriber::fmt::layer()

@@ -2,6 +2,7 @@
 //!
 //! - [`counters`], [`durations`], [`rejected`]: counters for `/status` and `/metrics`.
 //! - [`drift`]: differences between what OpenIM sends and what this build expects.
+//! - [`log_limit`]: a limit on the rate of log messages.
 //! - [`logging`], [`decisions`]: the log and the decision log.
 //! - [`writer`], [`sink`]: the non-blocking writer of both, and the files it writes to.
 //! - [`traces`]: spans, exported by OTLP.
@@ -10,6 +11,7 @@ pub(crate) mod counters;
 pub(crate) mod decisions;
 pub mod drift;
 pub(crate) mod durations;
+pub(crate) mod log_limit;
 pub(crate) mod logging;
 pub(crate) mod rejected;
 pub(crate) mod sink;

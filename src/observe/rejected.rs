@@ -2,13 +2,15 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
 
-use serde_json::{Map, Value};
+use strum::{EnumCount, IntoStaticStr, VariantArray};
 use tracing::{debug, warn};
 
+use super::log_limit::LogLimit;
+
 /// Reason for which a caller was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Reason {
     /// No valid password.
     Password,
@@ -37,40 +39,6 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 12] = [
-        Self::Password,
-        Self::Path,
-        Self::Source,
-        Self::Certificate,
-        Self::PlainHttp,
-        Self::NotHttp,
-        Self::Http2,
-        Self::ProxyProtocol,
-        Self::HeadTimeout,
-        Self::OverLimit,
-        Self::Handshake,
-        Self::HandshakeTimeout,
-    ];
-
-    /// Its name: `handshake_timeout`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Password => "password",
-            Self::Path => "path",
-            Self::Source => "source",
-            Self::Certificate => "certificate",
-            Self::PlainHttp => "plain_http",
-            Self::NotHttp => "not_http",
-            Self::Http2 => "http2",
-            Self::ProxyProtocol => "proxy_protocol",
-            Self::HeadTimeout => "head_timeout",
-            Self::OverLimit => "over_limit",
-            Self::Handshake => "handshake",
-            Self::HandshakeTimeout => "handshake_timeout",
-        }
-    }
-
     /// The sentence for the caller. The access rule that did not hold is for the log alone.
     pub(crate) fn sentence(self) -> &'static str {
         match self {
@@ -84,72 +52,47 @@ impl Reason {
     }
 }
 
-/// Counters of refused callers and connections.
-#[derive(Debug)]
-pub struct CallersRefused {
-    began: Instant,
-    counters: [Counter; Reason::ALL.len()],
-}
+/// Counters of refused callers and connections, by [`Reason`].
+#[derive(Debug, Default)]
+pub struct CallersRefused([Counter; Reason::COUNT]);
 
 #[derive(Debug, Default)]
 struct Counter {
     count: AtomicU64,
-    /// The second of the last log line, from 1 on; 0 is never.
-    logged_at: AtomicU64,
-    /// Number since that line.
-    unlogged: AtomicU64,
+    limit: LogLimit,
 }
 
 impl CallersRefused {
     /// Number refused for a reason.
     pub fn counted(&self, reason: Reason) -> u64 {
-        self.counters[reason as usize].count.load(Relaxed)
+        self.0[reason as usize].count.load(Relaxed)
     }
 
     /// Counts and logs a request of a caller that may not call, with the address of its connection and the one that a trusted
     /// proxy reports.
     pub(crate) fn caller(&self, reason: Reason, peer: Option<IpAddr>, forwarded_for: Option<IpAddr>) {
-        if let Some(unlogged) = self.count(reason) {
-            let (reason, peer) = (reason.as_str(), shown(peer));
+        self.count(reason, |reason, unlogged| {
             let forwarded_for = forwarded_for.map(tracing::field::display);
-            warn!(reason, peer, forwarded_for, unlogged, "caller refused");
-        }
+            warn!(reason, peer = shown(peer), forwarded_for, unlogged, "caller refused");
+        });
     }
 
     /// Counts and logs a connection that was rejected before a request. Port scanners cause most, so they are logged at debug,
     /// except those of misconfigured proxies.
     pub(crate) fn connection(&self, reason: Reason, peer: Option<IpAddr>, why: &str) {
-        let Some(unlogged) = self.count(reason) else { return };
-        let (name, peer) = (reason.as_str(), shown(peer));
-        match reason {
+        self.count(reason, |name, unlogged| match reason {
             Reason::Http2 | Reason::ProxyProtocol => {
-                warn!(reason = name, peer, why, unlogged, "connection rejected");
+                warn!(reason = name, peer = shown(peer), why, unlogged, "connection rejected");
             }
-            _ => debug!(reason = name, peer, why, unlogged, "connection rejected"),
-        }
+            _ => debug!(reason = name, peer = shown(peer), why, unlogged, "connection rejected"),
+        });
     }
 
-    /// Returns the numbers by reason, as the JSON of `/status`.
-    pub(crate) fn report(&self) -> Map<String, Value> {
-        Reason::ALL.into_iter().map(|reason| (reason.as_str().to_owned(), self.counted(reason).into())).collect()
-    }
-
-    /// Counts one. Returns `Some` if it is to be logged, which is once a second, with the number of unlogged ones, if any.
-    fn count(&self, reason: Reason) -> Option<Option<u64>> {
-        let Counter { count, logged_at, unlogged } = &self.counters[reason as usize];
+    /// Counts one. Calls `log` at most once a second for each reason, with its name and the number of unlogged ones, if any.
+    fn count(&self, reason: Reason, log: impl FnOnce(&str, Option<u64>)) {
+        let Counter { count, limit } = &self.0[reason as usize];
         count.fetch_add(1, Relaxed);
-        let second = self.began.elapsed().as_secs() + 1;
-        if logged_at.swap(second, Relaxed) == second {
-            unlogged.fetch_add(1, Relaxed);
-            return None;
-        }
-        Some(Some(unlogged.swap(0, Relaxed)).filter(|unlogged| *unlogged > 0))
-    }
-}
-
-impl Default for CallersRefused {
-    fn default() -> Self {
-        Self { began: Instant::now(), counters: Default::default() }
+        limit.log(1, |unlogged| log(reason.into(), unlogged));
     }
 }
 

@@ -5,17 +5,14 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use tracing::warn;
 
+use super::log_limit::LogLimit;
 use super::writer::Sink;
 
-/// Interval between checks for rotation.
-const ROTATION_CHECK: Duration = Duration::from_secs(1);
-
-/// Minimum interval between log messages about a file that cannot be reopened.
-const WARN_INTERVAL: Duration = Duration::from_secs(10);
+/// Interval with at most one log message about a file that cannot be reopened, in seconds.
+const WARN_INTERVAL: u64 = 10;
 
 /// The refusal of a named pipe, which cannot be opened before a reader has opened it.
 const NAMED_PIPE: &str = "it is a named pipe, whose reader would have to be there first; write to stdout and pipe that";
@@ -26,8 +23,7 @@ pub(crate) struct FileSink {
     file: File,
     /// None for an inherited output.
     path: Option<PathBuf>,
-    next_check: Instant,
-    warned: Option<Instant>,
+    warnings: LogLimit,
 }
 
 impl FileSink {
@@ -35,13 +31,12 @@ impl FileSink {
     /// a full pipe would keep it for ever.
     pub(crate) fn inherited(output: impl AsFd) -> io::Result<Self> {
         let file = File::from(output.as_fd().try_clone_to_owned()?);
-        Ok(Self { file, path: None, next_check: Instant::now(), warned: None })
+        Ok(Self { file, path: None, warnings: LogLimit::default() })
     }
 
     /// Opens or creates a file to append to. The error is a sentence with the path.
     pub(crate) fn append_to(path: &Path) -> io::Result<Self> {
-        let next_check = Instant::now() + ROTATION_CHECK;
-        Ok(Self { file: open(path)?, path: Some(path.to_owned()), next_check, warned: None })
+        Ok(Self { file: open(path)?, path: Some(path.to_owned()), warnings: LogLimit::default() })
     }
 }
 
@@ -51,18 +46,12 @@ impl Sink for FileSink {
     }
 
     fn reopen_if_rotated(&mut self) {
-        let Some(path) = self.path.as_deref().filter(|_| Instant::now() >= self.next_check) else { return };
-        self.next_check = Instant::now() + ROTATION_CHECK;
-        if !is_rotated(&self.file, path) {
-            return;
-        }
+        let Some(path) = self.path.as_deref().filter(|path| is_rotated(&self.file, path)) else { return };
         match open(path) {
             Ok(file) => self.file = file,
-            Err(error) if self.warned.is_none_or(|warned| warned.elapsed() >= WARN_INTERVAL) => {
-                self.warned = Some(Instant::now());
+            Err(error) => self.warnings.log(WARN_INTERVAL, |_| {
                 warn!(%error, "rotated file not reopened, writing to the old one");
-            }
-            Err(_) => {}
+            }),
         }
     }
 

@@ -65,10 +65,11 @@ pub struct NonBlocking {
     shared: Arc<Shared>,
 }
 
-enum Message {
-    Line(Vec<u8>),
+struct Message {
+    /// Empty for a flush.
+    line: Vec<u8>,
     /// Dropped when all lines before it are written or lost.
-    Flush(Sender<()>),
+    flush: Option<Sender<()>>,
 }
 
 #[derive(Debug)]
@@ -97,7 +98,7 @@ impl NonBlocking {
         // What the line occupies.
         let bytes = line.capacity();
         let fits = queued.fetch_add(bytes, Relaxed).saturating_add(bytes) <= options.capacity;
-        if !fits || self.queue.send(Message::Line(line)).is_err() {
+        if !fits || self.queue.send(Message { line, flush: None }).is_err() {
             queued.fetch_sub(bytes, Relaxed);
             dropped.fetch_add(1, Relaxed);
             counts.dropped.fetch_add(1, Relaxed);
@@ -108,7 +109,7 @@ impl NonBlocking {
     /// time.
     pub fn flush(&self, timeout: Duration) -> bool {
         let (flush, done) = channel();
-        self.queue.send(Message::Flush(flush)).is_ok()
+        self.queue.send(Message { line: Vec::new(), flush: Some(flush) }).is_ok()
             && done.recv_timeout(timeout) == Err(RecvTimeoutError::Disconnected)
     }
 }
@@ -142,13 +143,9 @@ impl<S: Sink> Worker<S> {
         while let Ok(first) = messages.recv() {
             let (mut batch, mut flushes, mut taken) = (Vec::new(), Vec::new(), 0);
             for message in [first].into_iter().chain(messages.try_iter()) {
-                match message {
-                    Message::Line(line) => {
-                        batch.extend_from_slice(&line);
-                        taken += line.capacity();
-                    }
-                    Message::Flush(done) => flushes.push(done),
-                }
+                batch.extend_from_slice(&message.line);
+                taken += message.line.capacity();
+                flushes.extend(message.flush);
             }
             // Release the bytes before taking the count: a line dropped until now follows this batch and is reported with it;
             // one dropped later follows lines that are still queued, and is reported after those.

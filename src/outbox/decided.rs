@@ -8,7 +8,7 @@ use super::Reason;
 use super::entry::Entry;
 use crate::contract::{LOWEST_CODE, Reply};
 use crate::failure::Failure;
-use crate::observe::decisions::{Decided, Late};
+use crate::observe::decisions::Decided;
 
 impl Entry {
     /// The verdict, which came after the reply.
@@ -19,30 +19,32 @@ impl Entry {
             Reply::Allow { .. } => None,
         };
         let outcome = if let Reply::Deny(_) = reply { "deny" } else { "allow" };
-        Decided { outcome, code, ..self.decided(Late::Verdict) }
+        Decided { outcome, code, ..self.decided() }
     }
 
     /// That there will be none.
     pub(super) fn undelivered<'a>(&'a self, reason: Reason, failure: Option<&'a Failure>) -> Decided<'a> {
-        let cause = failure.map(|failure| format!("{}: {}", failure.class, failure.cause_in_our_words()).into());
-        Decided { outcome: "undelivered", cause, ..self.decided(Late::Undelivered(reason.as_str())) }
+        let cause = failure.map(|failure| format!("{}: {}", failure.class, failure.cause_in_our_words()));
+        let cause = cause.unwrap_or_default().into();
+        Decided { outcome: "undelivered", reason: reason.as_str(), cause, ..self.decided() }
     }
 
-    fn decided(&self, late: Late) -> Decided<'_> {
+    fn decided(&self) -> Decided<'_> {
         Decided {
             callback: self.callback,
             command: plain(self.command()),
             operation_id: plain(self.operation_id()),
             event_id: self.event_id(),
-            request: Some(self.message()),
             outcome: "",
+            late: true,
+            reason: "",
             code: None,
             changes: &[],
-            rule: None,
-            cause: None,
-            late: Some(late),
+            rule: String::new(),
+            cause: Cow::default(),
             attempt: self.attempts,
             took: vec![("took_us", self.arrived.elapsed())],
+            request: Some(self.message()),
         }
     }
 }

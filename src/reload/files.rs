@@ -62,27 +62,3 @@ fn state(path: &Path) -> Option<State> {
     // Data in a pipe does not change the configuration.
     file.is_file().then(|| State { modified: file.modified().ok(), length: file.len(), inode: file.ino() })
 }
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::Files;
-
-    #[test]
-    fn a_file_that_is_still_being_written_is_left_alone() {
-        let path = std::env::temp_dir().join(format!("hookgate-files-{}", std::process::id()));
-        fs::write(&path, "one").expect("a file");
-        let (text, mut files) = Files::of(false, |text_of| text_of(&path));
-        assert_eq!(text.as_deref(), Ok("one"));
-        assert!(!files.have_changed(), "as it was read");
-        fs::write(&path, "two, ").expect("a file");
-        assert!(!files.have_changed(), "perhaps not whole");
-        fs::write(&path, "two, three").expect("a file");
-        assert!(!files.have_changed(), "still growing");
-        assert!(files.have_changed(), "the same at two polls");
-        fs::remove_file(&path).expect("it is there");
-        assert!(!files.have_changed(), "perhaps about to be replaced");
-        assert!(files.have_changed(), "gone");
-    }
-}

@@ -9,7 +9,7 @@ mod files;
 mod restart;
 mod subscribe;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -46,7 +46,7 @@ pub(crate) struct Source {
 
 /// The counters of reloads. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Reloads(Arc<Mutex<Counts>>);
+pub struct Reloads(watch::Sender<Counts>);
 
 /// The counters of reloads at a moment, as `/status` shows them.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -83,10 +83,17 @@ impl Source {
         // Files that could not be read are polled too.
         self.files = files;
         let mut loaded = loaded?;
-        if let (Some(before), Some(file)) = (present, self.options.file()) {
-            self.refuse_losses(file, before, &mut loaded)?;
-        }
         let is_blank = self.options.file().is_none_or(|file| loaded.is_blank(file));
+        if let (Some(before), Some(file)) = (present, self.options.file()) {
+            let Losses { mut refused, warnings } = losses(file, before, &loaded);
+            if is_blank && !self.is_blank {
+                refused.push(Finding::new(Origin::File(file.to_owned(), None), "", NO_SETTINGS));
+            }
+            if !refused.is_empty() {
+                return Err(Report(refused));
+            }
+            loaded.warnings.extend(warnings);
+        }
         // The check could remove a file that the open decision log has just created.
         if present.is_none_or(|before| before.decisions.to != loaded.config.decisions.to) {
             let checked = Decisions::check(&loaded.config.decisions);
@@ -94,16 +101,6 @@ impl Source {
         }
         self.is_blank = is_blank;
         Ok(loaded)
-    }
-
-    /// Refuses a configuration that removes a protection without saying so.
-    fn refuse_losses(&self, file: &str, before: &Config, now: &mut Loaded) -> Result<(), Report> {
-        let Losses { mut refused, warnings } = losses(file, before, now);
-        if now.is_blank(file) && !self.is_blank {
-            refused.push(Finding::new(Origin::File(file.to_owned(), None), "", NO_SETTINGS));
-        }
-        now.warnings.extend(warnings);
-        if refused.is_empty() { Ok(()) } else { Err(Report(refused)) }
     }
 
     /// Reads the configuration again for each SIGHUP and each change of a file, and publishes it. Ends only if
@@ -172,23 +169,19 @@ impl Reloads {
             error!("{line}");
         }
         let ok = refused.is_empty();
-        let mut counts = self.lock();
-        if ok {
-            counts.ok += 1;
-        } else {
-            counts.refused += 1;
+        if !ok {
             error!("configuration reload refused, previous configuration stays in force");
         }
-        counts.last = Some(Last { at_ms: millis_now(), ok, refused, needs_restart });
+        self.0.send_modify(|counts| {
+            counts.ok += u64::from(ok);
+            counts.refused += u64::from(!ok);
+            counts.last = Some(Last { at_ms: millis_now(), ok, refused, needs_restart });
+        });
     }
 
     /// Returns the counters so far.
     pub(crate) fn counts(&self) -> Counts {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.borrow().clone()
     }
 }
 

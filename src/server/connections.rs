@@ -79,10 +79,10 @@ impl<T: Transport, S: Next<T>> Acceptor<T, S> {
     /// Serves a connection on a task of its own. Returns true if it is over the limit.
     pub(super) fn spawn(&mut self, (stream, address): Accepted) -> bool {
         let shared = &self.webhooks.shared;
-        let connected = shared.status.connected();
+        let connected = shared.status.connections.hold();
         let config = shared.config.now();
         let max = config.limits.connections.min(self.descriptors.webhooks);
-        let over_limit = shared.status.connections() > max;
+        let over_limit = shared.status.connections.held() > max;
         let (webhooks, stack, mut shutdown) = (self.webhooks.clone(), self.stack.clone(), self.shutdown.clone());
         let task = tokio::spawn(async move {
             let _connected = connected;

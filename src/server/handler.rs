@@ -41,7 +41,7 @@ pub(super) async fn answer<T: Transport>(call: Call<T>) -> Result<Response, Infa
         Ok(webhook) => record.begin_webhook(webhook, &head.headers, webhooks.policy.traces()),
         Err(refusal) => return Ok(refused::refuse(&record, head, body, refusal).await),
     };
-    let _answering = webhooks.shared.status.answering();
+    let _answering = webhooks.shared.status.in_flight.hold();
     let decider = Decider::new(webhook.callback, &record.config);
     Ok(record.reply(webhooks.decide(&record, webhook, &decider, body).await))
 }

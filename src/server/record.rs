@@ -157,14 +157,14 @@ impl Record {
 
     fn publish_webhook(&self, mut notes: Notes, webhook: &Webhook, decision: &Decision, replied: Instant) {
         let (shared, now) = (&self.connection.shared, millis_now());
-        shared.status.count(webhook.callback, decision.outcome(), now);
+        let counters = shared.status.of(webhook.callback);
+        counters.count(decision.outcome(), now);
         webhook.count_names(&notes.drift, &shared.status, now);
         if let Some(decoded) = notes.decoded {
-            let durations = &shared.status.durations;
-            durations.observe(webhook.callback, Phase::Decode, decoded - self.arrived);
+            counters.durations.observe(Phase::Decode, decoded - self.arrived);
             if let Some(answered) = notes.answered {
-                durations.observe(webhook.callback, Phase::Policy, answered - decoded);
-                durations.observe(webhook.callback, Phase::Reply, replied - answered);
+                counters.durations.observe(Phase::Policy, answered - decoded);
+                counters.durations.observe(Phase::Reply, replied - answered);
             }
         }
         self.log(&notes.drift, webhook, decision, replied - self.arrived);
@@ -217,9 +217,11 @@ impl Record {
         replied: Instant,
     ) -> Decided<'a> {
         let (rule, cause) = match &decision.why {
-            Why::Failed(rule, failure) => (Some((failure.class, *rule)), Some(failure.cause_in_our_words())),
-            Why::Refused(refusal) => (None, Some(refusal.to_string().into())),
-            Why::Verdict | Why::Accepted => (None, None),
+            Why::Failed(rule, failure) => {
+                (format!("{}={}", failure.class, rule), failure.cause_in_our_words())
+            }
+            Why::Refused(refusal) => (String::new(), refusal.to_string().into()),
+            Why::Verdict | Why::Accepted => Default::default(),
         };
         let code = match &decision.reply {
             Reply::Deny(denial) => Some(denial.code(self.config.denial.code)),
@@ -238,15 +240,16 @@ impl Record {
             command: webhook.shown_command(&notes.drift).into(),
             operation_id: webhook.operation_id.as_str().into(),
             event_id: notes.sent.as_ref().map_or("", |(_, metadata)| metadata.get(&metadata::EVENT_ID)),
-            request: notes.sent.as_ref().map(|(message, _)| &**message),
             outcome: decision.outcome().as_str(),
+            late: false,
+            reason: "",
             code,
             changes: decision.changes(),
             rule,
             cause,
-            late: None,
             attempt: decision.was_asked().into(),
             took,
+            request: notes.sent.as_ref().map(|(message, _)| &**message),
         }
     }
 

@@ -97,19 +97,18 @@ impl Webhook {
 
     /// Counts the command, and the names of the body's fields, known and unknown; `now` is in milliseconds since 1970.
     pub(super) fn count_names(&self, drift: &BodyDrift, status: &Status, now: u64) {
-        let (names, unknowns) = (&status.names, &status.unknowns);
+        let names = &status.names;
         match self.index {
             Some(index) => names.count_command(index, now),
-            None => unknowns.count_command(self.shown_command(drift)),
+            None => names.count_unknown_command(self.shown_command(drift), now),
         }
-        names.count_fields(self.callback, &drift.aliases, now);
-        unknowns.count_fields(self.callback, &drift.unknown);
-        if drift.unrecognized
-            && let Some(unlogged) = names.count_unrecognized(self.callback, now)
-        {
+        names.count_aliases(self.callback, &drift.aliases, now);
+        names.count_unknown_fields(self.callback, &drift.unknown, now);
+        if drift.unrecognized {
             let (command, operation_id, unknown_fields) = (&*self.command, &*self.operation_id, drift.unknown.count);
-            let unlogged = (unlogged > 0).then_some(unlogged);
-            warn!(command, operation_id, unknown_fields, unlogged, "no known field in body");
+            names.count_unrecognized(self.callback, now, |unlogged| {
+                warn!(command, operation_id, unknown_fields, unlogged, "no known field in body");
+            });
         }
     }
 

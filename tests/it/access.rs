@@ -8,6 +8,7 @@ mod proxies;
 mod secrets;
 
 use hookgate::internals::observe::Reason;
+use strum::VariantArray;
 
 use crate::support::{Gate, Reply};
 
@@ -23,8 +24,8 @@ pub fn basic(credentials: &str) -> String {
 
 /// How many were refused for each reason that there was.
 pub fn refused_callers(gate: &Gate) -> Vec<(Reason, u64)> {
-    let counts = Reason::ALL.map(|reason| (reason, gate.status.callers_refused.counted(reason)));
-    counts.into_iter().filter(|(_, count)| *count > 0).collect()
+    let counts = Reason::VARIANTS.iter().map(|reason| (*reason, gate.status.callers_refused.counted(*reason)));
+    counts.filter(|(_, count)| *count > 0).collect()
 }
 
 /// A 401 with a denial that OpenIM can read, and that says no more than it must.

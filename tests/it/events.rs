@@ -61,7 +61,7 @@ fn at_once() -> After {
 
 /// Events in memory to a policy over this transport.
 fn events_over(transport: impl Transport, settings: &After) -> Events {
-    Events::in_memory(Policy::new(transport, REPLY_LIMIT), settings, Decisions::off())
+    Events::in_memory(Policy::new(transport, REPLY_LIMIT), settings, Decisions::default())
 }
 
 /// Events to a real policy.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hookgate::app::App;
-use hookgate::config::{Address, Config, PolicyService};
+use hookgate::config::{Address, Config};
 use hookgate::contract::Callback;
 use hookgate::internals::observe::Outcome;
 use hookgate::internals::observe::Reason;
@@ -117,7 +117,7 @@ async fn unfinished_heads_get_a_quarter_of_the_memory() {
     let begun = format!("POST /{COMMAND} HTTP/1.1\r\nhost: h\r\nx: ");
     let mut first = TcpStream::connect(gate.address).await.unwrap();
     first.write_all(begun.as_bytes()).await.unwrap();
-    while gate.status.connections() == 0 {
+    while gate.status.connections.held() == 0 {
         yield_now().await;
     }
     // The first piece lies in the room that each connection has.
@@ -131,7 +131,7 @@ async fn unfinished_heads_get_a_quarter_of_the_memory() {
     let mut reply = String::new();
     let mut second = TcpStream::connect(gate.address).await.unwrap();
     second.write_all(begun.as_bytes()).await.unwrap();
-    while gate.status.connections() < 2 {
+    while gate.status.connections.held() < 2 {
         yield_now().await;
     }
     let more = async {
@@ -194,7 +194,7 @@ async fn a_reply_that_nobody_reads_is_not_kept_for_ever() {
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(body.as_bytes()).await.unwrap();
-    while gate.status.connections() > 0 {
+    while gate.status.connections.held() > 0 {
         sleep(Duration::from_secs(1)).await;
     }
     until_held(&gate, 0).await;
@@ -212,7 +212,7 @@ async fn a_head_over_the_limit_is_a_denial_that_says_so_and_is_counted_by_its_co
     for command in [COMMAND, AFTER] {
         for (times, fields) in [(1, &long), (2, &many)] {
             assert_denies(&exchange(&gate, head(command, fields).as_bytes()).await, 431, sentence);
-            let counted = gate.status.counted(Callback::by_command(command).unwrap(), Outcome::Refused);
+            let counted = gate.status.of(Callback::by_command(command).unwrap()).counted(Outcome::Refused);
             assert_eq!(counted, times, "{command}");
         }
     }
@@ -221,7 +221,7 @@ async fn a_head_over_the_limit_is_a_denial_that_says_so_and_is_counted_by_its_co
     for request in [head("nothing", &long), format!("POST /{}", "x".repeat(33_000))] {
         assert_denies(&exchange(&gate, request.as_bytes()).await, 431, sentence);
     }
-    let counts = BTreeMap::from(gate.status.not_webhooks());
+    let counts: BTreeMap<_, _> = gate.status.not_webhooks().collect();
     assert_eq!((counts["head_too_large"], policy.take_calls().len()), (2, 0));
 }
 
@@ -289,7 +289,7 @@ async fn what_is_no_http_1_1_is_told_so_and_has_a_line_that_says_what_it_is() {
         let mut stream = TcpStream::connect(program.webhooks).await.unwrap();
         stream.write_all(bytes).await.unwrap();
         let line = program.says("connection rejected").await;
-        assert!(line.contains(&format!("reason=\"{}\"", reason.as_str())), "{line}");
+        assert!(line.contains(&format!("reason=\"{}\"", <&str>::from(reason))), "{line}");
         assert_eq!(line.contains("WARN"), reason != Reason::NotHttp, "{line}");
     }
 }
@@ -319,7 +319,7 @@ async fn a_connection_to_the_admin_listener_is_given_up_when_it_says_no_more() {
     let config = Config {
         listen: Address::Tcp(([127, 0, 0, 1], 0).into()),
         admin_listen: Address::Tcp(([127, 0, 0, 1], 0).into()),
-        policy: PolicyService::Url(policy.url().parse().unwrap()),
+        policy: Some(policy.url().parse().unwrap()),
         ..support::config()
     };
     let app = App::build(config).await.unwrap();
@@ -373,7 +373,7 @@ async fn a_silent_connection_is_asked_whether_it_is_still_there() {
     let policy = Policy::allow().await;
     let gate = Gate::start(&policy.url()).await;
     let silent = TcpStream::connect(gate.address).await.unwrap();
-    while gate.status.connections() == 0 {
+    while gate.status.connections.held() == 0 {
         yield_now().await;
     }
     let (here, there) =

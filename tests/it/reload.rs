@@ -3,16 +3,20 @@
 mod certificates;
 mod losses;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use hookgate::config::all_settings;
 use serde_json::json;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
 
 use crate::support::program::{Running, hookgate};
-use crate::support::{self, Policy, file};
+use crate::support::{self, Policy, file, free};
 
 const COMMAND: &str = "callbackBeforeSetFriendRemarkCommand";
 const BODY: &str = r#"{"callbackCommand":"callbackBeforeSetFriendRemarkCommand","remark":"Bob"}"#;
@@ -122,6 +126,24 @@ async fn a_changed_file_is_read_anew() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_still_being_written_is_left_alone() {
+    let policy = nowhere().await;
+    let mut told = Told::start("growing", &format!("policy: {policy}\n")).await;
+    // During several polls; each part of it alone would be refused.
+    let (began, mut text) = (Instant::now(), "budjet: 1s\n#".to_owned());
+    while began.elapsed() < Duration::from_secs(4) {
+        text.push('.');
+        told.write(&text);
+        sleep(Duration::from_millis(10)).await;
+    }
+    told.write(&format!("policy: {policy}\non_failure: allow\n"));
+    told.running.says("configuration reloaded").await;
+    assert_eq!(told.running.status().await["configuration"]["refused"], 0);
+    fs::remove_file(&told.file).expect("it is there");
+    told.running.says("previous configuration stays in force").await;
+}
+
+#[tokio::test]
 async fn a_file_that_another_one_names_is_looked_at_too() {
     let key = "beforeSetFriendRemark";
     let webhooks = |timeout| format!("url: http://127.0.0.1:10006\n{key}: {{enable: true, timeout: {timeout}}}\n");
@@ -173,6 +195,55 @@ async fn what_only_a_restart_can_change_stays_and_the_rest_is_in_force() {
     let metrics = told.running.ask("/metrics").await;
     let metrics = String::from_utf8(metrics.body.to_vec()).expect("text");
     assert!(metrics.contains("hookgate_reload_last_successful 0"), "{metrics}");
+}
+
+#[tokio::test]
+async fn each_setting_is_applied_or_kept_as_its_declaration_says() {
+    let data = free("reload-settings-data");
+    let base = "policy: builtin\nbuiltin_listen: 127.0.0.1:0\nlisten: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\n";
+    let file = file("reload-settings.yaml", format!("{base}data: {}\ndecisions: {{to: stdout}}\n", data.display()));
+    let mut running = Running::of(hookgate(&["--config", &file])).await;
+    let mut groups =
+        BTreeMap::from([("", vec!["policy: builtin".to_owned()]), ("decisions", vec!["to: stdout".into()])]);
+    let (mut applied, mut kept) = (BTreeSet::new(), BTreeSet::new());
+    for (port, setting) in (1..).zip(all_settings()) {
+        let value = match setting.kind {
+            "time" | "time or 0s" | "each, off or time" => "7s",
+            "size" => "30MiB",
+            "count" => "7",
+            "fraction" => "0.7",
+            "address" | "address or unix:// path" => &format!("127.0.0.1:{port}"),
+            "path" if setting.path == "data" => "/other",
+            "URL" if setting.path != "policy" => "http://collector:4317",
+            "log levels" => "debug",
+            "refuse or drop_dead" => "drop_dead",
+            _ => continue,
+        };
+        if setting.path.starts_with("openim.") {
+            continue;
+        }
+        let (group, key) = setting.path.rsplit_once('.').unwrap_or(("", &setting.path));
+        groups.entry(group).or_default().push(format!("{key}: {value}"));
+        if setting.needs_restart {
+            kept.insert(if group.is_empty() { key } else { group });
+        } else {
+            applied.insert(&*setting.path);
+        }
+    }
+    assert!(kept.len() + applied.len() > 25, "{kept:?} {applied:?}");
+    let yaml = groups.iter().map(|(group, settings)| match *group {
+        "" => settings.join("\n") + "\n",
+        group => format!("{group}: {{{}}}\n", settings.join(", ")),
+    });
+    fs::write(&file, yaml.collect::<String>()).expect("the same file");
+    running.signal("-HUP").await;
+    let line = running.says("configuration reload").await;
+    let last = running.status().await["configuration"]["last"].clone();
+    let changed = line.split("changed=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let changed = changed.unwrap_or_else(|| panic!("{line}: {last}"));
+    assert_eq!(changed.split(", ").collect::<BTreeSet<_>>(), applied);
+    let needs_restart = last["needs_restart"].as_array().expect("a list").iter();
+    assert_eq!(needs_restart.map(|path| path.as_str().expect("a path")).collect::<BTreeSet<_>>(), kept);
 }
 
 #[tokio::test]

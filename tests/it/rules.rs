@@ -74,7 +74,7 @@ async fn every_class_under_every_rule_for_every_kind_of_callback() {
                 let reply = gate.post(&format!("/{command}"), body).await;
                 assert_eq!(reply.status.as_u16(), 200, "{case}");
                 assert_eq!(reply.headers["hookgate-outcome"], outcome.as_str(), "{case}");
-                assert_eq!(gate.status.counted(callback, outcome), 1, "{case}");
+                assert_eq!(gate.status.of(callback).counted(outcome), 1, "{case}");
                 for release in Release::ALL {
                     let reading = openim::read(callback, body.as_bytes(), &reply.body, release);
                     if after || rule == Rule::Allow {

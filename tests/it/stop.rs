@@ -258,7 +258,7 @@ async fn a_connection_may_say_its_first_word_when_everybody_is_turned_away() {
     let policy = allowing().await;
     let mut gate = Gate::start(&policy.url()).await;
     let mut stream = TcpStream::connect(gate.address).await.unwrap();
-    while gate.status.connections() == 0 {
+    while gate.status.connections.held() == 0 {
         tokio::task::yield_now().await;
     }
     gate.begin_to_stop(Stop::Now);

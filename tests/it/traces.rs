@@ -4,11 +4,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use h2::Reason;
 use hookgate::config::Config;
 use hookgate::internals::observe::Traces;
 use hookgate::internals::policy::{self, Channel};
 use http_body_util::Full;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::Status;
@@ -267,4 +270,26 @@ async fn a_collector_that_is_down_or_hangs() {
             assert_eq!(failed, 200);
         }
     }
+}
+
+#[tokio::test]
+async fn spans_are_dropped_and_counted_while_the_queue_is_full() {
+    let hangs = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let policy = Policy::allow().await;
+    let mut config = sent_to(&format!("http://{}", hangs.local_addr().unwrap()));
+    config.drain.time = Duration::from_secs(1);
+    let (gate, traces) = traced(&policy.url(), config).await;
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let url = format!("http://{}/{BEFORE}", gate.address);
+    let webhook = || http::Request::post(&url).body(Full::new(Bytes::from_static(b"{}"))).unwrap();
+    let mut spans = 0;
+    while counts(&traces)[1] == 0 {
+        let replies = join_all((0..64).map(|_| client.request(webhook()))).await;
+        assert!(replies.iter().all(|reply| reply.as_ref().is_ok_and(|reply| reply.status() == 200)));
+        spans += 128;
+    }
+    let [exported, queue_full, failed] = counts(&traces);
+    gate.stop().await;
+    assert_eq!(exported, 0);
+    assert!(spans - queue_full - failed > 8_000, "{spans} {queue_full} {failed}");
 }

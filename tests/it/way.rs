@@ -307,7 +307,7 @@ async fn a_body_that_takes_long_to_read_holds_up_nobody() {
     let policy = Policy::allow().await;
     let mut config = support::config();
     // However busy the machine is.
-    config.every.budget = Duration::from_secs(60);
+    config.budget = Duration::from_secs(60);
     let gate = Gate::configured(&policy.url(), config).await;
     let fields: Vec<_> = (0..90_000).map(|nth| format!("\"a{nth}\":0")).collect();
     let body = format!("{{{}}}", fields.join(","));

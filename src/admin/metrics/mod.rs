@@ -31,7 +31,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// format of Prometheus, which curl and `promtool check metrics` expect.
 pub(super) fn scrape(sources: &Sources, accept: &str) -> Result<(&'static str, String), fmt::Error> {
     let mut registry = Registry::with_prefix("hookgate");
-    registry.register_collector(Box::new(All(sources.clone())));
+    registry.register_collector(Box::new(sources.clone()));
     let mut out = String::new();
     if accept.contains("application/openmetrics-text") {
         text::encode(&mut out, &registry)?;
@@ -41,13 +41,10 @@ pub(super) fn scrape(sources: &Sources, accept: &str) -> Result<(&'static str, S
     Ok((prometheus_text::CONTENT_TYPE, out))
 }
 
-#[derive(Debug)]
-struct All(Sources);
-
-impl Collector for All {
+impl Collector for Sources {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut writer = Writer(encoder);
-        GROUPS.iter().try_for_each(|write| write(&self.0, &mut writer))
+        GROUPS.iter().try_for_each(|write| write(self, &mut writer))
     }
 }
 
@@ -77,9 +74,14 @@ impl Writer<'_> {
         samples.try_for_each(|(labels, metric)| metric.encode(encoder.encode_family(&labels)?))
     }
 
-    /// Writes a family of one sample without labels.
-    fn single<M: EncodeMetric + TypedMetric>(&mut self, name: &str, help: &str, metric: M) -> fmt::Result {
-        self.family(name, help, [([], metric)])
+    /// Writes a family of one sample without labels, which only grows.
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        self.family(name, help, [([], counter(value))])
+    }
+
+    /// Writes a family of one sample without labels, which can go down.
+    fn gauge(&mut self, name: &str, help: &str, value: impl Into<f64>) -> fmt::Result {
+        self.family(name, help, [([], gauge(value))])
     }
 }
 
@@ -88,14 +90,9 @@ fn counter(value: u64) -> ConstCounter {
     ConstCounter::new(value)
 }
 
-/// A sample that can go down.
-fn gauge(value: f64) -> ConstGauge<f64> {
-    ConstGauge::new(value)
-}
-
-/// A sample that is 1 or 0.
-fn flag(value: bool) -> ConstGauge<f64> {
-    gauge(value.into())
+/// A sample that can go down; true is 1, and false 0.
+fn gauge(value: impl Into<f64>) -> ConstGauge<f64> {
+    ConstGauge::new(value.into())
 }
 
 impl TypedMetric for Histogram {

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{Writer, counter, gauge};
+use strum::VariantArray;
+
+use super::{Writer, counter};
 use crate::admin::Sources;
 use crate::config::Config;
 use crate::contract::{Callback, Timing};
@@ -13,33 +15,42 @@ use crate::observe::durations::Phase;
 pub(super) fn write(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
     let status = &sources.status;
     let config = sources.config.now();
-    let all = || Callback::all().iter().chain([Callback::fallback()]);
-    let seen = |callback: &&Callback| status.last_seen(callback) > 0;
-    let outcomes = all().flat_map(|callback| {
-        let outcomes = if seen(&callback) { Outcome::all().collect() } else { first_failures(callback, &config) };
+    let outcomes = status.callbacks().flat_map(|(callback, counters)| {
+        let came = counters.last_seen() > 0;
+        let outcomes = if came { Outcome::all().collect() } else { first_failures(callback, &config) };
         outcomes.into_iter().map(move |outcome| {
             let labels = [("rpc", callback.service_and_method()), ("outcome", outcome.as_str())];
-            (labels, counter(status.counted(callback, outcome)))
+            (labels, counter(counters.counted(outcome)))
         })
     });
     let help = "Webhooks by what became of them, as the hookgate-outcome header says it";
     out.family("callbacks", help, outcomes)?;
-    let durations = all().filter(seen).flat_map(|callback| {
-        Phase::ALL.map(|phase| {
-            let labels = [("rpc", callback.service_and_method()), ("phase", phase.as_str())];
-            (labels, status.durations.of(callback, phase))
+    let durations = status.callbacks().filter(|(_, counters)| counters.last_seen() > 0);
+    let durations = durations.flat_map(|(callback, counters)| {
+        Phase::VARIANTS.iter().map(move |phase| {
+            let labels = [("rpc", callback.service_and_method()), ("phase", phase.into())];
+            (labels, counters.durations.of(*phase))
         })
     });
     let help = "How long the phases of webhooks took: decode, policy, reply";
     out.family("callback_duration_seconds", help, durations)?;
-    out.single("callbacks_in_flight", "Webhooks being answered", gauge(status.in_flight() as f64))?;
-    let held = gauge((status.memory.held() + status.heads.held()) as f64);
-    out.single("callbacks_held_bytes", "Bytes of webhooks held, of limits.memory", held)?;
-    let connections = gauge(status.connections() as f64);
-    out.single("connections", "Open connections of webhook clients", connections)?;
+    out.gauge("callbacks_in_flight", "Webhooks being answered", status.in_flight.held() as f64)?;
+    let held = status.memory.held() + status.heads.held();
+    out.gauge("callbacks_held_bytes", "Bytes of webhooks held, of limits.memory", held as f64)?;
+    out.gauge("connections", "Open connections of webhook clients", status.connections.held() as f64)?;
     let refused = status.not_webhooks().map(|(reason, count)| ([("reason", reason)], counter(count)));
     out.family("requests_refused", "Requests that are no webhook, by why they are none", refused)?;
-    write_drift(sources, out)
+    let drift = status.names.report(None);
+    let commands = drift.unknown_commands.iter().map(|name| ([("command", &*name.name)], counter(name.count)));
+    out.family("unknown_commands", "Webhooks whose command this build does not know", commands)?;
+    let fields = drift.unknown_fields.iter().map(|field| {
+        let rpc = field.rpc.as_deref().unwrap_or_default();
+        ([("rpc", rpc), ("field", &*field.name)], counter(field.count))
+    });
+    out.family("unknown_fields", "Fields of webhooks that this build does not know", fields)?;
+    let bodies = drift.unrecognized_bodies.iter().map(|rpc| ([("rpc", &*rpc.name)], counter(rpc.count)));
+    let help = "Webhooks with none of the fields that this build knows, the command apart";
+    out.family("unrecognized_bodies", help, bodies)
 }
 
 /// Returns the outcomes that a callback which never came can have by its failure rules. They are written as 0: a counter
@@ -53,19 +64,4 @@ fn first_failures(callback: &Callback, config: &Config) -> Vec<Outcome> {
     }
     let rules = config.handling(callback).on_failure;
     Class::ALL.into_iter().map(|class| Outcome::Failed(rules.rule(class), class)).collect()
-}
-
-fn write_drift(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
-    let (unknowns, names) = (&sources.status.unknowns, &sources.status.names);
-    let commands = unknowns.commands();
-    let commands = commands.iter().map(|command| ([("command", &*command.name)], counter(command.count)));
-    out.family("unknown_commands", "Webhooks whose command this build does not know", commands)?;
-    let fields = unknowns.fields();
-    let fields =
-        fields.iter().map(|field| ([("rpc", &*field.rpc), ("field", &*field.name.name)], counter(field.name.count)));
-    out.family("unknown_fields", "Fields of webhooks that this build does not know", fields)?;
-    let bodies = names.unrecognized();
-    let bodies = bodies.iter().map(|rpc| ([("rpc", &*rpc.name)], counter(rpc.count)));
-    let help = "Webhooks with none of the fields that this build knows, the command apart";
-    out.family("unrecognized_bodies", help, bodies)
 }

@@ -30,7 +30,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         warn!("{warning}");
     }
     let runtime = runtime(loaded.config.threads)?;
-    let mut decisions = Decisions::off();
+    let mut decisions = Decisions::default();
     let served = runtime.block_on(serve(&loaded, source, &mut decisions, log.clone()));
     // Without waiting for a name to be resolved, or for a disk that does not answer.
     runtime.shutdown_background();

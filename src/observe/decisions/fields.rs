@@ -1,6 +1,8 @@
 //! The fields of a request that a line shows: the IDs of users and groups, and those of `decisions.fields`.
 
-use crate::contract::{self, Callback, DecodedMessage, FieldPath, Id, Message, Value, field_paths};
+use serde_json::{Map, Value as Json};
+
+use crate::contract::{Callback, DecodedMessage, FieldPath, Id, Message, Value, field_paths};
 use crate::cut::cut;
 
 /// Maximum bytes written of a field's value; of a list, of all its values together.
@@ -10,60 +12,51 @@ const LONGEST: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Shown {
     message: &'static Message,
-    users: Vec<FieldPath>,
-    groups: Vec<FieldPath>,
-    configured: Vec<FieldPath>,
+    /// By the member of the line that has them.
+    members: [(&'static str, Vec<FieldPath>); 3],
 }
 
 impl Shown {
     /// Selects the IDs of a callback's request, and the fields with a name in `configured`.
     pub(super) fn of(callback: &Callback, configured: &[String]) -> Self {
         let message = callback.request;
-        let mut shown = Self { message, users: Vec::new(), groups: Vec::new(), configured: Vec::new() };
+        let (mut users, mut groups, mut fields) = (Vec::new(), Vec::new(), Vec::new());
         for (path, field) in field_paths(message) {
             match field.id {
-                _ if configured.contains(&path.name) => shown.configured.push(path),
-                Some(Id::User) => shown.users.push(path),
-                Some(Id::Group) => shown.groups.push(path),
+                _ if configured.contains(&path.name) => fields.push(path),
+                Some(Id::User) => users.push(path),
+                Some(Id::Group) => groups.push(path),
                 None => {}
             }
         }
-        shown
+        Self { message, members: [("users", users), ("groups", groups), ("fields", fields)] }
     }
 
-    /// Writes the JSON members `users`, `groups` and `fields`, each after a comma and without the fields that are absent.
-    pub(super) fn write(&self, request: &[u8], out: &mut Vec<u8>) {
-        let all = [("users", &self.users), ("groups", &self.groups), ("fields", &self.configured)];
-        if all.iter().all(|(_, paths)| paths.is_empty()) {
-            return;
+    /// Returns the members `users`, `groups` and `fields` of a request's line, without the fields that are absent.
+    pub(super) fn members(&self, request: &[u8]) -> Map<String, Json> {
+        if self.members.iter().all(|(_, paths)| paths.is_empty()) {
+            return Map::new();
         }
         // Cannot fail: hookgate has encoded it.
-        let Ok(record) = DecodedMessage::decode(self.message, request) else { return };
+        let Ok(record) = DecodedMessage::decode(self.message, request) else { return Map::new() };
         let record = Value::Message(record);
-        for (title, paths) in all {
-            let mut written = 0;
-            for path in paths {
-                let mut values = Vec::new();
-                collect(&record, &path.indices, &mut values);
-                if values.is_empty() {
-                    continue;
-                }
-                if written == 0 {
-                    contract::write_name(1, title, out);
-                    out.push(b'{');
-                }
-                contract::write_name(written, &path.name, out);
-                let mut room = LONGEST;
-                match values[..] {
-                    [value] if !path.repeated => write_cut(value, &mut room, out),
-                    _ => write_list(values.into_iter(), &mut room, out),
-                }
-                written += 1;
-            }
-            if written > 0 {
-                out.push(b'}');
-            }
-        }
+        let members = self.members.iter().map(|(name, paths)| {
+            let fields = paths.iter().filter_map(|path| Some((path.name.clone(), show(path, &record)?)));
+            ((*name).to_owned(), Map::from_iter(fields))
+        });
+        members.filter(|(_, fields)| !fields.is_empty()).map(|(name, fields)| (name, fields.into())).collect()
+    }
+}
+
+/// Returns the value of a field, or a list of its values; `None` if it is absent.
+fn show(path: &FieldPath, record: &Value<'_>) -> Option<Json> {
+    let mut values = Vec::new();
+    collect(record, &path.indices, &mut values);
+    let mut room = LONGEST;
+    match values[..] {
+        [] => None,
+        [value] if !path.repeated => Some(shorten(value, &mut room)),
+        _ => Some(shorten_list(values, &mut room)),
     }
 }
 
@@ -80,43 +73,29 @@ fn collect<'r, 'a>(value: &'r Value<'a>, indices: &[usize], found: &mut Vec<&'r 
     }
 }
 
-fn write_list<'r, 'a: 'r>(values: impl Iterator<Item = &'r Value<'a>>, room: &mut usize, out: &mut Vec<u8>) {
-    out.push(b'[');
-    for (index, value) in values.enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
+/// Returns a value of at most `room` bytes, and subtracts what it takes.
+fn shorten(value: &Value<'_>, room: &mut usize) -> Json {
+    let (shown, bytes) = match value {
+        // An empty text counts as a byte, so that a list of them has an end.
+        Value::Text(text) => (cut(text, *room).into(), text.len().max(1)),
+        Value::Bool(value) => (Json::from(*value), value.to_string().len()),
+        Value::Int(value) => (Json::from(*value), value.to_string().len()),
+        Value::List(entries) => return shorten_list(entries, room),
+        // Unreachable: no request has a map, and the paths lead into messages.
+        Value::Message(_) | Value::Map(_) => (Json::Null, 0),
+    };
+    *room = room.saturating_sub(bytes);
+    shown
+}
+
+fn shorten_list<'r, 'a: 'r>(values: impl IntoIterator<Item = &'r Value<'a>>, room: &mut usize) -> Json {
+    let mut list = Vec::new();
+    for value in values {
         if *room == 0 {
-            contract::write_text("…", out);
+            list.push("…".into());
             break;
         }
-        write_cut(value, room, out);
+        list.push(shorten(value, room));
     }
-    out.push(b']');
-}
-
-/// Writes a value, truncated to `room` bytes, and subtracts what it took.
-fn write_cut(value: &Value<'_>, room: &mut usize, out: &mut Vec<u8>) {
-    match value {
-        Value::Text(text) if text.len() > *room => {
-            contract::write_text(&cut(text, *room), out);
-            *room = 0;
-        }
-        Value::Text(text) => {
-            contract::write_text(text, out);
-            // An empty text counts as a byte, so that a list of them has an end.
-            *room = room.saturating_sub(text.len().max(1));
-        }
-        Value::Bool(value) => write_plain(value, room, out),
-        Value::Int(value) => write_plain(value, room, out),
-        Value::List(entries) => write_list(entries.iter(), room, out),
-        // Unreachable: no request has a map, and the paths lead into messages.
-        Value::Message(_) | Value::Map(_) => out.extend_from_slice(b"null"),
-    }
-}
-
-fn write_plain(value: impl ToString, room: &mut usize, out: &mut Vec<u8>) {
-    let text = value.to_string();
-    out.extend_from_slice(text.as_bytes());
-    *room = room.saturating_sub(text.len());
+    list.into()
 }

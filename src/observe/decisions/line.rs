@@ -1,51 +1,64 @@
 //! A line of the decision log.
 
 use std::borrow::Cow;
-use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
-use super::fields::Shown;
-use crate::config::Rule;
-use crate::contract;
-use crate::contract::Callback;
-use crate::failure::Class;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 
-/// A verdict, or the end of an event that never got one.
-#[derive(Debug)]
+use super::fields::Shown;
+use crate::contract::Callback;
+
+/// A verdict, or the end of an event that never got one. Its members with empty values are omitted from the line.
+#[derive(Debug, Serialize)]
 pub(crate) struct Decided<'a> {
+    #[serde(flatten, serialize_with = "callback_and_rpc")]
     pub(crate) callback: &'static Callback,
     /// The command as OpenIM sent it.
     pub(crate) command: Cow<'a, str>,
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) operation_id: Cow<'a, str>,
     /// Empty if the webhook was refused before an ID was made.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) event_id: &'a str,
-    /// The encoded request message, if the body could be decoded.
-    pub(crate) request: Option<&'a [u8]>,
     /// The value of the `hookgate-outcome` header, or `undelivered`.
     pub(crate) outcome: &'static str,
+    /// True on a line that follows the line of the event's webhook: the verdict came after the reply to OpenIM, or none came.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) late: bool,
+    /// The reason for which the event was not delivered.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) reason: &'static str,
     /// The error code of a denial.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) code: Option<i32>,
     /// The JSON names of changed fields.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) changes: &'a [&'static str],
-    /// The failure rule that decided, with the class of the failure.
-    pub(crate) rule: Option<(Class, Rule)>,
+    /// The failure rule that decided, with the class of the failure: `deadline=allow`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) rule: String,
     /// The cause, if there was no verdict. Holds none of the policy's own text.
-    pub(crate) cause: Option<Cow<'a, str>>,
-    /// Set on a line that follows the line of the event's webhook.
-    pub(crate) late: Option<Late>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) cause: Cow<'a, str>,
     /// The number of attempts so far; 0 if there was none, or the number is not known yet.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) attempt: u32,
     /// The phases of the call by name, with their durations.
+    #[serde(flatten, serialize_with = "microseconds")]
     pub(crate) took: Vec<(&'static str, Duration)>,
+    /// The encoded request message, if the body could be decoded.
+    #[serde(skip)]
+    pub(crate) request: Option<&'a [u8]>,
 }
 
-/// The reason for another line after that of the event's webhook.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Late {
-    /// The verdict came after the reply to OpenIM.
-    Verdict,
-    /// The event was not delivered, for this reason.
-    Undelivered(&'static str),
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    #[serde(flatten)]
+    decided: &'a Decided<'a>,
+    #[serde(flatten)]
+    fields: Map<String, Value>,
 }
 
 impl Decided<'_> {
@@ -64,64 +77,25 @@ impl Decided<'_> {
 
     /// Returns the line, with its line feed.
     pub(super) fn line(&self, shown: &Shown) -> Vec<u8> {
-        let mut line = Line(Vec::with_capacity(640));
-        line.0.push(b'{');
-        contract::write_name(0, "time", &mut line.0);
-        contract::write_text(&humantime::format_rfc3339_millis(SystemTime::now()).to_string(), &mut line.0);
-        line.text("callback", self.callback.config_key);
-        line.text("rpc", self.callback.service_and_method());
-        line.text("command", &self.command);
-        line.text("operation_id", &self.operation_id);
-        line.text("event_id", self.event_id);
-        line.text("outcome", self.outcome);
-        if let Some(late) = self.late {
-            line.plain("late", true);
-            if let Late::Undelivered(reason) = late {
-                line.text("reason", reason);
-            }
-        }
-        if let Some(code) = self.code {
-            line.plain("code", code);
-        }
-        if !self.changes.is_empty() {
-            contract::write_name(1, "changes", &mut line.0);
-            for (index, change) in self.changes.iter().enumerate() {
-                line.0.push(if index == 0 { b'[' } else { b',' });
-                contract::write_text(change, &mut line.0);
-            }
-            line.0.push(b']');
-        }
-        if let Some((class, rule)) = self.rule {
-            line.text("rule", &format!("{class}={rule}"));
-        }
-        line.text("cause", self.cause.as_deref().unwrap_or_default());
-        if self.attempt > 0 {
-            line.plain("attempt", self.attempt);
-        }
-        for (part, took) in &self.took {
-            line.plain(part, took.as_micros());
-        }
-        if let Some(request) = self.request {
-            shown.write(request, &mut line.0);
-        }
-        line.0.extend_from_slice(b"}\n");
-        line.0
+        let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        let fields = self.request.map(|request| shown.members(request)).unwrap_or_default();
+        let mut line = Vec::with_capacity(640);
+        // Writing to memory cannot fail.
+        let written = serde_json::to_writer(&mut line, &Line { time, decided: self, fields });
+        debug_assert!(written.is_ok());
+        line.push(b'\n');
+        line
     }
 }
 
-/// A JSON object being written. Empty texts are omitted.
-struct Line(Vec<u8>);
+fn callback_and_rpc<S: Serializer>(callback: &&'static Callback, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map([("callback", callback.config_key), ("rpc", callback.service_and_method())])
+}
 
-impl Line {
-    fn text(&mut self, name: &str, text: &str) {
-        if !text.is_empty() {
-            contract::write_name(1, name, &mut self.0);
-            contract::write_text(text, &mut self.0);
-        }
-    }
+fn microseconds<S: Serializer>(took: &[(&str, Duration)], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(took.iter().map(|(phase, took)| (phase, took.as_micros())))
+}
 
-    fn plain(&mut self, name: &str, value: impl Display) {
-        contract::write_name(1, name, &mut self.0);
-        self.0.extend_from_slice(value.to_string().as_bytes());
-    }
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

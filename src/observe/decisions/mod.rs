@@ -21,15 +21,12 @@ use crate::contract::Callback;
 use crate::observe::sink::FileSink;
 use crate::observe::writer::{Counts, NonBlocking, Options};
 use fields::Shown;
-pub(crate) use line::{Decided, Late};
+pub(crate) use line::Decided;
 
-/// Maximum bytes of lines queued for a slow disk or reader.
-const CAPACITY: usize = 8 << 20;
+/// For a slow disk or reader.
+const OPTIONS: Options = Options { capacity: 8 << 20, report_interval: Duration::from_secs(10), report };
 
-/// Minimum time between two log messages about dropped lines.
-const REPORT_INTERVAL: Duration = Duration::from_secs(10);
-
-/// The decision log, which may be off. Clones share it.
+/// The decision log. Clones share it; the default is off until [`change`](Self::change) turns it on.
 #[derive(Debug, Clone, Default)]
 pub struct Decisions(Arc<Shared>);
 
@@ -49,14 +46,9 @@ struct Open {
 }
 
 impl Decisions {
-    /// Returns a decision log that is off until [`change`](Self::change) turns it on.
-    pub fn off() -> Self {
-        Self::default()
-    }
-
     /// Opens the decision log. The error says what cannot be written.
     pub fn open(settings: &config::Decisions) -> io::Result<Self> {
-        let decisions = Self::off();
+        let decisions = Self::default();
         decisions.change(settings)?;
         Ok(decisions)
     }
@@ -125,12 +117,7 @@ fn start(to: &DecisionsTo, counts: Arc<Counts>) -> io::Result<NonBlocking> {
         DecisionsTo::Stdout => FileSink::inherited(io::stdout())?,
         DecisionsTo::File(path) => FileSink::append_to(path)?,
     };
-    NonBlocking::start(
-        "decisions",
-        sink,
-        Options { capacity: CAPACITY, report_interval: REPORT_INTERVAL, report },
-        counts,
-    )
+    NonBlocking::start("decisions", sink, OPTIONS, counts)
 }
 
 /// Logs dropped lines: a reader of decisions expects nothing else among them.

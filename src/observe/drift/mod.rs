@@ -1,17 +1,17 @@
 //! Differences between what this OpenIM sends and what this build expects: unknown names, older names, callbacks that never
 //! come, and the release that it looks like.
 //!
-//! - `unknowns`: counters of unknown commands and fields.
-//! - `names`: counters of known commands, and of aliases of fields.
-//! - `report`: the report made from them.
+//! - `counters`: counters of the names that come.
+//! - `names`: a bounded map of counters.
+//! - `report`: the report made from the counters.
 //! - `print`: a report as text.
 
+mod counters;
 mod names;
 mod print;
 mod report;
-mod unknowns;
 
-pub use names::Names;
+pub use counters::{MOST_COMMANDS, MOST_FIELDS, NameCounters};
+pub use names::{LONGEST_NAME, OTHER};
 pub use print::print;
-pub use report::{Field, Key, LooksLike, Name, Report};
-pub use unknowns::{LONGEST_NAME, MOST_COMMANDS, MOST_FIELDS, OTHER, Unknowns};
+pub use report::{Key, LooksLike, Name, Report};

@@ -1,33 +1,18 @@
-//! Counters of the names that OpenIM sends for what this build knows: commands, aliases of fields, and bodies without a known
-//! field.
+//! Counters by name. Any caller can invent names, so their number and length are bounded.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{Field, Name};
-use crate::contract::Callback;
+use super::Name;
+use crate::cut::beginning;
 
-/// Counters of known names. A webhook without aliases takes no lock.
-#[derive(Debug)]
-pub struct Names {
-    /// By the command's place in the table of commands.
-    commands: Vec<Count>,
-    /// Aliases of fields, by the callback's place.
-    fields: Mutex<BTreeMap<(usize, &'static str), Count>>,
-    /// Bodies without a known field, by the callback's place.
-    unrecognized: Vec<Unrecognized>,
-}
+/// Maximum bytes of a name; a longer one is truncated.
+pub const LONGEST_NAME: usize = 128;
 
-#[derive(Debug, Default)]
-struct Unrecognized {
-    bodies: Count,
-    /// The second of the last log message, since 1970; 0 is never.
-    logged: AtomicU64,
-    /// The number of bodies since that message.
-    unlogged: AtomicU64,
-}
+/// The name under which everything over the maximum number of names is counted.
+pub const OTHER: &str = "other";
 
 /// A counter with the times of its first and last increment, in milliseconds since 1970.
 #[derive(Debug, Default)]
@@ -37,68 +22,11 @@ pub(super) struct Count {
     last: AtomicU64,
 }
 
-impl Default for Names {
-    fn default() -> Self {
-        Self {
-            commands: Callback::commands().map(|_| Count::default()).collect(),
-            fields: Mutex::default(),
-            unrecognized: Callback::all().iter().map(|_| Unrecognized::default()).collect(),
-        }
-    }
-}
-
-impl Names {
-    /// Counts a webhook by its command's place in the table of commands; `now` is in milliseconds since 1970.
-    pub fn count_command(&self, place: usize, now: u64) {
-        if let Some(count) = self.commands.get(place) {
-            count.add(1, now);
-        }
-    }
-
-    /// Counts the aliases that a webhook has for its fields; `now` is in milliseconds since 1970.
-    pub fn count_fields(&self, callback: &Callback, names: &[&'static str], now: u64) {
-        if names.is_empty() {
-            return;
-        }
-        let mut fields = self.fields.lock().unwrap_or_else(PoisonError::into_inner);
-        for name in names {
-            fields.entry((callback.index, name)).or_default().add(1, now);
-        }
-    }
-
-    /// Counts a body that has no known field but the command; `now` is in milliseconds since 1970. Returns `Some` once a
-    /// second for each callback, if it is to be logged: the number of bodies since the last log message.
-    pub fn count_unrecognized(&self, callback: &Callback, now: u64) -> Option<u64> {
-        let Unrecognized { bodies, logged, unlogged } = self.unrecognized.get(callback.index)?;
-        bodies.add(1, now);
-        let second = now / 1000;
-        if logged.swap(second, Relaxed) == second {
-            unlogged.fetch_add(1, Relaxed);
-            return None;
-        }
-        Some(unlogged.swap(0, Relaxed))
-    }
-
-    /// Returns the rpcs that had bodies without a known field, in the order of the table.
-    pub fn unrecognized(&self) -> Vec<Name> {
-        let counted = Callback::all().iter().zip(&self.unrecognized);
-        counted.filter_map(|(callback, count)| count.bodies.name(callback.service_and_method())).collect()
-    }
-
-    /// Returns the commands received, in the order of their names, each with its callback.
-    pub fn commands(&self) -> Vec<(&'static Callback, Name)> {
-        let counted = Callback::commands().zip(&self.commands);
-        counted.filter_map(|((command, callback), count)| Some((callback, count.name(command)?))).collect()
-    }
-
-    /// Returns the aliases of fields received, in the order of the table.
-    pub fn fields(&self) -> Vec<Field> {
-        let fields = self.fields.lock().unwrap_or_else(PoisonError::into_inner);
-        let named = fields.iter().filter_map(|((place, name), count)| {
-            Some(Field { rpc: Callback::all().get(*place)?.service_and_method().to_owned(), name: count.name(name)? })
-        });
-        named.collect()
-    }
+/// A bounded map of counters. A name has no control characters and at most [`LONGEST_NAME`] bytes.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    known: BTreeMap<String, Count>,
+    other: Count,
 }
 
 impl Count {
@@ -111,11 +39,39 @@ impl Count {
     }
 
     /// Returns the counter of a name for a report, unless it is 0.
-    pub(super) fn name(&self, name: &str) -> Option<Name> {
+    pub(super) fn report(&self, rpc: Option<&str>, name: &str) -> Option<Name> {
         let time = |millis: &AtomicU64| {
             humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(millis.load(Relaxed))).to_string()
         };
-        let (name, count) = (name.to_owned(), self.count.load(Relaxed));
-        (count > 0).then(|| Name { name, count, first_seen: time(&self.first), last_seen: time(&self.last) })
+        let (rpc, name, count) = (rpc.map(str::to_owned), name.to_owned(), self.count.load(Relaxed));
+        (count > 0).then(|| Name { rpc, name, count, first_seen: time(&self.first), last_seen: time(&self.last) })
+    }
+}
+
+impl Names {
+    /// Counts a name, or `other` if there are `most` names already.
+    pub(super) fn count(&mut self, name: &str, most: usize, now: u64) {
+        let mut name = Cow::from(beginning(name, LONGEST_NAME));
+        if name.contains(char::is_control) {
+            name = name.replace(char::is_control, "?").into();
+        }
+        match self.known.get(&*name) {
+            Some(count) => count.add(1, now),
+            None if name == OTHER || self.known.len() >= most => self.other.add(1, now),
+            None => self.known.entry(name.into_owned()).or_default().add(1, now),
+        }
+    }
+
+    /// Counts `times` names that are not known, as `other`.
+    pub(super) fn count_other(&self, times: usize, now: u64) {
+        if times > 0 {
+            self.other.add(times as u64, now);
+        }
+    }
+
+    /// Returns the counters, in the order of their names, `other` last. `rpc` is the one that the names are of.
+    pub(super) fn report(&self, rpc: Option<&str>) -> impl Iterator<Item = Name> {
+        let known = self.known.iter().filter_map(move |(name, count)| count.report(rpc, name));
+        known.chain(self.other.report(rpc, OTHER))
     }
 }

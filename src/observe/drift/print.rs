@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Field, LooksLike, Name, Report};
+use super::{Key, LooksLike, Name, Report};
 use crate::openim::Release;
 
 /// Prints a report: a list for each difference, or a line that there is none, and the likely release.
@@ -10,46 +10,42 @@ pub fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if !report.is_drift() {
         writeln!(out, "no drift: this build knows all that came")?;
     }
-    let names = |names: &[Name]| names.iter().map(|name| line(&name.name, name)).collect::<Vec<_>>();
-    let fields = |fields: &[Field]| {
-        fields.iter().map(|field| line(&format!("{} {}", field.rpc, field.name.name), &field.name)).collect::<Vec<_>>()
-    };
+    let names = |names: &[Name]| names.iter().map(name_line).collect::<Vec<_>>();
     let lists = [
         (
             "rpcs whose webhooks have NONE of the fields that this build knows: their policy sees unknown_fields alone",
             names(&report.unrecognized_bodies),
         ),
         ("commands that this build does not know (FallbackPolicyService takes them)", names(&report.unknown_commands)),
-        ("fields that this build does not know (they are in unknown_fields)", fields(&report.unknown_fields)),
+        ("fields that this build does not know (they are in unknown_fields)", names(&report.unknown_fields)),
         ("commands with an older name", names(&report.older_commands)),
-        ("fields with another name (older servers, the Enterprise edition)", fields(&report.older_fields)),
+        ("fields with another name (older servers, the Enterprise edition)", names(&report.older_fields)),
+        ("enabled in webhooks.yml, and never came", report.never_came.iter().flatten().map(key_line).collect()),
     ];
     for (title, lines) in lists.iter().filter(|(_, lines)| !lines.is_empty()) {
         writeln!(out, "{title}:\n{}", lines.join("\n"))?;
     }
-    match &report.never_came {
-        None => writeln!(out, "callbacks that never came are not known: openim.webhooks names no webhooks.yml")?,
-        Some(keys) if keys.is_empty() => {}
-        Some(keys) => {
-            writeln!(out, "enabled in webhooks.yml, and never came:")?;
-            for key in keys {
-                let releases = match &key.releases[..] {
-                    [] => "sent by no known release of OpenIM".to_owned(),
-                    releases => format!("sent by {}", releases.join(", ")),
-                };
-                writeln!(out, "  {:<28} {releases}", key.config_key)?;
-            }
-        }
+    if report.never_came.is_none() {
+        writeln!(out, "callbacks that never came are not known: openim.webhooks names no webhooks.yml")?;
     }
     let newer = !report.unknown_commands.is_empty() || !report.unknown_fields.is_empty();
     writeln!(out, "OpenIM {}", looks_like(&report.looks_like, newer))
 }
 
-fn line(label: &str, name: &Name) -> String {
+fn name_line(name: &Name) -> String {
+    let rpc = name.rpc.iter().map(|rpc| format!("{rpc} ")).collect::<String>();
     // Any caller can choose the name.
-    let label = label.replace(char::is_control, "?");
+    let label = format!("{rpc}{}", name.name).replace(char::is_control, "?");
     let times = if name.count == 1 { "time" } else { "times" };
     format!("  {label:<64} {:>8} {times}, first {}", name.count, name.first_seen)
+}
+
+fn key_line(key: &Key) -> String {
+    let releases = match &key.releases[..] {
+        [] => "sent by no known release of OpenIM".to_owned(),
+        releases => format!("sent by {}", releases.join(", ")),
+    };
+    format!("  {:<28} {releases}", key.config_key)
 }
 
 /// Returns the end of a sentence about the release. `newer` is set if names came that this build does not know.

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Names, Unknowns};
 use crate::contract::Callback;
 use crate::openim::Release;
 
@@ -14,7 +13,7 @@ pub struct Report {
     /// Commands that this build does not know.
     pub unknown_commands: Vec<Name>,
     /// Fields that this build does not know.
-    pub unknown_fields: Vec<Field>,
+    pub unknown_fields: Vec<Name>,
     /// Rpcs that had webhooks without any known field but `callbackCommand`. A policy sees such a webhook only in
     /// `unknown_fields`.
     #[serde(default)]
@@ -22,7 +21,7 @@ pub struct Report {
     /// Commands that only older servers send.
     pub older_commands: Vec<Name>,
     /// Fields under an alias, as older servers and the Enterprise edition send them.
-    pub older_fields: Vec<Field>,
+    pub older_fields: Vec<Name>,
     /// Callbacks that OpenIM's `webhooks.yml` enables and that never came; none if hookgate does not read that file.
     pub never_came: Option<Vec<Key>>,
     /// The releases that send what came.
@@ -32,7 +31,10 @@ pub struct Report {
 /// A name, with its counter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Name {
-    /// The name.
+    /// The rpc of a field's callback: `MessagePolicyService/BeforeSendSingleMsg`; `None` for other names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpc: Option<String>,
+    /// A command, an rpc, or a field's JSON path without indices of lists: `users[].color`.
     pub name: String,
     /// The number of times that it came. A list in one body can have a field several times.
     pub count: u64,
@@ -40,16 +42,6 @@ pub struct Name {
     pub first_seen: String,
     /// The last time.
     pub last_seen: String,
-}
-
-/// A field, with its counter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Field {
-    /// The rpc of its callback: `MessagePolicyService/BeforeSendSingleMsg`.
-    pub rpc: String,
-    /// The field's JSON path, without indices of lists: `users[].color`.
-    #[serde(flatten)]
-    pub name: Name,
 }
 
 /// An enabled callback that never came.
@@ -71,50 +63,34 @@ pub struct LooksLike {
 }
 
 impl Report {
-    /// Makes a report from the counters, and from the commands that OpenIM enables, if they are known.
-    pub fn of(unknowns: &Unknowns, names: &Names, enabled: Option<&BTreeSet<&'static str>>) -> Self {
-        let commands = names.commands();
-        let older = commands.iter().filter(|(callback, command)| command.name != callback.command);
-        Self {
-            unknown_commands: unknowns.commands(),
-            unknown_fields: unknowns.fields(),
-            unrecognized_bodies: names.unrecognized(),
-            older_commands: older.map(|(_, command)| command.clone()).collect(),
-            older_fields: names.fields(),
-            never_came: enabled.map(|enabled| never_came(enabled, &commands)),
-            looks_like: LooksLike::of(&commands),
-        }
-    }
-
     /// Returns true if there is any difference.
     pub fn is_drift(&self) -> bool {
-        let Self { unknown_commands, unknown_fields, unrecognized_bodies, never_came, .. } = self;
-        let unknown = unknown_commands.len() + unknown_fields.len() + unrecognized_bodies.len();
-        let older = self.older_commands.len() + self.older_fields.len();
-        unknown + older > 0 || never_came.as_ref().is_some_and(|keys| !keys.is_empty())
+        let unknown = [&self.unknown_commands, &self.unknown_fields, &self.unrecognized_bodies];
+        let mut all = unknown.into_iter().chain([&self.older_commands, &self.older_fields]);
+        all.any(|names| !names.is_empty()) || self.never_came.as_ref().is_some_and(|keys| !keys.is_empty())
     }
 }
 
 /// Returns the enabled keys of which no callback came.
-fn never_came(enabled: &BTreeSet<&'static str>, commands: &[(&'static Callback, Name)]) -> Vec<Key> {
-    let mut keys: BTreeMap<&str, Vec<&'static Callback>> = BTreeMap::new();
-    for callback in Callback::all().iter().filter(|callback| enabled.contains(callback.command)) {
-        keys.entry(callback.config_key).or_default().push(callback);
+pub(super) fn never_came(enabled: &BTreeSet<&'static str>, commands: &[(&'static Callback, Name)]) -> Vec<Key> {
+    let is_enabled = |callback: &&'static Callback| enabled.contains(callback.command);
+    let callbacks = commands.iter().map(|(callback, _)| *callback);
+    let came: BTreeSet<_> = callbacks.filter(is_enabled).map(|callback| callback.config_key).collect();
+    let mut keys: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for callback in Callback::all().iter().filter(is_enabled) {
+        keys.entry(callback.config_key).or_default().extend(callback.releases);
     }
-    let came = |callback: &&Callback| commands.iter().any(|(other, _)| other.index == callback.index);
-    keys.retain(|_, callbacks| !callbacks.iter().any(came));
-    let sends = |callbacks: &[&Callback], release: &Release| {
-        callbacks.iter().any(|callback| callback.releases.contains(&release.as_str()))
-    };
-    let key = |(key, callbacks): (&str, Vec<&Callback>)| Key {
+    let missing = keys.into_iter().filter(|(key, _)| !came.contains(key));
+    let key = |(key, sent_by): (&str, BTreeSet<&str>)| Key {
         config_key: key.to_owned(),
-        releases: releases(|release| sends(&callbacks, release)),
+        releases: releases(|release| sent_by.contains(release.as_str())),
     };
-    keys.into_iter().map(key).collect()
+    missing.map(key).collect()
 }
 
 impl LooksLike {
-    fn of(commands: &[(&'static Callback, Name)]) -> Self {
+    /// Guesses from the commands received.
+    pub(super) fn of(commands: &[(&'static Callback, Name)]) -> Self {
         // A command that no release sends comes from something else.
         let is_sent = |(callback, command): &&(&'static Callback, Name)| {
             Release::ALL.iter().any(|release| release.posts(callback, &command.name))

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
-use opentelemetry::trace::{SpanContext, TraceContextExt};
+use opentelemetry::trace::SpanContext;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
 use crate::contract::Metadata;
@@ -63,33 +63,23 @@ impl Context {
         if self.parent.is_none() { none } else { TraceContextPropagator::new().extract_with_context(&none, self) }
     }
 
-    /// Returns true if the caller has decided not to sample.
-    pub(super) fn is_unsampled(context: &opentelemetry::Context) -> bool {
-        let span = context.span();
-        span.span_context().is_valid() && !span.span_context().is_sampled()
-    }
-
     /// Adds the headers to a call's metadata.
     pub(crate) fn put_into(&self, metadata: &mut Metadata) {
-        let parent = self.parent.iter().map(|parent| (TRACEPARENT, parent));
-        for (name, value) in parent.chain(self.state.iter().map(|state| (TRACESTATE, state))) {
-            metadata.insert_value(name, value.clone());
-        }
+        self.clone().headers().for_each(|(name, value)| metadata.insert_value(name, value));
     }
 
-    /// Sets the headers of a call, or removes them.
+    fn headers(self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let parent = self.parent.map(|parent| (TRACEPARENT, parent));
+        parent.into_iter().chain(self.state.map(|state| (TRACESTATE, state)))
+    }
+
+    /// Sets the headers of a call in place of those that it has.
     pub(super) fn replace_in(self, headers: &mut HeaderMap) {
-        for (name, value) in [(TRACEPARENT, self.parent), (TRACESTATE, self.state)] {
-            match value {
-                Some(mut value) => {
-                    // Different with each call, so not worth a place in HPACK's table.
-                    value.set_sensitive(true);
-                    headers.insert(name, value);
-                }
-                None => {
-                    headers.remove(name);
-                }
-            }
+        headers.remove(TRACESTATE);
+        for (name, mut value) in self.headers() {
+            // Different with each call, so not worth a place in HPACK's table.
+            value.set_sensitive(true);
+            headers.insert(name, value);
         }
     }
 }

@@ -12,12 +12,12 @@ mod context;
 mod export;
 mod spans;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider;
 use opentelemetry::{Key, KeyValue};
+use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 use tokio::task::spawn_blocking;
@@ -26,7 +26,7 @@ use tracing::warn;
 
 use crate::config;
 pub(crate) use context::Context;
-pub(crate) use export::{Counts, Error};
+pub(crate) use export::Counts;
 pub(crate) use spans::{AttemptOf, AttemptSpan, WebhookSpan};
 
 /// Minimum time to export the last spans, even if the drain time is over.
@@ -36,24 +36,20 @@ const MIN_SHUTDOWN: Duration = Duration::from_millis(500);
 const MAX_SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// The tracer. Clones share it; the default is off and costs nothing.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Traces(Option<Arc<On>>);
 
+#[derive(Debug)]
 struct On {
     provider: SdkTracerProvider,
     tracer: SdkTracer,
     counts: Arc<Counts>,
 }
 
-impl fmt::Debug for Traces {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Traces").field("counts", &self.counts()).finish_non_exhaustive()
-    }
-}
-
 impl Traces {
-    /// Starts the exporter, if the settings name a collector. Must be called within a Tokio runtime. Does not connect yet.
-    pub fn start(settings: &config::Traces) -> Result<Self, Error> {
+    /// Starts the exporter, if the settings name a collector. Must be called within a Tokio runtime. Does not connect yet. Fails
+    /// if the exporter cannot be set up, as when the system has no root certificates.
+    pub fn start(settings: &config::Traces) -> Result<Self, ExporterBuildError> {
         let Some(endpoint) = &settings.endpoint else { return Ok(Self::default()) };
         let counts = Arc::<Counts>::default();
         let provider = SdkTracerProvider::builder()
@@ -86,11 +82,12 @@ impl Traces {
 
 /// Returns the attributes of this process. OpenTelemetry's own variables, such as `OTEL_SERVICE_NAME`, take precedence.
 fn resource() -> Resource {
-    let detected = Resource::builder().build();
-    let name = detected.get(&Key::new("service.name")).map(|name| name.to_string()).unwrap_or_default();
-    let mut resource = Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
-    if name.is_empty() || name.starts_with("unknown_service") {
-        resource = resource.with_service_name("hookgate");
+    let resource = Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+    let name = Resource::builder().build().get(&Key::new("service.name")).map(|name| name.to_string());
+    match name.as_deref().unwrap_or_default() {
+        name if name.is_empty() || name.starts_with("unknown_service") => {
+            resource.with_service_name("hookgate").build()
+        }
+        _ => resource.build(),
     }
-    resource.build()
 }

@@ -15,9 +15,6 @@ use crate::observe::counters::Outcome;
 const OPERATION_ID: &str = "openim.operation_id";
 const COMMAND: &str = "openim.command";
 const EVENT_ID: &str = "hookgate.event_id";
-const OUTCOME: &str = "hookgate.outcome";
-const ATTEMPT: &str = "hookgate.attempt";
-const GRPC_STATUS: &str = "rpc.grpc.status_code";
 
 /// The span of a webhook, from its head to its reply. It ends when dropped.
 #[derive(Debug, Default)]
@@ -32,15 +29,9 @@ pub(crate) struct AttemptOf<'a> {
     pub(crate) deadline: Instant,
 }
 
-/// The span of an attempt. It ends when dropped.
+/// The span of an attempt, and the deadline of the call. It ends when dropped.
 #[derive(Debug, Default)]
-pub(crate) struct AttemptSpan(Option<Attempt>);
-
-#[derive(Debug)]
-struct Attempt {
-    span: Box<Span>,
-    deadline: Instant,
-}
+pub(crate) struct AttemptSpan(Option<(Box<Span>, Instant)>);
 
 impl Traces {
     /// Starts a webhook's span, as a child of the caller's if there is one. `context` is the caller's, and becomes that of the
@@ -54,7 +45,7 @@ impl Traces {
     ) -> WebhookSpan {
         let Some(on) = &self.0 else { return WebhookSpan::default() };
         let caller = context.read();
-        if Context::is_unsampled(&caller) {
+        if caller.has_active_span() && !caller.span().span_context().is_sampled() {
             // Not traced here, so the caller's context is propagated.
             return WebhookSpan::default();
         }
@@ -91,7 +82,7 @@ impl Traces {
                 KeyValue::new("rpc.system", "grpc"),
                 KeyValue::new("rpc.service", rpc.split_once('/').map_or(rpc, |(service, _)| service)),
                 KeyValue::new("rpc.method", callback.method()),
-                KeyValue::new(ATTEMPT, i64::from(number)),
+                KeyValue::new("hookgate.attempt", i64::from(number)),
                 KeyValue::new(COMMAND, decoded(metadata.shown_command())),
                 KeyValue::new(OPERATION_ID, text(&metadata::OPERATION_ID)),
                 KeyValue::new(EVENT_ID, text(&metadata::EVENT_ID)),
@@ -100,7 +91,7 @@ impl Traces {
         let mut headers = std::mem::take(call).into_headers();
         Context::of_span(span.span_context()).replace_in(&mut headers);
         *call = MetadataMap::from_headers(headers);
-        AttemptSpan(span.is_recording().then(|| Attempt { span: Box::new(span), deadline }))
+        AttemptSpan(span.is_recording().then(|| (Box::new(span), deadline)))
     }
 }
 
@@ -115,7 +106,7 @@ impl WebhookSpan {
     /// Ends the span with the webhook's outcome. A denial is not an error.
     pub(crate) fn end(&mut self, outcome: Outcome) {
         let Some(mut span) = self.0.take() else { return };
-        span.set_attribute(KeyValue::new(OUTCOME, outcome.as_str()));
+        span.set_attribute(KeyValue::new("hookgate.outcome", outcome.as_str()));
         if let Outcome::Failed(_, class) = outcome {
             span.set_status(Status::error(class.sentence()));
         }
@@ -125,13 +116,9 @@ impl WebhookSpan {
 
 impl AttemptSpan {
     /// Ends the span with the status of the call. `PERMISSION_DENIED` is a verdict, not an error.
-    pub(crate) fn end(mut self, status: Code) {
-        self.finish(status);
-    }
-
-    fn finish(&mut self, status: Code) {
-        let Some(Attempt { mut span, .. }) = self.0.take() else { return };
-        span.set_attribute(KeyValue::new(GRPC_STATUS, i64::from(status as i32)));
+    pub(crate) fn end(&mut self, status: Code) {
+        let Some((mut span, _)) = self.0.take() else { return };
+        span.set_attribute(KeyValue::new("rpc.grpc.status_code", i64::from(status as i32)));
         if !matches!(status, Code::Ok | Code::PermissionDenied) {
             // Not the status's own message, which is the policy's and may quote content.
             span.set_status(Status::error(status.description()));
@@ -143,9 +130,9 @@ impl AttemptSpan {
 impl Drop for AttemptSpan {
     /// Ends the span of an attempt that was cancelled, or that ran into its deadline.
     fn drop(&mut self) {
-        if let Some(attempt) = &self.0 {
-            let is_late = Instant::now() >= attempt.deadline;
-            self.finish(if is_late { Code::DeadlineExceeded } else { Code::Cancelled });
+        if let Some((_, deadline)) = &self.0 {
+            let is_late = Instant::now() >= *deadline;
+            self.end(if is_late { Code::DeadlineExceeded } else { Code::Cancelled });
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Pages in a browser cannot use the admin routes that show events or change something.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -141,4 +141,28 @@ async fn the_command_line_is_told_what_to_configure_and_a_unix_socket_has_no_hos
     let stream = UnixStream::connect(&socket).await.unwrap();
     let (status, body) = ask(stream, "GET /outbox HTTP/1.1\r\nHost: any.test\r\nConnection: close\r\n\r\n").await;
     assert_ne!(status, 403, "{body}");
+}
+
+/// An address of this machine other than loopback, if it has one.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    // Sends nothing.
+    socket.connect("192.0.2.1:9").ok()?;
+    socket.local_addr().ok().map(|address| address.ip())
+}
+
+#[tokio::test]
+async fn other_machines_are_told_why_the_outbox_is_not_for_them() {
+    let Some(own) = own_address() else { return };
+    let policy = Policy::allow().await;
+    let args = ["--listen", "127.0.0.1:0", "--admin-listen", "0.0.0.0:0", "--policy", &policy.url()];
+    let gate = Running::of(hookgate(&args)).await;
+    let admin = SocketAddr::new(own, gate.admin.port());
+    for (method, path) in [("GET", ""), ("POST", "/show"), ("POST", "/drop"), ("PUT", "/x")] {
+        let bytes = format!("{method} /outbox{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let (status, body) = tcp(admin, &bytes).await;
+        assert!(status == 403 && body.contains("kubectl exec"), "{method} {path}: {status} {body}");
+    }
+    let (status, _) = tcp(admin, "GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(status, 200);
 }

@@ -180,7 +180,7 @@ async fn a_refused_webhook_is_none_that_waits_for_a_reply() {
     while refused_callers(&gate) != [(Reason::Password, 1)] {
         tokio::task::yield_now().await;
     }
-    assert_eq!(gate.status.in_flight(), 0);
+    assert_eq!(gate.status.in_flight.held(), 0);
 }
 
 #[tokio::test]

@@ -161,14 +161,15 @@ async fn fields_are_there_when_asked_for_and_cut_when_long() {
     let policy = Policy::allow().await;
     let yaml = "decisions: {to: stdout, fields: [message.content, message.send_id]}";
     let hookgate = Running::of(configured(&policy.url(), "decisions-fields", yaml)).await;
-    let long = "ä".repeat(5000);
+    // The limit is within a character.
+    let long = format!("x{}", "ä".repeat(5000));
     for content in ["short", &long] {
         hookgate.post("callbackBeforeSendSingleMsgCommand", &message(content)).await;
     }
     let lines = stopped(hookgate).await;
     assert_eq!(lines[0]["fields"], json!({"message.send_id": "u1", "message.content": "short"}));
     assert_eq!(lines[0]["users"], json!({"message.at_user_list": ["u3", "u4"], "recv_id": "u2"}));
-    assert_eq!(lines[1]["fields"]["message.content"], format!("{}…", "ä".repeat(2048)));
+    assert_eq!(lines[1]["fields"]["message.content"], format!("x{}…", "ä".repeat(2047)));
 }
 
 #[tokio::test]

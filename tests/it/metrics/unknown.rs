@@ -1,12 +1,12 @@
 //! Commands and fields that this build does not know: by name, and never more names than there is room for.
 
 use std::fmt::Write;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use hookgate::contract::Callback;
 use hookgate::contract::UnknownFields;
-use hookgate::internals::observe::drift::{LONGEST_NAME, MOST_COMMANDS, MOST_FIELDS, OTHER, Unknowns};
+use hookgate::internals::observe::drift::{LONGEST_NAME, MOST_COMMANDS, MOST_FIELDS, NameCounters, OTHER};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -85,25 +85,31 @@ async fn ten_thousand_names_are_a_hundred_and_others() {
 
 #[test]
 fn names_are_cut_and_cleaned() {
-    let unknowns = Unknowns::default();
-    let before = SystemTime::now();
-    unknowns.count_command(&"é".repeat(LONGEST_NAME));
-    unknowns.count_command("callback\u{1b}[31m\n");
-    let names: Vec<_> = unknowns.commands().into_iter().map(|command| command.name).collect();
+    let counters = NameCounters::default();
+    let now = SystemTime::now();
+    let millis = now.duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    counters.count_unknown_command(&"é".repeat(LONGEST_NAME), millis);
+    counters.count_unknown_command("callback\u{1b}[31m\n", millis);
+    let report = counters.report(None);
+    let names: Vec<_> = report.unknown_commands.into_iter().map(|command| command.name).collect();
     assert_eq!(names, ["callback?[31m?".to_owned(), "é".repeat(LONGEST_NAME / 2)]);
 
     let callback = Callback::by_command(COMMAND).unwrap();
     let paths = ["a[3].b[44].c", "a[5].b[6].c", r#"a[7]["[8] \"x"]"#, OTHER].map(str::to_owned);
-    unknowns.count_fields(callback, &UnknownFields { paths: paths.to_vec(), count: 4 });
-    unknowns.count_fields(callback, &UnknownFields { paths: vec!["x".to_owned(); 1_000], count: 2_000 });
-    let fields: Vec<_> = unknowns.fields().into_iter().map(|field| (field.name.name, field.name.count)).collect();
+    counters.count_unknown_fields(callback, &UnknownFields { paths: paths.to_vec(), count: 4 }, millis);
+    counters.count_unknown_fields(
+        callback,
+        &UnknownFields { paths: vec!["x".to_owned(); 1_000], count: 2_000 },
+        millis + 2_000,
+    );
+    let report = counters.report(None);
+    let fields: Vec<_> = report.unknown_fields.iter().map(|field| (field.name.clone(), field.count)).collect();
     // Of a body so many fields have a path.
     let expected = [("a[].b[].c", 2), (r#"a[]["[8] \"x"]"#, 1), ("x", 1_000), (OTHER, 1_001)];
     assert_eq!(fields, expected.map(|(name, count)| (name.to_owned(), count)));
-    let time = |text: &str| humantime::parse_rfc3339(text).unwrap();
-    for field in unknowns.fields() {
-        // The report has whole seconds.
-        let (first, last) = (time(&field.name.first_seen), time(&field.name.last_seen));
-        assert!(before <= first + Duration::from_secs(1) && first <= last && last <= SystemTime::now());
-    }
+    let seconds = |first: u64, last: u64| {
+        [first, last].map(|more| humantime::format_rfc3339_seconds(now + Duration::from_secs(more)).to_string())
+    };
+    let times = report.unknown_fields.into_iter().map(|field| [field.first_seen, field.last_seen]);
+    assert_eq!(times.collect::<Vec<_>>(), [seconds(0, 0), seconds(0, 0), seconds(2, 2), seconds(0, 2)]);
 }

@@ -66,7 +66,7 @@ pub fn policy(url: &str) -> Policy<Channel> {
 
 /// The events before this policy, in this directory.
 pub fn on_disk(url: &str, settings: &After, data: &Path) -> Events {
-    Events::on_disk(policy(url), settings, Decisions::off(), data).unwrap()
+    Events::on_disk(policy(url), settings, Decisions::default(), data).unwrap()
 }
 
 /// Has an event taken, and does not wait for its reply; gives that if it is there.

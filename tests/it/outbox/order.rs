@@ -34,8 +34,8 @@ async fn in_order(name: &str, on_disk: bool, events: usize, keys: usize) {
     .await;
     let asked = inside::policy(&policy.url());
     let delivered = match on_disk {
-        true => Events::on_disk(asked, &settings(), Decisions::off(), &directory(name)).unwrap(),
-        false => Events::in_memory(asked, &settings(), Decisions::off()),
+        true => Events::on_disk(asked, &settings(), Decisions::default(), &directory(name)).unwrap(),
+        false => Events::in_memory(asked, &settings(), Decisions::default()),
     };
     let began = Instant::now();
     let mut replies = tokio::task::JoinSet::new();
@@ -103,8 +103,8 @@ async fn an_event_that_is_tried_again_holds_up_its_own_group_alone() {
         .await;
         let asked = inside::policy(&policy.url());
         let events = match on_disk {
-            true => Events::on_disk(asked, &settings(), Decisions::off(), &directory("stuck")).unwrap(),
-            false => Events::in_memory(asked, &settings(), Decisions::off()),
+            true => Events::on_disk(asked, &settings(), Decisions::default(), &directory("stuck")).unwrap(),
+            false => Events::in_memory(asked, &settings(), Decisions::default()),
         };
         for id in ["stuck/1", "stuck/2", "stuck/3"] {
             events.deliver(event("stuck", id)).await;
@@ -138,7 +138,7 @@ async fn an_rpc_that_is_stuck_with_large_events_holds_up_no_other() {
     let hour = Duration::from_secs(3_600);
     let settings = After { retry_min: hour, retry_max: hour, pause_max: hour, ..settings() };
     let asked = inside::policy(&policy.url());
-    let events = Events::on_disk(asked, &settings, Decisions::off(), &directory("large")).unwrap();
+    let events = Events::on_disk(asked, &settings, Decisions::default(), &directory("large")).unwrap();
     // More than all of the memory that events on disk have.
     let callback = Callback::by_command("callbackAfterSendSingleMsgCommand").unwrap();
     for number in 0..80 {

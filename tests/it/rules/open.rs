@@ -87,7 +87,7 @@ async fn every_class_is_allowed_and_a_rule_of_its_own_denies() {
                 let reply = gate.post(&format!("/{command}"), callback.example).await;
                 assert_eq!(reply.status.as_u16(), 200, "{case}");
                 assert_eq!(reply.headers["hookgate-outcome"], outcome.as_str(), "{case}");
-                assert_eq!(gate.status.counted(callback, outcome), 1, "{case}");
+                assert_eq!(gate.status.of(callback).counted(outcome), 1, "{case}");
                 match own {
                     None => assert_allowed(callback, &reply.body, &case),
                     Some(_) => assert_denied(callback, &reply.body, &case),
@@ -129,7 +129,7 @@ async fn a_body_that_cannot_be_read() {
             }
         }
         let outcome = Outcome::Failed(Rule::Allow, Class::Overloaded);
-        assert_eq!(gate.status.counted(callback(OPEN[0]), outcome), u64::from(open));
+        assert_eq!(gate.status.of(callback(OPEN[0])).counted(outcome), u64::from(open));
     }
     assert!(policy.take_calls().is_empty(), "nothing is asked about a body that was not read");
 }
@@ -162,7 +162,7 @@ async fn a_panic() {
             let reply = gate.post(&format!("/{command}"), "{}").await;
             let outcome = Outcome::Failed(own.unwrap_or(Rule::Allow), Class::Error);
             assert_eq!(reply.headers["hookgate-outcome"], outcome.as_str(), "{command} {own:?}");
-            assert_eq!(gate.status.counted(callback(command), outcome), 1, "{command} {own:?}");
+            assert_eq!(gate.status.of(callback(command)).counted(outcome), 1, "{command} {own:?}");
             match own {
                 None => assert_eq!((reply.status.as_u16(), &*reply.body), (200, ALLOWED.as_bytes())),
                 Some(_) => assert_denied(callback(command), &reply.body, command),
@@ -174,7 +174,7 @@ async fn a_panic() {
             (other.status.as_u16(), &other.headers["hookgate-outcome"]),
             (500, &"failed-closed:error".parse().unwrap())
         );
-        assert_eq!(gate.status.counted(callback(COMMAND), Outcome::Failed(Rule::Deny, Class::Error)), 1);
+        assert_eq!(gate.status.of(callback(COMMAND)).counted(Outcome::Failed(Rule::Deny, Class::Error)), 1);
     }
 }
 

@@ -300,8 +300,8 @@ impl Gate {
     ) -> Self {
         let place = listener.address().expect("bound");
         let (stop, stopped) = oneshot::channel();
-        let events = Events::in_memory(policy.clone(), &config.now().after, Decisions::off());
-        let webhooks = ServerState::new(policy, events.clone(), Decisions::off(), config);
+        let events = Events::in_memory(policy.clone(), &config.now().after, Decisions::default());
+        let webhooks = ServerState::new(policy, events.clone(), Decisions::default(), config);
         let status = webhooks.status().clone();
         let until = async { stopped.await.unwrap_or(Stop::Now) };
         let task = tokio::spawn(hookgate::internals::server::run(listener, webhooks, until));

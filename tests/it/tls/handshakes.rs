@@ -105,7 +105,7 @@ async fn a_handshake_that_goes_nowhere_does_not_hold_up_the_end() {
     (config.budget, config.drain.time) = (hour, hour);
     let gate = Gate::at(&anywhere(), &policy.url(), config).await;
     let _silent = TcpStream::connect(gate.address).await.unwrap();
-    while gate.status.connections() == 0 {
+    while gate.status.connections.held() == 0 {
         tokio::task::yield_now().await;
     }
     timeout(Duration::from_secs(60), gate.stop()).await.unwrap();
@@ -149,7 +149,7 @@ async fn exchange(gate: &Gate, bytes: &[u8]) -> Vec<u8> {
 }
 
 async fn until_no_connection(gate: &Gate) {
-    while gate.status.connections() > 0 {
+    while gate.status.connections.held() > 0 {
         tokio::task::yield_now().await;
     }
 }
