@@ -53,11 +53,11 @@ pub(super) enum Pick {
 }
 
 impl Balancer {
-    /// Picks a connection for a call. `since` is the counter of attempts to connect at the call's first pick, which sets it. An
-    /// endpoint whose last failure is no newer, and was fast, does not fail the call: the call requests a new attempt and waits
+    /// Picks a connection for a call. `attempts_before` is the counter of attempts to connect at the call's first pick, which
+    /// sets it. An endpoint whose last failure is no newer, and was fast, does not fail the call: the call requests a new attempt and waits
     /// for it.
-    pub(super) fn pick(&mut self, since: &mut Option<u64>) -> Pick {
-        let since = *since.get_or_insert(self.attempts);
+    pub(super) fn pick(&mut self, attempts_before: &mut Option<u64>) -> Pick {
+        let attempts_before = *attempts_before.get_or_insert(self.attempts);
         self.next = self.next.wrapping_add(1);
         let count = self.endpoints.len();
         let in_turn = (0..count).map(|n| &self.endpoints[(self.next + n) % count]);
@@ -77,9 +77,9 @@ impl Balancer {
         for endpoint in &self.endpoints {
             let State::TransientFailure(Failed { attempt, why, fast }) = &endpoint.state else { continue };
             whys.push(format!("{}: {why}", endpoint.address));
-            if *fast && *attempt <= since {
+            if *fast && *attempt <= attempts_before {
                 // An attempt that has begun since the call came needs no request.
-                if endpoint.attempt <= since {
+                if endpoint.attempt <= attempts_before {
                     endpoint.reconnect.notify_one();
                 }
                 requested = true;
@@ -95,14 +95,14 @@ impl Balancer {
         self.look_ups_requested > self.look_ups_done
     }
 
-    /// Drains the endpoints that the name has left, once a named one is connected and in no worse health.
-    pub(super) fn drain_departed(&mut self) {
-        let named = self.endpoints.iter().filter(|endpoint| endpoint.named);
-        let Some(best) = named.filter_map(|endpoint| endpoint.state.ready()).map(|ready| ready.health.rank()).min()
+    /// Drains the endpoints to which the name no longer resolves, once another one is connected and in no worse health.
+    pub(super) fn drain_unresolved(&mut self) {
+        let resolved = self.endpoints.iter().filter(|endpoint| endpoint.resolved);
+        let Some(best) = resolved.filter_map(|endpoint| endpoint.state.ready()).map(|ready| ready.health.rank()).min()
         else {
             return;
         };
-        for endpoint in self.endpoints.iter_mut().filter(|endpoint| !endpoint.named) {
+        for endpoint in self.endpoints.iter_mut().filter(|endpoint| !endpoint.resolved) {
             if let Some(ready) = endpoint.state.ready().filter(|ready| best <= ready.health.rank()) {
                 endpoint.state = State::Draining(ready.subchannel.clone());
                 self.generation += 1;

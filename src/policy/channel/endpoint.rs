@@ -14,8 +14,8 @@ use crate::config::Address;
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) address: Address,
-    /// True while the name leads there.
-    pub(super) named: bool,
+    /// True while the name resolves to it.
+    pub(super) resolved: bool,
     pub(super) state: State,
     /// Number of the last attempt to connect that has begun; 0 before the first.
     pub(super) attempt: u64,
@@ -32,7 +32,7 @@ pub(super) enum State {
     Connecting,
     /// The endpoint takes calls.
     Ready(Ready),
-    /// The name has left the endpoint: it takes no new calls, those in flight end.
+    /// The name no longer resolves to the endpoint: it takes no new calls, those in flight end.
     Draining(Arc<Subchannel>),
     /// The last attempt failed. Calls wait for one more attempt if that takes no time; else they fail.
     TransientFailure(Failed),
@@ -73,7 +73,7 @@ impl Endpoint {
     /// An endpoint that is to be connected.
     pub(super) fn new(address: Address) -> Self {
         let (attempt, reconnect, outlier) = Default::default();
-        Self { address, named: true, state: State::Connecting, attempt, reconnect, outlier }
+        Self { address, resolved: true, state: State::Connecting, attempt, reconnect, outlier }
     }
 }
 

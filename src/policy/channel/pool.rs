@@ -34,9 +34,9 @@ impl Pool {
 
     /// Picks a connection for a call. Waits while an endpoint is about to be ready; an error says why none is.
     pub(super) async fn pick(&self) -> Result<Picked, String> {
-        let (mut since, mut changes, mut give_up) = (None, None, None);
+        let (mut attempts_before, mut changes, mut give_up) = (None, None, None);
         loop {
-            let pick = self.balancer().pick(&mut since);
+            let pick = self.balancer().pick(&mut attempts_before);
             let reconnecting = match pick {
                 Pick::Ready(picked) => return Ok(picked),
                 Pick::Fail(why) => return Err(why),
@@ -89,7 +89,7 @@ impl Pool {
         self.balancer().look_up_is_requested()
     }
 
-    /// Returns true if the name may lead to better addresses: it led nowhere, or one of them fails.
+    /// Returns true if the name may resolve to better addresses: it had none, or one of them fails.
     pub(super) fn look_up_could_help(&self) -> bool {
         let balancer = self.balancer();
         let failing = |endpoint: &Endpoint| matches!(endpoint.state, State::TransientFailure(_));
@@ -100,7 +100,10 @@ impl Pool {
     pub(super) fn resolved(&self, requested: u64, addresses: &[Address]) -> Vec<Address> {
         self.change(|balancer| {
             (balancer.look_ups_done, balancer.unresolved) = (requested, None);
-            balancer.endpoints.iter_mut().for_each(|endpoint| endpoint.named = addresses.contains(&endpoint.address));
+            balancer
+                .endpoints
+                .iter_mut()
+                .for_each(|endpoint| endpoint.resolved = addresses.contains(&endpoint.address));
             let mut new = Vec::new();
             for address in addresses {
                 if balancer.endpoint(address).is_none() {
@@ -156,14 +159,14 @@ impl Pool {
         });
     }
 
-    /// Returns true if the name leads to this address.
-    pub(super) fn is_named(&self, address: &Address) -> bool {
-        self.balancer().endpoint(address).is_some_and(|endpoint| endpoint.named)
+    /// Returns true if the name resolves to this address.
+    pub(super) fn is_resolved(&self, address: &Address) -> bool {
+        self.balancer().endpoint(address).is_some_and(|endpoint| endpoint.resolved)
     }
 
-    /// Ends when the name leads to this address.
-    pub(super) async fn until_named(&self, address: &Address) {
-        self.until(|| self.is_named(address)).await;
+    /// Ends when the name resolves to this address.
+    pub(super) async fn until_resolved(&self, address: &Address) {
+        self.until(|| self.is_resolved(address)).await;
     }
 
     /// Ends when a connection is to be drained.
@@ -188,9 +191,9 @@ impl Pool {
 
     /// Removes the endpoint if the name no longer resolves to it; returns true if it was kept. Must be called only while the
     /// endpoint has no connection.
-    pub(super) fn keeps(&self, address: &Address) -> bool {
+    pub(super) fn keep_if_resolved(&self, address: &Address) -> bool {
         self.change(|balancer| {
-            balancer.endpoints.retain(|endpoint| endpoint.address != *address || endpoint.named);
+            balancer.endpoints.retain(|endpoint| endpoint.address != *address || endpoint.resolved);
             balancer.endpoint(address).is_some()
         })
     }
@@ -271,7 +274,7 @@ impl Pool {
         let result = {
             let balancer = &mut *self.balancer();
             let result = change(balancer);
-            balancer.drain_departed();
+            balancer.drain_unresolved();
             result
         };
         self.changes.send_replace(());

@@ -46,7 +46,7 @@ pub(super) async fn look_up(resolve: &Resolve, limit: Duration) -> Result<Vec<Ad
 }
 
 /// Waits until the name is to be looked up again: `channel.resolve_interval` after the last time, soon while an endpoint
-/// fails or the name leads nowhere, and at once on request.
+/// fails or the name has no address, and at once on request.
 pub(super) async fn next_look_up(pool: &Pool, settings: &config::Channel) {
     let last = Instant::now();
     let interval = settings.resolve_interval;

@@ -74,19 +74,19 @@ impl Supervisor {
                     self.pool.unresolved(requested, why);
                 }
             }
-            // Frees the tasks of addresses that the name has left.
+            // Frees the tasks of addresses to which the name no longer resolves.
             while endpoints.try_join_next().is_some() {}
             resolver::next_look_up(&self.pool, &self.settings).await;
         }
     }
 
-    /// Keeps one endpoint connected, until the name has left it.
+    /// Keeps one endpoint connected, while the name resolves to it.
     async fn keep_connected(self, address: Address) {
         let mut next_pause = PAUSE_MIN;
         let mut last_was_useful = true;
         let mut last_failure = None;
         let mut pings = Pings::new(&self.settings);
-        while self.pool.keeps(&address) {
+        while self.pool.keep_if_resolved(&address) {
             let (begun, attempt) = (Instant::now(), self.pool.begin_attempt(&address));
             let failed = match self.dialer.connect(&address).await {
                 Ok(established) => {
@@ -119,7 +119,7 @@ impl Supervisor {
         let subchannel = self.pool.connected(address, established.sender.clone(), established.activity.clone());
         self.breaker.connected();
         info!(%address, "policy connected");
-        let since = Instant::now();
+        let connected = Instant::now();
         let mut connection = established.with_keepalive(subchannel.clone(), *pings);
         let closed = tokio::select! {
             reason = connection.closed() => Some(reason),
@@ -129,7 +129,7 @@ impl Supervisor {
             info!(%address, "policy address left the name, draining connection");
             tokio::select! {
                 () = connection.drain() => {}
-                () = self.pool.until_named(address) => drain_in_background(connection),
+                () = self.pool.until_resolved(address) => drain_in_background(connection),
             }
             info!(%address, "policy disconnected");
             return Ended { subchannel, why: "drained".to_owned(), useful: true };
@@ -146,12 +146,12 @@ impl Supervisor {
             CloseReason::Goaway(_) | CloseReason::Broken(_) => {}
         }
         drain_in_background(connection);
-        let useful = subchannel.answered.load(Ordering::Relaxed) || since.elapsed() >= self.settings.reconnect_max;
+        let useful = subchannel.answered.load(Ordering::Relaxed) || connected.elapsed() >= self.settings.reconnect_max;
         Ended { subchannel, why, useful }
     }
 
     /// Waits after a failed attempt that began at `attempt`: with exponential backoff, or shortly if a call requests
-    /// another attempt. Ends early if the name leaves the address.
+    /// another attempt. Ends early if the name no longer resolves to the address.
     ///
     /// The pause is at most `channel.reconnect_max` while no endpoint is ready, else at most [`STANDBY_PAUSE_MAX`]; `next`
     /// becomes twice that. So an outage of all endpoints leaves it at twice `channel.reconnect_max`, and the others retry soon
@@ -162,7 +162,7 @@ impl Supervisor {
             [self.settings.reconnect_max, STANDBY_PAUSE_MAX].map(|longest| doubling(*next, longest));
         let backoff = async {
             let mut changes = self.pool.changes();
-            while self.pool.is_named(address) {
+            while self.pool.is_resolved(address) {
                 let (pause, doubled) = if self.pool.any_ready() { standby } else { reconnect };
                 if timeout_at(paused + pause, changes.changed()).await.is_err() {
                     *next = doubled;
