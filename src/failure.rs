@@ -27,7 +27,8 @@ pub struct Failure {
 pub(crate) const LONGEST_CAUSE: usize = 512;
 
 /// The kinds of failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr, strum::Display)]
+#[strum(serialize_all = "snake_case")]
 pub enum Class {
     /// Not connected, not HTTP/2, reset, `UNAVAILABLE`, or HTTP status 429, 502, 503 or 504 in place of gRPC.
     Unavailable,
@@ -108,14 +109,7 @@ impl Class {
 
     /// Its name in logs: `invalid_reply`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unavailable => "unavailable",
-            Self::Deadline => "deadline",
-            Self::Overloaded => "overloaded",
-            Self::Unimplemented => "unimplemented",
-            Self::Error => "error",
-            Self::InvalidReply => "invalid_reply",
-        }
+        self.into()
     }
 
     /// The sentence for the API client.
@@ -128,11 +122,5 @@ impl Class {
             Self::Error => "the policy service failed",
             Self::InvalidReply => "the policy service gave an invalid reply",
         }
-    }
-}
-
-impl std::fmt::Display for Class {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
     }
 }

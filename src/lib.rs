@@ -1,6 +1,6 @@
 //! OpenIM webhooks in, gRPC policy out.
 //!
-//! The rooms, from the bottom up: each uses only those above it in this list (`tests/it/rooms.rs` checks it).
+//! The modules, from the bottom up: each uses only those above it in this list (`tests/it/rooms.rs` checks it).
 //!
 //! - `cut`, `panics`, `memory`, `backoff`: small helpers.
 //! - [`contract`]: callbacks as OpenIM sends and reads them: data and pure functions.
@@ -10,7 +10,7 @@
 //! - `observe`: counters, logs, decision log, traces, drift.
 //! - `policy`: the client of the policy service, its channel and health, and the built-in policy.
 //! - `outbox`: After events: accepted soon, delivered until the policy answers.
-//! - `server`: the HTTP front that answers webhooks: a column of layers around one handler.
+//! - `server`: the HTTP front that answers webhooks: a stack of tower layers around one handler.
 //! - `reload`: changes of settings while it runs.
 //! - `admin`: the admin listener: probes, `/status`, `/metrics`, `/outbox`.
 //! - [`app`]: all of it put together, as `hookgate serve` runs it.

@@ -84,7 +84,8 @@ fn service_page(service: &ServiceDescriptor, shared: &mut BTreeSet<String>) -> S
         let callback = Callback::by_rpc(&path).expect("every rpc has a callback");
         let _ = writeln!(out, "\n## {}\n\n{}\n", rpc.name(), comment(&rpc.parent_service().parent_file(), rpc.path()));
         write_facts(callback, &mut out);
-        for (title, message, skipped) in [("Request", rpc.input(), 0), ("Changes", rpc.output(), 1)] {
+        let response = if rpc.output().fields().len() > 1 { "Changes" } else { "Response" };
+        for (title, message, skipped) in [("Request", rpc.input(), 0), (response, rpc.output(), 1)] {
             let _ = writeln!(out, "\n**{title}.** {}\n", comment(&message.parent_file(), message.path()));
             write_fields(&message, skipped, shared, &mut out);
         }
@@ -137,7 +138,7 @@ fn write_fields(message: &MessageDescriptor, skipped: usize, shared: &mut BTreeS
     fields.sort_by_key(FieldDescriptor::number);
     let fields = &fields[skipped.min(fields.len())..];
     if fields.is_empty() {
-        out.push_str("None.\n");
+        out.push_str("No changes.\n");
         return;
     }
     out.push_str("| field | type | |\n|---|---|---|\n");

@@ -50,7 +50,8 @@ pub struct DenialBreaks {
 }
 
 /// When OpenIM sends a callback.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Timing {
     /// OpenIM waits for the reply and obeys it.
     Before,
@@ -61,10 +62,7 @@ pub enum Timing {
 impl Timing {
     /// `before` or `after`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Before => "before",
-            Self::After => "after",
-        }
+        self.into()
     }
 
     /// The timing of a command that is not in the table, guessed by its name.

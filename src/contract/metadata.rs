@@ -63,7 +63,9 @@ impl Metadata {
     pub(crate) fn insert_ids(&mut self, operation_id: &str, event_id: &str) {
         // One shared buffer for both, as each attempt copies the values into its own map.
         let mut texts = BytesMut::with_capacity(operation_id.len() + event_id.len());
-        texts.extend(percent_encode(operation_id.as_bytes(), NOT_METADATA).flat_map(str::bytes));
+        for text in percent_encode(operation_id.as_bytes(), NOT_METADATA) {
+            texts.extend_from_slice(text.as_bytes());
+        }
         let operation_id = texts.split();
         texts.extend_from_slice(event_id.as_bytes());
         for (name, text) in [(OPERATION_ID, operation_id), (EVENT_ID, texts)] {

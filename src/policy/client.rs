@@ -115,12 +115,15 @@ impl<T: Transport> Policy<T> {
         let deadline = call.deadline;
         let (transport, shared) = (self.transport.clone(), self.shared.clone());
         let mut called = Box::pin(DEADLINE.scope(deadline, async move {
-            match attempt(transport.clone(), &shared, &call).await {
-                Err(error) if error.is_not_processed() && Instant::now() < call.deadline => {
-                    shared.retries.fetch_add(1, Relaxed);
-                    attempt(transport, &shared, &call).await
+            let mut is_retry = false;
+            loop {
+                let result = attempt(transport.clone(), &shared, &call).await;
+                let retries = !is_retry && result.as_ref().is_err_and(CallError::is_not_processed);
+                if !retries || Instant::now() >= call.deadline {
+                    return result;
                 }
-                result => result,
+                shared.retries.fetch_add(1, Relaxed);
+                is_retry = true;
             }
         }));
         let late = || (Some(Outcome::Unanswered), Err(Failure::because(Class::Deadline, "the budget is spent")));

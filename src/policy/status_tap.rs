@@ -119,7 +119,9 @@ impl StatusTap {
         let is_grpc = is_grpc(response.headers().get(header::CONTENT_TYPE));
         let headers = response.headers_mut();
         // OK does not count here: only trailers prove that the message was complete.
-        let failure = status_in(headers).filter(|code| *code != Code::Ok);
+        let status = status_in(headers);
+        let has_status = status.is_some();
+        let failure = status.filter(|code| *code != Code::Ok);
         match failure {
             None if !is_grpc && http == StatusCode::OK => return Err(NotGrpc::ContentType.into()),
             None if !is_grpc => return Err(NotGrpc::Status(http).into()),
@@ -131,7 +133,9 @@ impl StatusTap {
             return Err(DeniedInHead.into());
         }
         // tonic would end the call for a status here, and for a compression that it did not offer.
-        headers.remove(STATUS);
+        if has_status {
+            headers.remove(STATUS);
+        }
         headers.remove(ENCODING);
         Ok(response.map(|body| TapBody { body, tap: self.clone() }))
     }
@@ -143,6 +147,9 @@ impl StatusTap {
         let is_ok_by_http = self.0.http.load(Ordering::Relaxed) == StatusCode::OK.as_u16();
         let counts = code != Code::Ok || is_ok_by_http || self.failure().is_some();
         let code = counts.then(|| self.note(code, trailers));
+        if code == Some(Code::Ok) && trailers.len() == 1 && trailers.values().all(|value| value == "0") {
+            return;
+        }
         trailers.clear();
         match code {
             Some(Code::Ok) => drop(trailers.insert(STATUS, HeaderValue::from_static("0"))),

@@ -1,35 +1,36 @@
 //! The layer that checks access. A caller that may not call costs nothing and learns nothing.
 
-use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::future::Either;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, Uri, header};
 use ipnet::IpNet;
 
 use super::caller::Caller;
-use super::layers::{Call, Next};
-use super::{Refusal, Response, refused};
+use super::layers::{Call, Next, ResponseFuture};
+use super::{Refusal, refused};
 use crate::config::{Access, Config};
 use crate::observe::rejected::Reason;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Refuses callers that may not call.
-pub(super) async fn check_access<T, S: Next<T>>(mut call: Call<T>, mut next: S) -> Result<Response, Infallible> {
+pub(super) fn check_access<T, S: Next<T>>(mut call: Call<T>, mut next: S) -> impl ResponseFuture {
     let (record, request) = (&call.record, &mut call.request);
     match check(&record.config, &record.connection.caller, request.headers(), request.uri()) {
-        Ok(None) => next.call(call).await,
-        Ok(Some(uri)) => {
-            *request.uri_mut() = uri;
-            next.call(call).await
+        Ok(uri) => {
+            if let Some(uri) = uri {
+                *request.uri_mut() = uri;
+            }
+            Either::Left(next.call(call))
         }
-        Err(refusal) => {
+        Err(refusal) => Either::Right(async move {
             let (head, body) = call.request.into_parts();
             Ok(refused::refuse(&call.record, head, body, refusal).await)
-        }
+        }),
     }
 }
 

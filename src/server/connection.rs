@@ -49,7 +49,7 @@ pub(super) async fn serve_connection<T: Transport, S: Next<T>>(
     over_limit: bool,
     config: Arc<Config>,
     webhooks: Arc<ServerState<T>>,
-    column: S,
+    stack: S,
     shutdown: ShutdownGuard,
 ) {
     let ShutdownGuard { mut stage, busy, open: _open } = shutdown;
@@ -65,7 +65,7 @@ pub(super) async fn serve_connection<T: Transport, S: Next<T>>(
     let service = service_fn(|request: Request<Incoming>| {
         peer.progress.begin_call();
         let record = Arc::new(Record::begin(peer.clone()));
-        column.clone().call(Call { webhooks: webhooks.clone(), record, request })
+        stack.clone().call(Call { webhooks: webhooks.clone(), record, request })
     });
     // A client may end its side early and still gets its reply. A reply is small: one write costs the kernel less than two.
     let mut connection = http1::Builder::new()

@@ -20,7 +20,7 @@ use crate::policy::Transport;
 /// The state of the loop that accepts connections.
 pub(super) struct Acceptor<T, S> {
     pub(super) webhooks: Arc<ServerState<T>>,
-    column: S,
+    stack: S,
     descriptors: Descriptors,
     /// The connections over the limit.
     over_limit: BoundedTasks,
@@ -32,13 +32,13 @@ pub(super) struct Acceptor<T, S> {
 pub(super) async fn serve<T: Transport, S: Next<T>>(
     listener: Listener,
     webhooks: Arc<ServerState<T>>,
-    column: S,
+    stack: S,
     until: impl Future<Output = Stop>,
 ) -> Instant {
     let (shutdown, guard) = Shutdown::new();
     let descriptors = Descriptors::of_this_process();
     let over_limit = BoundedTasks::new(descriptors.over_limit);
-    let mut acceptor = Acceptor { webhooks, column, descriptors, over_limit, shutdown: guard };
+    let mut acceptor = Acceptor { webhooks, stack, descriptors, over_limit, shutdown: guard };
     let stop = tokio::select! {
         stop = until => stop,
         never = acceptor.accept(&listener) => match never {},
@@ -83,7 +83,7 @@ impl<T: Transport, S: Next<T>> Acceptor<T, S> {
         let config = shared.config.now();
         let max = config.limits.connections.min(self.descriptors.webhooks);
         let over_limit = shared.status.connections() > max;
-        let (webhooks, column, mut shutdown) = (self.webhooks.clone(), self.column.clone(), self.shutdown.clone());
+        let (webhooks, stack, mut shutdown) = (self.webhooks.clone(), self.stack.clone(), self.shutdown.clone());
         let task = tokio::spawn(async move {
             let _connected = connected;
             let accepted = tokio::select! {
@@ -94,7 +94,7 @@ impl<T: Transport, S: Next<T>> Acceptor<T, S> {
             };
             match accepted {
                 Ok((io, caller)) => {
-                    serve_connection(io, caller, over_limit, config, webhooks, column, shutdown).await;
+                    serve_connection(io, caller, over_limit, config, webhooks, stack, shutdown).await;
                 }
                 Err((reason, why)) => webhooks.shared.status.callers_refused.connection(reason, address, &why),
             }

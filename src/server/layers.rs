@@ -1,4 +1,4 @@
-//! The building block of the column's layers, and the two smallest layers.
+//! The building block of the layers, and the two smallest layers.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -19,7 +19,7 @@ use super::{Response, ServerState};
 /// Largest reply in bytes after which a connection stays open: hyper keeps the buffer of the longest one until the end.
 const LARGE: u64 = 64 << 10;
 
-/// A request on its way down the column, with the record of it.
+/// A request on its way through the layers, with the record of it.
 pub(super) struct Call<T> {
     pub(super) webhooks: Arc<ServerState<T>>,
     pub(super) record: Arc<Record>,

@@ -1,8 +1,8 @@
-//! The HTTP front: a column of layers around one handler.
+//! The HTTP front: a stack of tower layers around one handler.
 //!
 //! `listener` and `connections` accept connections, within `limits`, until `shutdown`. `handshake` performs TLS, and
 //! `connection` serves HTTP/1.1 with hyper; `progress` bounds the time of each step. Each request is a `Call` with a `Record`
-//! of it and its `caller`; it passes [`column`] (`layers`, `record`, `access`) to the `handler`. That finds the `webhook`,
+//! of it and its `caller`; it passes [`layer_stack`] (`layers`, `record`, `access`) to the `handler`. That finds the `webhook`,
 //! reads the `body` (`work` takes long ones to other threads), asks the policy and makes a `decision`, from which `reply` makes
 //! the HTTP response. A `refusal` is a decision too: `refused` answers requests by their head alone, `heads` those that
 //! hyper could not parse.
@@ -101,7 +101,7 @@ pub async fn run<T: Transport>(
     webhooks: Arc<ServerState<T>>,
     until: impl Future<Output = Stop>,
 ) {
-    let give_up = connections::serve(listener.into(), webhooks.clone(), column(), until).await;
+    let give_up = connections::serve(listener.into(), webhooks.clone(), layer_stack(), until).await;
     webhooks.events.flush(give_up).await;
     webhooks.policy.traces().shut_down(give_up).await;
 }
@@ -109,10 +109,10 @@ pub async fn run<T: Transport>(
 /// The layers around the handler, outermost first. There is no routing by path here: the URL in OpenIM's configuration may have
 /// any prefix, and [`Webhook::route`](webhook::Webhook::route) finds the callback.
 ///
-/// The column holds no state and boxes no future. It stands on hyper: an axum `Router` around the handler boxes the request's
+/// The stack holds no state and boxes no future. It stands on hyper: an axum `Router` around the handler boxes the request's
 /// body, the handler's future (twice) and the reply's body. That alone was measured at 0.5 µs for a trivial handler, 3.5 % of
 /// the CPU time of a small message.
-fn column<T: Transport>() -> impl layers::Next<T> {
+fn layer_stack<T: Transport>() -> impl layers::Next<T> {
     ServiceBuilder::new()
         // Sets "connection: close" while draining, after a large reply, and on plaintext connections from before TLS.
         .layer(FromFn(layers::set_connection_close))

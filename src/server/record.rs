@@ -46,8 +46,8 @@ struct Notes {
     /// The trace that the policy call belongs to: the caller's, or that of the span.
     trace: traces::Context,
     drift: BodyDrift,
-    /// The encoded request message and the event ID, for the decision log.
-    sent: Option<(Bytes, String)>,
+    /// The encoded request message and its metadata, for the decision log.
+    sent: Option<(Bytes, Metadata)>,
     /// The time when the body was decoded; `None` if it was not.
     decoded: Option<Instant>,
     /// The time when the policy call ended or, for an After event, the outbox returned; `None` if neither began.
@@ -96,11 +96,10 @@ impl Record {
     /// Records the decoded body and the time, and puts the trace context into the metadata.
     pub(super) fn decoded(&self, drift: BodyDrift, message: &Bytes, metadata: &mut Metadata) {
         let notes = &mut *self.notes();
-        let event_id = metadata.get(&metadata::EVENT_ID);
-        notes.span.event_id(event_id);
-        notes.sent = self.connection.shared.decisions.is_on().then(|| (message.clone(), event_id.to_owned()));
-        notes.drift = drift;
+        notes.span.event_id(metadata);
         notes.trace.put_into(metadata);
+        notes.sent = self.connection.shared.decisions.is_on().then(|| (message.clone(), metadata.clone()));
+        notes.drift = drift;
         notes.decoded = Some(Instant::now());
     }
 
@@ -238,7 +237,7 @@ impl Record {
             callback: webhook.callback,
             command: webhook.shown_command(&notes.drift).into(),
             operation_id: webhook.operation_id.as_str().into(),
-            event_id: notes.sent.as_ref().map_or("", |(_, event_id)| event_id),
+            event_id: notes.sent.as_ref().map_or("", |(_, metadata)| metadata.get(&metadata::EVENT_ID)),
             request: notes.sent.as_ref().map(|(message, _)| &**message),
             outcome: decision.outcome().as_str(),
             code,

@@ -30,6 +30,8 @@ mod load;
 mod metrics;
 /// The judge: what OpenIM makes of a reply.
 mod openim;
+/// The keys by which After events are kept in order.
+mod ordering;
 /// After events on disk: crashes, damage, order, operation; figures by `--ignored`.
 mod outbox;
 /// Hostile and heavy use of the listeners: limits on memory, connections, sizes, time.

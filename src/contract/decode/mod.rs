@@ -56,18 +56,32 @@ pub fn transcode(message: &'static Message, command: &str, body: &[u8]) -> Resul
         unrecognized: false,
     };
     let mut out = Vec::with_capacity(body.len());
-    let mut json = serde_json::Deserializer::from_slice(body);
     let kind = Kind::Message(message);
     let reader = ValueReader { kind, label: Label::Plain, number: 0, out: &mut out, state: &mut state };
-    let read = reader.deserialize(&mut json);
-    read.and_then(|_| json.end()).map_err(|error| malformed(&error))?;
+    // Checked as a whole: as bytes, each string would be checked by itself, which takes longer, but has a position.
+    let read = match std::str::from_utf8(body) {
+        Ok(text) => read_whole(reader, serde_json::Deserializer::from_str(text)),
+        Err(_) => read_whole(reader, serde_json::Deserializer::from_slice(body)),
+    };
+    read.map_err(|error| malformed(&error))?;
     if message.unknown_fields.is_some() {
         out.extend_from_slice(&state.unknown.entries);
     }
     // The outbox may keep it for long.
-    out.shrink_to_fit();
+    if out.len() < out.capacity() / 2 {
+        out.shrink_to_fit();
+    }
     let State { unknown, aliases, unrecognized, other_command, .. } = state;
     Ok(Transcoded { message: out.into(), unknown: unknown.unknown, aliases, unrecognized, other_command })
+}
+
+/// Reads a value, and nothing after it.
+fn read_whole<'de, R: serde_json::de::Read<'de>>(
+    reader: ValueReader<'_, '_>,
+    mut json: serde_json::Deserializer<R>,
+) -> serde_json::Result<()> {
+    reader.deserialize(&mut json)?;
+    json.end()
 }
 
 /// Turns an error of serde_json into ours. Neither its sentences nor those of this module repeat content.

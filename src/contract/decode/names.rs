@@ -29,9 +29,11 @@ pub(in crate::contract) struct Match {
 impl Message {
     /// Finds the field that `name` stands for. Looks at index `near` first, as OpenIM writes fields in order.
     pub(in crate::contract) fn find(&self, name: &str, near: usize) -> Option<Match> {
+        if self.fields.get(near).is_some_and(|field| field.json == name) {
+            return Some(Match { index: near, alias: None, folded: false });
+        }
         let exactly = |field: &Field| field.json == name || field.aliases.contains(&name);
-        let near = self.fields.get(near).is_some_and(exactly).then_some(near);
-        if let Some(index) = near.or_else(|| self.fields.iter().position(exactly)) {
+        if let Some(index) = self.fields.iter().position(exactly) {
             let alias = self.fields[index].aliases.iter().find(|alias| **alias == name).copied();
             return Some(Match { index, alias, folded: false });
         }

@@ -131,18 +131,12 @@ fn check_field(field: &'static Field, value: &Value<'_>, request: &RequestFields
         }
         _ => {}
     }
-    if let Some(condition) = &rules.refused_when
-        && request.is(condition)
+    for (condition, refused_if, word) in
+        [(&rules.refused_when, true, "where"), (&rules.refused_unless, false, "unless")]
     {
-        return Err(violation(field, format!("is refused where {} is one of {:?}", condition.field, condition.values)));
-    }
-    if let Some(condition) = &rules.refused_unless
-        && !request.is(condition)
-    {
-        return Err(violation(
-            field,
-            format!("is refused unless {} is one of {:?}", condition.field, condition.values),
-        ));
+        if let Some(RequestIs { field: other, values }) = condition.as_ref().filter(|is| request.is(is) == refused_if) {
+            return Err(violation(field, format!("is refused {word} {other} is one of {values:?}")));
+        }
     }
     match value {
         Value::Message(record) => record.check(request),

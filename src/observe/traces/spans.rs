@@ -106,9 +106,9 @@ impl Traces {
 
 impl WebhookSpan {
     /// Adds the event's ID.
-    pub(crate) fn event_id(&mut self, id: &str) {
+    pub(crate) fn event_id(&mut self, metadata: &Metadata) {
         if let Some(span) = &mut self.0 {
-            span.set_attribute(KeyValue::new(EVENT_ID, id.to_owned()));
+            span.set_attribute(KeyValue::new(EVENT_ID, metadata.get(&metadata::EVENT_ID).to_owned()));
         }
     }
 

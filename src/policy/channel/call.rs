@@ -79,7 +79,7 @@ pub(super) async fn response(
             if let Some(in_flight) = &in_flight {
                 let subchannel = in_flight.subchannel();
                 subchannel.answered.store(true, Ordering::Relaxed);
-                subchannel.outlier.record_head(response.status(), response.headers());
+                subchannel.outlier.record_head(response.status(), response.headers(), response.body().is_end_stream());
             }
             Ok(response.map(|stream| ResponseBody { stream, has_trailers: true, in_flight }))
         }

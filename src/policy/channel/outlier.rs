@@ -39,11 +39,11 @@ struct Ejected {
 }
 
 impl Outlier {
-    /// Records the head of a response.
-    pub(super) fn record_head(&self, status: StatusCode, headers: &HeaderMap) {
+    /// Records the head of a response, which has the status of the call only if it is all of it.
+    pub(super) fn record_head(&self, status: StatusCode, headers: &HeaderMap, is_all: bool) {
         if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
             self.fail();
-        } else {
+        } else if is_all {
             self.record_trailers(headers);
         }
     }
@@ -144,7 +144,7 @@ mod tests {
         record(&outlier, Code::Ok, 1);
         record(&outlier, Code::Internal, FAILURES - 1);
         assert!(!outlier.is_ejected(0));
-        outlier.record_head(StatusCode::BAD_GATEWAY, &HeaderMap::new());
+        outlier.record_head(StatusCode::BAD_GATEWAY, &HeaderMap::new(), false);
         assert!(outlier.is_ejected(0));
     }
 
