@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use strum::VariantArray;
+
 use super::{Writer, counter, flag, gauge};
 use crate::admin::Sources;
 use crate::policy::channel::{AddressStatus, BreakerState};
@@ -24,7 +26,7 @@ pub(super) fn write(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
     out.family(
         "policy_breaker",
         "Breaker of the rpc that fares worst: 1 at the state that holds",
-        BreakerState::ALL.map(|state| ([("state", state.as_str())], flag(channel.breaker == state))),
+        BreakerState::VARIANTS.iter().map(|state| ([("state", state.into())], flag(channel.breaker == *state))),
     )?;
     out.single(
         "policy_ready",

@@ -9,9 +9,14 @@
 //! 3. Ejected ([`Outlier`](super::outlier::Outlier)): after the others of the same health.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::call::CallSender;
-use super::endpoint::{Endpoint, Failed, Ready, State};
+use super::endpoint::{Endpoint, Failed, Health, Ready, State};
+use super::status::AddressStatus;
 use super::subchannel::{InFlight, Subchannel};
 use crate::config::Address;
 
@@ -27,8 +32,6 @@ pub(super) struct Balancer {
     pub(super) look_ups_done: u64,
     /// Counts connections made and lost, and changes of their health.
     pub(super) generation: u64,
-    /// Counts attempts to connect.
-    pub(super) attempts: u64,
     /// The error of the last look-up.
     pub(super) unresolved: Option<String>,
 }
@@ -53,23 +56,22 @@ pub(super) enum Pick {
 }
 
 impl Balancer {
-    /// Picks a connection for a call. `attempts_before` is the counter of attempts to connect at the call's first pick, which
-    /// sets it. An endpoint whose last failure is no newer, and was fast, does not fail the call: the call requests a new attempt and waits
-    /// for it.
-    pub(super) fn pick(&mut self, attempts_before: &mut Option<u64>) -> Pick {
-        let attempts_before = *attempts_before.get_or_insert(self.attempts);
+    /// Picks a connection for a call. `arrived` is the time of the call's first pick, which sets it if it must wait. An
+    /// endpoint whose last failed attempt began before that, and failed fast, does not fail the call: the call requests a new
+    /// attempt and waits for it.
+    pub(super) fn pick(&mut self, arrived: &mut Option<Instant>) -> Pick {
         self.next = self.next.wrapping_add(1);
         let count = self.endpoints.len();
         let in_turn = (0..count).map(|n| &self.endpoints[(self.next + n) % count]);
-        let ready = in_turn.filter_map(|endpoint| endpoint.state.ready());
-        if let Some(ready) = ready.min_by_key(|ready| ready.rank()) {
-            if ready.subchannel.is_unanswered() {
-                return Pick::Wait;
-            }
+        let best = in_turn.filter_map(|endpoint| endpoint.state.ready()).min_by_key(|ready| ready.rank());
+        if let Some(ready) = best
+            && !ready.subchannel.is_unanswered()
+        {
             return Pick::Ready(Picked { sender: ready.sender.clone(), in_flight: ready.subchannel.begin() });
         }
+        let arrived = *arrived.get_or_insert_with(Instant::now);
         let connecting = self.endpoints.iter().any(|endpoint| matches!(endpoint.state, State::Connecting));
-        if connecting || self.look_up_is_requested() {
+        if best.is_some() || connecting || self.look_up_is_requested() {
             return Pick::Wait;
         }
         let mut requested = false;
@@ -77,9 +79,9 @@ impl Balancer {
         for endpoint in &self.endpoints {
             let State::TransientFailure(Failed { attempt, why, fast }) = &endpoint.state else { continue };
             whys.push(format!("{}: {why}", endpoint.address));
-            if *fast && *attempt <= attempts_before {
+            if *fast && *attempt <= arrived {
                 // An attempt that has begun since the call came needs no request.
-                if endpoint.attempt <= attempts_before {
+                if endpoint.attempt <= arrived {
                     endpoint.reconnect.notify_one();
                 }
                 requested = true;
@@ -93,6 +95,47 @@ impl Balancer {
     /// Returns true if a look-up was requested and is not done.
     pub(super) fn look_up_is_requested(&self) -> bool {
         self.look_ups_requested > self.look_ups_done
+    }
+
+    /// Returns true if the name may resolve to better addresses: it had none, or one of them fails.
+    pub(super) fn look_up_could_help(&self) -> bool {
+        let failing = |endpoint: &Endpoint| matches!(endpoint.state, State::TransientFailure(_));
+        self.unresolved.is_some() || self.endpoints.iter().any(failing)
+    }
+
+    /// Records the result of a look-up; `requested` is `look_ups_requested` when it began. Returns the new addresses. The
+    /// known ones stay if it has failed.
+    pub(super) fn resolved(&mut self, requested: u64, found: Result<Vec<Address>, String>) -> Vec<Address> {
+        self.look_ups_done = requested;
+        let mut new = Vec::new();
+        match found {
+            Err(why) => self.unresolved = Some(why),
+            Ok(addresses) => {
+                self.unresolved = None;
+                for endpoint in &mut self.endpoints {
+                    endpoint.resolved = addresses.contains(&endpoint.address);
+                }
+                for address in addresses {
+                    if self.endpoint(&address).is_none() {
+                        self.endpoints.push(Endpoint::new(address.clone()));
+                        new.push(address);
+                    }
+                }
+            }
+        }
+        new
+    }
+
+    /// Returns true if the name resolves to this address.
+    pub(super) fn is_resolved(&self, address: &Address) -> bool {
+        self.endpoint(address).is_some_and(|endpoint| endpoint.resolved)
+    }
+
+    /// Removes the endpoint if the name no longer resolves to it; returns true if it was kept. Must be called only while the
+    /// endpoint has no connection.
+    pub(super) fn keep_if_resolved(&mut self, address: &Address) -> bool {
+        self.endpoints.retain(|endpoint| endpoint.address != *address || endpoint.resolved);
+        self.endpoint(address).is_some()
     }
 
     /// Drains the endpoints to which the name no longer resolves, once another one is connected and in no worse health.
@@ -110,12 +153,69 @@ impl Balancer {
         }
     }
 
-    pub(super) fn endpoint(&self, address: &Address) -> Option<&Endpoint> {
-        self.endpoints.iter().find(|endpoint| endpoint.address == *address)
+    /// Returns true if a connection is to be drained.
+    pub(super) fn is_draining(&self, subchannel: &Arc<Subchannel>) -> bool {
+        let endpoint = self.endpoint(&subchannel.address);
+        endpoint
+            .is_some_and(|endpoint| matches!(&endpoint.state, State::Draining(held) if Arc::ptr_eq(held, subchannel)))
     }
 
-    pub(super) fn endpoint_mut(&mut self, address: &Address) -> Option<&mut Endpoint> {
-        self.endpoints.iter_mut().find(|endpoint| endpoint.address == *address)
+    /// Records the beginning of an attempt to connect, which fulfils the requests that came before it. Returns the later ones.
+    pub(super) fn begin_attempt(&mut self, address: &Address, attempt: Instant) -> Arc<Notify> {
+        let requests = Arc::default();
+        if let Some(endpoint) = self.endpoint_mut(address) {
+            (endpoint.attempt, endpoint.reconnect) = (attempt, Arc::clone(&requests));
+        }
+        requests
+    }
+
+    /// Records that an attempt has failed; the next one comes after a pause.
+    pub(super) fn failed(&mut self, address: &Address, failed: Failed) {
+        self.set_state(address, State::TransientFailure(failed));
+    }
+
+    /// Records that an address is connected.
+    pub(super) fn connected(&mut self, subchannel: &Arc<Subchannel>, sender: CallSender) {
+        let ready = Ready { sender, subchannel: subchannel.clone(), health: Health::Unknown };
+        self.set_state(&subchannel.address, State::Ready(ready));
+    }
+
+    /// Records that a connection takes no more calls: another attempt begins at once and calls wait for it. Unless the
+    /// connection was drained, the name is looked up too. May be called twice.
+    pub(super) fn lost(&mut self, subchannel: &Arc<Subchannel>) {
+        let was_ready = self.ready_mut(subchannel).is_some();
+        if was_ready || self.is_draining(subchannel) {
+            self.look_ups_requested += u64::from(was_ready);
+            self.set_state(&subchannel.address, State::Connecting);
+        }
+    }
+
+    fn set_state(&mut self, address: &Address, state: State) {
+        if let Some(endpoint) = self.endpoint_mut(address) {
+            let before = std::mem::replace(&mut endpoint.state, state);
+            let connections = [before.subchannel(), endpoint.state.subchannel()];
+            self.generation += u64::from(connections.iter().any(Option::is_some));
+        }
+    }
+
+    /// Records the health of a connection.
+    pub(super) fn set_health(&mut self, subchannel: &Arc<Subchannel>, health: Health) {
+        if let Some(ready) = self.ready_mut(subchannel)
+            && ready.health != health
+        {
+            ready.health = health;
+            self.generation += 1;
+        }
+    }
+
+    /// Returns true if any endpoint is ready.
+    pub(super) fn any_ready(&self) -> bool {
+        self.ready().next().is_some()
+    }
+
+    /// The connected endpoints.
+    pub(super) fn ready(&self) -> impl Iterator<Item = &Ready> {
+        self.endpoints.iter().filter_map(|endpoint| endpoint.state.ready())
     }
 
     /// Finds the ready endpoint of a connection.
@@ -124,5 +224,30 @@ impl Balancer {
             State::Ready(ready) if Arc::ptr_eq(&ready.subchannel, subchannel) => Some(ready),
             _ => None,
         })
+    }
+
+    fn endpoint(&self, address: &Address) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.address == *address)
+    }
+
+    fn endpoint_mut(&mut self, address: &Address) -> Option<&mut Endpoint> {
+        self.endpoints.iter_mut().find(|endpoint| endpoint.address == *address)
+    }
+
+    /// The status of every address.
+    pub(super) fn status(&self) -> Vec<AddressStatus> {
+        let any_ready = self.endpoints.iter().any(|endpoint| endpoint.state.describe().0 == "ready");
+        let status = |endpoint: &Endpoint| {
+            let subchannel = endpoint.state.subchannel();
+            let in_flight = subchannel.map_or(0, |subchannel| subchannel.in_flight.load(Ordering::Relaxed));
+            let (kind, state) = match endpoint.state.describe() {
+                // All are ejected, so it is picked nevertheless.
+                ("ejected", _) if !any_ready => ("ready", "ready"),
+                described => described,
+            };
+            let (address, is_ready) = (endpoint.address.clone(), endpoint.state.ready().is_some());
+            AddressStatus { address, state: state.to_owned(), in_flight, is_ready, kind }
+        };
+        self.endpoints.iter().map(status).collect()
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::call::CallSender;
-use super::outlier::Outlier;
 use super::subchannel::Subchannel;
 use crate::config::Address;
 
@@ -17,12 +17,10 @@ pub(super) struct Endpoint {
     /// True while the name resolves to it.
     pub(super) resolved: bool,
     pub(super) state: State,
-    /// Number of the last attempt to connect that has begun; 0 before the first.
-    pub(super) attempt: u64,
+    /// The beginning of the last attempt to connect, or of the endpoint.
+    pub(super) attempt: Instant,
     /// Notified if a call requests an attempt to reconnect.
     pub(super) reconnect: Arc<Notify>,
-    /// Counts failed calls of all connections to the address.
-    pub(super) outlier: Arc<Outlier>,
 }
 
 /// The state of an endpoint.
@@ -44,8 +42,6 @@ pub(super) struct Ready {
     pub(super) sender: CallSender,
     pub(super) subchannel: Arc<Subchannel>,
     pub(super) health: Health,
-    /// True once a task checks its health.
-    pub(super) health_checked: bool,
 }
 
 /// The health of an endpoint.
@@ -62,8 +58,8 @@ pub(in crate::policy) enum Health {
 /// A failed attempt to connect.
 #[derive(Debug)]
 pub(super) struct Failed {
-    /// Number of the attempt, counted over all endpoints.
-    pub(super) attempt: u64,
+    /// The beginning of the attempt.
+    pub(super) attempt: Instant,
     pub(super) why: String,
     /// True if it failed in no time: nothing listens there, or the listener hangs up.
     pub(super) fast: bool,
@@ -72,8 +68,8 @@ pub(super) struct Failed {
 impl Endpoint {
     /// An endpoint that is to be connected.
     pub(super) fn new(address: Address) -> Self {
-        let (attempt, reconnect, outlier) = Default::default();
-        Self { address, resolved: true, state: State::Connecting, attempt, reconnect, outlier }
+        let (attempt, reconnect) = (Instant::now(), Arc::default());
+        Self { address, resolved: true, state: State::Connecting, attempt, reconnect }
     }
 }
 
@@ -100,14 +96,21 @@ impl State {
             Self::TransientFailure(failed) => ("failed", &failed.why),
             Self::Draining(_) => ("draining", "draining"),
             Self::Ready(Ready { health: Health::NotServing(why), .. }) => ("not_serving", why),
-            Self::Ready(ready) if ready.subchannel.is_unanswered() => ("unanswered", "no answer to a call or ping yet"),
-            Self::Ready(ready) if ready.subchannel.is_ejected() => ("ejected", "ejected: its calls fail"),
-            Self::Ready(_) => ("ready", "ready"),
+            Self::Ready(ready) => match ready.rank() {
+                (_, true, ..) => ("unanswered", "no answer to a call or ping yet"),
+                (_, _, true, _) => ("ejected", "ejected: its calls fail"),
+                _ => ("ready", "ready"),
+            },
         }
     }
 }
 
 impl Health {
+    /// Returns true if an endpoint of this health is ready for calls.
+    pub(in crate::policy) fn serves(&self) -> bool {
+        matches!(self, Self::Serving | Self::Presumed)
+    }
+
     /// The lowest rank is picked.
     pub(super) fn rank(&self) -> u8 {
         match self {
