@@ -391,7 +391,7 @@ fn pushes_and_new_conversations_alone_fail_open() {
 /// Prometheus knows callbacks by their rpcs alone.
 #[test]
 fn the_alerts_know_the_callbacks_that_fail_open() {
-    let alerts = include_str!("../../deploy/prometheus/alerts.yaml");
+    let alerts = include_str!("../../deploy/helm/hookgate/files/alerts.yaml");
     let pattern =
         |rest: &'static str| rest.strip_prefix("=~\"").or_else(|| rest.strip_prefix("!~\""))?.split('"').next();
     let patterns: Vec<_> = alerts.split("rpc").filter_map(pattern).collect();

@@ -33,6 +33,9 @@
 {{- if and .Values.policyTls.secret (not (hasPrefix "https://" .Values.policy)) -}}
 {{- fail "policyTls.secret: the policy is not asked over TLS; its URL must be https://…" -}}
 {{- end -}}
+{{- if and .Values.policyTls.secret (not .Values.policyTls.ca) (not .Values.policyTls.clientCertificate) -}}
+{{- fail "policyTls.secret: nothing of it is used; set policyTls.ca or policyTls.clientCertificate" -}}
+{{- end -}}
 {{- if and .Values.policyTls.clientCertificate (not .Values.policyTls.secret) -}}
 {{- fail "policyTls.clientCertificate: set policyTls.secret, a Secret with tls.crt and tls.key" -}}
 {{- end -}}

@@ -22,7 +22,7 @@
 {{- end -}}
 {{- $policyTls := dict -}}
 {{- if .Values.policyTls.secret -}}
-{{- $_ := set $policyTls "ca" "/etc/hookgate/policy-tls/ca.crt" -}}
+{{- if .Values.policyTls.ca }}{{ $_ := set $policyTls "ca" "/etc/hookgate/policy-tls/ca.crt" }}{{ end -}}
 {{- if .Values.policyTls.clientCertificate -}}
 {{- $_ := set $policyTls "certificate" "/etc/hookgate/policy-tls/tls.crt" -}}
 {{- $_ := set $policyTls "key" "/etc/hookgate/policy-tls/tls.key" -}}

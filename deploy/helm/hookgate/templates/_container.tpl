@@ -5,6 +5,14 @@ name: hookgate
 image: {{ include "hookgate.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 args: [serve, --config, /etc/hookgate/config/hookgate.yaml]
+{{- with .Values.extraEnv }}
+env:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.extraEnvFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- if and $sidecar .Values.sidecar.native }}
 restartPolicy: Always
 {{- end }}
@@ -15,18 +23,20 @@ ports:
   {{- end }}
   - name: hookgate-admin
     containerPort: {{ .Values.ports.admin }}
-{{- if $sidecar }}
-# OpenIM waits until hookgate listens; whether the policy is there is for the failure rules.
+{{- if or $sidecar (eq .Values.startup "livez") }}
+# Passes once hookgate listens. If the policy is not there yet, the failure rules decide.
 startupProbe:
   httpGet: { path: /livez, port: hookgate-admin }
   periodSeconds: 1
-  failureThreshold: 60
+  failureThreshold: {{ ternary 60 (int .Values.startupSeconds) $sidecar }}
 {{- else }}
-# The policy has answered once: a rollout to a wrong address stops here.
+# Passes once the policy has answered.
 startupProbe:
   httpGet: { path: /readyz, port: hookgate-admin }
   periodSeconds: 2
   failureThreshold: {{ div (add .Values.startupSeconds 1) 2 }}
+{{- end }}
+{{- if not $sidecar }}
 readinessProbe:
   httpGet: { path: /{{ .Values.readiness }}, port: hookgate-admin }
   periodSeconds: 2
@@ -38,15 +48,7 @@ livenessProbe:
   timeoutSeconds: 2
   failureThreshold: 3
 securityContext:
-  runAsNonRoot: true
-  runAsUser: 65532
-  runAsGroup: 65532
-  allowPrivilegeEscalation: false
-  readOnlyRootFilesystem: true
-  capabilities:
-    drop: [ALL]
-  seccompProfile:
-    type: RuntimeDefault
+  {{- include "hookgate.securityContext" . | nindent 2 }}
 {{- with .Values.resources }}
 resources:
   {{- toYaml . | nindent 2 }}
@@ -85,6 +87,21 @@ volumeMounts:
   - name: hookgate-data
     mountPath: /var/lib/hookgate
   {{- end }}
+  {{- with .Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{- define "hookgate.securityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+seccompProfile:
+  type: RuntimeDefault
 {{- end -}}
 
 {{- define "hookgate.volumes" -}}
@@ -128,5 +145,8 @@ volumeMounts:
 - name: hookgate-data
   emptyDir:
     sizeLimit: {{ .Values.data.size }}
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
 {{- end }}
 {{- end -}}

@@ -40,6 +40,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
+{{/* Changes with the settings that hookgate reads at its start only. All others are reloaded, and do not restart the pods. */}}
+{{- define "hookgate.restartChecksum" -}}
+{{- pick (include "hookgate.config" . | fromYaml) "listen" "admin_listen" "threads" "data" "after" "traces" | toJson | sha256sum -}}
+{{- end -}}
+
+{{/* `hookgate verify` in a pod of its own has no socket of another pod, no client certificate and no other server name. */}}
+{{- define "hookgate.testable" -}}
+{{- if not (or (hasPrefix "unix:" .Values.policy) .Values.policyTls.clientCertificate .Values.policyTls.serverName) }}true{{ end -}}
+{{- end -}}
+
 {{- define "hookgate.gracePeriod" -}}
 {{- add .Values.drain.delaySeconds .Values.drain.timeSeconds 5 -}}
 {{- end -}}
@@ -65,9 +75,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
-{{/* The port of the policy service, from its URL. */}}
+{{/* The port of the policy's pods: the value, or that of its URL. Empty for a Unix socket. */}}
 {{- define "hookgate.policyPort" -}}
 {{- $url := urlParse .Values.policy -}}
+{{- if .Values.networkPolicy.policyPort -}}
+{{- .Values.networkPolicy.policyPort -}}
+{{- else if ne $url.scheme "unix" -}}
 {{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) -}}
 {{- default (ternary "443" "80" (eq $url.scheme "https")) $port -}}
+{{- end -}}
 {{- end -}}
