@@ -8,8 +8,10 @@ use super::status_tap::NotGrpc;
 /// The answers to rpcs since the connections of a channel were made.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
-    grpc: AtomicBool,
-    not_found: AtomicBool,
+    /// True if a gRPC service has answered.
+    pub(super) grpc: AtomicBool,
+    /// True if an rpc was answered with HTTP 404: unless another one was by gRPC, nothing there serves the contract.
+    pub(super) not_found: AtomicBool,
 }
 
 impl Evidence {
@@ -25,16 +27,6 @@ impl Evidence {
         if !seen.load(Relaxed) {
             seen.store(true, Relaxed);
         }
-    }
-
-    /// Returns true if a gRPC service has answered.
-    pub(super) fn is_grpc(&self) -> bool {
-        self.grpc.load(Relaxed)
-    }
-
-    /// Returns true if an rpc was answered with HTTP 404: unless another one was by gRPC, nothing there serves the contract.
-    pub(super) fn is_not_found(&self) -> bool {
-        self.not_found.load(Relaxed)
     }
 
     /// Resets it: another policy may answer from now on.

@@ -9,6 +9,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -157,8 +158,10 @@ fn health_of(answer: Result<ServingStatus, Status>, tap: &StatusTap, evidence: &
             Health::NotServing(format!("health says UNAVAILABLE: {}", cut(&tap.message(), LONGEST_CAUSE)))
         }
         (Some(_), _) => Health::Serving,
-        (None, Some(NotGrpc::NOT_FOUND)) if evidence.is_grpc() => Health::Serving,
-        (None, Some(NotGrpc::NOT_FOUND)) if evidence.is_not_found() => Health::NotServing(NO_CONTRACT.to_owned()),
+        (None, Some(NotGrpc::NOT_FOUND)) if evidence.grpc.load(Relaxed) => Health::Serving,
+        (None, Some(NotGrpc::NOT_FOUND)) if evidence.not_found.load(Relaxed) => {
+            Health::NotServing(NO_CONTRACT.to_owned())
+        }
         (None, Some(NotGrpc::NOT_FOUND)) => Health::Presumed,
         (None, Some(other)) => Health::NotServing(other.to_string()),
         // The response is of application/grpc; its content does not matter.

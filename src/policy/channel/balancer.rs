@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::call::CallSender;
-use super::endpoint::{Endpoint, Failed, Health, Ready, State};
+use super::endpoint::{Endpoint, Health, Ready, State};
 use super::status::AddressStatus;
 use super::subchannel::{InFlight, Subchannel};
 use crate::config::Address;
@@ -36,16 +36,10 @@ pub(super) struct Balancer {
     pub(super) unresolved: Option<String>,
 }
 
-/// A connection that was picked for a call, which it counts as in flight.
-#[derive(Debug)]
-pub(super) struct Picked {
-    pub(super) sender: CallSender,
-    pub(super) in_flight: InFlight,
-}
-
 /// The result of a pick.
 pub(super) enum Pick {
-    Ready(Picked),
+    /// A connection, which counts the call as in flight.
+    Ready(CallSender, InFlight),
     /// Pick again after a change.
     Wait,
     /// Pick again after a change, within a bound: a reconnect was requested, but a host that refused the last attempt may drop
@@ -67,7 +61,7 @@ impl Balancer {
         if let Some(ready) = best
             && !ready.subchannel.is_unanswered()
         {
-            return Pick::Ready(Picked { sender: ready.sender.clone(), in_flight: ready.subchannel.begin() });
+            return Pick::Ready(ready.sender.clone(), ready.subchannel.begin());
         }
         let arrived = *arrived.get_or_insert_with(Instant::now);
         let connecting = self.endpoints.iter().any(|endpoint| matches!(endpoint.state, State::Connecting));
@@ -77,7 +71,7 @@ impl Balancer {
         let mut requested = false;
         let mut whys = Vec::new();
         for endpoint in &self.endpoints {
-            let State::TransientFailure(Failed { attempt, why, fast }) = &endpoint.state else { continue };
+            let State::TransientFailure { attempt, why, fast } = &endpoint.state else { continue };
             whys.push(format!("{}: {why}", endpoint.address));
             if *fast && *attempt <= arrived {
                 // An attempt that has begun since the call came needs no request.
@@ -99,7 +93,7 @@ impl Balancer {
 
     /// Returns true if the name may resolve to better addresses: it had none, or one of them fails.
     pub(super) fn look_up_could_help(&self) -> bool {
-        let failing = |endpoint: &Endpoint| matches!(endpoint.state, State::TransientFailure(_));
+        let failing = |endpoint: &Endpoint| matches!(endpoint.state, State::TransientFailure { .. });
         self.unresolved.is_some() || self.endpoints.iter().any(failing)
     }
 
@@ -169,11 +163,6 @@ impl Balancer {
         requests
     }
 
-    /// Records that an attempt has failed; the next one comes after a pause.
-    pub(super) fn failed(&mut self, address: &Address, failed: Failed) {
-        self.set_state(address, State::TransientFailure(failed));
-    }
-
     /// Records that an address is connected.
     pub(super) fn connected(&mut self, subchannel: &Arc<Subchannel>, sender: CallSender) {
         let ready = Ready { sender, subchannel: subchannel.clone(), health: Health::Unknown };
@@ -190,7 +179,8 @@ impl Balancer {
         }
     }
 
-    fn set_state(&mut self, address: &Address, state: State) {
+    /// Changes the state of an endpoint.
+    pub(super) fn set_state(&mut self, address: &Address, state: State) {
         if let Some(endpoint) = self.endpoint_mut(address) {
             let before = std::mem::replace(&mut endpoint.state, state);
             let connections = [before.subchannel(), endpoint.state.subchannel()];

@@ -48,12 +48,9 @@ pub(crate) struct Breaker {
 #[derive(Debug, Clone, Copy)]
 enum Phase {
     /// With the number of unanswered calls in a row.
-    Closed {
-        unanswered: u32,
-    },
-    Open {
-        until: Instant,
-    },
+    Closed(u32),
+    /// Until then.
+    Open(Instant),
     /// The probe is under way.
     HalfOpen,
 }
@@ -85,7 +82,7 @@ pub(in crate::policy) struct Permit {
 impl Breaker {
     /// Breakers that open after this number of unanswered calls in a row, for this time.
     pub(super) fn new(failures: u32, open_for: Duration) -> Self {
-        let rpcs = (0..=Callback::all().len()).map(|_| Mutex::new(Phase::CLOSED)).collect();
+        let rpcs = (0..=Callback::all().len()).map(|_| Mutex::new(Phase::Closed(0))).collect();
         Self { failures: failures.max(1), open_for, unreached: AtomicU32::new(0), rpcs }
     }
 
@@ -102,9 +99,9 @@ impl Breaker {
         let callbacks = Callback::all().iter().chain([Callback::fallback()]);
         let not_closed = callbacks.filter_map(|callback| {
             let state = match *self.phase(callback) {
-                Phase::Closed { .. } => return None,
-                Phase::Open { until } if Instant::now() < until => BreakerState::Open,
-                Phase::Open { .. } | Phase::HalfOpen => BreakerState::HalfOpen,
+                Phase::Closed(_) => return None,
+                Phase::Open(until) if Instant::now() < until => BreakerState::Open,
+                Phase::Open(_) | Phase::HalfOpen => BreakerState::HalfOpen,
             };
             Some((callback.method(), state))
         });
@@ -115,9 +112,9 @@ impl Breaker {
     pub(in crate::policy) fn acquire(self: &Arc<Self>, callback: &'static Callback) -> Result<Permit, BreakerOpen> {
         let mut phase = self.phase(callback);
         let is_probe = match *phase {
-            Phase::Closed { .. } => false,
-            Phase::Open { until } if Instant::now() >= until => true,
-            Phase::Open { .. } | Phase::HalfOpen => return Err(BreakerOpen(self.failures)),
+            Phase::Closed(_) => false,
+            Phase::Open(until) if Instant::now() >= until => true,
+            Phase::Open(_) | Phase::HalfOpen => return Err(BreakerOpen(self.failures)),
         };
         if is_probe {
             *phase = Phase::HalfOpen;
@@ -142,21 +139,21 @@ impl Breaker {
         }
         let mut phase = self.phase(callback);
         *phase = match (*phase, outcome) {
-            (Phase::Closed { .. }, Outcome::Answered) => Phase::CLOSED,
+            (Phase::Closed(_), Outcome::Answered) => Phase::Closed(0),
             (_, Outcome::Answered) => {
                 info!(rpc = callback.method(), "breaker closed: rpc answered");
-                Phase::CLOSED
+                Phase::Closed(0)
             }
-            (Phase::Closed { unanswered }, Outcome::Unanswered) if unanswered + 1 < self.failures => {
-                Phase::Closed { unanswered: unanswered + 1 }
+            (Phase::Closed(unanswered), Outcome::Unanswered) if unanswered + 1 < self.failures => {
+                Phase::Closed(unanswered + 1)
             }
-            (Phase::Closed { .. }, Outcome::Unanswered) => {
+            (Phase::Closed(_), Outcome::Unanswered) => {
                 warn!(rpc = callback.method(), failures = self.failures, "breaker open: rpc unanswered");
-                Phase::Open { until: Instant::now() + self.open_for }
+                Phase::Open(Instant::now() + self.open_for)
             }
-            (Phase::HalfOpen, Outcome::Unanswered) if probe => Phase::Open { until: Instant::now() + self.open_for },
+            (Phase::HalfOpen, Outcome::Unanswered) if probe => Phase::Open(Instant::now() + self.open_for),
             // No call is refused for lack of connections.
-            (Phase::HalfOpen, Outcome::Unreached) if probe => Phase::CLOSED,
+            (Phase::HalfOpen, Outcome::Unreached) if probe => Phase::Closed(0),
             // Lack of connections says nothing of answers, nor does a call that began before the breaker opened.
             (unchanged, _) => unchanged,
         };
@@ -165,10 +162,6 @@ impl Breaker {
     fn phase(&self, callback: &Callback) -> MutexGuard<'_, Phase> {
         self.rpcs[callback.index].lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl Phase {
-    const CLOSED: Self = Self::Closed { unanswered: 0 };
 }
 
 impl Permit {
@@ -184,7 +177,7 @@ impl Drop for Permit {
             // The next call is the probe.
             let mut phase = self.breaker.phase(self.callback);
             if matches!(*phase, Phase::HalfOpen) {
-                *phase = Phase::Open { until: Instant::now() };
+                *phase = Phase::Open(Instant::now());
             }
         }
     }

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use h2::client::{self, SendRequest};
 
-use super::call::CallSender;
 use super::keepalive::{Keepalive, Pings};
 use super::stream::{BufferedStream, Stream};
 use super::subchannel::Subchannel;
@@ -32,7 +31,7 @@ pub(super) struct Connection {
     driver: BoxFuture<'static, Result<(), h2::Error>>,
     keepalive: BoxFuture<'static, ()>,
     /// Fails as soon as the connection takes no new calls.
-    sender: SendRequest<Bytes>,
+    pub(super) sender: SendRequest<Bytes>,
 }
 
 /// Reasons why a connection takes no new calls.
@@ -75,10 +74,6 @@ impl Connection {
         })
         .await?;
         Ok(Self { driver, keepalive: Box::pin(keepalive.run()), sender })
-    }
-
-    pub(super) fn sender(&self) -> CallSender {
-        CallSender::new(self.sender.clone())
     }
 
     /// Ends when the connection takes no new calls.

@@ -33,7 +33,13 @@ pub(super) enum State {
     /// The name no longer resolves to the endpoint: it takes no new calls, those in flight end.
     Draining(Arc<Subchannel>),
     /// The last attempt failed. Calls wait for one more attempt if that takes no time; else they fail.
-    TransientFailure(Failed),
+    TransientFailure {
+        /// The beginning of the attempt.
+        attempt: Instant,
+        why: String,
+        /// True if it failed in no time: nothing listens there, or the listener hangs up.
+        fast: bool,
+    },
 }
 
 /// A connected endpoint.
@@ -53,16 +59,6 @@ pub(in crate::policy) enum Health {
     /// The endpoint has not answered a health check yet.
     Unknown,
     NotServing(String),
-}
-
-/// A failed attempt to connect.
-#[derive(Debug)]
-pub(super) struct Failed {
-    /// The beginning of the attempt.
-    pub(super) attempt: Instant,
-    pub(super) why: String,
-    /// True if it failed in no time: nothing listens there, or the listener hangs up.
-    pub(super) fast: bool,
 }
 
 impl Endpoint {
@@ -85,7 +81,7 @@ impl State {
     pub(super) fn subchannel(&self) -> Option<&Arc<Subchannel>> {
         match self {
             Self::Ready(Ready { subchannel, .. }) | Self::Draining(subchannel) => Some(subchannel),
-            Self::Connecting | Self::TransientFailure(_) => None,
+            Self::Connecting | Self::TransientFailure { .. } => None,
         }
     }
 
@@ -93,7 +89,7 @@ impl State {
     pub(super) fn describe(&self) -> (&'static str, &str) {
         match self {
             Self::Connecting => ("connecting", "connecting"),
-            Self::TransientFailure(failed) => ("failed", &failed.why),
+            Self::TransientFailure { why, .. } => ("failed", why),
             Self::Draining(_) => ("draining", "draining"),
             Self::Ready(Ready { health: Health::NotServing(why), .. }) => ("not_serving", why),
             Self::Ready(ready) => match ready.rank() {

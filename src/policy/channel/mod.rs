@@ -85,7 +85,6 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_rustls::rustls::RootCertStore;
-use tonic::Status as GrpcStatus;
 use tonic::body::Body;
 use tracing::{error, info};
 
@@ -133,7 +132,7 @@ pub enum Error {
     Interrupted(#[source] h2::Error),
     /// tonic gave no whole message.
     #[error("the call has no message")]
-    NoMessage(#[source] GrpcStatus),
+    NoMessage(#[source] tonic::Status),
 }
 
 impl Channel {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::balancer::{Balancer, Pick, Picked};
+use super::balancer::{Balancer, Pick};
+use super::call::CallSender;
+use super::subchannel::InFlight;
 
 /// Maximum wait of a call for the reconnect that it has requested; a refused connection is known far sooner.
 const RECONNECT_WAIT: Duration = Duration::from_millis(100);
@@ -27,12 +29,12 @@ impl Pool {
     }
 
     /// Picks a connection for a call. Waits while an endpoint is about to be ready; an error says why none is.
-    pub(super) async fn pick(&self) -> Result<Picked, String> {
+    pub(super) async fn pick(&self) -> Result<(CallSender, InFlight), String> {
         let (mut arrived, mut changes, mut give_up) = (None, None, None);
         loop {
             let pick = self.lock().pick(&mut arrived);
             let reconnecting = match pick {
-                Pick::Ready(picked) => return Ok(picked),
+                Pick::Ready(sender, in_flight) => return Ok((sender, in_flight)),
                 Pick::Fail(why) => return Err(why),
                 Pick::Wait => None,
                 Pick::WaitForReconnect(why) => {

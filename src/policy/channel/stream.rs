@@ -38,7 +38,6 @@ struct Inner {
 const HEAD: usize = 9;
 
 const SETTINGS: u8 = 4;
-const ACK: u8 = 1;
 
 /// Bytes in the write buffer beyond which it is written at once.
 const WRITE_BUFFER_MAX: usize = 64 << 10;
@@ -91,15 +90,11 @@ impl Inner {
     /// 9113, 3.4); the error says what the peer does instead.
     fn read_head(&mut self, read: &[u8]) -> io::Result<()> {
         self.head.extend(read.iter().take(HEAD - self.head.len()));
-        let is_settings = |(position, byte): (usize, &u8)| match position {
-            0 | 5..HEAD => *byte == 0,
-            3 => *byte == SETTINGS,
-            4 => *byte & ACK == 0,
-            _ => true,
-        };
         let why = match *self.head {
             [] => "it hung up before it said anything",
-            _ if !read.is_empty() && self.head.iter().enumerate().all(is_settings) => return Ok(()),
+            [0, _, _, SETTINGS, flags, 0, 0, 0, 0] if flags & 1 == 0 => return Ok(()),
+            // The length is below 64 KiB: the rest may come.
+            [0, ..] if self.head.len() < HEAD && !read.is_empty() => return Ok(()),
             [b'H', b'T', b'T', b'P', b'/', ..] => "it speaks HTTP/1, not HTTP/2",
             // A TLS alert or handshake.
             [0x15 | 0x16, 3, ..] => "it speaks TLS, and the URL says http://",

@@ -16,9 +16,10 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{debug, info, warn};
 
 use super::breaker::Breaker;
+use super::call::CallSender;
 use super::connection::{CloseReason, Connection};
 use super::dial::connect;
-use super::endpoint::Failed;
+use super::endpoint::State;
 use super::keepalive::Pings;
 use super::pool::Pool;
 use super::resolver::{self, Resolve};
@@ -104,7 +105,8 @@ impl Supervisor {
             if last_failure.replace(why.clone()).as_ref() != Some(&why) {
                 warn!(%address, why, "policy connection failed");
             }
-            self.pool.change(|balancer| balancer.failed(&address, Failed { attempt: begun, why, fast }));
+            let failed = State::TransientFailure { attempt: begun, why, fast };
+            self.pool.change(|balancer| balancer.set_state(&address, failed));
             self.pause(&address, begun, &requests, &mut next_pause).await;
         }
     }
@@ -118,7 +120,8 @@ impl Supervisor {
         pings: &mut Pings,
     ) -> Option<String> {
         let (address, connected) = (&subchannel.address, Instant::now());
-        self.pool.change(|balancer| balancer.connected(subchannel, connection.sender()));
+        let sender = CallSender::new(connection.sender.clone());
+        self.pool.change(|balancer| balancer.connected(subchannel, sender));
         self.breaker.connected();
         info!(%address, "policy connected");
         let reason = tokio::select! {

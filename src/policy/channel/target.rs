@@ -13,7 +13,6 @@ use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 
 use super::Error;
-use super::balancer::Picked;
 use super::breaker::Breaker;
 use super::call::{self, CallSender, ReadySender, ResponseBody};
 use super::deadline::{DEADLINE, set_grpc_timeout};
@@ -100,7 +99,7 @@ impl Target {
     async fn pick_sender(&self) -> Result<(ReadySender, Option<InFlight>), Error> {
         let mut picks = 0;
         loop {
-            let Picked { sender, in_flight } = self.pool.pick().await.map_err(Error::NotConnected)?;
+            let (sender, in_flight) = self.pool.pick().await.map_err(Error::NotConnected)?;
             picks += 1;
             match sender.ready_sender().await {
                 Ok(sender) => return Ok((sender, Some(in_flight))),
