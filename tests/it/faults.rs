@@ -297,6 +297,23 @@ async fn a_list_of_more_entries_than_anybody_means() {
 }
 
 #[tokio::test]
+async fn a_reply_as_large_as_the_largest_body() {
+    // A new remark: its key, its length in four bytes, its text.
+    let policy = Policy::start(|_| {
+        let text = vec![b'x'; (8 << 20) - 5];
+        let mut response = b"\x12".to_vec();
+        prost::encoding::encode_varint(text.len() as u64, &mut response);
+        response.extend(text);
+        assert_eq!(response.len(), support::config().limits.body);
+        Ok(response)
+    })
+    .await;
+    let gate = Gate::start(&policy.url()).await;
+    let reply = gate.post("/callbackBeforeSetFriendRemarkCommand", "{}").await;
+    assert_eq!(reply.headers["hookgate-outcome"], "changed");
+}
+
+#[tokio::test]
 async fn a_reply_over_the_limit() {
     let policy = Policy::start(|_| Ok(vec![0; (8 << 20) + 1])).await;
     assert_denied(&asked(policy.address).await, INVALID);

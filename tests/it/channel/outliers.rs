@@ -41,12 +41,15 @@ async fn it_gets_few_calls() {
         let (bad, good) = (Server::at(HOST, answer).await, Server::at(HOST, allow).await);
         let channel = both([&bad, &good]).await;
         let began = Instant::now();
+        // At the end it may be over again, on a busy machine.
+        let mut most_ejected = 0;
         for _ in 0..200 {
             drop(ask(&channel).await);
+            let ejected = channel.status().addresses.into_iter().filter(|address| address.state.contains("ejected"));
+            most_ejected = most_ejected.max(ejected.count());
         }
         assert!((5..=bound(began)).contains(&bad.calls()), "{code}, {http_status}: {} of 200", bad.calls());
-        let ejected = channel.status().addresses.into_iter().filter(|address| address.state.contains("ejected"));
-        assert_eq!(ejected.count(), 1, "{code}, {http_status}");
+        assert_eq!(most_ejected, 1, "{code}, {http_status}");
     }
 }
 
