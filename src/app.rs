@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::admin::{self, Sources};
-use crate::config::{Address, Config, ConfigHandle, PolicyService, PolicyUrl};
+use crate::config::{Address, Config, ConfigHandle, PolicyUrl};
 use crate::observe::decisions::Decisions;
 use crate::observe::logging::Log;
 use crate::observe::traces::Traces;
@@ -66,9 +66,9 @@ impl App {
         let admin_listener = bind(&config.admin_listen, "--admin-listen").await?;
         let drained = CancellationToken::new();
         let (url, builtin) = match &config.policy {
-            PolicyService::Url(url) => (url.clone(), None),
-            PolicyService::BuiltIn(address) => {
-                let (url, served) = serve_builtin(*address, drained.clone()).await?;
+            Some(url) => (url.clone(), None),
+            None => {
+                let (url, served) = serve_builtin(config.builtin_listen, drained.clone()).await?;
                 (url, Some(served))
             }
         };

@@ -32,7 +32,7 @@ pub(super) async fn status(State(sources): State<Sources>) -> Json<Value> {
         "written": decisions.written.load(Relaxed),
         "left_out": decisions.dropped.load(Relaxed),
     });
-    status["drift"] = json!(drift::Report::of(unknowns, names, config.openim_enables.as_ref()));
+    status["drift"] = json!(drift::Report::of(unknowns, names, config.openim.enables.as_ref()));
     Json(status)
 }
 

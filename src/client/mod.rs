@@ -59,7 +59,7 @@ impl Client {
     /// authorities, or without them from one of the system's.
     pub(crate) fn new(to: ServerUrl, authorities: Option<Roots>) -> Self {
         let is_tls = to.url.scheme_str() == Some("https");
-        let tls = is_tls.then(|| config::connector(authorities.map(|roots| roots.store), None, b"http/1.1"));
+        let tls = is_tls.then(|| config::connector(authorities.map(|roots| roots.store.0), None, b"http/1.1"));
         let socket = to.socket.clone();
         let connect = service_fn(move |url| connect(url, socket.clone(), tls.clone()));
         let connector = BoxCloneSyncService::new(connect);

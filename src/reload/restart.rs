@@ -1,6 +1,6 @@
 //! Settings that only a restart can change.
 
-use crate::config::{Config, PolicyService};
+use crate::config::Config;
 
 /// Keeps the present values of settings that only a restart can change. Returns the names of those that differ.
 pub(super) fn keep_restart_only(before: &Config, now: &mut Config) -> Vec<&'static str> {
@@ -10,13 +10,15 @@ pub(super) fn keep_restart_only(before: &Config, now: &mut Config) -> Vec<&'stat
         listen,
         admin_listen,
         policy,
+        builtin_listen,
         threads,
         traces,
         data,
         after,
         admin_hosts: _,
         log: _,
-        every: _,
+        budget: _,
+        on_failure: _,
         callbacks: _,
         denial: _,
         access: _,
@@ -26,8 +28,7 @@ pub(super) fn keep_restart_only(before: &Config, now: &mut Config) -> Vec<&'stat
         channel: _,
         drain: _,
         decisions: _,
-        openim_enables: _,
-        files: _,
+        openim: _,
     } = now;
     let mut kept = Vec::new();
     keep("listen", &before.listen, listen, &mut kept);
@@ -37,11 +38,12 @@ pub(super) fn keep_restart_only(before: &Config, now: &mut Config) -> Vec<&'stat
     keep("data", &before.data, data, &mut kept);
     keep("after", &before.after, after, &mut kept);
     match (&before.policy, &*policy) {
-        (PolicyService::Url(_), PolicyService::Url(_)) => {}
-        (PolicyService::BuiltIn(_), PolicyService::BuiltIn(_)) => {
-            keep("builtin_listen", &before.policy, policy, &mut kept);
+        (Some(_), Some(_)) => {}
+        (None, None) => keep("builtin_listen", &before.builtin_listen, builtin_listen, &mut kept),
+        _ => {
+            keep("policy", &before.policy, policy, &mut kept);
+            *builtin_listen = before.builtin_listen;
         }
-        _ => keep("policy", &before.policy, policy, &mut kept),
     }
     kept
 }

@@ -238,7 +238,7 @@ async fn a_denial_stays_one_whatever_is_wrong_with_it() {
     ] {
         let policy = Policy::start(move |_| Ok(bytes.to_vec())).await;
         let mut config = support::config();
-        config.every.on_failure = hookgate::config::OnFailure::all(hookgate::config::Rule::Allow);
+        config.on_failure = hookgate::config::OnFailure::all(hookgate::config::Rule::Allow).into();
         let gate = Gate::configured(&policy.url(), config).await;
         let reply = gate.post("/callbackBeforeSetFriendRemarkCommand", "{}").await;
         assert_eq!(reply.headers["hookgate-outcome"], "deny", "{bytes:?}");

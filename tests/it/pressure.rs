@@ -184,7 +184,7 @@ async fn a_head_that_has_begun_has_fifteen_seconds_and_an_idle_connection_all_th
 async fn a_reply_that_nobody_reads_is_not_kept_for_ever() {
     let policy = Policy::allow().await;
     let mut config = support::config();
-    config.every.budget = Duration::from_secs(3600);
+    config.budget = Duration::from_secs(3600);
     let gate = Gate::configured(&policy.url(), config).await;
     let mut stream = TcpStream::connect(gate.address).await.unwrap();
     let body = format!(r#"{{"groupName":"{}"}}"#, "x".repeat(7 << 20));

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use crate::app::App;
-use crate::config::{Config, PolicyService};
+use crate::config::Config;
 use crate::contract::Callback;
 use crate::observe::logging::Log;
 use crate::policy::health;
@@ -18,10 +18,10 @@ const FIRST_ANSWER: Duration = Duration::from_secs(2);
 /// Prints the addresses once the policy is ready, or the time for that is over: to a person at length, then in one fixed line
 /// for programs that wait for it.
 pub(super) fn greet(app: &App, config: &Config, log: Log) -> io::Result<impl Future<Output = ()> + use<>> {
-    let webhooks = app.address()?.url(config.tls.is_some());
+    let webhooks = app.address()?.url(config.tls.server.is_some());
     let admin = app.admin_address()?.url(false);
     let policy = app.sources().channel.url().to_string();
-    let builtin = matches!(config.policy, PolicyService::BuiltIn(_));
+    let builtin = config.policy.is_none();
     let mut health = app.sources().health.clone();
     Ok(async move {
         let answered = timeout(FIRST_ANSWER, health.wait_for(health::State::is_ready)).await.is_ok();

@@ -92,7 +92,7 @@ impl Decided<'_> {
             line.0.push(b']');
         }
         if let Some((class, rule)) = self.rule {
-            line.text("rule", &format!("{class}={}", rule.as_str()));
+            line.text("rule", &format!("{class}={rule}"));
         }
         line.text("cause", self.cause.as_deref().unwrap_or_default());
         if self.attempt > 0 {

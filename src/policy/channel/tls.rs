@@ -26,7 +26,7 @@ impl Tls {
     /// TLS by the settings, whose trusted roots `roots` replace; `None` if the URL has no TLS.
     pub(super) fn new(url: &PolicyUrl, settings: &PolicyTls, roots: Option<Arc<RootCertStore>>) -> Option<Self> {
         let (host, _) = url.host().filter(|_| url.is_tls())?;
-        let roots = roots.or_else(|| Some(settings.ca.as_ref()?.store.clone()));
+        let roots = roots.or_else(|| Some(settings.roots.as_ref()?.store.0.clone()));
         let connector = config::connector(roots, settings.identity.as_ref(), HTTP2);
         Some(Self { connector, name: settings.server_name.as_deref().unwrap_or(host).to_owned() })
     }
