@@ -217,9 +217,7 @@ impl Record {
         replied: Instant,
     ) -> Decided<'a> {
         let (rule, cause) = match &decision.why {
-            Why::Failed(rule, failure) => {
-                (format!("{}={}", failure.class, rule), failure.cause_in_our_words())
-            }
+            Why::Failed(rule, failure) => (format!("{}={}", failure.class, rule), failure.cause_in_our_words()),
             Why::Refused(refusal) => (String::new(), refusal.to_string().into()),
             Why::Verdict | Why::Accepted => Default::default(),
         };

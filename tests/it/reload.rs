@@ -259,7 +259,7 @@ async fn calls_go_on_as_before_until_the_new_policy_is_there() {
     let new = Policy::allow().await;
     told.write(&yaml(&new.url()));
     told.running.signal("-HUP").await;
-    told.running.says("switched to new policy endpoint").await;
+    told.running.says("switched to new policy channel").await;
     old.take_calls();
     assert_eq!(told.outcome().await, "allow");
     assert!(old.take_calls().iter().all(|call| call.rpc.contains("Health")));
@@ -285,7 +285,7 @@ async fn another_change_does_not_begin_a_pending_switch_again() {
     let mut policy = TcpStream::connect(new.url().trim_start_matches("http://")).await.unwrap();
     tokio::spawn(async move { copy_bidirectional(&mut stream, &mut policy).await });
     tokio::select! {
-        _ = told.running.says("switched to new policy endpoint") => {}
+        _ = told.running.says("switched to new policy channel") => {}
         _ = listener.accept() => panic!("it has connected anew"),
     }
 }
