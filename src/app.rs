@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::admin::{self, Sources};
-use crate::config::{Address, Config, ConfigHandle, PolicyService, PolicyUrl};
+use crate::config::{Address, Config, ConfigHandle, PolicyUrl};
 use crate::observe::decisions::Decisions;
 use crate::observe::logging::Log;
 use crate::observe::traces::Traces;
@@ -39,7 +39,7 @@ pub struct App {
     drained: CancellationToken,
 }
 
-/// A failure to start, or to end.
+/// A failure to start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An address cannot be listened on, or a task failed.
@@ -66,9 +66,9 @@ impl App {
         let admin_listener = bind(&config.admin_listen, "--admin-listen").await?;
         let drained = CancellationToken::new();
         let (url, builtin) = match &config.policy {
-            PolicyService::Url(url) => (url.clone(), None),
-            PolicyService::BuiltIn(address) => {
-                let (url, served) = serve_builtin(*address, drained.clone()).await?;
+            Some(url) => (url.clone(), None),
+            None => {
+                let (url, served) = serve_builtin(config.builtin_listen, drained.clone()).await?;
                 (url, Some(served))
             }
         };
@@ -131,7 +131,7 @@ impl App {
     }
 
     /// Serves until `until` ends, then finishes what is in flight.
-    pub async fn run(self, until: impl Future<Output = Stop>) -> Result<(), Error> {
+    pub async fn run(self, until: impl Future<Output = Stop>) -> io::Result<()> {
         let Self { webhooks, listener, admin_listener, sources, builtin, drained } = self;
         let longest_pause = sources.config.now().after.retry_max;
         tokio::spawn(resume_events(sources.health.clone(), sources.events.clone(), longest_pause));
@@ -139,11 +139,11 @@ impl App {
         server::run(listener, webhooks, until).await;
         // The built-in policy answers calls until now, and probes see hookgate stop.
         drained.cancel();
-        admin.await.map_err(io::Error::from)?;
+        admin.await?;
         if let Some(served) = builtin {
             // It would wait for a client that holds an idle connection.
             match timeout(BUILTIN_DRAIN, served).await {
-                Ok(ended) => ended.map_err(io::Error::from)?.map_err(io::Error::other)?,
+                Ok(ended) => ended?.map_err(io::Error::other)?,
                 Err(_) => warn!("built-in policy stopped with connections open"),
             }
         }

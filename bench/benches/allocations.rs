@@ -13,7 +13,7 @@ use std::thread;
 use anyhow::{Context, Result, ensure};
 use body::Webhook;
 use hookgate::app::App;
-use hookgate::config::{Address, Config, PolicyService};
+use hookgate::config::{Address, Config, PolicyUrl};
 use hookgate::internals::policy::BuiltIn;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
@@ -37,8 +37,9 @@ fn count(webhook: &Webhook, policy: SocketAddr) -> Result<(f64, f64)> {
     let runtime = single_threaded()?;
     let address = runtime.block_on(async {
         let anywhere = Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let policy = PolicyService::Url(format!("http://{policy}").parse().map_err(anyhow::Error::msg)?);
-        let config = Config { listen: anywhere.clone(), admin_listen: anywhere, policy, ..Config::default() };
+        let policy: PolicyUrl = format!("http://{policy}").parse().map_err(anyhow::Error::msg)?;
+        let config =
+            Config { listen: anywhere.clone(), admin_listen: anywhere, policy: Some(policy), ..Config::default() };
         let app = App::build(config).await?;
         let address = app.address()?.tcp().context("TCP")?;
         tokio::spawn(app.run(std::future::pending()));

@@ -30,7 +30,7 @@ pub(super) async fn status(State(sources): State<Sources>) -> Json<Value> {
         "written": decisions.written.load(Relaxed),
         "left_out": decisions.dropped.load(Relaxed),
     });
-    status["drift"] = json!(sources.status.names.report(config.openim_enables.as_ref()));
+    status["drift"] = json!(sources.status.names.report(config.openim.enables.as_ref()));
     Json(status)
 }
 

@@ -1,11 +1,9 @@
-//! A client of the admin listener of a running hookgate.
+//! Requests to the admin listener of a running hookgate.
 
 use std::io;
 
-use bytes::Bytes;
 use clap::Args;
 use http::Method;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -19,37 +17,22 @@ pub(super) struct Admin {
     admin: ServerUrl,
 }
 
-/// A client of an admin listener.
-pub(super) struct AdminClient {
-    client: Client,
-    /// The options that name another target, for errors.
-    options: &'static str,
-}
-
 impl Admin {
-    /// Makes the client, which connects at the first request. An error without a reply names `options`.
-    pub(super) fn client(self, options: &'static str) -> AdminClient {
-        AdminClient { client: Client::new(self.admin, None), options }
-    }
-}
-
-impl AdminClient {
-    /// Sends a GET request. The path begins with a slash.
-    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> io::Result<T> {
-        self.send(Method::GET, path, Bytes::new()).await
-    }
-
-    /// Sends a POST request with a JSON body.
-    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> io::Result<T> {
-        self.send(Method::POST, path, serde_json::to_vec(body)?.into()).await
-    }
-
-    async fn send<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> io::Result<T> {
-        let response = self.client.send(method, path, None, body).await;
-        let response = response.map_err(|error| io::Error::other(format!("{error} ({})", self.options)))?;
+    /// Sends a JSON body by POST; without one, a GET request. The path begins with a slash. An error without a reply names
+    /// `options`, which lead to another target.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Option<Value>,
+        options: &str,
+    ) -> io::Result<T> {
+        let Self { admin } = self;
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        let response = Client::new(admin.clone(), None).send(method, path, None, body.into()).await;
+        let response = response.map_err(|error| io::Error::other(format!("{error} ({options})")))?;
         let (status, body) = (response.status(), response.body());
-        let not_hookgate =
-            |why| io::Error::other(format!("{} is not a hookgate's admin listener: {why}", self.client.to()));
+        let not_hookgate = |why| io::Error::other(format!("{admin} is not a hookgate's admin listener: {why}"));
         if status.is_success() {
             return serde_json::from_slice(body).map_err(|error| not_hookgate(error.to_string()));
         }

@@ -35,12 +35,10 @@ impl Callbacks {
         let mut table = TabWriter::new(io::stdout().lock());
         writeln!(table, "COMMAND\tTIMING\tRPC\tCHANGES")?;
         for callback in Callback::all() {
-            let Callback { command, timing, .. } = callback;
-            let changes = match callback.changes().collect::<Vec<_>>() {
-                none if none.is_empty() => "-".to_owned(),
-                changes => changes.join(", "),
-            };
-            writeln!(table, "{command}\t{}\t{}\t{changes}", timing.as_str(), callback.service_and_method())?;
+            let (command, timing, rpc) = (callback.command, callback.timing.as_str(), callback.service_and_method());
+            let changes: Vec<_> = callback.changes().collect();
+            let changes = if changes.is_empty() { "-".to_owned() } else { changes.join(", ") };
+            writeln!(table, "{command}\t{timing}\t{rpc}\t{changes}")?;
         }
         table.flush()
     }

@@ -26,24 +26,24 @@ pub(super) enum Config {
 impl Config {
     /// Runs the subcommand.
     pub(super) fn run(self) -> Result<(), Error> {
-        match self {
+        let text = match self {
             // The one of serve, which also checks that the decision log can be written.
             Self::Check(options) => {
                 warn(&Source::load(&options)?.1);
-                print("ok\n")?;
+                "ok\n".to_owned()
             }
             Self::Print(options) => {
                 let loaded = config::Config::load(&options)?;
                 warn(&loaded);
-                print(&config::print(&loaded))?;
+                config::print(&loaded)
             }
             Self::Init { file } => {
                 let written = File::create_new(&file).and_then(|mut to| to.write_all(config::init().as_bytes()));
                 written.map_err(|error| Error::Usage(format!("cannot write {}: {error}", file.display())))?;
-                print(&format!("wrote {}\n", file.display()))?;
+                format!("wrote {}\n", file.display())
             }
-        }
-        Ok(())
+        };
+        Ok(io::stdout().lock().write_all(text.as_bytes())?)
     }
 }
 
@@ -51,8 +51,4 @@ fn warn(loaded: &Loaded) {
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }
-}
-
-fn print(text: &str) -> io::Result<()> {
-    io::stdout().lock().write_all(text.as_bytes())
 }

@@ -33,7 +33,7 @@ struct Status {
 impl Drift {
     /// Asks the admin listener and prints the report.
     pub(super) fn run(self) -> Result<ExitCode, Error> {
-        let Status { drift: report } = block_on(self.admin.client("--admin takes another address").get("/status"))??;
+        let Status { drift: report } = block_on(self.admin.ask("/status", None, "--admin takes another address"))??;
         if self.json {
             print_json(&report)?;
         } else {

@@ -96,17 +96,16 @@ impl Cli {
     }
 
     fn dispatch(self) -> Result<ExitCode, Error> {
-        match self.command {
-            None => return serve::run(&self.serve),
-            Some(Command::Serve(options)) => return serve::run(&options),
-            Some(Command::Callbacks(options)) => options.run()?,
-            Some(Command::Completions(options)) => options.run()?,
-            Some(Command::Config(command)) => command.run()?,
-            Some(Command::Outbox(options)) => options.run()?,
-            Some(Command::Proto(options)) => options.run()?,
-            Some(Command::Drift(options)) => return options.run(),
-            Some(Command::Trigger(options)) => return options.run(),
-            Some(Command::Verify(options)) => return options.run(),
+        match self.command.unwrap_or(Command::Serve(self.serve)) {
+            Command::Serve(options) => return serve::run(&options),
+            Command::Callbacks(options) => options.run()?,
+            Command::Completions(options) => options.run()?,
+            Command::Config(command) => command.run()?,
+            Command::Outbox(options) => options.run()?,
+            Command::Proto(options) => options.run()?,
+            Command::Drift(options) => return options.run(),
+            Command::Trigger(options) => return options.run(),
+            Command::Verify(options) => return options.run(),
         }
         Ok(ExitCode::SUCCESS)
     }

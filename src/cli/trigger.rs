@@ -5,20 +5,21 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use futures_util::stream::unfold;
+use futures_util::stream;
 use tokio::signal::ctrl_c;
-use tokio::time::interval;
+use tokio::time::{Instant, sleep_until};
 
 use super::callbacks::callback_named;
 use super::{Error, block_on, print_json, progress_bar};
-use crate::client::{Client, RequestError, ServerUrl};
+use crate::client::{Client, ServerUrl};
 use crate::config::Roots;
 use crate::contract::Callback;
-use crate::trigger::{self, Explanation, Interpretation, Reply, Set, Summary, Webhook};
+use crate::openim::Interpretation;
+use crate::trigger::{self, Report, Set, Summary, Webhook};
 
 /// Options of `hookgate trigger`.
 #[derive(Debug, clap::Args)]
@@ -104,56 +105,42 @@ impl Trigger {
         let body = match &self.body {
             Some(file) => read(file)?,
             None => Set::new("callbackCommand", command)
-                .apply(callback.request, callback.example)
-                .map_err(Error::Usage)?
-                .into(),
+                .apply(callback.request, callback.example.as_bytes())
+                .map_err(Error::Usage)?,
         };
         Ok(Webhook::new(command, self.changed(callback, body)?))
     }
 
     /// Applies `--set` to a body. Without `--set` the body need not even be text.
     fn changed(&self, callback: &'static Callback, body: Bytes) -> Result<Bytes, Error> {
-        if self.set.is_empty() {
-            return Ok(body);
-        }
-        let text = String::from_utf8(body.into()).map_err(|_| "the body is not UTF-8".to_owned());
-        let changed =
-            text.and_then(|text| self.set.iter().try_fold(text, |text, set| set.apply(callback.request, &text)));
-        Ok(changed.map_err(|error| Error::Usage(format!("--set: {error}")))?.into())
+        let changed = self.set.iter().try_fold(body, |body, set| set.apply(callback.request, &body));
+        changed.map_err(|error| Error::Usage(format!("--set: {error}")))
     }
 
-    async fn one(&self, client: &Client, webhook: &Webhook) -> Result<Option<Interpretation>, Error> {
+    async fn one(&self, client: &Client, webhook: &Webhook) -> io::Result<Option<Interpretation>> {
         let reply = webhook.post(client).await;
-        let url = client.to().display(&format!("/{}", webhook.command));
-        let explanations = reply.as_ref().map(|reply| webhook.explain(reply)).unwrap_or_default();
+        let url = self.to.display(&format!("/{}", webhook.command));
         match &reply {
-            Ok(reply) if self.json => {
-                print_json(&trigger::report(&url, webhook, reply, &explanations).map_err(io::Error::from)?)?
-            }
+            Ok(reply) if self.json => print_json(&Report::new(&url, webhook, reply)?)?,
             Err(_) if self.json => {}
             // anstream strips colour where there is no terminal, and with NO_COLOR.
-            reply => trigger::print(&url, webhook, reply.as_ref().ok(), &explanations, &mut anstream::stdout().lock())?,
+            reply => trigger::print(&url, webhook, reply.as_ref().ok(), &mut anstream::stdout().lock())?,
         }
-        reply.map_err(io::Error::other)?;
-        Ok(Some(newest(&explanations)))
+        Ok(Some(reply?.verdict()))
     }
 
     /// Posts many. Returns the worst reading of a reply, none if replies are missing.
-    async fn many(&self, client: &Client, webhook: &Webhook) -> Result<Option<Interpretation>, Error> {
+    async fn many(&self, client: &Client, webhook: &Webhook) -> io::Result<Option<Interpretation>> {
         let (began, mut summary) = (Instant::now(), Summary::default());
         let progress = progress_bar(self.count as usize, "{bar:32} {pos}/{len}  {per_sec}  {msg}");
-        // Late ones are posted in a burst.
-        let ticks = self.rate.map(|rate| interval(Duration::from_secs(1) / rate));
-        let due = unfold((0, ticks), |(number, mut ticks)| async move {
-            if let Some(ticks) = &mut ticks {
-                ticks.tick().await;
+        let posts = stream::iter(0..self.count).map(|number| async move {
+            if let Some(rate) = self.rate {
+                // Late ones are posted in a burst.
+                sleep_until(began + Duration::from_secs_f64(number as f64 / f64::from(rate))).await;
             }
-            Some((number, (number + 1, ticks)))
-        });
-        let posts = due.take(self.count as usize).map(|number| async move {
             // The first is the one that --repeat-last posts again.
             let other = Webhook::new(&webhook.command, webhook.body.clone());
-            post(client, if number == 0 { webhook } else { &other }).await
+            if number == 0 { webhook } else { &other }.post(client).await
         });
         let in_flight = if self.rate.is_some() { MOST_IN_FLIGHT } else { 1 };
         let mut results = pin!(posts.buffer_unordered(in_flight).take_until(ctrl_c()));
@@ -174,17 +161,6 @@ impl Trigger {
         }
         Ok(summary.worst())
     }
-}
-
-async fn post(client: &Client, webhook: &Webhook) -> Result<(Reply, Interpretation), RequestError> {
-    let reply = webhook.post(client).await?;
-    let verdict = newest(&webhook.explain(&reply));
-    Ok((reply, verdict))
-}
-
-/// Returns the reading of the newest release.
-fn newest(explanations: &[Explanation]) -> Interpretation {
-    explanations.first().map_or(Interpretation::Told, |newest| newest.verdict)
 }
 
 fn read(file: &Path) -> Result<Bytes, Error> {

@@ -77,16 +77,13 @@ impl Verify {
             config::parse_time(&self.timeout).map_err(|mistake| note("--timeout", mistake)).unwrap_or_default();
         let only = Names::read(&self.only, |mistake| note("--only", mistake));
         let skip = Names::read(&self.skip, |mistake| note("--skip", mistake));
-        let callbacks = Callback::all().iter().filter(|callback| {
-            let is_among = |names: &Names| names.callbacks.iter().any(|named| named.rpc == callback.rpc);
-            (only.callbacks.is_empty() || is_among(&only)) && !is_among(&skip)
-        });
+        let is_chosen =
+            |only: &[&str], skip: &[&str], name| (only.is_empty() || only.contains(&name)) && !skip.contains(&name);
+        let callbacks = Callback::all().iter().filter(|callback| is_chosen(&only.rpcs, &skip.rpcs, callback.rpc));
         let callbacks: Vec<_> = callbacks.collect();
-        let mut checks: Vec<_> = Check::all()
-            .filter(|check| only.checks.is_empty() || only.checks.contains(check))
-            .filter(|check| !skip.checks.contains(check))
-            .collect();
-        if skip.checks.contains(&&Check::OF_SERVICE[0]) {
+        let checks = Check::all().filter(|check| is_chosen(&only.checks, &skip.checks, check.name));
+        let mut checks: Vec<_> = checks.collect();
+        if skip.checks.contains(&Check::OF_SERVICE[0].name) {
             note("--skip", "every other check needs the connection".to_owned());
         }
         if checks.is_empty() || callbacks.is_empty() {
@@ -95,7 +92,10 @@ impl Verify {
         // If nothing is implemented, no check of a callback is run, which must not look like success.
         let is_of_callback = |check: &&Check| Check::OF_CALLBACK.contains(check);
         let implemented = &Check::IMPLEMENTED;
-        if checks.iter().any(is_of_callback) && ![&checks, &skip.checks].iter().any(|all| all.contains(&implemented)) {
+        if checks.iter().any(is_of_callback)
+            && !checks.contains(&implemented)
+            && !skip.checks.contains(&implemented.name)
+        {
             checks.push(implemented);
         }
         match policy {
@@ -113,21 +113,21 @@ impl Verify {
 /// Callbacks and checks that an option names.
 #[derive(Default)]
 struct Names {
-    callbacks: Vec<&'static Callback>,
-    checks: Vec<&'static Check>,
+    rpcs: Vec<&'static str>,
+    checks: Vec<&'static str>,
 }
 
 impl Names {
     fn read(names: &[String], mut note: impl FnMut(String)) -> Self {
         let mut read = Self::default();
         for name in names {
-            match (Check::all().find(|check| check.name == name), Callback::by_name(name)) {
-                (Some(check), _) => read.checks.push(check),
-                (None, Some(callback)) => read.callbacks.push(callback),
-                (None, None) => {
-                    let nearest = nearest(name, known_names()).map(|nearest| format!("; did you mean {nearest}?"));
-                    note(format!("{name:?}: no such callback or check{}", nearest.unwrap_or_default()));
-                }
+            if let Some(check) = Check::all().find(|check| check.name == name) {
+                read.checks.push(check.name);
+            } else if let Some(callback) = Callback::by_name(name) {
+                read.rpcs.push(callback.rpc);
+            } else {
+                let nearest = nearest(name, known_names()).map(|nearest| format!("; did you mean {nearest}?"));
+                note(format!("{name:?}: no such callback or check{}", nearest.unwrap_or_default()));
             }
         }
         read

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName};
-use http::{HeaderValue, Method, Request, Response, Uri};
+use http::{Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{Connected, Connection};
@@ -33,11 +33,6 @@ const REPLY_LIMIT: usize = 64 << 20;
 
 /// Time limit of a request, longer than OpenIM's and than a hookgate takes.
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// Reason why a request has no complete reply: no connection, a broken one, too large a reply, or none in time.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct RequestError(String);
 
 /// Sends requests to one server over kept-alive connections: TCP, TLS or a Unix socket.
 #[derive(Clone)]
@@ -64,50 +59,50 @@ impl Client {
     /// authorities, or without them from one of the system's.
     pub(crate) fn new(to: ServerUrl, authorities: Option<Roots>) -> Self {
         let is_tls = to.url.scheme_str() == Some("https");
-        let tls = is_tls.then(|| config::connector(authorities.map(|roots| roots.store), None, b"http/1.1"));
+        let tls = is_tls.then(|| config::connector(authorities.map(|roots| roots.store.0), None, b"http/1.1"));
         let socket = to.socket.clone();
         let connect = service_fn(move |url| connect(url, socket.clone(), tls.clone()));
         let connector = BoxCloneSyncService::new(connect);
         Self { client: legacy::Client::builder(TokioExecutor::new()).build(connector), to }
     }
 
-    /// Returns the server's URL.
-    pub(crate) fn to(&self) -> &ServerUrl {
-        &self.to
-    }
-
     /// Sends a JSON request with one more header perhaps, and waits for the complete reply, at most 60 s. The path begins with
     /// a slash; it is appended to the path of the server's URL.
+    ///
+    /// # Errors
+    ///
+    /// If there is no complete reply: no connection, a broken one, too large a reply, or none in time.
     pub(crate) async fn send(
         &self,
         method: Method,
         path: &str,
         header: Option<(HeaderName, &str)>,
         body: Bytes,
-    ) -> Result<Response<Bytes>, RequestError> {
-        let request =
-            Request::builder().method(method).uri(self.to.join(path)).header(CONTENT_TYPE, "application/json");
-        let authorization = self.to.authorization.iter().map(|value| (AUTHORIZATION, value.clone()));
-        let mut request = request.body(Full::new(body)).map_err(broken)?;
+    ) -> io::Result<Response<Bytes>> {
+        let request = Request::builder().method(method).uri(self.to.join(path));
+        let mut request = request.header(CONTENT_TYPE, "application/json");
         if let Some((name, value)) = header {
-            request.headers_mut().insert(name, HeaderValue::try_from(value).map_err(broken)?);
+            request = request.header(name, value);
         }
-        request.headers_mut().extend(authorization);
+        if let Some(value) = &self.to.authorization {
+            request = request.header(AUTHORIZATION, value);
+        }
+        let request = request.body(Full::new(body)).map_err(broken)?;
         let reply = async {
             let response = self.client.request(request).await.map_err(|error| match error.is_connect() {
-                true => RequestError(format!("nobody answers at {}: {}", self.to, root_cause(&error))),
+                true => io::Error::other(format!("nobody answers at {}: {}", self.to, root_cause(&error))),
                 false => broken(root_cause(&error)),
             })?;
             let (head, body) = response.into_parts();
             let body = Limited::new(body, REPLY_LIMIT).collect().await.map_err(broken)?.to_bytes();
             Ok(Response::from_parts(head, body))
         };
-        timeout(LIMIT, reply).await.unwrap_or_else(|_| Err(RequestError(format!("no reply within {LIMIT:?}"))))
+        timeout(LIMIT, reply).await.unwrap_or_else(|_| Err(io::Error::other(format!("no reply within {LIMIT:?}"))))
     }
 }
 
-fn broken(why: impl Display) -> RequestError {
-    RequestError(format!("no whole reply: {why}"))
+fn broken(why: impl Display) -> io::Error {
+    io::Error::other(format!("no whole reply: {why}"))
 }
 
 async fn connect(url: Uri, socket: Option<Arc<Path>>, tls: Option<TlsConnector>) -> io::Result<AnyStream> {

@@ -53,11 +53,12 @@ impl FromStr for ServerUrl {
         let Some((user, host)) = authority.as_str().rsplit_once('@') else {
             return Ok(Self { url, socket: None, authorization: None });
         };
-        let (user, password) = user.split_once(':').unwrap_or((user, ""));
-        let decoded = |text| percent_decode_str(text).collect::<Vec<u8>>();
-        let credentials = STANDARD.encode([decoded(user), decoded(password)].join(&b':'));
-        let mut authorization =
-            HeaderValue::try_from(format!("Basic {credentials}")).map_err(|error| error.to_string())?;
+        let mut credentials: Vec<u8> = percent_decode_str(user).collect();
+        if !user.contains(':') {
+            credentials.push(b':');
+        }
+        let authorization = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(credentials)));
+        let mut authorization = authorization.map_err(|error| error.to_string())?;
         authorization.set_sensitive(true);
         let url = text.replacen(authority.as_str(), host, 1).parse().map_err(|error| format!("{error}"))?;
         Ok(Self { url, socket: None, authorization: Some(authorization) })

@@ -1,7 +1,7 @@
 //! Access secrets: passwords and secret paths.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ring::digest::{SHA256, digest};
 use subtle::{Choice, ConstantTimeEq};
@@ -9,18 +9,12 @@ use subtle::{Choice, ConstantTimeEq};
 use super::Access;
 
 /// Users and passwords.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Passwords {
-    file: PathBuf,
-    lines: Vec<Secret>,
-}
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passwords(Vec<Secret>);
 
-/// Secret paths.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Paths {
-    file: PathBuf,
-    lines: Vec<(usize, Secret)>,
-}
+/// Secret paths, with the number of their segments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths(Vec<(usize, Secret)>);
 
 /// The digest of a secret: the time of a comparison reveals neither its text nor its length.
 #[derive(Clone, PartialEq, Eq)]
@@ -29,7 +23,7 @@ struct Secret([u8; 32]);
 impl Access {
     /// Returns true if there is an access rule.
     pub fn has_rules(&self) -> bool {
-        self.passwords.is_some() || self.paths.is_some() || !self.sources.is_empty()
+        self.users.is_some() || self.secret_paths.is_some() || !self.sources.is_empty()
     }
 }
 
@@ -45,14 +39,14 @@ impl Passwords {
                 (true, false) => Err("expected user:password with no whitespace before or after it"),
                 (false, _) => Err("expected user:password"),
             }
-        })?;
-        Ok(Self { file: file.to_owned(), lines })
+        });
+        lines.map(Self)
     }
 
     /// Returns true if this is one of them: a user, a colon and a password.
     pub fn contain(&self, given: &[u8]) -> bool {
         let given = Secret::of(given);
-        self.lines.iter().fold(Choice::from(0), |any, line| any | line.is(&given)).into()
+        self.0.iter().fold(Choice::from(0), |any, line| any | line.is(&given)).into()
     }
 }
 
@@ -68,15 +62,15 @@ impl Paths {
                 return Err("expected a path such as s3cret or a/b, of letters, digits and - . _ ~ alone");
             }
             Ok((segments, Secret::of(path.as_bytes())))
-        })?;
-        Ok(Self { file: file.to_owned(), lines })
+        });
+        lines.map(Self)
     }
 
     /// Removes one of these from the beginning of a path; `None` if it begins with none of them.
     pub fn stripped<'p>(&self, path: &'p str) -> Option<&'p str> {
         let path = path.trim_start_matches('/');
         let (mut any, mut length) = (Choice::from(0), 0);
-        for (segments, secret) in &self.lines {
+        for (segments, secret) in &self.0 {
             let end = path.match_indices('/').nth(segments - 1).map_or(path.len(), |(place, _)| place);
             let is = secret.is(&Secret::of(&path.as_bytes()[..end]));
             if is.into() {
@@ -90,9 +84,7 @@ impl Paths {
 
 impl Secret {
     fn of(text: &[u8]) -> Self {
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest(&SHA256, text).as_ref());
-        Self(bytes)
+        Self(digest(&SHA256, text).as_ref().try_into().expect("SHA-256 has 32 bytes"))
     }
 
     fn is(&self, other: &Self) -> Choice {
@@ -114,14 +106,8 @@ fn lines<T>(file: &Path, text: &str, read: impl Fn(&str) -> Result<T, &'static s
     if lines.is_empty() { Err(format!("{name}: holds no line")) } else { Ok(lines) }
 }
 
-impl fmt::Debug for Passwords {
+impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} passwords of {}", self.lines.len(), self.file.display())
-    }
-}
-
-impl fmt::Debug for Paths {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} paths of {}", self.lines.len(), self.file.display())
+        f.write_str("Secret")
     }
 }

@@ -1,7 +1,7 @@
-//! Certificates of a file, and their validity.
+//! Certificates of a file, their validity, and authorities that are trusted.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio_rustls::rustls::RootCertStore;
@@ -9,8 +9,9 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::{Error, PemObject};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
+use x509_parser::time::ASN1Time;
 
-use super::Config;
+use super::{Config, file};
 
 /// A certificate with less time left is worth a warning.
 const SOON: Duration = Duration::from_secs(14 * DAY);
@@ -18,12 +19,32 @@ const SOON: Duration = Duration::from_secs(14 * DAY);
 const DAY: u64 = 24 * 3600;
 
 /// The certificates of a file, one at least.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificates {
-    file: PathBuf,
-    list: Vec<CertificateDer<'static>>,
+    /// The file that they were read from.
+    pub file: PathBuf,
+    /// The certificates, in the order of the file.
+    pub list: Vec<CertificateDer<'static>>,
     /// The validity of each: not before, not after.
     times: Vec<(SystemTime, SystemTime)>,
+}
+
+/// Certificate authorities that are trusted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Roots {
+    /// Their certificates.
+    pub certificates: Certificates,
+    pub(crate) store: Derived<Arc<RootCertStore>>,
+}
+
+/// A value that is made from those beside it, and so not compared.
+#[derive(Debug, Clone)]
+pub(crate) struct Derived<T>(pub(crate) T);
+
+impl<T> PartialEq for Derived<T> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Certificates {
@@ -39,28 +60,13 @@ impl Certificates {
                 return Err(format!("{name}: certificate {place} is no X.509 certificate"));
             };
             let validity = parsed.validity();
-            times.push((time(validity.not_before.timestamp()), time(validity.not_after.timestamp())));
+            times.push((time(validity.not_before), time(validity.not_after)));
             list.push(certificate);
         }
         if list.is_empty() {
             return Err(format!("{name}: holds no certificate in PEM (-----BEGIN CERTIFICATE-----)"));
         }
         Ok(Self { file: file.to_owned(), list, times })
-    }
-
-    /// Returns the file that they were read from.
-    pub fn file(&self) -> &Path {
-        &self.file
-    }
-
-    /// Returns the certificates, in the order of the file.
-    pub fn list(&self) -> &[CertificateDer<'static>] {
-        &self.list
-    }
-
-    /// Returns the time at which the first of them expires.
-    pub fn expires(&self) -> SystemTime {
-        self.times.iter().map(|(_, until)| *until).min().unwrap_or(UNIX_EPOCH)
     }
 
     /// Returns a warning for each that is expired, not yet valid, or expires soon.
@@ -80,16 +86,24 @@ impl Certificates {
         };
         self.times.iter().enumerate().filter_map(odd).collect()
     }
+}
 
-    /// Returns them as trusted roots.
-    pub(super) fn roots(&self) -> Result<RootCertStore, String> {
-        let mut roots = RootCertStore::empty();
-        for (place, certificate) in self.list.iter().enumerate() {
-            roots.add(certificate.clone()).map_err(|error| {
-                format!("{}: certificate {} cannot be trusted: {error}", self.file.display(), place + 1)
+impl Roots {
+    /// Reads them from a file. The error is a sentence with the file's name: it cannot be read, holds no certificate in
+    /// PEM, or one that cannot be trusted.
+    pub(crate) fn open(file: &Path) -> Result<Self, String> {
+        Self::new(Certificates::read(file, &file::text(file)?)?)
+    }
+
+    /// Trusts these certificates. The error is a sentence with the file's name.
+    pub(super) fn new(certificates: Certificates) -> Result<Self, String> {
+        let mut store = RootCertStore::empty();
+        for (place, certificate) in certificates.list.iter().enumerate() {
+            store.add(certificate.clone()).map_err(|error| {
+                format!("{}: certificate {} cannot be trusted: {error}", certificates.file.display(), place + 1)
             })?;
         }
-        Ok(roots)
+        Ok(Self { certificates, store: Derived(Arc::new(store)) })
     }
 }
 
@@ -97,15 +111,15 @@ impl Config {
     /// Returns the certificates in force, and the time at which each expires; in a chain or a list the first to. The names are
     /// `webhooks`, `client_ca`, `policy_ca` and `policy_client`.
     pub fn certificates(&self) -> impl Iterator<Item = (&'static str, SystemTime)> {
-        let (tls, policy) = (self.tls.as_ref(), &self.policy_tls);
-        let client_ca = tls.and_then(|tls| tls.client_ca.as_ref());
+        let policy = &self.policy_tls;
         let all = [
-            ("webhooks", tls.map(|tls| &tls.identity.certificates)),
-            ("client_ca", client_ca.map(|ca| &ca.certificates)),
-            ("policy_ca", policy.ca.as_ref().map(|ca| &ca.certificates)),
+            ("webhooks", self.tls.server.as_ref().map(|tls| &tls.identity.certificates)),
+            ("client_ca", self.client_ca().map(|ca| &ca.roots.certificates)),
+            ("policy_ca", policy.roots.as_ref().map(|roots| &roots.certificates)),
             ("policy_client", policy.identity.as_ref().map(|identity| &identity.certificates)),
         ];
-        all.into_iter().filter_map(|(name, certificates)| Some((name, certificates?.expires())))
+        all.into_iter()
+            .filter_map(|(name, certificates)| Some((name, certificates?.times.iter().map(|time| time.1).min()?)))
     }
 }
 
@@ -118,16 +132,9 @@ pub fn days_until(time: SystemTime) -> i64 {
     }
 }
 
-impl fmt::Debug for Certificates {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} certificates of {}", self.list.len(), self.file.display())
-    }
-}
-
-/// Converts seconds since 1970; earlier times become 1970.
-fn time(seconds: i64) -> SystemTime {
-    let seconds = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
-    UNIX_EPOCH.checked_add(seconds).unwrap_or(UNIX_EPOCH)
+/// Converts a time; those before 1970 become 1970.
+fn time(time: ASN1Time) -> SystemTime {
+    SystemTime::from(time.to_datetime()).max(UNIX_EPOCH)
 }
 
 /// Returns a PEM file without its byte order mark. An indented BEGIN line is an error: its section would be skipped

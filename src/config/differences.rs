@@ -1,19 +1,26 @@
-//! The differences between two configurations.
+//! Compares two configurations: the settings that differ, and the access rules and TLS that a reload would drop.
 
 use std::collections::BTreeSet;
 
-use super::Config;
-use super::builder::Builder;
-use super::settings;
+use super::load::Loaded;
+use super::report::{Finding, Origin};
+use super::{Config, PolicyUrl, settings};
 use crate::contract::Callback;
+
+/// Access rules and TLS that a new configuration no longer has.
+#[derive(Debug)]
+pub(crate) struct Losses {
+    /// Those that only an express `none` may drop.
+    pub(crate) refused: Vec<Finding>,
+    /// Those beside which others remain, and those of the connection to the policy.
+    pub(crate) warnings: Vec<Finding>,
+}
 
 /// Returns the paths of the settings that differ, and `callbacks.KEY` for callbacks.
 pub(crate) fn differences(one: &Config, other: &Config) -> Vec<String> {
-    let (mut left, mut right) = (Builder::from(one), Builder::from(other));
-    let mut paths: Vec<_> = settings::resolved()
-        .filter(|setting| setting.print(&mut left) != setting.print(&mut right))
-        .map(|setting| setting.path.clone())
-        .collect();
+    let values = settings::resolved(one).zip(settings::resolved(other));
+    let differing = values.filter(|((_, before), (_, now))| before != now);
+    let mut paths: Vec<_> = differing.map(|((setting, _), _)| setting.path.clone()).collect();
     // In these the contents of files may differ.
     let held = [
         ("access", one.access != other.access),
@@ -25,10 +32,53 @@ pub(crate) fn differences(one: &Config, other: &Config) -> Vec<String> {
             paths.push(group.to_owned());
         }
     }
-    let callbacks = Callback::all().iter();
-    let handled =
-        callbacks.filter(|callback| one.callbacks.get(callback.command) != other.callbacks.get(callback.command));
-    let keys: BTreeSet<_> = handled.map(|callback| callback.config_key).collect();
+    let own = |config: &Config, callback: &Callback| config.callbacks.get(callback.command).cloned();
+    let callbacks = Callback::all().iter().filter(|callback| own(one, callback) != own(other, callback));
+    let keys: BTreeSet<_> = callbacks.map(|callback| callback.config_key).collect();
     paths.extend(keys.into_iter().map(|key| format!("callbacks.{key}")));
     paths
+}
+
+/// Compares the configuration in force with that of `file` now. A group whose rules are all gone may have been cut off by
+/// accident.
+pub(crate) fn losses(file: &str, before: &Config, now: &Loaded) -> Losses {
+    let lost = |has: &dyn Fn(&Config) -> bool| has(before) && !has(&now.config);
+    let meant = |group: &str| now.turned_off.contains(&group);
+    let only_certificates = !before.access.has_rules() && lost(&Config::asks_who_calls);
+    let refused = [
+        (
+            lost(&|config| config.tls.server.is_some()) && !meant("tls"),
+            "tls",
+            "is gone, so that webhooks would be taken without TLS; tls: none says that this is meant",
+        ),
+        (
+            lost(&|config| config.access.has_rules()) && !meant("access"),
+            "access",
+            "has no rule any more of who may call; access: none says that this is meant",
+        ),
+        (
+            only_certificates && !meant("access") && !meant("tls"),
+            "tls.client_ca",
+            "is gone, and no other rule says who may call; access: none says that this is meant",
+        ),
+    ];
+    let is_tls = |config: &Config| config.policy.as_ref().is_some_and(PolicyUrl::is_tls);
+    let stays_tls = is_tls(before) && is_tls(&now.config);
+    let gone = "is gone: callers are no longer held to it";
+    let roots = "is gone: the system's authorities are trusted in its place";
+    let name = "is gone: the URL's host is the name that is looked for";
+    let warnings = [
+        (lost(&|config| config.access.users.is_some()), "access.passwords", gone),
+        (lost(&|config| config.access.secret_paths.is_some()), "access.paths", gone),
+        (lost(&|config| !config.access.sources.is_empty()), "access.sources", gone),
+        (lost(&|config| config.client_ca().is_some()), "tls.client_ca", gone),
+        (lost(&is_tls), "policy", "is asked without TLS from now on"),
+        (stays_tls && lost(&|config| config.policy_tls.roots.is_some()), "policy_tls.ca", roots),
+        (stays_tls && lost(&|config| config.policy_tls.server_name.is_some()), "policy_tls.server_name", name),
+    ];
+    let findings = |losses: &[(bool, &str, &str)]| {
+        let lost = losses.iter().filter(|(lost, ..)| *lost);
+        lost.map(|(_, path, what)| Finding::new(Origin::File(file.to_owned(), None), *path, *what)).collect()
+    };
+    Losses { refused: findings(&refused), warnings: findings(&warnings) }
 }

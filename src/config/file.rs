@@ -6,11 +6,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::builder::{Builder, CallbackSettings};
-use super::report::{Finding, Origin, nearest};
-use super::rules::Rules;
+use super::load::Loaded;
+use super::report::{Finding, Origin, did_you_mean};
 use super::settings::{self, Setting};
 use super::yaml::{Entry, Node, Value};
+use super::{Config, Override, Rules};
 use crate::contract::{Callback, Timing};
 
 /// Maximum size of a file that is read.
@@ -35,36 +35,34 @@ pub(crate) fn text(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| format!("cannot read {}: not UTF-8", path.display()))
 }
 
-/// Reads the file `name`, parsed to `root`, into the builder. Adds its mistakes to `findings`.
-pub(super) fn read(name: &str, root: &Node, builder: &mut Builder, findings: &mut Vec<Finding>) {
-    let mut reader = Reader { name, origins: BTreeMap::new(), turned_off: Vec::new(), findings };
-    reader.settings(settings::general(), builder, "", "", root, &[CALLBACKS]);
+/// Reads the file `name`, parsed to `root`, into the configuration.
+pub(super) fn read(name: &str, root: &Node, loaded: &mut Loaded) {
+    let Loaded { config, origins, turned_off, mistakes, .. } = loaded;
+    let mut reader = Reader { name, origins, turned_off, mistakes };
+    reader.settings(settings::general(), config, "", "", root);
     if let Some(callbacks) = root.get(CALLBACKS) {
+        let mut keys = BTreeMap::new();
         for entry in reader.entries(CALLBACKS, callbacks, "callbacks by their config key") {
-            reader.callback(builder, entry);
+            reader.callback(config, entry, &mut keys);
         }
     }
-    builder.origins.append(&mut reader.origins);
-    builder.turned_off = reader.turned_off;
 }
 
-/// Returns the callbacks with a config key, today's or an older one, in any case.
+/// Returns the config keys of a callback: older ones, and today's.
+pub(super) fn config_keys(callback: &Callback) -> impl Iterator<Item = &'static str> {
+    callback.older_config_keys.iter().copied().chain([callback.config_key])
+}
+
+/// Returns the callbacks with a config key, in any case.
 pub(super) fn by_config_key(key: &str) -> impl Iterator<Item = &'static Callback> {
-    let named = |callback: &&Callback| {
-        callback.older_config_keys.iter().chain([&callback.config_key]).any(|known| known.eq_ignore_ascii_case(key))
-    };
-    Callback::all().iter().filter(named)
-}
-
-fn config_keys() -> impl Iterator<Item = &'static str> {
-    Callback::all().iter().flat_map(|callback| callback.older_config_keys.iter().chain([&callback.config_key])).copied()
+    Callback::all().iter().filter(|callback| config_keys(callback).any(|known| known.eq_ignore_ascii_case(key)))
 }
 
 struct Reader<'a> {
     name: &'a str,
-    origins: BTreeMap<String, Origin>,
-    turned_off: Vec<&'static str>,
-    findings: &'a mut Vec<Finding>,
+    origins: &'a mut BTreeMap<String, Origin>,
+    turned_off: &'a mut Vec<&'static str>,
+    mistakes: &'a mut Vec<Finding>,
 }
 
 impl Reader<'_> {
@@ -73,63 +71,50 @@ impl Reader<'_> {
     }
 
     fn mistake(&mut self, line: usize, path: &str, what: impl Into<String>) {
-        let origin = self.origin(line);
-        self.findings.push(Finding::new(origin, path, what));
+        self.mistakes.push(Finding::new(self.origin(line), path, what));
     }
 
     /// Returns the entries of a map, the first of each key. A null is a map without entries.
     fn entries<'n>(&mut self, path: &str, node: &'n Node, expected: &str) -> Vec<&'n Entry> {
-        let entries = match &node.value {
-            Value::Null => return Vec::new(),
-            Value::Map(entries) => entries,
-            Value::Scalar(_) | Value::List(_) => {
-                self.mistake(node.line, path, format!("expected {expected}"));
-                return Vec::new();
-            }
-        };
-        let mut first: Vec<&Entry> = Vec::new();
-        for entry in entries {
-            match first.iter().find(|known| known.key == entry.key) {
-                None => first.push(entry),
-                Some(known) => {
-                    let what = format!("given twice; it is on line {} too", known.line);
-                    self.mistake(entry.line, &join(path, &entry.key), what);
+        let mut first = Vec::new();
+        match &node.value {
+            Value::Null => {}
+            Value::Map(entries) => {
+                for (place, entry) in entries.iter().enumerate() {
+                    match entries[..place].iter().find(|earlier| earlier.key == entry.key) {
+                        None => first.push(entry),
+                        Some(earlier) => {
+                            let what = format!("given twice; it is on line {} too", earlier.line);
+                            self.mistake(entry.line, &join(path, &entry.key), what);
+                        }
+                    }
                 }
             }
+            Value::Scalar(_) | Value::List(_) => self.mistake(node.line, path, format!("expected {expected}")),
         }
         first
     }
 
-    /// Reads the settings of `group`, whose keys have `base` before them in the file. `others` are keys that are read
-    /// elsewhere.
-    fn settings<B: 'static>(
-        &mut self,
-        all: &[Setting<B>],
-        builder: &mut B,
-        base: &str,
-        group: &str,
-        node: &Node,
-        others: &[&'static str],
-    ) {
-        let known = keys_under(all, group).chain(others.iter().copied()).collect::<Vec<_>>();
+    /// Reads the settings of `group`, whose keys have `base` before them in the file.
+    fn settings<C: 'static>(&mut self, all: &[Setting<C>], config: &mut C, base: &str, group: &str, node: &Node) {
+        // Read elsewhere.
+        let callbacks = (base.is_empty() && group.is_empty()).then_some(CALLBACKS);
+        let known: Vec<_> = keys_under(all, group).chain(callbacks).collect();
         let none_or = if TURNED_OFF.contains(&group) { "none, or " } else { "" };
         let expected = format!("{none_or}keys with values: {}", known.join(", "));
         for entry in self.entries(&join(base, group), node, &expected) {
-            if others.contains(&&*entry.key) {
+            if callbacks == Some(&*entry.key) {
                 continue;
             }
             let path = join(group, &entry.key);
             let full = join(base, &path);
             if !known.contains(&&*entry.key) {
-                let hint = match nearest(&entry.key, known.iter().copied()) {
-                    Some(meant) => format!("did you mean {meant}?"),
-                    None => format!("expected {}", known.join(", ")),
-                };
+                let hint = did_you_mean(&entry.key, known.iter().copied(), || format!("expected {}", known.join(", ")));
                 self.mistake(entry.line, &full, format!("no such key; {hint}"));
                 continue;
             }
             let setting = all.iter().find(|setting| setting.path == path);
-            let is_group = keys_under(all, &path).next().is_some();
+            let turned_off = TURNED_OFF.iter().find(|group| **group == full);
             match (&entry.value.value, setting) {
                 (Value::Null, _) => {
                     if GUARDS.contains(&full.split('.').next().unwrap_or_default()) {
@@ -137,82 +122,78 @@ impl Reader<'_> {
                     }
                     continue;
                 }
-                (Value::Scalar(text), Some(setting)) => self.value(setting, builder, &full, entry.line, text),
-                (Value::Scalar(text), None) if text == "none" && TURNED_OFF.contains(&&*full) => {
-                    self.turned_off.extend(TURNED_OFF.iter().filter(|group| **group == full));
+                (Value::Scalar(word), None) if word == "none" && turned_off.is_some() => {
+                    self.turned_off.extend(turned_off);
                 }
-                (Value::List(items), Some(setting)) if setting.is_list => {
-                    self.list(setting, builder, &full, entry, items);
+                (Value::Map(_), _) | (_, None) if keys_under(all, &path).next().is_some() => {
+                    self.settings(all, config, base, &path, &entry.value);
                 }
-                (Value::Map(_), _) | (_, None) if is_group => {
-                    self.settings(all, builder, base, &path, &entry.value, &[]);
+                (_, Some(setting)) => {
+                    let set = text_of(entry, setting).and_then(|text| {
+                        let text = match setting.is_path(&text) {
+                            // Relative to the folder of the file.
+                            true => Path::new(self.name).with_file_name(&*text).to_string_lossy().into_owned(),
+                            false => text.into_owned(),
+                        };
+                        (setting.set)(config, &text).map_err(|what| (entry.line, what))
+                    });
+                    if let Err((line, what)) = set {
+                        self.mistake(line, &full, what);
+                    }
                 }
-                _ if setting.is_some_and(|setting| setting.is_list) => {
-                    self.mistake(entry.line, &full, "expected a list");
-                }
-                _ => self.mistake(entry.line, &full, "expected a single value"),
+                (_, None) => self.mistake(entry.line, &full, "expected a single value"),
             }
             self.origins.insert(full, self.origin(entry.line));
         }
     }
 
-    /// Sets a setting. Its path, if it is one, is relative to the folder of the file.
-    fn value<B: 'static>(&mut self, setting: &Setting<B>, builder: &mut B, path: &str, line: usize, text: &str) {
-        let folder = Path::new(self.name).parent().filter(|_| setting.is_path(text));
-        let text = folder.map_or(Cow::from(text), |folder| folder.join(text).to_string_lossy().into_owned().into());
-        if let Err(what) = setting.set(builder, &text) {
-            self.mistake(line, path, what);
-        }
-    }
-
-    /// Sets a setting from a list of YAML.
-    fn list<B: 'static>(&mut self, setting: &Setting<B>, builder: &mut B, path: &str, entry: &Entry, items: &[Node]) {
-        let mut parts = Vec::new();
-        for item in items {
-            match &item.value {
-                Value::Scalar(part) => parts.push(part.as_str()),
-                _ => return self.mistake(item.line, path, "expected a list of single values"),
-            }
-        }
-        if parts.is_empty() {
-            return self.mistake(entry.line, path, "must name one at least");
-        }
-        if let Err(what) = setting.set(builder, &parts.join(",")) {
-            self.mistake(entry.line, path, what);
-        }
-    }
-
-    /// Reads the settings of the callbacks with a config key.
-    fn callback(&mut self, builder: &mut Builder, entry: &Entry) {
+    /// Reads the settings of the callbacks with a config key. `keys` are those of the callbacks before, by command.
+    fn callback<'n>(&mut self, config: &mut Config, entry: &'n Entry, keys: &mut BTreeMap<&'static str, &'n str>) {
         let path = join(CALLBACKS, &entry.key);
-        if !config_keys().any(|known| known == entry.key) {
-            let meant = Callback::by_command(&entry.key).map(|callback| callback.config_key);
-            let hint = match meant.or_else(|| nearest(&entry.key, config_keys())) {
-                Some(meant) => format!("did you mean {meant}?"),
-                None => "hookgate callbacks --json lists the config keys".to_owned(),
-            };
+        let known = || Callback::all().iter().flat_map(config_keys);
+        if !known().any(|known| known == entry.key) {
+            let by_command =
+                Callback::by_command(&entry.key).map(|known| format!("did you mean {}?", known.config_key));
+            let otherwise = || "hookgate callbacks --json lists the config keys".to_owned();
+            let hint = by_command.unwrap_or_else(|| did_you_mean(&entry.key, known(), otherwise));
             return self.mistake(entry.line, &path, format!("no such callback; {hint}"));
         }
-        let mut own = CallbackSettings { key: entry.key.clone(), ..CallbackSettings::default() };
-        self.settings(settings::of_callback(), &mut own, &path, "", &entry.value, &[]);
+        let mut own = Override::default();
+        self.settings(settings::of_callback(), &mut own, &path, "", &entry.value);
         let rules = join(&path, "on_failure");
         for callback in by_config_key(&entry.key) {
-            if callback.timing == Timing::After && own.rules != Rules::default() {
-                let line = match self.origins.get(&rules) {
-                    Some(Origin::File(_, Some(line))) => *line,
-                    _ => entry.line,
-                };
-                self.mistake(line, &rules, "failure rules do not apply to After callbacks");
+            if callback.timing == Timing::After && own.on_failure != Rules::default() {
+                let origin = self.origins[&rules].clone();
+                let what = "failure rules do not apply to After callbacks";
+                self.mistakes.push(Finding::new(origin, &*rules, what));
             }
-            if let Some(other) = builder.callbacks.insert(callback.command, own.clone()) {
-                self.mistake(entry.line, &path, format!("the same callback as {}", other.key));
+            config.callbacks.insert(callback.command, own.clone());
+            if let Some(other) = keys.insert(callback.command, &entry.key) {
+                self.mistake(entry.line, &path, format!("the same callback as {other}"));
             }
         }
     }
 }
 
+/// Returns the text of a value, of a list with commas between its items. The error is a line and a sentence.
+fn text_of<'n, C>(entry: &'n Entry, setting: &Setting<C>) -> Result<Cow<'n, str>, (usize, String)> {
+    match &entry.value.value {
+        Value::Scalar(text) => Ok(text.into()),
+        Value::List(items) if setting.is_list => {
+            let text = |item: &'n Node| item.text().ok_or((item.line, "expected a list of single values".to_owned()));
+            let items: Vec<_> = items.iter().map(text).collect::<Result<_, _>>()?;
+            match items.is_empty() {
+                true => Err((entry.line, "must name one at least".to_owned())),
+                false => Ok(items.join(",").into()),
+            }
+        }
+        _ if setting.is_list => Err((entry.line, "expected a list".to_owned())),
+        _ => Err((entry.line, "expected a single value".to_owned())),
+    }
+}
+
 /// Returns the keys directly under a group, in their order.
-fn keys_under<'a, B>(all: &'a [Setting<B>], group: &str) -> impl Iterator<Item = &'a str> {
+fn keys_under<'a, C>(all: &'a [Setting<C>], group: &str) -> impl Iterator<Item = &'a str> {
     let mut last = None;
     all.iter().filter_map(move |setting| {
         let rest = match group {

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::builder::Builder;
 use super::options::{self, Options};
 use super::report::{Finding, Origin, Report};
 use super::validate::{validate, warn};
-use super::{Config, Override, PolicyService, credentials, file, openim, settings, yaml};
+use super::{Config, Override, Rule, credentials, file, openim, settings, yaml};
+use crate::contract::Callback;
 
 /// Reads a file; the error is a sentence.
 pub type TextOf<'a> = &'a dyn Fn(&Path) -> Result<String, String>;
 
 /// A resolved configuration, and findings about it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
@@ -23,6 +23,8 @@ pub struct Loaded {
     pub origins: BTreeMap<String, Origin>,
     /// The groups that the file turns off expressly, as in `access: none`.
     pub turned_off: Vec<&'static str>,
+    /// The mistakes, while the sources are read: with one there is no configuration.
+    pub(super) mistakes: Vec<Finding>,
 }
 
 /// The built-in policy allows everything, so a missing line in a file must not choose it.
@@ -35,9 +37,90 @@ impl Loaded {
         !self.origins.values().any(|origin| matches!(origin, Origin::File(name, _) if name == file))
     }
 
-    /// Returns a report of one setting whose value is legal and cannot be used here.
+    /// Returns a report of one setting whose value is legal and cannot be used here. Without a source it is named by its
+    /// path.
     pub fn wrong(&self, path: &str, what: String) -> Report {
-        Report(vec![Finding::new(Origin::of(path, &self.origins), path, what)])
+        let origin = self.origins.get(path).cloned().unwrap_or_else(|| Origin::Flag(path.to_owned()));
+        Report(vec![Finding::new(origin, path, what)])
+    }
+
+    /// Adds a mistake in a setting. One in a setting that has its default is discarded, since no source can be named for it.
+    pub(super) fn mistake(&mut self, path: &str, what: impl Into<String>) {
+        if let Some(finding) = self.finding(path, what) {
+            self.add_mistake(finding);
+        }
+    }
+
+    /// Adds a mistake, once: two callbacks can have one key.
+    pub(super) fn add_mistake(&mut self, mistake: Finding) {
+        if !self.mistakes.contains(&mistake) {
+            self.mistakes.push(mistake);
+        }
+    }
+
+    /// Adds a warning about a setting, if a source set it.
+    pub(super) fn warning(&mut self, path: &str, what: impl Into<String>) {
+        let finding = self.finding(path, what);
+        self.warnings.extend(finding);
+    }
+
+    fn finding(&self, path: &str, what: impl Into<String>) -> Option<Finding> {
+        self.origins.get(path).map(|origin| Finding::new(origin.clone(), path, what))
+    }
+
+    /// Returns the path of a callback's own setting, by the key that the file has for the callback; `None` if no source
+    /// set it.
+    pub(super) fn callback_path(&self, callback: &Callback, setting: &str) -> Option<String> {
+        let paths = file::config_keys(callback).map(|key| format!("callbacks.{key}.{setting}"));
+        paths.into_iter().find(|path| self.origins.contains_key(path))
+    }
+
+    /// Reads `hookgate.yaml`, if there is one. Returns its name; the error is a file that cannot be read.
+    fn read_file<'o>(&mut self, options: &'o Options, text_of: TextOf<'_>) -> Result<Option<&'o str>, Finding> {
+        let Some((name, origin)) = &options.file else { return Ok(None) };
+        if options::is_empty_variable(name, origin) {
+            return Err(Finding::new(origin.clone(), "", options::EMPTY));
+        }
+        let text = text_of(Path::new(name)).map_err(|what| Finding::new(origin.clone(), "", what))?;
+        let at = |line| Origin::File(name.clone(), Some(line));
+        let root = yaml::read(&text).map_err(|(line, what)| Finding::new(at(line), "", what))?;
+        file::read(name, &root, self);
+        Ok(Some(name))
+    }
+
+    /// Reads flags and variables.
+    fn read_options(&mut self, options: &Options) {
+        for (path, text, origin) in &options.given {
+            let Some(setting) = settings::find(path) else { continue };
+            let empty = options::is_empty_variable(text, origin);
+            let set = if empty { Err(options::EMPTY.to_owned()) } else { (setting.set)(&mut self.config, text) };
+            self.origins.insert((*path).to_owned(), origin.clone());
+            if let Err(what) = set {
+                self.mistake(path, what);
+            }
+        }
+    }
+
+    /// Replaces defaults by those for events on disk, if there is a directory for them.
+    fn apply_disk_defaults(&mut self) {
+        if self.config.data.is_none() {
+            return;
+        }
+        for setting in settings::general().iter().filter(|setting| !self.origins.contains_key(&setting.path)) {
+            if let Some(default) = setting.default_on_disk {
+                (setting.set)(&mut self.config, default).expect("a default is a legal value");
+            }
+        }
+    }
+
+    /// Removes what has no effect, so that configurations with the same effect are equal.
+    fn simplify(&mut self) {
+        let config = &mut self.config;
+        config.on_failure = config.on_failure.resolved(Rule::Deny);
+        for own in config.callbacks.values_mut() {
+            own.budget = own.budget.filter(|budget| *budget != config.budget);
+        }
+        config.callbacks.retain(|_, own| *own != Override::default());
     }
 }
 
@@ -50,79 +133,21 @@ impl Config {
 
     /// Reads every source, with `text_of` in place of the file system.
     pub fn load_from(options: &Options, text_of: TextOf<'_>) -> Result<Loaded, Report> {
-        let mut builder = Builder::default();
-        let mut mistakes = options::misspelt_variables();
-        let file = read_file(options, text_of, &mut builder, &mut mistakes);
-        read_options(options, &mut builder, &mut mistakes);
-        if let (Some(name), None) = (file, builder.origin("policy")) {
-            mistakes.push(Finding::new(Origin::File(name.to_owned(), None), "policy", NO_POLICY));
-        }
-        builder.apply_disk_defaults();
-        validate(&mut builder, &mut mistakes);
-        let mut warnings = Vec::new();
-        credentials::read(&mut builder, text_of, &mut mistakes, &mut warnings);
-        warn(&builder, &mut warnings);
-        openim::apply(&mut builder, text_of, &mut mistakes, &mut warnings);
-        if mistakes.is_empty() { Ok(resolve(builder, warnings)) } else { Err(Report(mistakes)) }
-    }
-}
-
-/// Reads `hookgate.yaml` into the builder. Returns its name; `None` without a file that can be read.
-fn read_file<'o>(
-    options: &'o Options,
-    text_of: TextOf<'_>,
-    builder: &mut Builder,
-    mistakes: &mut Vec<Finding>,
-) -> Option<&'o str> {
-    let (name, origin) = options.file.as_ref()?;
-    if options::is_empty_variable(name, origin) {
-        mistakes.push(Finding::new(origin.clone(), "", options::EMPTY));
-        return None;
-    }
-    let text = text_of(Path::new(name)).map_err(|what| Finding::new(origin.clone(), "", what));
-    let root = text.and_then(|text| {
-        yaml::read(&text).map_err(|error| Finding::new(Origin::File(name.clone(), Some(error.line)), "", error.what))
-    });
-    match root {
-        Ok(root) => {
-            file::read(name, &root, builder, mistakes);
-            Some(name)
-        }
-        Err(finding) => {
-            mistakes.push(finding);
+        let mut loaded = Loaded { mistakes: options::misspelt_variables(), ..Loaded::default() };
+        let file = loaded.read_file(options, text_of).unwrap_or_else(|mistake| {
+            loaded.mistakes.push(mistake);
             None
+        });
+        loaded.read_options(options);
+        if let (Some(name), false) = (file, loaded.origins.contains_key("policy")) {
+            loaded.mistakes.push(Finding::new(Origin::File(name.to_owned(), None), "policy", NO_POLICY));
         }
+        loaded.apply_disk_defaults();
+        validate(&mut loaded);
+        credentials::read(&mut loaded, text_of);
+        warn(&mut loaded);
+        openim::apply(&mut loaded, text_of);
+        loaded.simplify();
+        if loaded.mistakes.is_empty() { Ok(loaded) } else { Err(Report(loaded.mistakes)) }
     }
-}
-
-/// Reads flags and variables into the builder.
-fn read_options(options: &Options, builder: &mut Builder, mistakes: &mut Vec<Finding>) {
-    for (path, text, origin) in &options.given {
-        let Some(setting) = settings::find(path) else { continue };
-        let empty = options::is_empty_variable(text, origin);
-        let set = if empty { Err(options::EMPTY.to_owned()) } else { setting.set(builder, text) };
-        if let Err(what) = set {
-            mistakes.push(Finding::new(origin.clone(), *path, what));
-        }
-        builder.origins.insert((*path).to_owned(), origin.clone());
-    }
-}
-
-/// Resolves the values of all sources to a configuration.
-fn resolve(builder: Builder, warnings: Vec<Finding>) -> Loaded {
-    let Builder { mut config, policy, builtin_listen, rules, callbacks, origins, turned_off, .. } = builder;
-    match (policy, builtin_listen) {
-        (Some(url), _) => config.policy = PolicyService::Url(url),
-        (None, Some(address)) => config.policy = PolicyService::BuiltIn(address),
-        (None, None) => {}
-    }
-    config.every.on_failure = rules.over(config.every.on_failure);
-    for (command, own) in callbacks {
-        let budget = own.budget.filter(|budget| *budget != config.every.budget);
-        let own = Override { budget, on_failure: own.rules };
-        if own != Override::default() {
-            config.callbacks.insert(command, own);
-        }
-    }
-    Loaded { config, warnings, origins, turned_off }
 }

@@ -1,28 +1,20 @@
 //! The configuration: read from OpenIM's file, `hookgate.yaml`, variables and flags; validated; printed.
 //!
-//! - `settings`: every setting, declared once; the rules that settings must keep together.
-//! - `value`, `address`, `url`, `networks`, `rules`: the kinds of values.
-//! - `load`: reads all sources in order, into a `builder`: `options` (flags and variables), `file` over `yaml`
-//!   (`hookgate.yaml`), `openim` over `webhooks_yml` (OpenIM's file), `credentials` (the files that settings name).
-//! - `validate`, `webhook_url`, `losses`: what is wrong, or probably not meant; `report`: one line for each finding.
-//! - `access`, `certificates`, `client_ca`, `identity`, `tls`: secrets and TLS.
-//! - `print`, `init`, `differences`: a configuration as YAML, a file to start from, and changes between two.
-//! - `in_force`: the configuration that requests are served with, which a reload replaces.
+//! - `settings`: every setting, declared once.
+//! - `value`, `address`, `rules`: the kinds of values.
+//! - `load`: reads all sources in order: `file` over `yaml` (`hookgate.yaml`), `options` (flags and variables), `credentials`
+//!   (the files that settings name), `openim` over `webhooks_yml` (OpenIM's file).
+//! - `validate`: what is wrong, or probably not meant; `report`: one line for each finding.
+//! - `access`, `certificates`, `tls`: secrets and TLS.
+//! - `print`, `differences`: a configuration as YAML, a file to start from, and what a reload changes and drops.
 
 mod access;
 mod address;
-mod builder;
 mod certificates;
-mod client_ca;
 mod credentials;
 mod differences;
 mod file;
-mod handle;
-mod identity;
-mod init;
 mod load;
-mod losses;
-mod networks;
 mod openim;
 mod options;
 mod print;
@@ -30,65 +22,68 @@ mod report;
 mod rules;
 mod settings;
 mod tls;
-mod url;
 mod validate;
 mod value;
-mod webhook_url;
 mod webhooks_yml;
 mod yaml;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tracing_subscriber::filter::Targets;
 
 pub use access::{Passwords, Paths};
-pub use address::Address;
-use address::loopback;
-use builder::{Builder, Files};
-pub use certificates::{Certificates, days_until};
-pub use client_ca::ClientCa;
-pub(crate) use differences::differences;
+pub(crate) use address::host_and_port;
+pub use address::{Address, PolicyUrl};
+use address::{loopback, policy_url};
+pub use certificates::{Certificates, Roots, days_until};
+pub(crate) use differences::{Losses, differences, losses};
 pub(crate) use file::text;
-pub use handle::ConfigHandle;
-pub use identity::Identity;
-pub(crate) use init::init;
 pub use load::{Loaded, TextOf};
-pub(crate) use losses::{Losses, losses};
 pub use options::Options;
+pub(crate) use print::init;
 pub use print::print;
 pub(crate) use report::nearest;
 pub use report::{Finding, Origin, Report};
-pub use rules::{OnFailure, Rule, Rules};
+pub use rules::{Handling, OnFailure, Override, Rule, Rules};
 pub use settings::{
-    Access, After, Channel, Decisions, DecisionsTo, Denial, Drain, Handling, Limits, Override, PolicyTls, SyncRule,
-    Traces, WhenFull,
+    Access, After, Channel, Decisions, DecisionsTo, Denial, Drain, Limits, OpenIm, PolicyTls, SyncRule, Tls, Traces,
+    WhenFull,
 };
 pub use settings::{Setting, general as all_settings, of_callback as callback_settings};
 pub(crate) use tls::connector;
-pub use tls::{Roots, ServerTls};
-pub(crate) use url::host_and_port;
-pub use url::{PolicyService, PolicyUrl};
+pub use tls::{ClientCa, Identity, ServerTls};
 pub(crate) use value::parse_time;
 pub(crate) use webhooks_yml::LONGEST_TIMEOUT;
 
 use crate::contract::Callback;
 pub use crate::failure::Class;
 use settings::settings;
-use value::{Kind, log_levels, number, path, quoted, text as text_of};
+use value::{Kind, log_levels, number, path, time};
 
 settings! {
     /// The configuration, resolved: every value is legal, every default filled in.
-    pub struct Config(""), |builder| builder.config;
+    pub struct Config(""), |config| config;
+
+    /// Policy service to ask, as in http://policy:50051, https://policy:50051 or unix:///run/policy.sock; builtin is one
+    /// that allows and logs everything. With a configuration file it must be named, there or here. A reload changes one
+    /// URL to another; between builtin and a URL it takes a restart.
+    policy: Option<PolicyUrl> = None, policy_url(), value_name = "URL";
+
+    /// Address of the built-in policy, when no other is asked; port 0 takes a free one.
+    builtin_listen: SocketAddr = loopback(50051), socket_address(), value_name = "ADDRESS", needs_restart = true;
 
     /// Address for OpenIM's webhooks: an IP address and a port, of which 0 takes a free one, or a Unix socket as in
     /// unix:///run/hookgate.sock.
-    listen: Address = Address::Tcp(loopback(10006)), text_of("address or unix:// path"), flag("ADDRESS"), needs_restart();
+    listen: Address = Address::Tcp(loopback(10006)), address(), value_name = "ADDRESS", needs_restart = true;
 
     /// Address of the admin listener, for health, status and metrics: an address or a Unix socket, as for listen.
-    admin_listen: Address = Address::Tcp(loopback(10007)), text_of("address or unix:// path"), flag("ADDRESS"),
-        needs_restart();
+    admin_listen: Address = Address::Tcp(loopback(10007)), address(), value_name = "ADDRESS", needs_restart = true;
 
     /// Host names under which hookgate outbox reaches admin_listen, if it is another than localhost. Requests to other
     /// names are shown no event and change nothing.
@@ -96,27 +91,30 @@ settings! {
 
     /// Number of threads that answer webhooks. One handles tens of thousands of webhooks a second; with several, each
     /// webhook costs a third more CPU time.
-    threads: usize = 1, number("count", 1..=1024, "a whole number from 1 to 1024"), flag("COUNT"), needs_restart();
+    threads: usize = 1, number("count", 1..=1024, "a whole number from 1 to 1024"), value_name = "COUNT", needs_restart = true;
 
     /// Log level: error, warn, info, debug or trace, or a list as in info,hookgate=debug.
-    log: Targets = Targets::new().with_default(tracing::Level::INFO), log_levels(), flag("LEVELS");
+    log: Targets = Targets::new().with_default(tracing::Level::INFO), log_levels(), value_name = "LEVELS";
 
     /// Directory for After events, which then survive a crash; without it they are in memory only.
-    data: Option<PathBuf> = None, path().optional(), flag("DIR"), needs_restart();
+    data: Option<PathBuf> = None, path().optional(), value_name = "DIR", needs_restart = true;
+
+    /// Time from a webhook's arrival to its reply; less than the timeout in OpenIM's webhooks.yml.
+    budget: Duration = Duration::from_millis(4500), time(), value_name = "TIME";
 
     fields:
-    /// The policy service to ask.
-    policy: PolicyService = PolicyService::default();
-    /// The handling of callbacks without settings of their own.
-    every: Handling = Handling::default();
+    /// The failure rules of callbacks without rules of their own; a class without a rule is denied.
+    on_failure: Rules = Rules::default();
     /// The callbacks that have settings of their own, by command.
     callbacks: BTreeMap<&'static str, Override> = BTreeMap::new();
+    /// The use of OpenIM's own configuration.
+    openim: OpenIm = OpenIm::default();
     /// The denials that hookgate makes itself.
     denial: Denial = Denial::default();
     /// Access rules for callers.
     access: Access = Access::default();
-    /// TLS for webhook clients; `None` accepts plain HTTP.
-    tls: Option<ServerTls> = None;
+    /// TLS for webhook clients.
+    tls: Tls = Tls::default();
     /// TLS to a policy whose URL begins with `https://`.
     policy_tls: PolicyTls = PolicyTls::default();
     /// Limits of what is served at once.
@@ -131,36 +129,81 @@ settings! {
     traces: Traces = Traces::default();
     /// The decision log.
     decisions: Decisions = Decisions::default();
-    /// The commands of the callbacks that OpenIM's `webhooks.yml` enables; `None` if it was not read.
-    openim_enables: Option<BTreeSet<&'static str>> = None;
-    /// The files that `access`, `tls` and `policy_tls` were read from.
-    files: Files = Files::default();
 }
 
 impl Config {
     /// Returns the handling of a callback. Its own failure rules override the contract's, and these the rules of all
     /// callbacks. The fallback has that of all callbacks.
     pub fn handling(&self, callback: &Callback) -> Handling {
-        let Handling { budget, on_failure } = self.every;
-        let on_failure = if callback.fails_open { OnFailure::all(Rule::Allow) } else { on_failure };
-        match self.callbacks.get(callback.command) {
-            None => Handling { budget, on_failure },
-            Some(own) => Handling { budget: own.budget.unwrap_or(budget), on_failure: own.on_failure.over(on_failure) },
+        let general =
+            if callback.fails_open { OnFailure::all(Rule::Allow) } else { self.on_failure.over(OnFailure::default()) };
+        let own = self.callbacks.get(callback.command);
+        Handling {
+            budget: own.and_then(|own| own.budget).unwrap_or(self.budget),
+            on_failure: own.map_or(general, |own| own.on_failure.over(general)),
         }
     }
 
     /// Returns true if not everybody may call: there is an access rule, or client certificates are required.
     pub fn asks_who_calls(&self) -> bool {
-        self.access.has_rules() || self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())
+        self.access.has_rules() || self.client_ca().is_some()
     }
+
+    /// Returns the authority of client certificates; `None` if none is asked for.
+    pub(crate) fn client_ca(&self) -> Option<&Arc<ClientCa>> {
+        self.tls.server.as_ref()?.client_ca.as_ref()
+    }
+}
+
+/// A handle of the configuration in force. Clones see the same changes.
+#[derive(Debug, Clone)]
+pub struct ConfigHandle(watch::Receiver<Arc<Config>>);
+
+impl ConfigHandle {
+    /// Returns a handle, and the sender that replaces its configuration.
+    pub fn changing(config: Config) -> (watch::Sender<Arc<Config>>, Self) {
+        let (sender, receiver) = watch::channel(Arc::new(config));
+        (sender, Self(receiver))
+    }
+
+    /// Returns the configuration now in force. Take two values from one result: the next may be of another configuration.
+    pub fn now(&self) -> Arc<Config> {
+        self.0.borrow().clone()
+    }
+
+    /// Waits for the next change and returns the newest configuration. Never ends if the sender is dropped.
+    pub async fn changed(&mut self) -> Arc<Config> {
+        match self.0.changed().await {
+            Ok(()) => self.0.borrow_and_update().clone(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl From<Config> for ConfigHandle {
+    /// A handle of a configuration that never changes.
+    fn from(config: Config) -> Self {
+        Self::changing(config).1
+    }
+}
+
+/// Addresses of listeners.
+fn address() -> Kind<Address> {
+    Kind::quoted("address or unix:// path", str::parse)
+}
+
+/// IP addresses and ports.
+fn socket_address() -> Kind<SocketAddr> {
+    Kind::quoted("address", |text| {
+        text.parse().map_err(|_| format!("{text:?}: expected an IP address and a port, as in 127.0.0.1:50051"))
+    })
 }
 
 /// Hosts as a browser names them, without a port.
 fn host() -> Kind<String> {
-    let read = |text: &str| match ServerName::try_from(text) {
+    Kind::quoted("host", |text| match ServerName::try_from(text) {
         Ok(ServerName::IpAddress(_)) => Ok(text.to_ascii_lowercase()),
         Ok(_) => Ok(text.trim_end_matches('.').to_ascii_lowercase()),
         Err(_) => Err(format!("{text:?}: expected a host name or an IP address, without a port")),
-    };
-    Kind::new("host", read, |host: &String| quoted(host))
+    })
 }

@@ -1,177 +1,206 @@
-//! Applies OpenIM's own `webhooks.yml`: its timeouts become budgets, and contradictions are reported.
+//! Applies OpenIM's own `webhooks.yml`: its timeouts become budgets, and contradictions are reported. Checks the URL that OpenIM
+//! posts to: whether it leads to our listener, and is let in.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::borrow::Cow;
+use std::net::IpAddr;
 
-use super::builder::Builder;
-use super::load::TextOf;
+use http::Uri;
+use percent_encoding::percent_decode_str;
+
+use super::address::host_and_port;
+use super::load::{Loaded, TextOf};
 use super::report::{Finding, Origin};
 use super::rules::Rules;
 use super::value::show_time;
 use super::webhooks_yml::{self, WebhooksYml};
-use super::{Rule, webhook_url};
-use crate::contract::{Callback, Timing};
-
-/// The setting of OpenIM's file.
-pub(super) const WEBHOOKS: &str = "openim.webhooks";
-/// The setting of the time between a reply and OpenIM's timeout.
-pub(super) const MARGIN: &str = "openim.margin";
-/// The setting that applies `failedContinue`.
-pub(super) const HONOUR: &str = "openim.honour_failed_continue";
+use super::{Config, Rule};
+use crate::contract::Timing;
 
 /// Reads OpenIM's file, if one is named, and applies it where no other source gave a setting.
-pub(super) fn apply(
-    builder: &mut Builder,
-    text_of: TextOf<'_>,
-    mistakes: &mut Vec<Finding>,
-    warnings: &mut Vec<Finding>,
-) {
-    let Some(openim) = read(builder, text_of, mistakes) else { return };
-    warn(builder, &openim, warnings);
-    check_budgets(builder, &openim, mistakes);
-    apply_timeouts(builder, &openim, mistakes);
-    apply_failed_continue(builder, &openim);
+pub(super) fn apply(loaded: &mut Loaded, text_of: TextOf<'_>) {
+    let Some(file) = loaded.config.openim.webhooks.clone() else { return };
+    let openim = match text_of(&file) {
+        Ok(text) => webhooks_yml::read(&file.display().to_string(), &text),
+        Err(what) => return loaded.mistake("openim.webhooks", what),
+    };
+    warn(loaded, &openim);
+    check_budgets(loaded, &openim);
+    apply_timeouts(loaded, &openim);
+    apply_failed_continue(loaded, &openim);
     let enabled = openim.callbacks.iter().filter(|webhook| webhook.enabled);
-    builder.config.openim_enables = Some(enabled.map(|webhook| webhook.callback.command).collect());
-    mistakes.extend(openim.mistakes);
-    warnings.extend(openim.warnings);
-}
-
-fn read(builder: &Builder, text_of: TextOf<'_>, mistakes: &mut Vec<Finding>) -> Option<WebhooksYml> {
-    let webhooks = builder.openim.webhooks.as_ref()?;
-    match text_of(webhooks) {
-        Ok(text) => Some(webhooks_yml::read(&webhooks.display().to_string(), &text)),
-        Err(what) => {
-            let origin = builder.origin(WEBHOOKS)?.clone();
-            mistakes.push(Finding::new(origin, WEBHOOKS, what));
-            None
-        }
-    }
+    loaded.config.openim.enables = Some(enabled.map(|webhook| webhook.callback.command).collect());
+    loaded.mistakes.extend(openim.mistakes);
+    loaded.warnings.extend(openim.warnings);
 }
 
 /// Warns of what is enabled in OpenIM and will not work.
-fn warn(builder: &Builder, openim: &WebhooksYml, warnings: &mut Vec<Finding>) {
-    let name = |origin: &Origin| match origin {
-        Origin::File(name, _) => Origin::File(name.clone(), None),
-        other => other.clone(),
-    };
+fn warn(loaded: &mut Loaded, openim: &WebhooksYml) {
+    let of_file = |path: &str, what: &str| Finding::new(Origin::File(openim.name.clone(), None), path, what);
     let enabled: Vec<_> = openim.callbacks.iter().filter(|webhook| webhook.enabled).collect();
     match &openim.url {
         Some((url, origin)) => {
-            let odd = webhook_url::warnings(url, &builder.config);
-            warnings.extend(odd.into_iter().map(|what| Finding::new(origin.clone(), "url", what)));
+            let odd = url_warnings(url, &loaded.config);
+            loaded.warnings.extend(odd.into_iter().map(|what| Finding::new(origin.clone(), "url", what)));
         }
         None if !enabled.is_empty() => {
-            let what = "not there; OpenIM does not know where to post";
-            warnings.push(Finding::new(name(&enabled[0].origin), "url", what));
+            loaded.warnings.push(of_file("url", "not there; OpenIM does not know where to post"));
         }
         None => {}
     }
-    if let Some(any) = openim.callbacks.first().filter(|_| enabled.is_empty()) {
-        warnings.push(Finding::new(name(&any.origin), "", "no callback is enabled; OpenIM asks nothing by this file"));
+    if !openim.callbacks.is_empty() && enabled.is_empty() {
+        loaded.warnings.push(of_file("", "no callback is enabled; OpenIM asks nothing by this file"));
     }
-    let answer_within = builder.config.after.answer_within;
-    let too_short = |timing, timeout| timing == Timing::After && timeout < answer_within;
-    for webhook in enabled.into_iter().filter(|webhook| too_short(webhook.callback.timing, webhook.timeout)) {
+    let answer_within = loaded.config.after.answer_within;
+    let after = enabled.into_iter().filter(|webhook| webhook.callback.timing == Timing::After);
+    for webhook in after.filter(|webhook| webhook.timeout < answer_within) {
         let (timeout, wait) = (show_time(webhook.timeout), show_time(answer_within));
         let what = format!("OpenIM waits {timeout}, less than after.answer_within ({wait})");
-        warnings.push(Finding::new(webhook.origin.clone(), format!("{}.timeout", webhook.key), what));
+        loaded.warnings.push(Finding::new(webhook.origin.clone(), format!("{}.timeout", webhook.key), what));
     }
-    if builder.openim.honour_failed_continue && builder.rules.default.is_some() {
+    if loaded.config.openim.honour_failed_continue && loaded.config.on_failure.default.is_some() {
         let what = "has no effect: on_failure has a rule for every callback";
-        warnings.extend(builder.origin(HONOUR).map(|origin| Finding::new(origin.clone(), HONOUR, what)));
+        loaded.warning("openim.honour_failed_continue", what);
     }
 }
 
 /// Finds configured budgets that are longer than OpenIM waits.
-fn check_budgets(builder: &Builder, openim: &WebhooksYml, mistakes: &mut Vec<Finding>) {
-    let mut general = Vec::new();
+fn check_budgets(loaded: &mut Loaded, openim: &WebhooksYml) {
+    let general = loaded.config.budget;
+    let mut shorter = Vec::new();
     for webhook in &openim.callbacks {
-        let own = builder.callbacks.get(webhook.callback.command);
         let timeout = show_time(webhook.timeout);
-        match own.and_then(|own| Some((own, own.budget?))) {
-            Some((own, budget)) if budget > webhook.timeout => {
-                let path = format!("callbacks.{}.budget", own.key);
-                let what = format!(
-                    "{} is longer than the {timeout} that OpenIM waits ({})",
-                    show_time(budget),
-                    webhook.origin
-                );
-                if let Some(origin) = builder.origin(&path) {
-                    add_once(mistakes, Finding::new(origin.clone(), path, what));
-                }
+        let own = loaded.config.callbacks.get(webhook.callback.command).and_then(|own| own.budget);
+        match own {
+            Some(budget) if budget > webhook.timeout => {
+                let budget = show_time(budget);
+                let what = format!("{budget} is longer than the {timeout} that OpenIM waits ({})", webhook.origin);
+                let path = loaded.callback_path(webhook.callback, "budget").unwrap_or_default();
+                loaded.mistake(&path, what);
             }
-            None if builder.config.every.budget > webhook.timeout => general.push(webhook),
+            None if general > webhook.timeout => shorter.push(format!("{} ({timeout})", webhook.key)),
             _ => {}
         }
     }
-    if let (Some(origin), Some(first)) = (builder.origin("budget"), general.first()) {
-        let budget = show_time(builder.config.every.budget);
-        let more = match general.len() {
-            1 => String::new(),
-            many => format!(", and {} more", many - 1),
-        };
-        let timeout = show_time(first.timeout);
-        let what = format!("{budget} is longer than OpenIM waits for {} ({timeout}){more}", first.key);
-        mistakes.push(Finding::new(origin.clone(), "budget", what));
+    if let Some((first, others)) = shorter.split_first() {
+        let more = if others.is_empty() { String::new() } else { format!(", and {} more", others.len()) };
+        loaded.mistake("budget", format!("{} is longer than OpenIM waits for {first}{more}", show_time(general)));
     }
 }
 
 /// Applies OpenIM's timeouts, less the margin, to callbacks without a configured budget.
-fn apply_timeouts(builder: &mut Builder, openim: &WebhooksYml, mistakes: &mut Vec<Finding>) {
-    if builder.origin("budget").is_some() {
+fn apply_timeouts(loaded: &mut Loaded, openim: &WebhooksYml) {
+    if loaded.origins.contains_key("budget") {
         return;
     }
-    let mut taken: BTreeMap<&str, Duration> = BTreeMap::new();
-    for webhook in &openim.callbacks {
-        let command = webhook.callback.command;
-        let own = builder.callbacks.entry(command).or_default();
-        // If an older key and today's name one callback, the shorter timeout counts: either may be the one in use.
-        let earlier = taken.get(command).copied();
-        if earlier.map_or(own.budget.is_some(), |least| least <= webhook.timeout) {
+    let margin = loaded.config.openim.margin;
+    // If an older key and today's name one callback, the shorter timeout counts: either may be the one in use.
+    let mut callbacks: Vec<_> = openim.callbacks.iter().collect();
+    callbacks.sort_by_key(|webhook| webhook.timeout);
+    for webhook in callbacks {
+        let own = loaded.config.callbacks.entry(webhook.callback.command).or_default();
+        if own.budget.is_some() {
             continue;
         }
-        match webhook.timeout.checked_sub(builder.openim.margin).filter(|left| !left.is_zero()) {
-            Some(left) => {
-                own.budget = Some(left);
-                taken.insert(command, webhook.timeout);
-                let path = format!("callbacks.{}.budget", webhook.callback.config_key);
-                builder.origins.insert(path, webhook.origin.clone());
-            }
-            None if webhook.callback.timing == Timing::Before => {
-                let (timeout, margin) = (show_time(webhook.timeout), show_time(builder.openim.margin));
-                let what = format!("nothing is left of {timeout} after {MARGIN} ({margin})");
-                add_once(mistakes, Finding::new(webhook.origin.clone(), format!("{}.timeout", webhook.key), what));
-            }
+        own.budget = webhook.timeout.checked_sub(margin).filter(|left| !left.is_zero());
+        if own.budget.is_some() {
+            let path = format!("callbacks.{}.budget", webhook.callback.config_key);
+            loaded.origins.insert(path, webhook.origin.clone());
+        } else if webhook.callback.timing == Timing::Before {
             // The delivery of an After event is not bound by OpenIM's timeout.
-            None => {}
+            let (timeout, margin) = (show_time(webhook.timeout), show_time(margin));
+            let what = format!("nothing is left of {timeout} after openim.margin ({margin})");
+            let path = format!("{}.timeout", webhook.key);
+            loaded.add_mistake(Finding::new(webhook.origin.clone(), path, what));
         }
     }
 }
 
 /// Applies `failedContinue` to callbacks without failure rules, if the setting says so. A callback that the contract allows
 /// on failure does not need it.
-fn apply_failed_continue(builder: &mut Builder, openim: &WebhooksYml) {
-    if !builder.openim.honour_failed_continue || builder.rules.default.is_some() {
+fn apply_failed_continue(loaded: &mut Loaded, openim: &WebhooksYml) {
+    let general = &loaded.config.on_failure;
+    if !loaded.config.openim.honour_failed_continue || general.default.is_some() {
         return;
     }
-    let mut wanted: BTreeMap<&str, bool> = BTreeMap::new();
-    for webhook in &openim.callbacks {
-        *wanted.entry(webhook.callback.command).or_insert(true) &= webhook.failed_continue;
-    }
-    let opens = |command: &str| Callback::by_command(command).is_some_and(|callback| callback.fails_open);
-    for (command, _) in wanted.into_iter().filter(|(command, wanted)| *wanted && !opens(command)) {
-        let own = builder.callbacks.entry(command).or_default();
-        if own.rules == Rules::default() {
-            own.rules.clone_from(&builder.rules);
-            own.rules.default = Some(Rule::Allow);
+    for webhook in openim.callbacks.iter().filter(|webhook| !webhook.callback.fails_open) {
+        let command = webhook.callback.command;
+        // If two keys name one callback, both must say so.
+        let mut same = openim.callbacks.iter().filter(|other| other.callback.command == command);
+        let own = loaded.config.callbacks.entry(command).or_default();
+        if same.all(|other| other.failed_continue) && own.on_failure == Rules::default() {
+            own.on_failure.clone_from(general);
+            own.on_failure.default = Some(Rule::Allow);
         }
     }
 }
 
-/// Adds a finding once: two callbacks can have one key.
-fn add_once(findings: &mut Vec<Finding>, finding: Finding) {
-    if !findings.contains(&finding) {
-        findings.push(finding);
+/// Returns warnings about a URL. Its path and user are not repeated: they may be secret.
+fn url_warnings(url: &str, config: &Config) -> Vec<Cow<'static, str>> {
+    let Ok(uri) = url.parse::<Uri>() else { return vec!["not a URL; OpenIM can post nothing".into()] };
+    if matches!(uri.scheme_str(), Some("http" | "https")) {
+        let warnings = [leads_elsewhere(&uri, config), is_refused(&uri, config), ends_oddly(&uri)];
+        return warnings.into_iter().flatten().collect();
+    }
+    let scheme = if config.tls.server.is_some() { "https" } else { "http" };
+    let found = uri.scheme_str().map_or_else(|| "no scheme".to_owned(), |scheme| format!("the scheme {scheme}"));
+    let place = config.listen.tcp().map_or_else(|| "host".to_owned(), |address| address.to_string());
+    vec![format!("{found}, with which OpenIM can post nothing; expected {scheme}://{place}").into()]
+}
+
+/// Returns a warning if a URL leads to another address than the listener's, or the listener is spoken to in another way.
+fn leads_elsewhere(uri: &Uri, config: &Config) -> Option<Cow<'static, str>> {
+    // The address of a proxy in front of a Unix socket is not known here.
+    let listen = config.listen.tcp()?;
+    let (host, port) = host_and_port(uri);
+    match (uri.scheme_str(), config.tls.server.is_some()) {
+        (Some("https"), false) => {
+            Some("https, which hookgate does not speak without tls.certificate; something before it must".into())
+        }
+        (Some("http"), true) => Some("http, but hookgate speaks https there (tls.certificate)".into()),
+        _ if listen.port() != 0 && port != listen.port() => {
+            Some(format!("leads to port {port}, but hookgate listens on {listen}").into())
+        }
+        _ if !host_leads_to(host, listen.ip()) => {
+            Some(format!("leads to {host}, but hookgate listens on {listen}").into())
+        }
+        _ => None,
+    }
+}
+
+/// Returns a warning if the command, which OpenIM appends to a URL, will not simply be the last segment of its path.
+fn ends_oddly(uri: &Uri) -> Option<Cow<'static, str>> {
+    if uri.query().is_some() {
+        Some("has a query: OpenIM puts the command behind it, and hookgate finds it there; a path is plainer".into())
+    } else if uri.path().len() > 1 && uri.path().ends_with('/') {
+        Some("ends in a slash, so paths have two; hookgate takes both".into())
+    } else {
+        None
+    }
+}
+
+/// Returns a warning if the access rules refuse what is posted to a URL.
+fn is_refused(uri: &Uri, config: &Config) -> Option<Cow<'static, str>> {
+    let user = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@')).map(|(user, _)| user);
+    // As Go's net/http sends it.
+    let user: Option<Vec<u8>> = user.map(|user| percent_decode_str(user).collect());
+    if config.access.users.as_ref().is_some_and(|known| !user.is_some_and(|user| known.contain(&user))) {
+        return Some("has no user and password of access.passwords, so every webhook is refused".into());
+    }
+    if config.access.secret_paths.as_ref().is_some_and(|known| known.stripped(uri.path()).is_none()) {
+        return Some("does not begin with a path of access.paths, so every webhook is refused".into());
+    }
+    None
+}
+
+/// Returns true if a host may be the listener's.
+fn host_leads_to(host: &str, listen: IpAddr) -> bool {
+    let localhost = host.eq_ignore_ascii_case("localhost");
+    let address = if localhost { Some(IpAddr::from([127, 0, 0, 1])) } else { host.parse().ok() };
+    match address {
+        _ if listen.is_unspecified() => true,
+        Some(address) if address.is_loopback() => listen.is_loopback(),
+        Some(address) => address == listen,
+        // A name is resolved on OpenIM's machine, and not to a loopback address of this one.
+        None => !listen.is_loopback(),
     }
 }

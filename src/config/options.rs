@@ -105,17 +105,18 @@ fn guards(variable: &str) -> bool {
 pub(super) fn misspelt_variables() -> Vec<Finding> {
     let mut known: BTreeSet<String> = with_flag().map(Setting::variable).collect();
     known.insert(FILE_VARIABLE.to_owned());
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    let names = names.filter(|name| name.starts_with("HOOKGATE_") && !known.contains(name));
-    let is_empty = |name: &str| std::env::var_os(name).is_none_or(|value| value.is_empty());
-    let findings = names.filter_map(|name| {
-        if let Some(setting) = settings::general().iter().find(|setting| setting.variable() == name) {
-            let what = format!("no such variable; {} stands in the file that --config names", setting.path);
-            return (guards(&name) || !is_empty(&name)).then(|| Finding::new(Origin::Variable(name), "", what));
-        }
-        let meant = nearest(&name["HOOKGATE_".len()..], known.iter().map(|known| &known["HOOKGATE_".len()..]))?;
-        let what = format!("no such variable; did you mean HOOKGATE_{meant}?");
-        (guards(meant) || !is_empty(&name)).then(|| Finding::new(Origin::Variable(name), "", what))
+    let findings = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok().filter(|name| !known.contains(name))?;
+        let rest = name.strip_prefix("HOOKGATE_")?;
+        let (meant, what) = match settings::general().iter().find(|setting| setting.variable() == name) {
+            Some(Setting { path, .. }) => (rest, format!("{path} stands in the file that --config names")),
+            None => {
+                let meant = nearest(rest, known.iter().map(|known| &known["HOOKGATE_".len()..]))?;
+                (meant, format!("did you mean HOOKGATE_{meant}?"))
+            }
+        };
+        let is_mistake = guards(meant) || !value.is_empty();
+        is_mistake.then(|| Finding::new(Origin::Variable(name.clone()), "", format!("no such variable; {what}")))
     });
     findings.collect()
 }

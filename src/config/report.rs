@@ -1,6 +1,5 @@
 //! Findings about a configuration: one line each, all of them at once.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// The source of a setting.
@@ -25,16 +24,10 @@ pub struct Finding {
     pub what: String,
 }
 
-/// All mistakes.
+/// All mistakes, a line each.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(Finding::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct Report(pub Vec<Finding>);
-
-impl Origin {
-    /// Returns the source of the setting with this path. Without a source it is named by its path.
-    pub fn of(path: &str, origins: &BTreeMap<String, Self>) -> Self {
-        origins.get(path).cloned().unwrap_or_else(|| Self::Flag(path.to_owned()))
-    }
-}
 
 impl Finding {
     /// A finding about the key with this path.
@@ -47,8 +40,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(name, Some(line)) => write!(f, "{name}:{line}"),
-            Self::File(name, None) => f.write_str(name),
-            Self::Variable(name) | Self::Flag(name) => f.write_str(name),
+            Self::File(name, None) | Self::Variable(name) | Self::Flag(name) => f.write_str(name),
         }
     }
 }
@@ -63,16 +55,13 @@ impl fmt::Display for Finding {
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, finding) in self.0.iter().enumerate() {
-            if place > 0 {
-                f.write_str("\n")?;
-            }
-            finding.fmt(f)?;
-        }
-        Ok(())
-    }
+/// Returns a question for the known name that is most like an unknown one, or other words if none is like it.
+pub(super) fn did_you_mean<'a>(
+    name: &str,
+    known: impl IntoIterator<Item = &'a str>,
+    otherwise: impl FnOnce() -> String,
+) -> String {
+    nearest(name, known).map_or_else(otherwise, |meant| format!("did you mean {meant}?"))
 }
 
 /// Returns the known name that is most like an unknown one, if one is like it.

@@ -1,15 +1,39 @@
-//! Failure rules: resolved, for every failure class; and as configured, for some classes, for the rest, or none.
+//! The handling of callbacks: their budgets and failure rules. Failure rules are resolved, for every failure class; or as
+//! configured, for some classes, for the rest, or none.
 
+use std::time::Duration;
+
+use super::Config;
 use super::settings::Setting;
-use super::value::{Kind, choice, parts};
+use super::value::{Kind, parts};
+use crate::contract::Callback;
 use crate::failure::Class;
+
+/// The resolved handling of a callback.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Handling {
+    /// Time from a webhook's arrival to its reply.
+    pub budget: Duration,
+    /// Failure rules of a webhook without a verdict.
+    pub on_failure: OnFailure,
+}
+
+/// The settings of one callback, which override those of all callbacks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Override {
+    /// Its budget.
+    pub budget: Option<Duration>,
+    /// Its failure rules.
+    pub on_failure: Rules,
+}
 
 /// A failure rule for each class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OnFailure([Rule; Class::ALL.len()]);
 
 /// The reply to a webhook without a verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, strum::Display, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
 pub enum Rule {
     /// OpenIM stops the operation.
     #[default]
@@ -26,38 +50,40 @@ pub struct Rules {
     classes: [Option<Rule>; Class::ALL.len()],
 }
 
-/// Returns the settings `on_failure`, `on_failure.default` and one for each failure class.
-pub(super) fn rules<B: 'static>(
-    help: &str,
-    field: impl Fn(&mut B) -> &mut Rules + Copy + Send + Sync + 'static,
-) -> Vec<Setting<B>> {
-    let print = |rules: &Rules| print(&rules.over(OnFailure::default()));
-    let all = Kind::new("failure rules", parse_rules, print);
-    let rest = "Rule of the failure classes that have none of their own: deny or allow.";
-    let mut settings = vec![
-        Setting::new("", "on_failure", help, all, Rules::default(), field),
-        Setting::new("on_failure", "default", rest, rule().optional(), None, move |b| &mut field(b).default),
-    ];
-    for class in Class::ALL {
-        let help = format!("Rule of the failure class {class}: deny or allow.");
-        let kind = rule().optional();
-        settings.push(Setting::new("on_failure", class.as_str(), &help, kind, None, move |b| field(b).class(class)));
-    }
+/// Returns the settings of the failure rules of all callbacks.
+pub(super) fn general() -> Vec<Setting> {
+    let open: Vec<_> = Callback::all().iter().filter(|row| row.fails_open).map(|row| row.config_key).collect();
+    let help = format!(
+        "Reply to a Before callback without a verdict: deny or allow, or a list by failure class as in \
+         unavailable=allow,deadline=allow. Does not apply to these callbacks, whose denial damages OpenIM's data: they are \
+         allowed unless callbacks.NAME.on_failure denies them: {}",
+        open.join(", ")
+    );
+    let mut settings = settings(&help, Rules::print_resolved, |config: &mut Config| &mut config.on_failure);
+    settings[0].value_name = Some("RULE");
     settings
 }
 
-fn rule() -> Kind<Rule> {
-    choice("deny or allow", &[("deny", Rule::Deny), ("allow", Rule::Allow)])
-}
-
-impl Rule {
-    /// Returns its name in the configuration: `deny` or `allow`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Deny => "deny",
-            Self::Allow => "allow",
-        }
-    }
+/// Returns the settings `on_failure`, `on_failure.default` and one for each failure class.
+pub(super) fn settings<C: 'static>(
+    help: &str,
+    print: fn(&Rules) -> Option<String>,
+    field: impl Fn(&mut C) -> &mut Rules + Copy + Send + Sync + 'static,
+) -> Vec<Setting<C>> {
+    let rule = || Kind::plain("deny or allow", "deny or allow").optional();
+    let all = Kind { name: "failure rules", is_list: false, read: Box::new(Rules::parse), print: Box::new(print) };
+    let rest = "Rule of the failure classes that have none of their own: deny or allow.";
+    let mut settings = vec![
+        Setting::new("", "on_failure", help, all, Rules::default(), field),
+        Setting::new("on_failure", "default", rest, rule(), None, move |config| &mut field(config).default),
+    ];
+    settings.extend(Class::ALL.map(|class| {
+        let help = format!("Rule of the failure class {class}: deny or allow.");
+        Setting::new("on_failure", class.as_str(), &help, rule(), None, move |config| {
+            &mut field(config).classes[class as usize]
+        })
+    }));
+    settings
 }
 
 impl OnFailure {
@@ -70,11 +96,6 @@ impl OnFailure {
     pub fn rule(&self, class: Class) -> Rule {
         self.0[class as usize]
     }
-
-    /// Sets the rule of a class.
-    pub fn set(&mut self, class: Class, rule: Rule) {
-        self.0[class as usize] = rule;
-    }
 }
 
 impl Default for OnFailure {
@@ -84,71 +105,67 @@ impl Default for OnFailure {
 }
 
 impl Rules {
-    /// Returns the rule of a class, to change it.
-    pub fn class(&mut self, class: Class) -> &mut Option<Rule> {
-        &mut self.classes[class as usize]
+    /// Sets the rule of a class.
+    pub fn set(&mut self, class: Class, rule: Rule) {
+        self.classes[class as usize] = Some(rule);
     }
 
     /// Resolves these rules, with `rest` for the classes that have none.
     pub fn over(&self, rest: OnFailure) -> OnFailure {
-        let mut rules = self.default.map_or(rest, OnFailure::all);
-        for class in Class::ALL {
-            if let Some(rule) = self.classes[class as usize] {
-                rules.set(class, rule);
+        let rest = self.default.map_or(rest, OnFailure::all);
+        OnFailure(Class::ALL.map(|class| self.classes[class as usize].unwrap_or(rest.rule(class))))
+    }
+
+    /// Returns the exceptions from `default` that resolve to the same.
+    pub(super) fn resolved(&self, default: Rule) -> Self {
+        let rules = self.over(OnFailure::default()).0;
+        Self { default: None, classes: rules.map(|rule| (rule != default).then_some(rule)) }
+    }
+
+    /// Prints rules as they were configured, as YAML; `None` for none.
+    pub(super) fn print(&self) -> Option<String> {
+        let print = |(name, rule): (&str, Option<Rule>)| rule.map(|rule| format!("{name}: {rule}"));
+        let classes = Class::ALL.into_iter().map(|class| (class.as_str(), self.classes[class as usize]));
+        let rules: Vec<_> = [("default", self.default)].into_iter().chain(classes).filter_map(print).collect();
+        match (self.default, rules.len()) {
+            (None, 0) => None,
+            (Some(rule), 1) => Some(rule.to_string()),
+            _ => Some(format!("{{{}}}", rules.join(", "))),
+        }
+    }
+
+    /// Prints the rules of all classes as YAML: one word, or the exceptions from `deny`.
+    fn print_resolved(&self) -> Option<String> {
+        let allows_all = self.over(OnFailure::default()) == OnFailure::all(Rule::Allow);
+        let default = if allows_all { Rule::Allow } else { Rule::Deny };
+        Self { default: Some(default), ..self.resolved(default) }.print()
+    }
+
+    /// Parses all rules in one text: `allow`, or a list such as `unavailable=allow,deadline=allow`.
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut rules = Self::default();
+        for part in parts(text) {
+            let (name, word) = part.split_once('=').unwrap_or(("default", part));
+            let (name, word) = (name.trim(), word.trim());
+            let rule = match Class::ALL.into_iter().find(|class| class.as_str() == name) {
+                Some(class) => &mut rules.classes[class as usize],
+                None if name == "default" => &mut rules.default,
+                None => {
+                    let known = Class::ALL.map(Class::as_str).join(", ");
+                    return Err(format!("{name:?}: no such class of failure; expected default, {known}"));
+                }
+            };
+            let read = word.parse().map_err(|_| format!("{word:?}: expected deny or allow"))?;
+            if rule.replace(read).is_some() {
+                return Err(format!("{name} is given twice"));
             }
         }
-        rules
+        Ok(rules)
     }
 }
 
 impl From<OnFailure> for Rules {
     fn from(rules: OnFailure) -> Self {
-        Self { default: None, classes: Class::ALL.map(|class| Some(rules.rule(class))) }
+        Self { default: None, classes: rules.0.map(Some) }
     }
-}
-
-/// Prints rules as they were configured, as YAML; `None` for none.
-pub(super) fn print_configured(rules: &Rules) -> Option<String> {
-    let classes = Class::ALL.into_iter().map(|class| (class.as_str(), rules.classes[class as usize]));
-    let print = |(name, rule): (&str, Option<Rule>)| rule.map(|rule| format!("{name}: {}", rule.as_str()));
-    let classes: Vec<_> = classes.filter_map(print).collect();
-    match (print(("default", rules.default)), classes.is_empty()) {
-        (_, true) => rules.default.map(|rule| rule.as_str().to_owned()),
-        (Some(default), false) => Some(format!("{{{default}, {}}}", classes.join(", "))),
-        (None, false) => Some(format!("{{{}}}", classes.join(", "))),
-    }
-}
-
-/// Prints the rules of all classes as YAML.
-fn print(rules: &OnFailure) -> String {
-    let exceptions: Vec<_> = Class::ALL.into_iter().filter(|class| rules.rule(*class) != Rule::Deny).collect();
-    match exceptions.len() {
-        0 => Rule::Deny.as_str().to_owned(),
-        all if all == Class::ALL.len() => Rule::Allow.as_str().to_owned(),
-        _ => {
-            let exceptions = exceptions.iter().map(|class| format!(", {class}: {}", rules.rule(*class).as_str()));
-            format!("{{default: {}{}}}", Rule::Deny.as_str(), exceptions.collect::<String>())
-        }
-    }
-}
-
-/// Parses all rules in one text: `allow`, or a list such as `unavailable=allow,deadline=allow`.
-fn parse_rules(text: &str) -> Result<Rules, String> {
-    let mut rules = Rules::default();
-    for part in parts(text) {
-        let (class, word) = part.split_once('=').unwrap_or(("default", part));
-        let (class, word) = (class.trim(), word.trim());
-        let rule_of = match Class::ALL.into_iter().find(|known| known.as_str() == class) {
-            Some(class) => rules.class(class),
-            None if class == "default" => &mut rules.default,
-            None => {
-                let known = Class::ALL.map(Class::as_str).join(", ");
-                return Err(format!("{class:?}: no such class of failure; expected default, {known}"));
-            }
-        };
-        if rule_of.replace((rule().read)(word)?).is_some() {
-            return Err(format!("{class} is given twice"));
-        }
-    }
-    Ok(rules)
 }

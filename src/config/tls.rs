@@ -1,66 +1,154 @@
 //! TLS: of the webhook listener, and of clients.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::pki_types::pem::{Error as PemError, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tokio_rustls::rustls::{
+    ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
+};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tracing::warn;
 
-use super::certificates::Certificates;
-use super::client_ca::ClientCa;
-use super::file;
-use super::identity::{Identity, provider};
+use super::certificates::{Certificates, Derived, Roots, broken, pem};
+
+const DEFAULT_VERSIONS: &str = "ring has ciphers for the default versions, 1.2 and 1.3";
 
 /// TLS for webhook clients.
-#[derive(Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ServerTls {
     /// The certificate that they are shown.
     pub identity: Identity,
     /// The authority of client certificates; `None` asks for no certificate.
     pub client_ca: Option<Arc<ClientCa>>,
-    ready: Arc<ServerConfig>,
+    config: Derived<Arc<ServerConfig>>,
 }
 
-/// Certificate authorities that are trusted.
-#[derive(Clone)]
-pub struct Roots {
-    /// Their certificates.
+/// A certificate chain and the private key of its first certificate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Identity {
+    /// The certificate, and the intermediates up to its root.
     pub certificates: Certificates,
-    pub(crate) store: Arc<RootCertStore>,
+    /// The key is not compared: a certificate has one.
+    certified: Derived<Arc<SingleCertAndKey>>,
+}
+
+/// The certificate authorities of client certificates.
+///
+/// In a handshake it asks for a certificate and verifies possession of its key. The certificate itself is verified by
+/// [`ClientCa::judge`], after the handshake: a caller that is refused in the handshake would get no reply that OpenIM can
+/// read.
+#[derive(Debug, PartialEq)]
+pub struct ClientCa {
+    /// The authorities.
+    pub roots: Roots,
+    verifier: Derived<Arc<dyn ClientCertVerifier>>,
 }
 
 impl ServerTls {
-    /// TLS 1.2 and 1.3, with ALPN `http/1.1`. The error is a sentence; no file is to blame for it.
-    pub(super) fn new(identity: Identity, client_ca: Option<ClientCa>) -> Result<Self, String> {
+    /// TLS 1.2 and 1.3, with ALPN `http/1.1`.
+    pub(super) fn new(identity: Identity, client_ca: Option<ClientCa>) -> Self {
+        let client_ca = client_ca.map(Arc::new);
         let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-        let builder = builder.map_err(|error| error.to_string())?;
+        let builder = builder.expect(DEFAULT_VERSIONS);
         let builder = match &client_ca {
-            Some(ca) => builder.with_client_cert_verifier(ca.asks()),
+            Some(ca) => builder.with_client_cert_verifier(ca.clone()),
             None => builder.with_no_client_auth(),
         };
-        let mut ready = builder.with_cert_resolver(identity.shown());
-        ready.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { identity, client_ca: client_ca.map(Arc::new), ready: Arc::new(ready) })
+        let mut config = builder.with_cert_resolver(identity.certified.0.clone());
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self { identity, client_ca, config: Derived(Arc::new(config)) }
     }
 
     /// Returns the acceptor of TLS handshakes.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        self.ready.clone().into()
+        self.config.0.clone().into()
     }
 }
 
-impl Roots {
-    /// Reads them from a file. The error is a sentence with the file's name: it cannot be read, holds no certificate in
-    /// PEM, or one that cannot be trusted.
-    pub(crate) fn open(file: &Path) -> Result<Self, String> {
-        Self::new(Certificates::read(file, &file::text(file)?)?)
+impl Identity {
+    /// Joins a chain and the text of its key file. The error is a sentence.
+    pub(super) fn new(certificates: Certificates, key: &Path, text: &str) -> Result<Self, String> {
+        let name = key.display();
+        let pem = pem(text).map_err(|what| format!("{name}: {what}"))?;
+        let read = PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
+            PemError::NoItemsFound if text.contains("ENCRYPTED PRIVATE KEY") => {
+                format!("{name}: the key is encrypted, and nobody is there to be asked for its password")
+            }
+            PemError::NoItemsFound => format!("{name}: holds no private key in PEM (-----BEGIN PRIVATE KEY-----)"),
+            error => format!("{name}: the key {}", broken(&error)),
+        })?;
+        let certified = CertifiedKey::from_der(certificates.list.clone(), read, &provider());
+        let certified = certified.map_err(|error| match error {
+            Error::InconsistentKeys(_) => {
+                format!("{name}: does not belong to the first certificate in {}", certificates.file.display())
+            }
+            Error::InvalidCertificate(error) => format!("{}: {error}", certificates.file.display()),
+            error => format!("{name}: {error}"),
+        })?;
+        Ok(Self { certificates, certified: Derived(Arc::new(certified.into())) })
+    }
+}
+
+impl ClientCa {
+    /// Trusts these authorities. The error is a sentence.
+    pub(super) fn new(roots: Roots) -> Result<Self, String> {
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.store.0.clone(), provider()).build();
+        let verifier = verifier.map_err(|error| format!("{}: {error}", roots.certificates.file.display()))?;
+        Ok(Self { roots, verifier: Derived(verifier) })
     }
 
-    pub(super) fn new(certificates: Certificates) -> Result<Self, String> {
-        let store = Arc::new(certificates.roots()?);
-        Ok(Self { certificates, store })
+    /// Verifies a caller's certificate, and those that came with it, as of now.
+    pub(crate) fn judge(&self, shown: &[CertificateDer<'_>]) -> Result<(), Error> {
+        let (first, others) = shown.split_first().ok_or(Error::NoCertificatesPresented)?;
+        self.verifier.0.verify_client_cert(first, others, UnixTime::now()).map(drop)
+    }
+}
+
+impl ClientCertVerifier for ClientCa {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.verifier.0.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.0.supported_verify_schemes()
     }
 }
 
@@ -68,10 +156,10 @@ impl Roots {
 pub(crate) fn connector(roots: Option<Arc<RootCertStore>>, identity: Option<&Identity>, alpn: &[u8]) -> TlsConnector {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .expect("ring has ciphers for the default versions, 1.2 and 1.3")
+        .expect(DEFAULT_VERSIONS)
         .with_root_certificates(roots.unwrap_or_else(|| Arc::new(system_roots())));
     let mut config = match identity {
-        Some(identity) => builder.with_client_cert_resolver(identity.shown()),
+        Some(identity) => builder.with_client_cert_resolver(identity.certified.0.clone()),
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![alpn.to_vec()];
@@ -89,27 +177,7 @@ fn system_roots() -> RootCertStore {
     roots
 }
 
-impl PartialEq for ServerTls {
-    fn eq(&self, other: &Self) -> bool {
-        self.identity == other.identity && self.client_ca == other.client_ca
-    }
-}
-
-impl PartialEq for Roots {
-    fn eq(&self, other: &Self) -> bool {
-        self.certificates == other.certificates
-    }
-}
-
-impl fmt::Debug for ServerTls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { identity, client_ca, .. } = self;
-        f.debug_struct("ServerTls").field("identity", identity).field("client_ca", client_ca).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Roots {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.certificates.fmt(f)
-    }
+/// Returns the cryptography of TLS.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
 }

@@ -1,81 +1,124 @@
-//! Checks settings against each other. The checks stand beside the settings that they compare, under `settings`.
+//! Checks settings against each other.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::builder::Builder;
-use super::report::{Finding, Origin};
+use super::load::Loaded;
 use super::value::show_time;
-use super::{LONGEST_TIMEOUT, OnFailure, Rule, settings};
+use super::{Address, Config, LONGEST_TIMEOUT, PolicyUrl, Rule, settings};
 use crate::contract::Callback;
 use crate::failure::Class;
 
-/// A check of settings against each other.
-pub(super) type Check = fn(&Builder, &mut Mistakes<'_>);
-
-/// Collects mistakes. One in a setting that has its default is discarded, since no source can be named for it.
-pub(super) struct Mistakes<'a> {
-    origins: &'a BTreeMap<String, Origin>,
-    findings: &'a mut Vec<Finding>,
+/// Adds a mistake for every check that fails.
+pub(super) fn validate(loaded: &mut Loaded) {
+    without_what_they_need(loaded);
+    without_effect(loaded);
+    listeners_with_one_address(loaded);
+    too_long(loaded);
+    out_of_proportion(loaded);
 }
 
-impl Mistakes<'_> {
-    /// Adds a mistake in the setting with this path, if a source set it.
-    pub(super) fn add(&mut self, path: &str, what: impl Into<String>) {
-        self.add_to_first(&[path], what);
-    }
-
-    /// Adds a mistake in the first of these settings that a source set; none if all have their defaults.
-    pub(super) fn add_to_first(&mut self, paths: &[&str], what: impl Into<String>) {
-        let given = paths.iter().find_map(|path| Some((*path, self.origins.get(*path)?)));
-        self.findings.extend(given.map(|(path, origin)| Finding::new(origin.clone(), path, what)));
-    }
-}
-
-/// Adds a finding for every check that fails.
-pub(super) fn validate(builder: &mut Builder, findings: &mut Vec<Finding>) {
-    let origins = builder.origins.clone();
-    let mut mistakes = Mistakes { origins: &origins, findings };
+fn without_what_they_need(loaded: &mut Loaded) {
     for setting in settings::general() {
         let Some(needed) = setting.needs else { continue };
         // An explicit default is no mistake: `config print` writes all defaults.
-        let has_effect = settings::find(needed).is_some_and(|needed| needed.print(builder).is_some());
-        if !has_effect && setting.print(builder) != setting.default {
-            mistakes.add(&setting.path, format!("has no effect without {needed}"));
+        let has_effect = settings::find(needed).is_some_and(|needed| (needed.print)(&mut loaded.config).is_some());
+        if !has_effect && (setting.print)(&mut loaded.config) != setting.default {
+            loaded.mistake(&setting.path, format!("has no effect without {needed}"));
         }
-    }
-    for check in settings::checks() {
-        check(builder, &mut mistakes);
     }
 }
 
-/// Adds a mistake if a time is longer than OpenIM waits at most.
-pub(super) fn check_longest_time(path: &str, time: Duration, mistakes: &mut Mistakes<'_>) {
-    if time > LONGEST_TIMEOUT {
-        let (time, limit) = (show_time(time), show_time(LONGEST_TIMEOUT));
-        mistakes.add(path, format!("{time} is longer than {limit}, when OpenIM gives up at the latest"));
+fn without_effect(loaded: &mut Loaded) {
+    if loaded.config.policy.is_some() {
+        loaded.mistake("builtin_listen", "has no effect, since policy names another to ask");
     }
+    if let Address::Unix(_) = loaded.config.listen {
+        let what = "has no effect on a Unix socket, which listen is";
+        loaded.mistake("access.sources", format!("{what}: its callers have no addresses"));
+        loaded.mistake("tls.certificate", what);
+    }
+    if !loaded.config.policy.as_ref().is_some_and(PolicyUrl::is_tls) {
+        for path in ["policy_tls.ca", "policy_tls.certificate", "policy_tls.key", "policy_tls.server_name"] {
+            loaded.mistake(path, "has no effect without a policy whose URL begins with https://");
+        }
+    }
+}
+
+fn listeners_with_one_address(loaded: &mut Loaded) {
+    let Config { listen, admin_listen, builtin_listen, policy, .. } = loaded.config.clone();
+    let mut listeners = vec![("listen", listen), ("admin_listen", admin_listen)];
+    listeners.extend(policy.is_none().then_some(("builtin_listen", Address::Tcp(builtin_listen))));
+    for (place, (path, address)) in listeners.iter().enumerate() {
+        for (other_path, _) in listeners[..place].iter().filter(|(_, other)| collide(address, other)) {
+            let what = format!("listen, admin_listen and builtin_listen need an address each; two take {address}");
+            mistake_in_either(loaded, [path, other_path], what);
+        }
+    }
+}
+
+/// Returns true if two listeners cannot both have their addresses.
+fn collide(one: &Address, other: &Address) -> bool {
+    let (Some(one), Some(other)) = (one.tcp(), other.tcp()) else { return one == other };
+    let anywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && (one.ip() == other.ip() || anywhere)
+}
+
+/// Adds a mistake for each time that is longer than OpenIM waits at most.
+fn too_long(loaded: &mut Loaded) {
+    let Config { budget, after, callbacks, .. } = &loaded.config;
+    let own = Callback::all().iter().filter_map(|callback| {
+        let budget = callbacks.get(callback.command)?.budget?;
+        Some((loaded.callback_path(callback, "budget")?, budget))
+    });
+    let general = [("budget".to_owned(), *budget), ("after.answer_within".to_owned(), after.answer_within)];
+    let times: Vec<(String, Duration)> = general.into_iter().chain(own).collect();
+    for (path, time) in times.into_iter().filter(|(_, time)| *time > LONGEST_TIMEOUT) {
+        let (time, limit) = (show_time(time), show_time(LONGEST_TIMEOUT));
+        loaded.mistake(&path, format!("{time} is longer than {limit}, when OpenIM gives up at the latest"));
+    }
+}
+
+fn out_of_proportion(loaded: &mut Loaded) {
+    let Config { limits, after, .. } = loaded.config.clone();
+    if limits.memory / 3 < limits.body {
+        let what = "limits.memory is less than three times limits.body: the largest body could not be held";
+        mistake_in_either(loaded, ["limits.memory", "limits.body"], what);
+    }
+    if after.retry_min > after.retry_max {
+        let (min, max) = (show_time(after.retry_min), show_time(after.retry_max));
+        let what = format!("after.retry_min ({min}) is longer than after.retry_max ({max})");
+        mistake_in_either(loaded, ["after.retry_min", "after.retry_max"], what);
+    }
+    if after.bytes < limits.body {
+        let what = "after.bytes is less than limits.body: the largest After event could not be kept";
+        mistake_in_either(loaded, ["after.bytes", "limits.body"], what);
+    }
+}
+
+/// Adds a mistake in the first of two settings, or in the second if the first has its default.
+fn mistake_in_either(loaded: &mut Loaded, [first, second]: [&str; 2], what: impl Into<String>) {
+    let path = if loaded.origins.contains_key(first) { first } else { second };
+    loaded.mistake(path, what);
 }
 
 /// Adds warnings about settings that are valid, but probably unintended.
-pub(super) fn warn(builder: &Builder, warnings: &mut Vec<Finding>) {
-    let exposed = builder.config.listen.tcp().filter(|address| !address.ip().is_loopback());
-    if let (Some(address), Some(origin), false) = (exposed, builder.origin("listen"), builder.config.asks_who_calls()) {
+pub(super) fn warn(loaded: &mut Loaded) {
+    let exposed = loaded.config.listen.tcp().filter(|address| !address.ip().is_loopback());
+    if let (Some(address), false) = (exposed, loaded.config.asks_who_calls()) {
         let what = format!(
             "ANYBODY who reaches {address} gets verdicts and feeds events: say who may call (access.passwords, \
              access.paths, access.sources, tls.client_ca)"
         );
-        warnings.push(Finding::new(origin.clone(), "listen", what));
+        loaded.warning("listen", what);
     }
     for callback in Callback::all().iter().filter(|callback| callback.fails_open) {
-        let Some(own) = builder.callbacks.get(callback.command) else { continue };
-        let rules = own.rules.over(OnFailure::all(Rule::Allow));
-        let denies = |class: &Class| rules.rule(*class) == Rule::Deny;
-        let denied: Vec<_> = Class::ALL.into_iter().filter(denies).map(Class::as_str).collect();
-        let path = format!("callbacks.{}.on_failure", own.key);
-        if let (false, Some(origin)) = (denied.is_empty(), builder.origin(&path)) {
-            let what = format!("denies when the policy fails ({}): {}", denied.join(", "), callback.fail_closed_breaks);
-            warnings.push(Finding::new(origin.clone(), path, what));
+        let Some(path) = loaded.callback_path(callback, "on_failure") else { continue };
+        let rules = loaded.config.handling(callback).on_failure;
+        let denied: Vec<_> = Class::ALL.into_iter().filter(|class| rules.rule(*class) == Rule::Deny).collect();
+        if !denied.is_empty() {
+            let denied = denied.into_iter().map(Class::as_str).collect::<Vec<_>>().join(", ");
+            let what = format!("denies when the policy fails ({denied}): {}", callback.fail_closed_breaks);
+            loaded.warning(&path, what);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The kinds of values: how each is read from text, and printed so that it is read back.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
 use std::ops::RangeBounds;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -39,6 +38,22 @@ impl<T: 'static> Kind<T> {
         print: impl Fn(&T) -> String + Send + Sync + 'static,
     ) -> Self {
         Self { name, is_list: false, read: Box::new(read), print: Box::new(move |value| Some(print(value))) }
+    }
+
+    /// A kind that is read by a function, and printed as a quoted text.
+    pub fn quoted(name: &'static str, read: impl Fn(&str) -> Result<T, String> + Send + Sync + 'static) -> Self
+    where
+        T: Display,
+    {
+        Self::new(name, read, |value| quoted(&value.to_string()))
+    }
+
+    /// A kind that is read and printed as its type is: numbers and words. The error names what was `expected`.
+    pub fn plain(name: &'static str, expected: &'static str) -> Self
+    where
+        T: FromStr + Display,
+    {
+        Self::new(name, move |text| text.parse().map_err(|_| format!("{text:?}: expected {expected}")), T::to_string)
     }
 
     /// Makes it optional: a setting of this kind need not have a value.
@@ -79,7 +94,8 @@ pub(super) fn time_or_zero() -> Kind<Duration> {
 
 /// Numbers of bytes from 1 on.
 pub(super) fn size() -> Kind<usize> {
-    Kind::new("size", parse_size, |size| show_size(*size))
+    const UNITS: [(u128, &str); 4] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")];
+    Kind::new("size", parse_size, |size| with_unit(*size as u128, &UNITS))
 }
 
 /// Numbers within a range. The error names what was expected.
@@ -110,48 +126,10 @@ pub(super) fn fraction() -> Kind<f64> {
     number("fraction", 0.0..=1.0, "a number from 0 to 1, as in 0.1")
 }
 
-/// One of some words.
-pub(super) fn choice<T: Copy + PartialEq + Send + Sync>(
-    name: &'static str,
-    words: &'static [(&'static str, T)],
-) -> Kind<T> {
-    let read = move |text: &str| {
-        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
-        let expected = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
-        found.ok_or_else(|| format!("{text:?}: expected {}", expected()))
-    };
-    let print = move |value: &T| words.iter().find(|(_, known)| known == value).map_or("", |(word, _)| word).to_owned();
-    Kind::new(name, read, print)
-}
-
-/// `true` or `false`.
-pub(super) fn boolean() -> Kind<bool> {
-    choice("boolean", &[("true", true), ("false", false)])
-}
-
-/// Values that have a text of their own.
-pub(super) fn text<T: FromStr<Err = String> + Display + 'static>(name: &'static str) -> Kind<T> {
-    Kind::new(name, str::parse, |value: &T| quoted(&value.to_string()))
-}
-
-/// IP addresses and ports.
-pub(super) fn socket_address() -> Kind<SocketAddr> {
-    let read = |text: &str| {
-        let expected = "expected an IP address and a port, as in 127.0.0.1:50051";
-        text.parse().map_err(|_| format!("{text:?}: {expected}"))
-    };
-    Kind::new("address", read, |address: &SocketAddr| quoted(&address.to_string()))
-}
-
 /// Paths of files and directories.
 pub(super) fn path() -> Kind<PathBuf> {
     let read = |text: &str| if text.is_empty() { Err("expected a path".to_owned()) } else { Ok(text.into()) };
     Kind::new("path", read, |path: &PathBuf| quoted(&path.display().to_string()))
-}
-
-/// Log levels, by module or for all.
-pub(super) fn log_levels() -> Kind<Targets> {
-    Kind::new("log levels", parse_log_levels, |levels: &Targets| quoted(&levels.to_string()))
 }
 
 /// Quotes text so that both JSON and YAML read it back.
@@ -189,14 +167,21 @@ fn parse_time_or_zero(text: &str) -> Result<Duration, String> {
 
 /// Formats a time in the largest unit that needs no fraction.
 pub(super) fn show_time(time: Duration) -> String {
-    const UNITS: [(u128, &str); 5] =
-        [(3_600_000_000_000, "h"), (60_000_000_000, "m"), (1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")];
-    let nanos = time.as_nanos();
-    if nanos == 0 {
-        return "0s".to_owned();
-    }
-    let fits = UNITS.iter().find(|(unit, _)| nanos.is_multiple_of(*unit));
-    fits.map_or_else(|| format!("{nanos}ns"), |(unit, name)| format!("{}{name}", nanos / unit))
+    const UNITS: [(u128, &str); 6] = [
+        (3_600_000_000_000, "h"),
+        (60_000_000_000, "m"),
+        (1_000_000_000, "s"),
+        (1_000_000, "ms"),
+        (1_000, "us"),
+        (1, "ns"),
+    ];
+    if time.is_zero() { "0s".to_owned() } else { with_unit(time.as_nanos(), &UNITS) }
+}
+
+/// Formats an amount in the first of these units that needs no fraction.
+fn with_unit(amount: u128, units: &[(u128, &str)]) -> String {
+    let fits = units.iter().find(|(unit, _)| amount.is_multiple_of(*unit));
+    fits.map(|(unit, name)| format!("{}{name}", amount / unit)).unwrap_or_default()
 }
 
 fn parse_size(text: &str) -> Result<usize, String> {
@@ -211,13 +196,6 @@ fn parse_size(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Formats a size in the largest unit that needs no fraction.
-fn show_size(size: usize) -> String {
-    let fits = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")].into_iter();
-    let fits = fits.filter(|(unit, _)| size >= *unit).find(|(unit, _)| size.is_multiple_of(*unit));
-    fits.map_or_else(|| format!("{size}B"), |(unit, name)| format!("{}{name}", size / unit))
-}
-
 /// Refuses a number without a unit, and a negative one.
 fn refuse_bare_number(text: &str, kind: &str, example: &str) -> Result<(), String> {
     if text.starts_with('-') {
@@ -229,12 +207,15 @@ fn refuse_bare_number(text: &str, kind: &str, example: &str) -> Result<(), Strin
     Ok(())
 }
 
-fn parse_log_levels(text: &str) -> Result<Targets, String> {
-    let expected = "expected error, warn, info, debug, trace or off, or a list as in info,hookgate=debug";
-    // A single word would be read as the name of a module, and silence all others.
-    let word = text.split(',').find(|part| !part.contains('=') && part.trim().parse::<LevelFilter>().is_err());
-    if word.is_some() {
-        return Err(format!("{text:?}: {expected}"));
-    }
-    text.parse().map_err(|_| format!("{text:?}: {expected}"))
+/// Log levels, by module or for all.
+pub(super) fn log_levels() -> Kind<Targets> {
+    Kind::quoted("log levels", |text| {
+        let expected = "expected error, warn, info, debug, trace or off, or a list as in info,hookgate=debug";
+        // A single word would be read as the name of a module, and silence all others.
+        let is_module = |part: &str| !part.contains('=') && part.trim().parse::<LevelFilter>().is_err();
+        match text.parse() {
+            Ok(levels) if !text.split(',').any(is_module) => Ok(levels),
+            _ => Err(format!("{text:?}: {expected}")),
+        }
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use saphyr_parser::{Event, Parser, ScalarStyle};
+use saphyr_parser::{Event, Parser, ScalarStyle, StrInput};
 
 /// Maximum number of nodes; an alias counts as often as it is used.
 const MAX_NODES: usize = 20_000;
@@ -43,156 +43,137 @@ pub(super) struct Entry {
     pub value: Node,
 }
 
-/// A syntax error.
-#[derive(Debug)]
-pub(super) struct Unreadable {
-    /// The line, from 1.
-    pub line: usize,
-    /// The sentence.
-    pub what: String,
-}
+/// A syntax error: its line, from 1, and a sentence.
+pub(super) type Unreadable = (usize, String);
 
 impl Node {
     /// Returns the value of a key, the first if it is repeated.
     pub(super) fn get(&self, key: &str) -> Option<&Node> {
-        let Value::Map(entries) = &self.value else { return None };
-        entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+        self.entries()?.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+    }
+
+    /// Returns the entries of a map; `None` for another value.
+    pub(super) fn entries(&self) -> Option<&[Entry]> {
+        if let Value::Map(entries) = &self.value { Some(entries) } else { None }
+    }
+
+    /// Returns the text of a scalar; `None` for another value.
+    pub(super) fn text(&self) -> Option<&str> {
+        if let Value::Scalar(text) = &self.value { Some(text) } else { None }
     }
 }
 
 /// Parses a text of one document, or of none.
 pub(super) fn read(text: &str) -> Result<Node, Unreadable> {
-    let mut tree = Tree::default();
-    for event in Parser::new_from_str(text.trim_start_matches('\u{feff}')) {
-        let (event, span) =
-            event.map_err(|error| Unreadable { line: error.marker().line(), what: error.info().to_owned() })?;
-        let line = span.start.line();
-        tree.take(event, line).map_err(|what| Unreadable { line, what })?;
+    let events = Parser::new_from_str(text.trim_start_matches('\u{feff}'));
+    let mut reader = Reader { events, anchors: HashMap::new(), nodes: 0 };
+    let mut root = None;
+    loop {
+        let (event, line) = reader.next()?;
+        match event {
+            Event::StreamEnd => return Ok(root.unwrap_or(Node { line: 1, value: Value::Null })),
+            Event::DocumentStart(_) if root.is_some() => {
+                return Err((line, "a second document begins; one is expected".to_owned()));
+            }
+            Event::Nothing | Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd => {}
+            event => root = Some(reader.node(event, line, 0)?),
+        }
     }
-    Ok(tree.root.unwrap_or(Node { line: 1, value: Value::Null }))
 }
 
-/// A tree under construction.
-#[derive(Default)]
-struct Tree {
-    root: Option<Node>,
-    documents: usize,
-    /// The lists and maps that are not complete, outermost first.
-    open: Vec<Open>,
+/// Builds the tree from the parser's events.
+struct Reader<'t> {
+    events: Parser<'t, StrInput<'t>>,
+    /// The nodes with an anchor, and the number of nodes in each.
     anchors: HashMap<usize, (Node, usize)>,
     nodes: usize,
 }
 
-/// A list or map that is not complete.
-struct Open {
-    line: usize,
-    anchor: usize,
-    /// The number of nodes before it.
-    before: usize,
-    value: Value,
-    /// The key whose value comes next, and its line.
-    key: Option<(String, usize)>,
-}
+impl<'t> Reader<'t> {
+    /// Returns the next event and its line.
+    fn next(&mut self) -> Result<(Event<'t>, usize), Unreadable> {
+        match self.events.next() {
+            Some(Ok((event, span))) => Ok((event, span.start.line())),
+            Some(Err(error)) => Err((error.marker().line(), error.info().to_owned())),
+            None => Ok((Event::StreamEnd, 1)),
+        }
+    }
 
-impl Tree {
-    fn take(&mut self, event: Event<'_>, line: usize) -> Result<(), String> {
-        match event {
-            Event::DocumentStart(_) => {
-                self.documents += 1;
-                if self.documents > 1 {
-                    return Err("a second document begins; one is expected".to_owned());
-                }
+    /// Reads the next node, `depth` levels below the root; `None` at the end of what it would be in.
+    fn next_node(&mut self, depth: usize) -> Result<Option<Node>, Unreadable> {
+        match self.next()? {
+            (Event::SequenceEnd | Event::MappingEnd | Event::StreamEnd, _) => Ok(None),
+            (event, line) => self.node(event, line, depth).map(Some),
+        }
+    }
+
+    /// Reads the node that begins with an event.
+    fn node(&mut self, event: Event<'t>, line: usize, depth: usize) -> Result<Node, Unreadable> {
+        let before = self.nodes;
+        let (node, size) = match event {
+            Event::Alias(anchor) => {
+                let inside = || (line, "an alias stands inside of what it names".to_owned());
+                self.anchors.get(&anchor).cloned().ok_or_else(inside)?
             }
+            _ => (Node { line, value: Value::Null }, 1),
+        };
+        self.nodes += size;
+        if self.nodes > MAX_NODES {
+            return Err((line, format!("more than {MAX_NODES} values, aliases followed")));
+        }
+        if depth >= MAX_DEPTH && matches!(event, Event::SequenceStart(..) | Event::MappingStart(..)) {
+            return Err((line, format!("more than {MAX_DEPTH} levels")));
+        }
+        let (anchor, value) = match event {
+            Event::SequenceStart(anchor, _) => {
+                let mut items = Vec::new();
+                while let Some(item) = self.next_node(depth + 1)? {
+                    items.push(item);
+                }
+                (anchor, Value::List(items))
+            }
+            Event::MappingStart(anchor, _) => (anchor, Value::Map(self.entries(depth + 1)?)),
             Event::Scalar(text, style, anchor, _) => {
                 let null = style == ScalarStyle::Plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
-                let value = if null { Value::Null } else { Value::Scalar(text.into_owned()) };
-                self.count(1)?;
-                self.place(Node { line, value }, anchor, 1, null)?;
+                (anchor, if null { Value::Null } else { Value::Scalar(text.into_owned()) })
             }
-            Event::SequenceStart(anchor, _) => self.begin(line, anchor, Value::List(Vec::new()))?,
-            Event::MappingStart(anchor, _) => self.begin(line, anchor, Value::Map(Vec::new()))?,
-            Event::SequenceEnd | Event::MappingEnd => self.end()?,
-            Event::Alias(anchor) => {
-                let (node, size) = self.anchors.get(&anchor).ok_or("an alias stands inside of what it names")?;
-                let (node, size) = (node.clone(), *size);
-                self.count(size)?;
-                self.place(node, 0, size, false)?;
-            }
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
-        }
-        Ok(())
-    }
-
-    fn count(&mut self, nodes: usize) -> Result<(), String> {
-        self.nodes += nodes;
-        if self.nodes > MAX_NODES {
-            return Err(format!("more than {MAX_NODES} values, aliases followed"));
-        }
-        Ok(())
-    }
-
-    fn begin(&mut self, line: usize, anchor: usize, value: Value) -> Result<(), String> {
-        self.count(1)?;
-        if self.open.len() == MAX_DEPTH {
-            return Err(format!("more than {MAX_DEPTH} levels"));
-        }
-        self.open.push(Open { line, anchor, before: self.nodes - 1, value, key: None });
-        Ok(())
-    }
-
-    fn end(&mut self) -> Result<(), String> {
-        let Some(Open { line, anchor, before, mut value, .. }) = self.open.pop() else { return Ok(()) };
-        if let Value::Map(entries) = &mut value {
-            merge(entries);
-        }
-        self.place(Node { line, value }, anchor, self.nodes - before, false)
-    }
-
-    /// Adds a node as the next item, key or value of the innermost open list or map.
-    fn place(&mut self, node: Node, anchor: usize, size: usize, null: bool) -> Result<(), String> {
-        if anchor > 0 {
-            self.anchors.insert(anchor, (node.clone(), size));
-        }
-        match self.open.last_mut() {
-            None => self.root = Some(node),
-            Some(Open { value: Value::Map(entries), key, .. }) => match key.take() {
-                Some((key, line)) => entries.push(Entry { line, key, value: node }),
-                None => match node.value {
-                    Value::Scalar(text) => *key = Some((text, node.line)),
-                    _ if null => *key = Some(("null".to_owned(), node.line)),
-                    _ => return Err("a key must be a word".to_owned()),
-                },
-            },
-            Some(Open { value: Value::List(items), .. }) => items.push(node),
-            // Only lists and maps are opened.
-            Some(_) => {}
-        }
-        Ok(())
-    }
-}
-
-/// Merges the entries of `<<: *other` into the map; its own keys take precedence.
-fn merge(entries: &mut Vec<Entry>) {
-    while let Some(place) = entries.iter().position(|entry| entry.key == "<<" && mergeable(&entry.value)) {
-        let merged = match entries.remove(place).value.value {
-            Value::List(maps) => maps,
-            value => vec![Node { line: 0, value }],
+            // An alias: no node begins with another event.
+            _ => return Ok(node),
         };
-        for map in merged {
-            let Value::Map(more) = map.value else { continue };
-            for entry in more {
-                if entries.iter().all(|own| own.key != entry.key) {
-                    entries.push(entry);
-                }
+        let node = Node { line, value };
+        if anchor > 0 {
+            self.anchors.insert(anchor, (node.clone(), self.nodes - before));
+        }
+        Ok(node)
+    }
+
+    /// Reads the entries of a map. Those that `<<: *other` merges stand behind its own, which take precedence.
+    fn entries(&mut self, depth: usize) -> Result<Vec<Entry>, Unreadable> {
+        let (mut entries, mut merged) = (Vec::<Entry>::new(), Vec::new());
+        while let Some(Node { line, value }) = self.next_node(depth)? {
+            let key = match value {
+                Value::Scalar(text) => text,
+                Value::Null => "null".to_owned(),
+                Value::List(_) | Value::Map(_) => return Err((line, "a key must be a word".to_owned())),
+            };
+            let Some(value) = self.next_node(depth)? else { break };
+            match (key == "<<").then(|| mergeable(&value)).flatten() {
+                Some(more) => merged.extend(more),
+                None => entries.push(Entry { line, key, value }),
             }
         }
+        for entry in merged {
+            if entries.iter().all(|own| own.key != entry.key) {
+                entries.push(entry);
+            }
+        }
+        Ok(entries)
     }
 }
 
-fn mergeable(node: &Node) -> bool {
-    match &node.value {
-        Value::Map(_) => true,
-        Value::List(maps) => maps.iter().all(|map| matches!(map.value, Value::Map(_))),
-        _ => false,
-    }
+/// Returns the entries of a map, or of all maps in a list; `None` for another value.
+fn mergeable(node: &Node) -> Option<Vec<Entry>> {
+    let maps = if let Value::List(maps) = &node.value { maps } else { std::slice::from_ref(node) };
+    let entries: Option<Vec<_>> = maps.iter().map(Node::entries).collect();
+    entries.map(|entries| entries.concat())
 }

@@ -14,9 +14,6 @@ pub(super) fn of(callback: &Callback) -> Vec<&'static Field> {
     echoed.chain(response.fields.iter().skip(1)).collect()
 }
 
-/// The damage that a change does.
-pub(super) struct Harm(pub(super) String);
-
 /// The operation that a request is about.
 pub(super) struct Operation<'a> {
     callback: &'a Callback,
@@ -29,13 +26,13 @@ impl<'a> Operation<'a> {
         Self { callback, members: decode::members(request).unwrap_or_default() }
     }
 
-    /// Applies a field of the reply. Returns the effect, if there is one.
+    /// Applies a field of the reply. Returns the effect, if there is one; the error is the damage that the change does.
     pub(super) fn take(
         &self,
         field: &'static Field,
         value: Option<Value>,
         release: Release,
-    ) -> Result<Option<Effect>, Harm> {
+    ) -> Result<Option<Effect>, String> {
         let value = value.filter(|value| replaces(field, value));
         if let Some(value) = &value {
             self.survives(field, value, release)?;
@@ -51,34 +48,36 @@ impl<'a> Operation<'a> {
     }
 
     /// Checks that OpenIM can work with a value.
-    fn survives(&self, field: &Field, value: &Value, release: Release) -> Result<(), Harm> {
+    fn survives(&self, field: &Field, value: &Value, release: Release) -> Result<(), String> {
         let rules = &field.rules;
         entries_survive(field, value)?;
         if rules.only_if_sent && self.raw(field.json).is_none() {
-            return harm("OpenIM writes it through a pointer that is nil, because the request has no such field");
+            return Err(
+                "OpenIM writes it through a pointer that is nil, because the request has no such field".to_owned()
+            );
         }
         if let Some(condition) = rules.refused_when.as_ref().filter(|condition| self.is(condition)) {
-            return harm(format!(
+            return Err(format!(
                 "OpenIM breaks its own work where {} is one of {:?}",
                 condition.field, condition.values
             ));
         }
         if let Some(condition) = rules.refused_unless.as_ref().filter(|condition| !self.is(condition)) {
-            return harm(format!("OpenIM breaks where {} is not one of {:?}", condition.field, condition.values));
+            return Err(format!("OpenIM breaks where {} is not one of {:?}", condition.field, condition.values));
         }
         let object = |text: &str| {
             let json = serde_json::from_str::<&RawValue>(text).map(RawValue::get);
             json.is_ok_and(|json| json.starts_with('{') || json == "null")
         };
         if rules.json_object && release == Release::V3_8_4 && !value.as_str().is_some_and(object) {
-            return harm("OpenIM fails with its error 1001 over a text that is no JSON object");
+            return Err("OpenIM fails with its error 1001 over a text that is no JSON object".to_owned());
         }
         Ok(())
     }
 
     /// Returns the field's value in the request, decoded as the reply's field. `None` is null, or not in any request.
     fn own(&self, field: &Field) -> Option<Value> {
-        let sent = self.raw(field.json).and_then(|raw| decode::value(field, raw).ok());
+        let sent = self.raw(field.json).and_then(|raw| decode::value(field.label, field.kind, raw).ok());
         sent.or_else(|| self.nothing(field))
     }
 
@@ -134,16 +133,16 @@ fn replaces(field: &Field, value: &Value) -> bool {
 
 /// Checks the entries of a list, which OpenIM uses without a nil check. The contract marks the required fields of an entry;
 /// without one OpenIM crashes or stores an empty value, depending on the list.
-fn entries_survive(field: &Field, value: &Value) -> Result<(), Harm> {
+fn entries_survive(field: &Field, value: &Value) -> Result<(), String> {
     let Some(message) = entries_of(field) else { return Ok(()) };
     for (index, entry) in value.as_array().into_iter().flatten().enumerate() {
         let Value::Object(entry) = entry else {
-            return harm(format!("OpenIM crashes over entry {index}, which is null"));
+            return Err(format!("OpenIM crashes over entry {index}, which is null"));
         };
         let required = message.fields.iter().filter(|row| row.label == Label::Plain && row.rules.non_empty);
         for row in required {
             if entry.get(row.json).and_then(Value::as_str).is_none_or(str::is_empty) {
-                return harm(format!("OpenIM breaks over entry {index}, which has no {}", row.json));
+                return Err(format!("OpenIM breaks over entry {index}, which has no {}", row.json));
             }
         }
     }
@@ -157,8 +156,4 @@ fn entries_of(field: &Field) -> Option<&'static Message> {
         (Kind::Message(message), Label::Repeated) => Some(message),
         _ => None,
     }
-}
-
-fn harm<T>(why: impl Into<String>) -> Result<T, Harm> {
-    Err(Harm(why.into()))
 }

@@ -3,14 +3,14 @@
 //! The grammar is serde_json's. The one difference is that Go rejects more than 10,000 levels of nesting. Go also merges an
 //! object that occurs twice, which is not modelled, as no reply has one.
 
-use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::contract::{Field, Kind, Label};
+use crate::contract::{Kind, Label};
 
 /// The reason that a reply cannot be decoded.
 #[derive(Debug, thiserror::Error)]
@@ -35,20 +35,22 @@ impl Undecodable {
 }
 
 /// Returns a body as text. Like Go, replaces each byte that is not UTF-8 by U+FFFD, which is invalid JSON outside of strings.
-pub(super) fn text(body: &[u8]) -> Cow<'_, str> {
-    if let Ok(text) = std::str::from_utf8(body) {
-        return text.into();
-    }
-    let mut text = String::with_capacity(body.len());
-    for chunk in body.utf8_chunks() {
+pub(super) fn text(body: &[u8]) -> String {
+    replaced(body, |_| true)
+}
+
+/// Decodes UTF-8. Writes U+FFFD for each invalid byte for which `counts` returns true, and drops the other invalid bytes.
+fn replaced(bytes: &[u8], counts: impl Fn(u8) -> bool) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+        text.extend(chunk.invalid().iter().filter(|byte| counts(**byte)).map(|_| char::REPLACEMENT_CHARACTER));
     }
-    text.into()
+    text
 }
 
 /// A field of a Go struct: its JSON name, and its type.
-pub(super) type Row<'a> = (&'a str, &'a Field);
+pub(super) type Row<'a> = (&'a str, Label, Kind);
 
 /// Returns the values of `rows` in a reply; none for a field that is absent or null.
 pub(super) fn reply(rows: &[Row<'_>], body: &[u8]) -> Result<Vec<Option<Value>>, Undecodable> {
@@ -66,19 +68,17 @@ pub(super) fn members(object: &str) -> Result<Vec<(String, &RawValue)>, serde_js
 }
 
 /// Decodes the value of a field. It must not be null.
-pub(super) fn value(field: &Field, raw: &str) -> Result<Value, Undecodable> {
-    match field.label {
-        Label::Plain | Label::Optional => single(field.kind, raw),
+pub(super) fn value(label: Label, kind: Kind, raw: &str) -> Result<Value, Undecodable> {
+    match label {
+        Label::Plain | Label::Optional => single(kind, raw),
         Label::Repeated if raw.starts_with('[') => {
             let entries: Vec<&RawValue> = serde_json::from_str(raw)?;
-            let entry = |(index, raw): (usize, &&RawValue)| {
-                entry(field.kind, raw.get()).map_err(|error| error.within(&format!("[{index}]")))
-            };
-            entries.iter().enumerate().map(entry).collect()
+            let entry = |(index, raw)| entry(kind, raw).map_err(|error| error.within(&format!("[{index}]")));
+            entries.into_iter().enumerate().map(entry).collect()
         }
         Label::Repeated => Err(mismatch(raw, "a list")),
         Label::Map if raw.starts_with('{') => {
-            let entry = |(name, raw): (String, &RawValue)| match entry(field.kind, raw.get()) {
+            let entry = |(name, raw)| match entry(kind, raw) {
                 Ok(value) => Ok((name, value)),
                 Err(error) => Err(error.within(&format!("[{name:?}]"))),
             };
@@ -89,7 +89,7 @@ pub(super) fn value(field: &Field, raw: &str) -> Result<Value, Undecodable> {
 }
 
 /// Returns Go's zero value. An object is a pointer in every struct of OpenIM.
-pub(super) fn zero(kind: Kind) -> Value {
+pub(crate) fn zero(kind: Kind) -> Value {
     match kind {
         Kind::Bool => false.into(),
         Kind::Int32 | Kind::Int64 | Kind::Uint32 | Kind::CodePoint => 0.into(),
@@ -103,14 +103,14 @@ pub(super) fn zero(kind: Kind) -> Value {
 fn fields(rows: &[Row<'_>], object: &str) -> Result<Vec<Option<Value>>, Undecodable> {
     let mut values = vec![None; rows.len()];
     for (name, raw) in members(object)? {
-        let exact = rows.iter().position(|(row, _)| *row == name);
-        let index = exact.or_else(|| rows.iter().position(|(row, _)| is_same(row, &name)));
+        let exact = rows.iter().position(|(row, ..)| *row == name);
+        let index = exact.or_else(|| rows.iter().position(|(row, ..)| is_same(row, &name)));
         let Some(index) = index else { continue };
-        let (row, field) = rows[index];
-        match (raw.get(), field.label) {
+        let (row, label, kind) = rows[index];
+        match (raw.get(), label) {
             ("null", Label::Plain) => {}
             ("null", _) => values[index] = None,
-            (raw, _) => values[index] = Some(value(field, raw).map_err(|error| error.within(row))?),
+            (raw, _) => values[index] = Some(value(label, kind, raw).map_err(|error| error.within(row))?),
         }
     }
     Ok(values)
@@ -131,40 +131,38 @@ fn folded(name: &str) -> impl Iterator<Item = char> {
 }
 
 /// Decodes an entry of a list or map, in which null is the zero value.
-fn entry(kind: Kind, raw: &str) -> Result<Value, Undecodable> {
-    if raw == "null" { Ok(zero(kind)) } else { single(kind, raw) }
+fn entry(kind: Kind, raw: &RawValue) -> Result<Value, Undecodable> {
+    if raw.get() == "null" { Ok(zero(kind)) } else { single(kind, raw.get()) }
 }
 
 fn single(kind: Kind, raw: &str) -> Result<Value, Undecodable> {
     match kind {
-        Kind::Bool => match raw {
-            "true" => Ok(true.into()),
-            "false" => Ok(false.into()),
-            _ => Err(mismatch(raw, "true or false")),
-        },
+        Kind::Bool => parse::<bool>(raw, "true or false"),
         // Like Go, rejects whole numbers with a fraction or an exponent: 1.0, 1e3.
-        Kind::Int32 | Kind::CodePoint => {
-            raw.parse::<i32>().map(Value::from).map_err(|_| mismatch(raw, "a whole number of 32 bits"))
-        }
-        Kind::Int64 => raw.parse::<i64>().map(Value::from).map_err(|_| mismatch(raw, "a whole number of 64 bits")),
-        Kind::Uint32 => {
-            raw.parse::<u32>().map(Value::from).map_err(|_| mismatch(raw, "a whole number of 32 bits, not negative"))
-        }
+        Kind::Int32 | Kind::CodePoint => parse::<i32>(raw, "a whole number of 32 bits"),
+        Kind::Int64 => parse::<i64>(raw, "a whole number of 64 bits"),
+        Kind::Uint32 => parse::<u32>(raw, "a whole number of 32 bits, not negative"),
         Kind::String if raw.starts_with('"') => Ok(serde_json::from_str(raw).map(|Text(text)| text.into())?),
         Kind::String => Err(mismatch(raw, "a string")),
         Kind::Message(message) if raw.starts_with('{') => {
-            let rows: Vec<Row<'_>> = message.fields.iter().map(|field| (field.json, field)).collect();
+            let rows: Vec<Row<'_>> = message.fields.iter().map(|field| (field.json, field.label, field.kind)).collect();
             let values = fields(&rows, raw)?;
-            let kept = |(field, value): (&Field, Option<Value>)| {
-                let value = value.or_else(|| (field.label == Label::Plain).then(|| zero(field.kind)))?;
-                Some((field.json.to_owned(), value))
+            let kept = |((name, label, kind), value): (Row<'_>, Option<Value>)| {
+                let value = value.or_else(|| (label == Label::Plain).then(|| zero(kind)))?;
+                Some((name.to_owned(), value))
             };
-            Ok(message.fields.iter().zip(values).filter_map(kept).collect())
+            Ok(rows.into_iter().zip(values).filter_map(kept).collect())
         }
         Kind::Message(_) => Err(mismatch(raw, "an object")),
         // The wrapper message has one field, whose value stands in its place in JSON.
-        Kind::Bare(wrapper) => wrapper.fields.iter().map(|field| value(field, raw)).next().unwrap_or(Ok(Value::Null)),
+        Kind::Bare(wrapper) => {
+            wrapper.fields.first().map_or(Ok(Value::Null), |field| value(field.label, field.kind, raw))
+        }
     }
+}
+
+fn parse<T: FromStr + Into<Value>>(raw: &str, takes: &'static str) -> Result<Value, Undecodable> {
+    raw.parse::<T>().map(Into::into).map_err(|_| mismatch(raw, takes))
 }
 
 fn mismatch(raw: &str, takes: &'static str) -> Undecodable {
@@ -195,15 +193,8 @@ impl<'de> Deserialize<'de> for Text {
             }
 
             fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Text, E> {
-                let mut text = String::with_capacity(bytes.len());
-                for chunk in bytes.utf8_chunks() {
-                    text.push_str(chunk.valid());
-                    // A surrogate has three invalid bytes, each a chunk, of which only the first is 0xED.
-                    text.extend(
-                        chunk.invalid().iter().filter(|byte| **byte == 0xED).map(|_| char::REPLACEMENT_CHARACTER),
-                    );
-                }
-                Ok(Text(text))
+                // A surrogate has three invalid bytes. Only the first is 0xED.
+                Ok(Text(replaced(bytes, |byte| byte == 0xED)))
             }
         }
 

@@ -12,16 +12,21 @@
 //! - `decode`: JSON as Go decodes it.
 //! - `changes`: the effect of changed fields on the operation.
 //! - `release`: the differences between releases.
+//! - `explain`: how each release reads a reply, in words.
 
 mod changes;
 mod decode;
+mod explain;
 mod release;
 
 use serde_json::Value;
 
-use crate::contract::{Callback, Field, Kind, Label, Rules};
-use changes::{Harm, Operation};
+use crate::contract::{Callback, Kind, Label};
+use changes::Operation;
+use decode::Row;
 
+pub(crate) use decode::zero;
+pub(crate) use explain::{Explanation, Interpretation, explain};
 pub use release::Release;
 
 /// The error that OpenIM's API returns: HTTP 200 and `{"errCode","errMsg","errDlt"}`. Clients take code 0 for a success,
@@ -70,36 +75,21 @@ pub enum Reading {
 }
 
 /// The fields of every reply. `read` takes their values by index.
-static VERDICT: [Field; 5] = [
-    verdict_field("actionCode", Kind::Int32),
-    verdict_field("nextCode", Kind::Int32),
-    verdict_field("errCode", Kind::Int32),
-    verdict_field("errMsg", Kind::String),
-    verdict_field("errDlt", Kind::String),
+const VERDICT: [Row<'_>; 5] = [
+    ("actionCode", Label::Plain, Kind::Int32),
+    ("nextCode", Label::Plain, Kind::Int32),
+    ("errCode", Label::Plain, Kind::Int32),
+    ("errMsg", Label::Plain, Kind::String),
+    ("errDlt", Label::Plain, Kind::String),
 ];
-
-const fn verdict_field(json: &'static str, kind: Kind) -> Field {
-    Field {
-        name: "",
-        json,
-        aliases: &[],
-        number: 0,
-        group: None,
-        kind,
-        label: Label::Plain,
-        redact: false,
-        id: None,
-        rules: Rules::NONE,
-    }
-}
 
 /// Reads `reply` as a release of OpenIM that has sent `request`. For replies to After callbacks see [`Release::heeds`].
 pub fn read(callback: &Callback, request: &[u8], reply: &[u8], release: Release) -> Reading {
     let changes = changes::of(callback);
     let request = decode::text(request);
     let operation = Operation::read(callback, &request);
-    let verdict = VERDICT.iter().map(|field| (field.json, field));
-    let rows: Vec<_> = verdict.chain(changes.iter().map(|field| (operation.name(field.json), *field))).collect();
+    let changeable = changes.iter().map(|field| (operation.name(field.json), field.label, field.kind));
+    let rows: Vec<Row<'_>> = VERDICT.into_iter().chain(changeable).collect();
     let mut values = match decode::reply(&rows, reply) {
         Ok(values) => values,
         Err(error) => {
@@ -119,7 +109,7 @@ pub fn read(callback: &Callback, request: &[u8], reply: &[u8], release: Release)
     for (field, value) in changes.into_iter().zip(changed) {
         match operation.take(field, value, release) {
             Ok(effect) => effects.extend(effect),
-            Err(Harm(why)) => return Reading::Harmful { field: field.json, why },
+            Err(why) => return Reading::Harmful { field: field.json, why },
         }
     }
     Reading::Allowed(effects)

@@ -4,19 +4,24 @@ use super::ClientError;
 use crate::contract::{Callback, Timing};
 
 /// A release of OpenIM, or several that read replies alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 pub enum Release {
     /// release-v3.5. An actionCode other than 0 denies too. Denials of After callbacks are obeyed, although the operation is
     /// done.
+    #[strum(serialize = "3.5")]
     V3_5,
     /// release-v3.7. As 3.8, but with one webhook for each new member of a group.
+    #[strum(serialize = "3.7")]
     V3_7,
     /// release-v3.8. Message and detail of a denial are joined. A panic ends the whole process, as in earlier releases.
+    #[strum(serialize = "3.8")]
     V3_8,
     /// 3.8.3-patch. Message and detail are separate, and all codes from 1 on are returned.
+    #[strum(serialize = "3.8.3")]
     V3_8_3,
     /// pre-release-v3.8.4 and main. Code 0 is a success, codes below 100 are replaced, and a message's content must be a JSON
     /// object.
+    #[strum(serialize = "3.8.4")]
     V3_8_4,
 }
 
@@ -29,13 +34,7 @@ impl Release {
 
     /// Returns the number: `3.8.4`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::V3_5 => "3.5",
-            Self::V3_7 => "3.7",
-            Self::V3_8 => "3.8",
-            Self::V3_8_3 => "3.8.3",
-            Self::V3_8_4 => "3.8.4",
-        }
+        self.into()
     }
 
     /// Returns true if this release uses the reply to a callback with this timing. From 3.7 on replies to After callbacks are

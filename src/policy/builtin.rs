@@ -9,7 +9,7 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use prost::Message as _;
 use tokio::net::TcpListener;
-use tonic::server::{Grpc, UnaryService};
+use tonic::server::Grpc;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Response, Status};
@@ -66,45 +66,32 @@ async fn answer(request: Request) -> impl IntoResponse {
     let Some(callback) = Callback::by_rpc(request.uri().path()) else {
         return Status::unimplemented("no callback has this rpc").into_http();
     };
-    Grpc::new(BytesCodec::default()).unary(Allow(callback), request).await
+    let allow = tower::service_fn(move |request| std::future::ready(allow(callback, &request)));
+    Grpc::new(BytesCodec::default()).unary(allow, request).await
 }
 
-/// Allows one callback.
-struct Allow(&'static Callback);
-
-impl UnaryService<Bytes> for Allow {
-    type Response = Bytes;
-    type Future = std::future::Ready<Result<Response<Bytes>, Status>>;
-
-    fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
-        std::future::ready(self.allow(&request))
+fn allow(callback: &'static Callback, request: &tonic::Request<Bytes>) -> Result<Response<Bytes>, Status> {
+    let record = DecodedMessage::decode(callback.request, request.get_ref())
+        .map_err(|error| Status::invalid_argument(error.to_string()))?;
+    let mut fields = Vec::new();
+    if shows(callback, request.get_ref()) {
+        contract::write_redacted(&record, &mut fields);
+    } else {
+        fields.extend_from_slice(NOT_SHOWN.as_bytes());
     }
+    let operation_id = request.metadata().get("openim-operation-id").and_then(|id| id.to_str().ok());
+    info!(
+        rpc = callback.rpc,
+        operation_id = operation_id.unwrap_or_default(),
+        request = %String::from_utf8_lossy(&fields),
+        "built-in policy: allow",
+    );
+    Ok(Response::new(Bytes::new()))
 }
 
-impl Allow {
-    /// Returns false for a command that the body does not name: it may be part of a secret path.
-    fn shows(&self, request: &[u8]) -> bool {
-        !std::ptr::eq(self.0, Callback::fallback())
-            || UnknownCallbackRequest::decode(request)
-                .is_ok_and(|request| contract::names_command(&request.body_json, &request.callback_command))
-    }
-
-    fn allow(&self, request: &tonic::Request<Bytes>) -> Result<Response<Bytes>, Status> {
-        let record = DecodedMessage::decode(self.0.request, request.get_ref())
-            .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let mut fields = Vec::new();
-        if self.shows(request.get_ref()) {
-            contract::write_redacted(&record, &mut fields);
-        } else {
-            fields.extend_from_slice(NOT_SHOWN.as_bytes());
-        }
-        let operation_id = request.metadata().get("openim-operation-id").and_then(|id| id.to_str().ok());
-        info!(
-            rpc = self.0.rpc,
-            operation_id = operation_id.unwrap_or_default(),
-            request = %String::from_utf8_lossy(&fields),
-            "built-in policy: allow",
-        );
-        Ok(Response::new(Bytes::new()))
-    }
+/// Returns false for a command that the body does not name: it may be part of a secret path.
+fn shows(callback: &'static Callback, request: &[u8]) -> bool {
+    !std::ptr::eq(callback, Callback::fallback())
+        || UnknownCallbackRequest::decode(request)
+            .is_ok_and(|request| contract::names_command(&request.body_json, &request.callback_command))
 }

@@ -9,6 +9,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -20,9 +21,8 @@ use tonic_health::pb::health_client::HealthClient;
 use tracing::{info, warn};
 
 use super::channel::{Channel, ConnectionHandle, Health};
-use super::evidence::Answered;
+use super::evidence::Evidence;
 use super::status_tap::{NotGrpc, StatusTap, not_grpc, tap};
-use crate::config;
 use crate::cut::cut;
 use crate::failure::{Class, Failure, LONGEST_CAUSE};
 
@@ -52,38 +52,44 @@ pub fn watch(channel: Channel, every: impl Fn() -> Duration + Send + Sync + 'sta
     tokio::spawn(async move {
         // Dropping it ends the tasks.
         let mut checks = JoinSet::new();
-        let mut last_events = 0;
+        let mut known: Vec<(ConnectionHandle, Health)> = Vec::new();
         loop {
             // Subscribes before it looks, so that no change is missed.
             let changed = channel.connections_changed();
-            let (connections, all) = channel.take_unchecked();
-            if all && !connections.is_empty() {
+            let connections = channel.connections();
+            if connections.iter().all(|(connection, _)| find(&known, connection).is_none()) {
                 // All connections are new, perhaps to another policy.
                 channel.evidence().forget();
             }
-            for connection in connections {
-                checks.spawn(check_repeatedly(channel.clone(), connection, every.clone()));
+            let mut is_another = false;
+            for (connection, health) in &connections {
+                let before = find(&known, connection);
+                if before.is_none() {
+                    checks.spawn(check_repeatedly(channel.clone(), connection.clone(), every.clone()));
+                }
+                is_another |= health.serves() && !before.is_some_and(Health::serves);
             }
             while checks.try_join_next().is_some() {}
-            // Reads the count before the health, so that no event is missed.
-            let events = channel.serving_events();
-            let endpoints = channel.health();
-            let now = match aggregate(&endpoints) {
-                _ if endpoints.is_empty() => unconnected(&channel).await,
+            let now = match aggregate(&connections) {
+                _ if connections.is_empty() => unconnected(&channel).await,
                 aggregate => aggregate,
             };
             if let Some(now) = now {
-                let is_another = events != std::mem::replace(&mut last_events, events);
                 publish(&state, now, is_another);
             }
             tokio::select! {
                 () = changed => {}
-                () = tokio::time::sleep(every()), if endpoints.is_empty() => {}
+                () = tokio::time::sleep(every()), if connections.is_empty() => {}
                 () = state.closed() => return,
             }
+            known = connections;
         }
     });
     listener
+}
+
+fn find<'k>(known: &'k [(ConnectionHandle, Health)], connection: &ConnectionHandle) -> Option<&'k Health> {
+    known.iter().find(|(known, _)| known == connection).map(|(_, health)| health)
 }
 
 fn publish(state: &watch::Sender<State>, now: State, is_another: bool) {
@@ -105,7 +111,7 @@ fn publish(state: &watch::Sender<State>, now: State, is_another: bool) {
 async fn check_repeatedly(channel: Channel, connection: ConnectionHandle, every: Arc<impl Fn() -> Duration>) {
     let mut before = None;
     while connection.is_connected() {
-        let answer = check(connection.clone(), channel.evidence().answered()).await;
+        let answer = check(connection.clone(), channel.evidence()).await;
         if !connection.is_connected() {
             // Its end says nothing of its health.
             return;
@@ -130,7 +136,7 @@ async fn check_repeatedly(channel: Channel, connection: ConnectionHandle, every:
 }
 
 /// Checks the health of one connection. `None` if no answer came in time.
-async fn check(connection: ConnectionHandle, evidence: Answered) -> Option<Health> {
+async fn check(connection: ConnectionHandle, evidence: &Evidence) -> Option<Health> {
     let mut request = tonic::Request::new(HealthCheckRequest::default());
     request.set_timeout(LATE);
     let (transport, tap) = tap(connection);
@@ -140,7 +146,7 @@ async fn check(connection: ConnectionHandle, evidence: Answered) -> Option<Healt
 }
 
 /// Returns the health that the answer to a health check shows, together with the best answer to an rpc.
-fn health_of(answer: Result<ServingStatus, Status>, tap: &StatusTap, evidence: Answered) -> Health {
+fn health_of(answer: Result<ServingStatus, Status>, tap: &StatusTap, evidence: &Evidence) -> Health {
     let status = match answer {
         Ok(ServingStatus::Serving) => return Health::Serving,
         Ok(status) => return Health::NotServing(format!("health says {}", status.as_str_name())),
@@ -152,11 +158,11 @@ fn health_of(answer: Result<ServingStatus, Status>, tap: &StatusTap, evidence: A
             Health::NotServing(format!("health says UNAVAILABLE: {}", cut(&tap.message(), LONGEST_CAUSE)))
         }
         (Some(_), _) => Health::Serving,
-        (None, Some(NotGrpc::NOT_FOUND)) => match evidence {
-            Answered::Grpc => Health::Serving,
-            Answered::Nothing => Health::Presumed,
-            Answered::NotFound => Health::NotServing(NO_CONTRACT.to_owned()),
-        },
+        (None, Some(NotGrpc::NOT_FOUND)) if evidence.grpc.load(Relaxed) => Health::Serving,
+        (None, Some(NotGrpc::NOT_FOUND)) if evidence.not_found.load(Relaxed) => {
+            Health::NotServing(NO_CONTRACT.to_owned())
+        }
+        (None, Some(NotGrpc::NOT_FOUND)) => Health::Presumed,
         (None, Some(other)) => Health::NotServing(other.to_string()),
         // The response is of application/grpc; its content does not matter.
         (None, None) if tap.response() && std::error::Error::source(&status).is_none() => Health::Serving,
@@ -165,16 +171,16 @@ fn health_of(answer: Result<ServingStatus, Status>, tap: &StatusTap, evidence: A
 }
 
 /// Aggregates the health of the addresses: ready if one serves. `None` while that depends on one without an answer yet.
-fn aggregate(endpoints: &[(config::Address, Health)]) -> Option<State> {
-    if endpoints.iter().any(|(_, health)| *health == Health::Serving) {
+fn aggregate(connections: &[(ConnectionHandle, Health)]) -> Option<State> {
+    if connections.iter().any(|(_, health)| *health == Health::Serving) {
         return Some(State::Ready);
     }
-    if endpoints.iter().any(|(_, health)| *health == Health::Presumed) {
+    if connections.iter().any(|(_, health)| *health == Health::Presumed) {
         return Some(State::Presumed);
     }
-    let whys = endpoints.iter().map(|(address, health)| match health {
-        Health::NotServing(why) if endpoints.len() == 1 => Some(why.clone()),
-        Health::NotServing(why) => Some(format!("{address}: {why}")),
+    let whys = connections.iter().map(|(connection, health)| match health {
+        Health::NotServing(why) if connections.len() == 1 => Some(why.clone()),
+        Health::NotServing(why) => Some(format!("{}: {why}", connection.address())),
         Health::Serving | Health::Presumed | Health::Unknown => None,
     });
     Some(State::NotReady(whys.collect::<Option<Vec<_>>>()?.join("; ")))

@@ -1,6 +1,6 @@
 //! Settings that only a restart can change.
 
-use crate::config::{Config, PolicyService};
+use crate::config::Config;
 
 /// Keeps the present values of settings that only a restart can change. Returns the names of those that differ.
 pub(super) fn keep_restart_only(before: &Config, now: &mut Config) -> Vec<&'static str> {
@@ -12,11 +12,12 @@ pub(super) fn keep_restart_only(before: &Config, now: &mut Config) -> Vec<&'stat
     keep("data", &before.data, &mut now.data, &mut kept);
     keep("after", &before.after, &mut now.after, &mut kept);
     match (&before.policy, &now.policy) {
-        (PolicyService::Url(_), PolicyService::Url(_)) => {}
-        (PolicyService::BuiltIn(_), PolicyService::BuiltIn(_)) => {
-            keep("builtin_listen", &before.policy, &mut now.policy, &mut kept);
+        (Some(_), Some(_)) => {}
+        (None, None) => keep("builtin_listen", &before.builtin_listen, &mut now.builtin_listen, &mut kept),
+        _ => {
+            keep("policy", &before.policy, &mut now.policy, &mut kept);
+            now.builtin_listen = before.builtin_listen;
         }
-        _ => keep("policy", &before.policy, &mut now.policy, &mut kept),
     }
     kept
 }

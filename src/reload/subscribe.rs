@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 use tracing::error;
 
-use crate::config::{self, Config, ConfigHandle, PolicyService};
+use crate::config::{self, Config, ConfigHandle};
 use crate::observe::decisions::Decisions;
 use crate::observe::logging::Log;
 use crate::policy::{Channel, Policy};
@@ -53,10 +53,8 @@ async fn replace_endpoint(channel: Channel, mut applied: Arc<Config>, mut config
     loop {
         let mut wanted = other_endpoint(&mut config, &applied).await;
         while is_other_endpoint(&applied, &wanted) {
-            let url = match &wanted.policy {
-                PolicyService::Url(url) => url.clone(),
-                PolicyService::BuiltIn(_) => channel.url(),
-            };
+            // The built-in policy keeps its address.
+            let url = wanted.policy.clone().unwrap_or_else(|| channel.url());
             // Without an end while the new service cannot be reached: a newer one takes its place.
             tokio::select! {
                 () = channel.replace(url, &wanted.channel, &wanted.policy_tls) => applied = wanted.clone(),

@@ -46,10 +46,9 @@ pub(super) fn check(config: &Config, caller: &Caller, headers: &HeaderMap, uri: 
     let access = &config.access;
     let source = comes_from_a_source(access, caller, headers);
     let certificate = has_certificate(config, caller);
-    let rest = access.paths.as_ref().map(|paths| paths.stripped(uri.path()));
+    let rest = access.secret_paths.as_ref().map(|paths| paths.stripped(uri.path()));
     // A missing password is compared too.
-    let password =
-        access.passwords.as_ref().is_none_or(|passwords| passwords.contain(&basic(headers).unwrap_or_default()));
+    let password = access.users.as_ref().is_none_or(|passwords| passwords.contain(&basic(headers).unwrap_or_default()));
     let checks = [
         (source, Reason::Source),
         (certificate, Reason::Certificate),
@@ -86,8 +85,7 @@ pub(super) fn source(access: &Access, peer: IpAddr, headers: &HeaderMap) -> Opti
 }
 
 fn has_certificate(config: &Config, caller: &Caller) -> bool {
-    let client_ca = config.tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
-    client_ca.is_none_or(|ca| caller.certificate.as_ref().is_some_and(|certificate| certificate.is_good(ca)))
+    config.client_ca().is_none_or(|ca| caller.certificate.as_ref().is_some_and(|certificate| certificate.is_good(ca)))
 }
 
 fn comes_from_a_source(access: &Access, caller: &Caller, headers: &HeaderMap) -> bool {

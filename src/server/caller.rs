@@ -49,7 +49,7 @@ impl Caller {
 
     /// Returns true if the connection was made before TLS was configured, and could go on in plaintext.
     pub(super) fn predates_tls(&self, config: &Config) -> bool {
-        !self.is_encrypted && self.address.is_some() && config.tls.is_some()
+        !self.is_encrypted && self.address.is_some() && config.tls.server.is_some()
     }
 }
 

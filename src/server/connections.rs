@@ -88,7 +88,7 @@ impl<T: Transport, S: Next<T>> Acceptor<T, S> {
             let _connected = connected;
             let accepted = tokio::select! {
                 biased;
-                accepted = handshake::accept(stream, address, config.tls.as_ref(), config.every.budget) => accepted,
+                accepted = handshake::accept(stream, address, config.tls.server.as_ref(), config.budget) => accepted,
                 // A connection still in its handshake is not waited for.
                 _ = shutdown.stage.wait_for(|stage| *stage > Stage::Running) => return,
             };

@@ -180,7 +180,7 @@ impl Record {
         // A field that is empty is left out of the line.
         let unknown_fields = (drift.unknown.count > 0).then_some(drift.unknown.count);
         let other_command = drift.other_command.then_some(true);
-        let denial_damage = decision.denial_damage;
+        let breaks = decision.denial_damage;
         macro_rules! line {
             ($level:ident, $event:literal $(, $($more:tt)*)?) => {
                 $level!(command, operation_id, ?took, unknown_fields, other_command $(, $($more)*)?, $event)
@@ -191,8 +191,8 @@ impl Record {
             (Why::Verdict, Reply::Allow { changes, .. }) => line!(info, "webhook changed", ?changes),
             (Why::Verdict, Reply::Deny(denial)) => {
                 let code = denial.code(self.config.denial.code);
-                match denial_damage {
-                    Some(denial_damage) => line!(warn, "webhook denied", code, denial_damage),
+                match breaks {
+                    Some(breaks) => line!(warn, "webhook denied", code, breaks),
                     None => line!(info, "webhook denied", code),
                 }
             }
@@ -201,10 +201,10 @@ impl Record {
                 let (class, cause) = (failure.class.as_str(), &failure.cause);
                 match rule {
                     Rule::Allow => line!(warn, "webhook failed open", class, cause),
-                    Rule::Deny => line!(warn, "webhook failed closed", class, cause, denial_damage),
+                    Rule::Deny => line!(warn, "webhook failed closed", class, cause, breaks),
                 }
             }
-            (Why::Refused(refusal), _) => line!(warn, "webhook refused", reason = %refusal, denial_damage),
+            (Why::Refused(refusal), _) => line!(warn, "webhook refused", reason = %refusal, breaks),
         }
     }
 
@@ -217,9 +217,7 @@ impl Record {
         replied: Instant,
     ) -> Decided<'a> {
         let (rule, cause) = match &decision.why {
-            Why::Failed(rule, failure) => {
-                (format!("{}={}", failure.class, rule.as_str()), failure.cause_in_our_words())
-            }
+            Why::Failed(rule, failure) => (format!("{}={}", failure.class, rule), failure.cause_in_our_words()),
             Why::Refused(refusal) => (String::new(), refusal.to_string().into()),
             Why::Verdict | Why::Accepted => Default::default(),
         };

@@ -37,7 +37,7 @@ pub(super) async fn refuse(
     record.publish();
     let mut share = record.connection.shared.status.heads.share();
     let has_room = !is_long || share.grow(connection::BUFFER, limits.memory / 4).is_ok();
-    let whole = has_room && body::skip(body, limits.body, record.arrived + record.config.every.budget).await;
+    let whole = has_room && body::skip(body, limits.body, record.arrived + record.config.budget).await;
     if is_long || !whole {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use bytes::Bytes;
 use indexmap::IndexMap;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
@@ -40,9 +41,10 @@ impl Set {
     /// # Errors
     ///
     /// If the contract has no such field, or the field does not take the value.
-    pub(crate) fn apply(&self, message: &'static Message, body: &str) -> Result<String, String> {
+    pub(crate) fn apply(&self, message: &'static Message, body: &[u8]) -> Result<Bytes, String> {
+        let body = str::from_utf8(body).map_err(|_| "the body is not UTF-8")?;
         let path: Vec<&str> = self.path.split('.').collect();
-        self.in_object(message, body, &path).map(|raw| raw.get().to_owned())
+        Ok(self.in_object(message, body, &path)?.get().to_owned().into())
     }
 
     fn in_object(&self, message: &'static Message, json: &str, path: &[&str]) -> Result<Raw, String> {
@@ -50,44 +52,37 @@ impl Set {
         let mut object: IndexMap<String, Raw> = serde_json::from_str(json).map_err(unreadable)?;
         let names = [&field.json].into_iter().chain(field.aliases);
         let name = names.copied().find(|name| object.contains_key(*name)).unwrap_or(field.json);
-        let value = match (rest, field.label, field.kind) {
-            ([], Label::Repeated, _) => self.json("a JSON list", '[')?,
-            ([], Label::Map, _) => self.json("a JSON object", '{')?,
-            ([], _, kind) => self.value(kind)?,
-            ([index, rest @ ..], Label::Repeated, kind) => {
-                self.in_list(message, kind, object.get(name), index, rest)?
-            }
-            (rest, Label::Plain | Label::Optional, kind) => self.inside(message, kind, object.get(name), rest)?,
-            _ => return Err(self.unknown(message)),
-        };
+        let value = self.changed(message, (field.label, field.kind), object.get(name), rest)?;
         object.insert(name.to_owned(), value);
         to_raw_value(&object).map_err(unreadable)
     }
 
-    fn in_list(
+    /// Returns the new JSON of a field, or of an entry of its list. `message` has the field.
+    fn changed(
         &self,
         message: &'static Message,
-        kind: Kind,
+        kind: (Label, Kind),
         before: Option<&Raw>,
-        index: &str,
-        rest: &[&str],
+        path: &[&str],
     ) -> Result<Raw, String> {
-        let mut list: Vec<Raw> = serde_json::from_str(json_or(before, "[]")).map_err(unreadable)?;
-        let index = index.parse().ok().filter(|index| *index <= list.len());
-        let index: usize =
-            index.ok_or_else(|| format!("{}: the list has {} entries, numbered from 0", self.path, list.len()))?;
-        let entry = match rest {
-            [] => self.value(kind)?,
-            rest => self.inside(message, kind, list.get(index), rest)?,
-        };
-        list.splice(index..list.len().min(index + 1), [entry]);
-        to_raw_value(&list).map_err(unreadable)
-    }
-
-    fn inside(&self, outer: &'static Message, kind: Kind, before: Option<&Raw>, path: &[&str]) -> Result<Raw, String> {
-        match kind {
-            Kind::Message(inner) => self.in_object(inner, json_or(before, "{}"), path),
-            _ => Err(self.unknown(outer)),
+        let before = before.map(|raw| raw.get()).filter(|json| *json != "null");
+        match (path, kind) {
+            ([], (Label::Repeated, _)) => self.json("a JSON list", '['),
+            ([], (Label::Map, _)) => self.json("a JSON object", '{'),
+            ([], (_, kind)) => self.value(kind),
+            ([index, rest @ ..], (Label::Repeated, kind)) => {
+                let mut list: Vec<Raw> = serde_json::from_str(before.unwrap_or("[]")).map_err(unreadable)?;
+                let index = index.parse().ok().filter(|index| *index <= list.len());
+                let index: usize = index
+                    .ok_or_else(|| format!("{}: the list has {} entries, numbered from 0", self.path, list.len()))?;
+                let entry = self.changed(message, (Label::Plain, kind), list.get(index), rest)?;
+                list.splice(index..list.len().min(index + 1), [entry]);
+                to_raw_value(&list).map_err(unreadable)
+            }
+            (path, (Label::Plain | Label::Optional, Kind::Message(inner))) => {
+                self.in_object(inner, before.unwrap_or("{}"), path)
+            }
+            _ => Err(self.unknown(message)),
         }
     }
 
@@ -95,15 +90,13 @@ impl Set {
     fn value(&self, kind: Kind) -> Result<Raw, String> {
         let value = &*self.value;
         let (json, expected) = match kind {
-            Kind::String => (Some(Value::from(value)), "a text"),
+            Kind::String => (Some(value.into()), "a text"),
             Kind::Message(_) | Kind::Bare(_) => return self.json("a JSON object", '{'),
             _ if value == "null" => (Some(Value::Null), "null"),
-            Kind::Bool => (value.parse::<bool>().ok().map(Value::from), "true or false"),
-            Kind::Int32 => (value.parse::<i32>().ok().map(Value::from), "a whole number of 32 bits"),
-            Kind::Uint32 => {
-                (value.parse::<u32>().ok().map(Value::from), "a whole number of 32 bits that is not negative")
-            }
-            Kind::Int64 => (value.parse::<i64>().ok().map(Value::from), "a whole number"),
+            Kind::Bool => (parse::<bool>(value), "true or false"),
+            Kind::Int32 => (parse::<i32>(value), "a whole number of 32 bits"),
+            Kind::Uint32 => (parse::<u32>(value), "a whole number of 32 bits that is not negative"),
+            Kind::Int64 => (parse::<i64>(value), "a whole number"),
             Kind::CodePoint => {
                 let letter = value.parse().ok().and_then(char::from_u32);
                 (letter.map(|letter| letter.to_string().into()), "the number of a code point")
@@ -136,9 +129,8 @@ impl Set {
     }
 }
 
-/// Returns the JSON of a field; `empty` if it is absent or null.
-fn json_or<'j>(before: Option<&'j Raw>, empty: &'j str) -> &'j str {
-    before.map(|raw| raw.get()).filter(|json| *json != "null").unwrap_or(empty)
+fn parse<T: FromStr + Into<Value>>(text: &str) -> Option<Value> {
+    text.parse::<T>().ok().map(Into::into)
 }
 
 fn unreadable(error: serde_json::Error) -> String {

@@ -1,23 +1,21 @@
 //! Posts webhooks to a hookgate as OpenIM does, and explains how each OpenIM release reads the replies.
 //!
 //! - `body`: changes of single fields of a webhook's JSON.
-//! - `explain`: how each release reads a reply.
 //! - `report`: a webhook and its reply, printed.
 //! - `summary`: counts and latencies of many webhooks.
 //! - `last`: the last webhook, for `--repeat-last`.
 
 mod body;
-mod explain;
 mod last;
 mod report;
 mod summary;
 
-use std::time::{Duration, Instant};
+use std::io;
+use std::time::Instant;
 
 pub(crate) use body::Set;
-pub(crate) use explain::{Explanation, Interpretation};
 pub(crate) use last::{recall, remember};
-pub(crate) use report::{print, report};
+pub(crate) use report::{Report, print};
 pub(crate) use summary::Summary;
 
 use bytes::Bytes;
@@ -26,8 +24,9 @@ use http::{Method, Response};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::client::{Client, RequestError};
+use crate::client::Client;
 use crate::contract::Callback;
+use crate::openim::{Explanation, Interpretation, explain};
 
 /// OpenIM's header for the ID of the operation.
 const OPERATION_ID: HeaderName = HeaderName::from_static("operationid");
@@ -48,9 +47,11 @@ pub(crate) struct Webhook {
 #[derive(Debug)]
 pub(crate) struct Reply {
     /// The HTTP response.
-    pub response: Response<Bytes>,
-    /// Time from the request until the body was complete.
-    pub took: Duration,
+    response: Response<Bytes>,
+    /// Time from the request until the body was complete, in milliseconds.
+    millis: f64,
+    /// The reading of each release that sends the callback: newest first, those that agree together.
+    explanations: Vec<Explanation>,
 }
 
 impl Webhook {
@@ -65,27 +66,19 @@ impl Webhook {
     }
 
     /// Posts the webhook and waits for the reply.
-    pub(crate) async fn post(&self, client: &Client) -> Result<Reply, RequestError> {
+    pub(crate) async fn post(&self, client: &Client) -> io::Result<Reply> {
         let (path, operation_id) = (format!("/{}", self.command), (OPERATION_ID, &*self.operation_id));
         let began = Instant::now();
         let response = client.send(Method::POST, &path, Some(operation_id), self.body.clone()).await?;
-        Ok(Reply { response, took: began.elapsed() })
-    }
-
-    /// Explains how each release that sends the callback reads the reply: newest first, those that agree together.
-    pub(crate) fn explain(&self, reply: &Reply) -> Vec<Explanation> {
-        explain::explain(self.callback(), &self.body, reply.response.body())
+        let millis = began.elapsed().as_secs_f64() * 1000.0;
+        let explanations = explain(self.callback(), &self.body, response.body());
+        Ok(Reply { response, millis, explanations })
     }
 }
 
 impl Reply {
-    /// Returns the header `hookgate-outcome`, if a hookgate replied.
-    pub(crate) fn outcome(&self) -> Option<&str> {
-        self.response.headers().get("hookgate-outcome").and_then(|value| value.to_str().ok())
-    }
-
-    /// Returns the latency in milliseconds.
-    pub(crate) fn millis(&self) -> f64 {
-        self.took.as_secs_f64() * 1000.0
+    /// Returns the reading of the newest release.
+    pub(crate) fn verdict(&self) -> Interpretation {
+        self.explanations.first().map_or(Interpretation::Told, |newest| newest.verdict)
     }
 }

@@ -9,7 +9,8 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{Explanation, Interpretation, Reply, Webhook};
+use super::{Reply, Webhook};
+use crate::openim::{Explanation, Interpretation};
 
 /// The object of `--json`.
 #[derive(Debug, Serialize)]
@@ -23,47 +24,38 @@ pub(crate) struct Report<'a> {
     headers: BTreeMap<&'a str, String>,
     reply: Box<RawValue>,
     milliseconds: f64,
-    verdict: Option<Interpretation>,
+    verdict: Interpretation,
     openim: &'a [Explanation],
 }
 
-/// Makes the object of `--json`.
-pub(crate) fn report<'a>(
-    url: &'a str,
-    webhook: &'a Webhook,
-    reply: &'a Reply,
-    explanations: &'a [Explanation],
-) -> serde_json::Result<Report<'a>> {
-    let callback = webhook.callback();
-    Ok(Report {
-        callback: callback.config_key,
-        rpc: callback.rpc,
-        url,
-        operation_id: &webhook.operation_id,
-        request: json(&webhook.body)?,
-        status: reply.response.status().as_u16(),
-        headers: texts(reply.response.headers()).collect(),
-        reply: json(reply.response.body())?,
-        milliseconds: reply.millis(),
-        verdict: explanations.first().map(|newest| newest.verdict),
-        openim: explanations,
-    })
+impl<'a> Report<'a> {
+    /// Makes the report of a webhook that was posted to this URL.
+    pub(crate) fn new(url: &'a str, webhook: &'a Webhook, reply: &'a Reply) -> serde_json::Result<Self> {
+        let callback = webhook.callback();
+        Ok(Self {
+            callback: callback.config_key,
+            rpc: callback.rpc,
+            url,
+            operation_id: &webhook.operation_id,
+            request: json(&webhook.body)?,
+            status: reply.response.status().as_u16(),
+            headers: texts(reply.response.headers()).collect(),
+            reply: json(reply.response.body())?,
+            milliseconds: reply.millis,
+            verdict: reply.verdict(),
+            openim: &reply.explanations,
+        })
+    }
 }
 
 /// Prints a webhook as text, and its reply if there is one.
-pub(crate) fn print(
-    url: &str,
-    webhook: &Webhook,
-    reply: Option<&Reply>,
-    explanations: &[Explanation],
-    out: &mut impl Write,
-) -> io::Result<()> {
+pub(crate) fn print(url: &str, webhook: &Webhook, reply: Option<&Reply>, out: &mut impl Write) -> io::Result<()> {
     let (bold, dim) = (Style::new().bold(), Style::new().dimmed());
     writeln!(out, "{bold}POST {url}{bold:#}")?;
     writeln!(out, "{dim}operationID: {}{dim:#}", webhook.operation_id)?;
     writeln!(out, "{}\n", indented(&webhook.body))?;
     let Some(reply) = reply else { return Ok(()) };
-    writeln!(out, "{bold}{} after {:.1} ms{bold:#}", reply.response.status(), reply.millis())?;
+    writeln!(out, "{bold}{} after {:.1} ms{bold:#}", reply.response.status(), reply.millis)?;
     for (name, value) in texts(reply.response.headers()) {
         writeln!(out, "{dim}{name}: {value}{dim:#}")?;
     }
@@ -71,7 +63,7 @@ pub(crate) fn print(
     if webhook.callback().releases.is_empty() {
         writeln!(out, "{dim}No OpenIM that is known sends this callback.{dim:#}")?;
     }
-    for Explanation { releases, verdict, sentence } in explanations {
+    for Explanation { releases, verdict, sentence } in &reply.explanations {
         let color = match verdict {
             Interpretation::Allowed | Interpretation::Told => AnsiColor::Green,
             Interpretation::Changed => AnsiColor::Cyan,

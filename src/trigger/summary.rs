@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::io;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Interpretation, Reply};
-use crate::client::RequestError;
+use super::Reply;
+use crate::openim::Interpretation;
 
 /// Counts and latencies of webhooks, as OpenIM's newest release that sends them reads the replies.
 #[derive(Debug, Default)]
@@ -20,13 +21,13 @@ pub(crate) struct Summary {
 
 impl Summary {
     /// Counts a webhook.
-    pub(crate) fn add(&mut self, result: Result<(Reply, Interpretation), RequestError>) {
+    pub(crate) fn add(&mut self, result: io::Result<Reply>) {
         match result {
-            Ok((reply, verdict)) => {
-                *self.verdicts.entry(verdict).or_default() += 1;
-                let outcome = reply.outcome().unwrap_or("(not a hookgate)");
-                *self.outcomes.entry(outcome.to_owned()).or_default() += 1;
-                self.millis.push(reply.millis());
+            Ok(reply) => {
+                *self.verdicts.entry(reply.verdict()).or_default() += 1;
+                let outcome = reply.response.headers().get("hookgate-outcome").and_then(|value| value.to_str().ok());
+                *self.outcomes.entry(outcome.unwrap_or("(not a hookgate)").to_owned()).or_default() += 1;
+                self.millis.push(reply.millis);
             }
             Err(error) => *self.no_reply.entry(error.to_string()).or_default() += 1,
         }
@@ -45,11 +46,8 @@ impl Summary {
     /// Returns the readings, as in `allowed 12, denied 3, no reply 1`.
     pub(crate) fn verdicts(&self) -> String {
         let no_reply: u64 = self.no_reply.values().sum();
-        match (counted(&self.verdicts), no_reply) {
-            (verdicts, 0) => verdicts,
-            (verdicts, _) if verdicts.is_empty() => format!("no reply {no_reply}"),
-            (verdicts, _) => format!("{verdicts}, no reply {no_reply}"),
-        }
+        let no_reply = (no_reply > 0).then(|| format!("no reply {no_reply}"));
+        counted(&self.verdicts).chain(no_reply).collect::<Vec<_>>().join(", ")
     }
 
     /// Returns the object of `--json`.
@@ -71,7 +69,7 @@ impl Summary {
         let mut text = format!("{} webhooks in {seconds:.2} s, {rate:.0} a second\n", self.count());
         text += &format!("OpenIM reads    {}\n", self.verdicts());
         if let Some([p50, p99, max]) = self.percentiles() {
-            text += &format!("hookgate says   {}\n", counted(&self.outcomes));
+            text += &format!("hookgate says   {}\n", counted(&self.outcomes).collect::<Vec<_>>().join(", "));
             text += &format!("replies after   p50 {p50:.2} ms, p99 {p99:.2} ms, at most {max:.2} ms\n");
         }
         text.extend(self.no_reply.iter().map(|(why, count)| format!("{count} times    {why}\n")));
@@ -87,6 +85,6 @@ impl Summary {
     }
 }
 
-fn counted(counts: &BTreeMap<impl Display, u64>) -> String {
-    counts.iter().map(|(what, count)| format!("{what} {count}")).collect::<Vec<_>>().join(", ")
+fn counted(counts: &BTreeMap<impl Display, u64>) -> impl Iterator<Item = String> {
+    counts.iter().map(|(what, count)| format!("{what} {count}"))
 }

@@ -8,16 +8,12 @@ use super::{Outcome, Report};
 /// Returns the report as JUnit's XML.
 pub(crate) fn junit(report: &Report) -> Result<String, SerializeError> {
     let mut document = Document::new("hookgate verify");
-    document.add_test_suite(suite("service", "service", &report.service));
-    let callbacks = report.callbacks.iter().filter(|callback| !callback.checks.is_empty());
-    document.add_test_suites(callbacks.map(|callback| suite(callback.callback, callback.rpc, &callback.checks)));
+    for (name, class, checks) in report.suites() {
+        let mut suite = TestSuite::new(name);
+        suite.add_test_cases(checks.iter().map(|check| case(class, check)));
+        document.add_test_suite(suite);
+    }
     document.to_string()
-}
-
-fn suite(name: &str, class: &str, checks: &[CheckResult]) -> TestSuite {
-    let mut suite = TestSuite::new(name);
-    suite.add_test_cases(checks.iter().map(|check| case(class, check)));
-    suite
 }
 
 fn case(class: &str, check: &CheckResult) -> TestCase {

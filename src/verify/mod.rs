@@ -27,7 +27,7 @@ pub(crate) use run::run;
 
 use crate::config::PolicyUrl;
 use crate::contract::{Callback, Timing};
-use checks::How;
+use checks::{How, LIFELIKE};
 
 /// A selection of checks.
 #[derive(Debug)]
@@ -48,11 +48,11 @@ impl Plan {
         self.checks.iter().any(|check| !matches!(check.how, How::Connection | How::Health))
     }
 
-    /// Returns the checks of a callback. Only After events are delivered twice.
+    /// Returns the checks of a callback. The lifelike request comes first, asked for or not: it tells whether the rpc is
+    /// implemented. Only After events are delivered twice.
     fn checks_of(&self, callback: &Callback) -> impl Iterator<Item = &'static Check> {
         let is_event = callback.timing == Timing::After;
-        Check::OF_CALLBACK
-            .iter()
-            .filter(move |check| self.checks.contains(check) && (is_event || check.how != How::Twice))
+        let is_asked = |check: &&Check| **check == LIFELIKE || self.checks.contains(check);
+        Check::OF_CALLBACK.iter().filter(is_asked).filter(move |check| is_event || check.how != How::Twice)
     }
 }

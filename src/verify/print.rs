@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::report::{CallbackResult, CheckResult, count};
+use super::report::{CheckResult, count};
 use super::{Outcome, Report};
 
 const GREEN: Style = AnsiColor::Green.on_default();
@@ -14,21 +14,22 @@ const DIM: Style = Style::new().dimmed();
 
 /// Prints the report, with colour: `out` strips it where it is not wanted.
 pub(crate) fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
-    let callbacks = || report.callbacks.iter().filter(|callback| was_run(callback));
-    let width = callbacks().map(|callback| callback.callback.len()).max().unwrap_or_default().max("service".len());
-    print_checks("service", width, &report.service, out)?;
-    for callback in callbacks() {
-        print_checks(callback.callback, width, &callback.checks, out)?;
+    let was_run = |checks: &[CheckResult]| checks.iter().any(|check| check.outcome != Outcome::NotRun);
+    let (run, not_run): (Vec<_>, Vec<_>) = report.suites().partition(|(.., checks)| was_run(checks));
+    let width = run.iter().map(|(name, ..)| name.len()).max().unwrap_or_default();
+    for (name, _, checks) in run {
+        print_checks(name, width, checks, out)?;
     }
     for check in report.service.iter().filter(|check| check.outcome == Outcome::Passed) {
         if let Some(note) = &check.message {
             writeln!(out, "note: {}: {note}", check.name)?;
         }
     }
-    print_names("not implemented", report, |callback| callback.implemented == Some(false), out)?;
+    let unimplemented = report.callbacks.iter().filter(|callback| callback.implemented == Some(false));
+    print_names("not implemented", unimplemented.map(|callback| callback.callback), out)?;
     if let Some(why) = &report.stopped {
         writeln!(out, "{RED}ended early{RED:#}: {why}")?;
-        print_names("not run", report, |callback| !callback.checks.is_empty() && !was_run(callback), out)?;
+        print_names("not run", not_run.into_iter().map(|(name, ..)| name), out)?;
     }
     let totals = &report.totals;
     write!(out, "verify: {}, {} failed, ", counted(totals.checks, "check"), totals.failed)?;
@@ -37,11 +38,6 @@ pub(crate) fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
         write!(out, "{} not run, ", totals.not_run)?;
     }
     writeln!(out, "{} not implemented", counted(totals.not_implemented, "callback"))
-}
-
-/// Returns true if any check of a callback was run.
-fn was_run(callback: &CallbackResult) -> bool {
-    callback.checks.iter().any(|check| check.outcome != Outcome::NotRun)
 }
 
 /// Prints a line for some checks, and below it those that did not pass.
@@ -79,14 +75,8 @@ fn print_checks(name: &str, width: usize, checks: &[CheckResult], out: &mut impl
 }
 
 /// Prints the names of some callbacks under a title, three on a line.
-fn print_names(
-    title: &str,
-    report: &Report,
-    is_meant: impl Fn(&CallbackResult) -> bool,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    let meant = report.callbacks.iter().filter(|callback| is_meant(callback));
-    let names: Vec<&str> = meant.map(|callback| callback.callback).collect();
+fn print_names(title: &str, names: impl Iterator<Item = &'static str>, out: &mut impl Write) -> io::Result<()> {
+    let names: Vec<&str> = names.collect();
     if !names.is_empty() {
         writeln!(out, "{title} ({}):", names.len())?;
     }

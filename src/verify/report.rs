@@ -105,6 +105,13 @@ impl Report {
         Self { version: env!("CARGO_PKG_VERSION"), policy, service, callbacks, stopped, totals }
     }
 
+    /// Returns name, class and results of the service and of each callback that was called, or was to be.
+    pub(super) fn suites(&self) -> impl Iterator<Item = (&'static str, &'static str, &[CheckResult])> {
+        let callbacks = self.callbacks.iter().filter(|callback| !callback.checks.is_empty());
+        let callbacks = callbacks.map(|callback| (callback.callback, callback.rpc, &*callback.checks));
+        [("service", "service", &*self.service)].into_iter().chain(callbacks)
+    }
+
     /// Returns true if nothing failed and everything was run.
     pub(crate) fn is_success(&self) -> bool {
         self.totals.failed == 0 && self.totals.not_run == 0 && self.stopped.is_none()

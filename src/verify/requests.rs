@@ -7,9 +7,8 @@ use tokio::time::Instant;
 
 use super::Check;
 use super::judge::Finding;
-use crate::contract::Callback;
-use crate::contract::Metadata;
-use crate::contract::{Field, Kind, Label, Message};
+use crate::contract::{Callback, Field, Kind, Label, Message, Metadata};
+use crate::openim::zero;
 use crate::policy::PolicyCall;
 use crate::server::Refusal;
 use crate::server::webhook::Webhook;
@@ -140,15 +139,10 @@ impl Fill<'_> {
 
     fn single(&self, kind: Kind, like: Option<&Value>) -> Value {
         let like = like.filter(|value| !value.is_null());
-        match (kind, like, self.text) {
-            (Kind::Message(message), like, _) => Value::Object(self.object(message, like)),
-            (Kind::String, _, Some(text)) => text.into(),
-            (_, Some(like), _) => like.clone(),
-            (Kind::Bool, ..) => false.into(),
-            (Kind::Int32 | Kind::Int64 | Kind::Uint32, ..) => 0.into(),
-            (Kind::CodePoint, ..) => "\u{2}".into(),
-            (Kind::String, ..) => "".into(),
-            (Kind::Bare(_), ..) => Value::Null,
+        match (kind, self.text) {
+            (Kind::Message(message), _) => Value::Object(self.object(message, like)),
+            (Kind::String, Some(text)) => text.into(),
+            _ => like.cloned().unwrap_or_else(|| zero(kind)),
         }
     }
 }
@@ -157,54 +151,4 @@ impl Fill<'_> {
 fn may_be_absent(message: &Message, field: &Field) -> bool {
     let of_optional_group = field.group.is_some_and(|group| message.groups[group].optional);
     field.label != Label::Plain || of_optional_group || matches!(field.kind, Kind::Message(_))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::contract::metadata;
-
-    #[test]
-    fn every_body_goes_through_the_front_of_every_callback() {
-        for callback in Callback::all().iter().chain([Callback::fallback()]) {
-            for check in Check::OF_CALLBACK {
-                let request = Request::new(callback, check).expect(callback.rpc);
-                assert!(request.body.len() <= HUGE, "{} {}", callback.rpc, check.name);
-                if check.name == "huge" && !callback.command.is_empty() {
-                    assert!(request.message.len() > 800 << 10, "{}: {}", callback.rpc, request.message.len());
-                }
-            }
-        }
-    }
-
-    fn request(callback: &'static Callback, check: &str) -> Request {
-        let check = Check::all().find(|row| row.name == check).expect(check);
-        Request::new(callback, check).expect(callback.rpc)
-    }
-
-    #[test]
-    fn odd_bodies_are_odd() {
-        for callback in Callback::all() {
-            let unknown = request(callback, "unknown-fields");
-            let text = String::from_utf8_lossy(&unknown.message);
-            let nested = callback.request.fields.iter().find(|field| matches!(field.kind, Kind::Message(_)));
-            assert!(text.contains("hookgateVerifyNumber"), "{}", callback.rpc);
-            if let Some(nested) = nested {
-                assert!(text.contains(&format!("{}[0].hookgateVerify", nested.json)), "{}", callback.rpc);
-            }
-            let unicode = request(callback, "unicode");
-            assert!(String::from_utf8_lossy(&unicode.message).contains(ODD_TEXT), "{}", callback.rpc);
-            assert!(callback.example.len() > 2, "{} has an example", callback.rpc);
-        }
-    }
-
-    #[test]
-    fn an_event_that_comes_again_has_the_same_id() {
-        let first = request(&Callback::all()[0], "duplicate");
-        let (again, other) = (first.again(), request(first.callback, "duplicate"));
-        let id = |request: &Request| request.metadata.get(&metadata::EVENT_ID).to_owned();
-        assert_eq!(id(&first), id(&again));
-        assert_ne!(id(&first), id(&other));
-        assert_eq!((first.attempt, again.attempt), (1, 2));
-    }
 }

@@ -4,10 +4,12 @@
 //! The run ends after [`MOST_SILENT`] callbacks in a row without any. And it ends when a call was cut off and nothing
 //! listens any more.
 
-use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
-use tokio::task::{JoinSet, yield_now};
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::checks::{CONNECTION, How, LIFELIKE};
@@ -94,8 +96,7 @@ impl<'p> Run<'p> {
         Self { plan, channel, policy, implemented: Vec::new(), not_found: 0, silent: 0, stopped: None }
     }
 
-    /// Runs every check of a callback. The lifelike request comes first, asked for or not: it tells whether the rpc is
-    /// implemented.
+    /// Runs every check of a callback.
     async fn callback(&mut self, callback: &'static Callback) -> CallbackResult {
         let mut result =
             CallbackResult { callback: callback.method(), rpc: callback.rpc, implemented: None, checks: Vec::new() };
@@ -106,8 +107,7 @@ impl<'p> Run<'p> {
                 result.checks.push(CheckResult::new(check, judged));
             }
         };
-        let others = plan.checks_of(callback).filter(|check| **check != LIFELIKE);
-        for check in [&LIFELIKE].into_iter().chain(others) {
+        for check in plan.checks_of(callback) {
             let stopped = self.stopped.as_deref();
             if let Some(why) = stopped.or((unanswered >= MOST_UNANSWERED).then_some("it does not answer")) {
                 add(check, Err(Finding::not_run(why)));
@@ -138,7 +138,7 @@ impl<'p> Run<'p> {
         result
     }
 
-    async fn check(&self, check: &'static Check, callback: &'static Callback) -> Judged {
+    async fn check(&self, check: &Check, callback: &'static Callback) -> Judged {
         let request = || Request::new(callback, check);
         match check.how {
             How::Twice => {
@@ -149,15 +149,13 @@ impl<'p> Run<'p> {
             }
             How::AfterCancelled => {
                 for turns in CANCEL_AFTER_TURNS {
-                    let late = async {
-                        for _ in 0..turns {
-                            yield_now().await;
+                    let request = request()?;
+                    let mut call = pin!(self.call(check, &request));
+                    for _ in 0..turns {
+                        if call.as_mut().now_or_never().is_some() {
+                            break;
                         }
-                    };
-                    tokio::select! {
-                        biased;
-                        _ = self.call(check, &request()?) => {}
-                        () = late => {}
+                        yield_now().await;
                     }
                 }
                 for millis in CANCEL_AFTER_MILLIS {
@@ -174,8 +172,8 @@ impl<'p> Run<'p> {
             }
             How::AtOnce => {
                 let requests = (0..AT_ONCE).map(|_| request()).collect::<Result<Vec<_>, _>>()?;
-                let calls: JoinSet<_> = requests.iter().map(|request| self.call(check, request)).collect();
-                let findings: Vec<_> = calls.join_all().await.into_iter().filter_map(Result::err).collect();
+                let judged = join_all(requests.iter().map(|request| self.call(check, request))).await;
+                let findings: Vec<_> = judged.into_iter().filter_map(Result::err).collect();
                 let alike = format!("{} of {AT_ONCE} calls, one of them", findings.len());
                 let worst = findings.into_iter().min_by_key(|finding| finding.outcome == Outcome::Warning);
                 worst.map_or(Ok(None), |finding| Err(finding.prefixed(&alike)))
@@ -185,12 +183,9 @@ impl<'p> Run<'p> {
     }
 
     /// Calls the policy and judges the answer.
-    fn call(&self, check: &'static Check, request: &Request) -> impl Future<Output = Judged> + Send + use<> {
-        let (policy, request, budget) = (self.policy.clone(), request.clone(), self.plan.budget);
-        async move {
-            let answer = policy.ask(request.question(Instant::now() + budget)).await;
-            judge(check, &request, answer, budget)
-        }
+    async fn call(&self, check: &Check, request: &Request) -> Judged {
+        let answer = self.policy.ask(request.question(Instant::now() + self.plan.budget)).await;
+        judge(check, request, answer, self.plan.budget)
     }
 
     /// Makes a lifelike call after others.
@@ -216,33 +211,26 @@ impl<'p> Run<'p> {
 
     /// Judges whether any callback is implemented, and whether the fallback is.
     async fn judge_implemented(&self) -> Judged {
-        let callbacks = self.plan.callbacks.len();
+        let (callbacks, is_none) = (self.plan.callbacks.len(), self.implemented.is_empty());
         match &self.stopped {
-            Some(why) if self.implemented.is_empty() => Err(Finding::not_run(why)),
-            Some(_) => Ok(None),
-            None if self.implemented.is_empty() => {
-                let answers = match self.not_found == callbacks {
-                    true => {
-                        format!("HTTP status 404 from all of {callbacks} callbacks: nothing there speaks the contract")
-                    }
-                    false => format!("UNIMPLEMENTED from all of {callbacks} callbacks"),
-                };
-                let hint =
-                    "implement the rpcs that you switch on in OpenIM, and register their services with the server";
-                Err(Finding::failed(answers, hint))
+            Some(why) if is_none => return Err(Finding::not_run(why)),
+            Some(_) => return Ok(None),
+            None => {}
+        }
+        if is_none {
+            let answers = match self.not_found == callbacks {
+                true => format!("HTTP status 404 from all of {callbacks} callbacks: nothing there speaks the contract"),
+                false => format!("UNIMPLEMENTED from all of {callbacks} callbacks"),
+            };
+            let hint = "implement the rpcs that you switch on in OpenIM, and register their services with the server";
+            return Err(Finding::failed(answers, hint));
+        }
+        let (fallback, name) = (Callback::fallback(), Callback::fallback().method());
+        self.call(&LIFELIKE, &Request::new(fallback, &LIFELIKE)?).await.or_else(|finding| match &finding.failure {
+            Some(failure) if failure.class == Class::Unimplemented => {
+                Ok(Some(format!("{name} is not; the callbacks of a newer OpenIM will fail as unimplemented")))
             }
-            None => self.judge_fallback(Callback::fallback()).await,
-        }
-    }
-
-    async fn judge_fallback(&self, fallback: &'static Callback) -> Judged {
-        match self.call(&LIFELIKE, &Request::new(fallback, &LIFELIKE)?).await {
-            Err(finding) if finding.class() == Some(Class::Unimplemented) => Ok(Some(format!(
-                "{} is not; the callbacks of a newer OpenIM will fail as unimplemented",
-                fallback.method()
-            ))),
-            Err(finding) => Err(Finding { outcome: Outcome::Warning, ..finding.prefixed(fallback.method()) }),
-            passed => passed,
-        }
+            _ => Err(Finding { outcome: Outcome::Warning, ..finding.prefixed(name) }),
+        })
     }
 }

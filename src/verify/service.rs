@@ -1,16 +1,15 @@
 //! The checks of the service as a whole: connection, health, reflection.
 
 use std::error::Error as _;
-use std::future::Future;
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
+use prost::Message;
 use tokio::time::timeout;
 use tonic::client::Grpc;
-use tonic::codegen::tokio_stream;
 use tonic::{Code, Request, Status};
-use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_prost::ProstCodec;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
@@ -20,54 +19,53 @@ use super::judge::{Finding, Judged, describe, shown};
 use crate::contract::Callback;
 use crate::failure::{Class, Failure};
 use crate::policy::Channel;
-use crate::policy::status_tap::{StatusTap, not_grpc, tap};
+use crate::policy::status_tap::{not_grpc, tap};
 
 /// Calls `grpc.health.v1` for the server as a whole.
 pub(super) async fn health(channel: &Channel, budget: Duration) -> Result<ServingStatus, Failure> {
-    let (transport, seen) = tap(channel.clone());
-    let mut client = HealthClient::new(transport);
-    let call = async { Ok(client.check(HealthCheckRequest::default()).await?.into_inner().status()) };
-    answer_of(call, &seen, budget).await
+    let question = HealthCheckRequest::default();
+    let answer: HealthCheckResponse = call(channel, "/grpc.health.v1.Health/Check", question, budget).await?;
+    Ok(answer.status())
 }
 
 /// Calls server reflection for the names of the services: v1, and if that is not served v1alpha, which is all that some
 /// libraries have and enough for grpcurl. Both have the same messages.
 pub(super) async fn services(channel: &Channel, budget: Duration) -> Result<Vec<String>, Failure> {
-    match list_services("v1", channel, budget).await {
-        Err(failure) if failure.class == Class::Unimplemented => list_services("v1alpha", channel, budget).await,
+    match list_services(channel, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", budget).await {
+        Err(failure) if failure.class == Class::Unimplemented => {
+            list_services(channel, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", budget).await
+        }
         answer => answer,
     }
 }
 
-async fn list_services(version: &str, channel: &Channel, budget: Duration) -> Result<Vec<String>, Failure> {
+async fn list_services(channel: &Channel, path: &'static str, budget: Duration) -> Result<Vec<String>, Failure> {
     let message_request = Some(MessageRequest::ListServices(String::new()));
     let question = ServerReflectionRequest { host: String::new(), message_request };
-    let (transport, seen) = tap(channel.clone());
-    let mut client = Grpc::new(transport);
-    let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
-    let call = async {
-        client.ready().await.map_err(Status::from_error)?;
-        let path = path.parse().map_err(|_| Status::internal("no path"))?;
-        let codec = ProstCodec::<ServerReflectionRequest, ServerReflectionResponse>::default();
-        let mut answers = client.streaming(Request::new(tokio_stream::once(question)), path, codec).await?.into_inner();
-        match answers.message().await?.and_then(|answer| answer.message_response) {
-            Some(MessageResponse::ListServicesResponse(list)) => {
-                Ok(list.service.into_iter().map(|service| service.name).collect())
-            }
-            _ => Err(Status::unimplemented("no list of services")),
+    let answer: ServerReflectionResponse = call(channel, path, question, budget).await?;
+    match answer.message_response {
+        Some(MessageResponse::ListServicesResponse(list)) => {
+            Ok(list.service.into_iter().map(|service| service.name).collect())
         }
-    };
-    answer_of(call, &seen, budget).await
+        _ => Err(Failure::because(Class::Unimplemented, "no list of services").with_status(Some(Code::Unimplemented))),
+    }
 }
 
-/// Waits for a call, and tells the status that the service gave from the other ways to fail.
-async fn answer_of<T>(
-    call: impl Future<Output = Result<T, Status>>,
-    seen: &StatusTap,
-    budget: Duration,
-) -> Result<T, Failure> {
-    let status = match timeout(budget, call).await {
-        Ok(Ok(answer)) => return Ok(answer),
+/// Sends one message and waits for one. Tells the status that the service gave from the other ways to fail.
+async fn call<Q, A>(channel: &Channel, path: &'static str, question: Q, budget: Duration) -> Result<A, Failure>
+where
+    Q: Message + 'static,
+    A: Message + Default + 'static,
+{
+    let (transport, seen) = tap(channel.clone());
+    let mut client = Grpc::new(transport);
+    let answer = async {
+        client.ready().await.map_err(Status::from_error)?;
+        let path = PathAndQuery::from_static(path);
+        client.unary(Request::new(question), path, ProstCodec::<Q, A>::default()).await
+    };
+    let status = match timeout(budget, answer).await {
+        Ok(Ok(answer)) => return Ok(answer.into_inner()),
         Ok(Err(status)) => status,
         Err(_) => return Err(Failure::because(Class::Deadline, "no connection in time")),
     };
@@ -75,7 +73,7 @@ async fn answer_of<T>(
         let class = if code == Code::Unimplemented { Class::Unimplemented } else { Class::Error };
         Failure::because(class, message).with_status(Some(code))
     };
-    Err(match (seen.failure(), not_grpc(&status, seen), status.source()) {
+    Err(match (seen.failure(), not_grpc(&status, &seen), status.source()) {
         (Some(code), ..) => with_status(code, seen.message()),
         (None, Some(answer), _) => Failure::not_grpc(answer.class(), &answer),
         (None, None, Some(source)) if !seen.response() => Failure::new(Class::Unavailable, source),

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use clap::Parser;
-use hookgate::config::{self, Config, Handling, Loaded, Options};
+use hookgate::config::{self, Config, Handling, Loaded, OpenIm, Options};
 use hookgate::contract::Callback;
 
 use crate::support::pki::Ca;
@@ -126,5 +126,5 @@ fn assert_round_trip(loaded: &Loaded) {
     let printed = config::print(loaded);
     let again = load_yaml(&printed).unwrap_or_else(|report| panic!("{report}\n{printed}"));
     // What OpenIM enables is known from its file alone, and decides nothing.
-    assert_eq!(again.config, Config { openim_enables: None, ..loaded.config.clone() }, "{printed}");
+    assert_eq!(again.config, Config { openim: OpenIm::default(), ..loaded.config.clone() }, "{printed}");
 }

@@ -238,7 +238,7 @@ async fn a_denial_stays_one_whatever_is_wrong_with_it() {
     ] {
         let policy = Policy::start(move |_| Ok(bytes.to_vec())).await;
         let mut config = support::config();
-        config.every.on_failure = hookgate::config::OnFailure::all(hookgate::config::Rule::Allow);
+        config.on_failure = hookgate::config::OnFailure::all(hookgate::config::Rule::Allow).into();
         let gate = Gate::configured(&policy.url(), config).await;
         let reply = gate.post("/callbackBeforeSetFriendRemarkCommand", "{}").await;
         assert_eq!(reply.headers["hookgate-outcome"], "deny", "{bytes:?}");
@@ -294,6 +294,23 @@ async fn a_list_of_more_entries_than_anybody_means() {
     let gate = Gate::start(&policy.url()).await;
     let reply = gate.post("/callbackBeforeUserRegisterCommand", r#"{"users":[{"userID":"u"}]}"#).await;
     assert_denied(&reply, INVALID);
+}
+
+#[tokio::test]
+async fn a_reply_as_large_as_the_largest_body() {
+    // A new remark: its key, its length in four bytes, its text.
+    let policy = Policy::start(|_| {
+        let text = vec![b'x'; (8 << 20) - 5];
+        let mut response = b"\x12".to_vec();
+        prost::encoding::encode_varint(text.len() as u64, &mut response);
+        response.extend(text);
+        assert_eq!(response.len(), support::config().limits.body);
+        Ok(response)
+    })
+    .await;
+    let gate = Gate::start(&policy.url()).await;
+    let reply = gate.post("/callbackBeforeSetFriendRemarkCommand", "{}").await;
+    assert_eq!(reply.headers["hookgate-outcome"], "changed");
 }
 
 #[tokio::test]

@@ -1,4 +1,9 @@
-//! Code and commands in README.md are those of the example and of the manual, which are tested.
+//! What README files and the manual say is so: code and commands are those that are tested, and nothing is left out that
+//! readers must know.
+
+use hookgate::contract::Callback;
+
+use crate::support::OPEN;
 
 const README: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
 const GRPCURL: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/policies/grpcurl.md"));
@@ -21,5 +26,24 @@ fn the_policy_is_the_python_examples() {
     let (_, code) = blocks(README).find(|(language, _)| *language == "python").unwrap();
     for part in code.split("\n\n") {
         assert!(EXAMPLE.contains(part), "the example lacks: {part}");
+    }
+}
+
+#[test]
+fn each_example_says_what_its_word_filter_cannot_see() {
+    for language in ["go", "java", "python", "rust", "typescript"] {
+        let readme = format!("{}/examples/{language}/README.md", env!("CARGO_MANIFEST_DIR"));
+        let readme = std::fs::read_to_string(readme).unwrap();
+        assert!(readme.contains("\nIt cannot see a word in a picture"), "{language}");
+    }
+}
+
+#[test]
+fn the_manual_names_the_callbacks_that_fail_open() {
+    let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations/failures.md"));
+    let (_, section) = page.split_once("\n## Callbacks that fail open\n").unwrap();
+    for command in OPEN {
+        let key = Callback::by_command(command).unwrap().config_key;
+        assert!(section.contains(&format!("`{key}`")), "{key}");
     }
 }

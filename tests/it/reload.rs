@@ -64,6 +64,58 @@ async fn a_signal_has_it_read_anew() {
     assert_eq!(status["configuration"]["last"]["ok"], true);
 }
 
+/// In a namespace of its own hookgate reads another file as /etc/hosts; not every machine allows that.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_signal_has_the_policy_s_name_looked_up() {
+    use std::net::SocketAddr;
+
+    use crate::support::restartable::{Act, Policy as At};
+
+    let hosts = file("signal-hosts", "127.0.0.1 policy.test\n");
+    let own_hosts = "mount --make-rprivate / && mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+    let own = |program: &str, args: &[&str]| {
+        let mut command = tokio::process::Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "sh", "-c", own_hosts, &hosts, program]).args(args);
+        command.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).kill_on_drop(true);
+        command
+    };
+    if !own("true", &[]).status().await.is_ok_and(|status| status.success()) {
+        println!("namespaces cannot be made, so the name is not looked up here");
+        return;
+    }
+    let first = Policy::without_health(|_| Box::pin(async { Ok(Vec::new()) })).await;
+    let port = first.address.port();
+    // A host that no other test uses, so that the port is free there.
+    let second = At::start(([127, 0, 0, 9], port).into(), Arc::new(|_| Act::Allow)).await;
+    let yaml =
+        file("signal-name.yaml", format!("policy: http://policy.test:{port}\nchannel: {{resolve_interval: 0s}}\n"));
+    let program = hookgate(&[]);
+    let args = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--config", &yaml];
+    let running = Running::of(own(program.as_std().get_program().to_str().unwrap(), &args)).await;
+    let addresses = async |wanted: &[SocketAddr]| {
+        let all = async {
+            loop {
+                let status = running.status().await;
+                let addresses = status["policy"]["channel"]["addresses"].as_array().unwrap().clone();
+                let ready = |wanted: &SocketAddr| {
+                    let is_it = |one: &&serde_json::Value| one["address"] == wanted.to_string();
+                    addresses.iter().find(is_it).is_some_and(|one| one["state"] == "ready")
+                };
+                if addresses.len() == wanted.len() && wanted.iter().all(ready) {
+                    return;
+                }
+            }
+        };
+        let came = tokio::time::timeout(std::time::Duration::from_secs(60), all).await;
+        assert!(came.is_ok(), "it does not come to {wanted:?}");
+    };
+    addresses(&[first.address]).await;
+    fs::write(&hosts, "127.0.0.1 policy.test\n127.0.0.9 policy.test\n").unwrap();
+    running.signal("-HUP").await;
+    addresses(&[first.address, second.address]).await;
+}
+
 #[tokio::test]
 async fn a_changed_file_is_read_anew() {
     let policy = nowhere().await;
@@ -209,7 +261,7 @@ async fn calls_go_on_as_before_until_the_new_policy_is_there() {
     let new = Policy::allow().await;
     told.write(&yaml(&new.url()));
     told.running.signal("-HUP").await;
-    told.running.says("switched to new policy endpoint").await;
+    told.running.says("switched to new policy channel").await;
     old.take_calls();
     assert_eq!(told.outcome().await, "allow");
     assert!(old.take_calls().iter().all(|call| call.rpc.contains("Health")));
@@ -235,7 +287,7 @@ async fn another_change_does_not_begin_a_pending_switch_again() {
     let mut policy = TcpStream::connect(new.url().trim_start_matches("http://")).await.unwrap();
     tokio::spawn(async move { copy_bidirectional(&mut stream, &mut policy).await });
     tokio::select! {
-        _ = told.running.says("switched to new policy endpoint") => {}
+        _ = told.running.says("switched to new policy channel") => {}
         _ = listener.accept() => panic!("it has connected anew"),
     }
 }

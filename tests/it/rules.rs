@@ -5,7 +5,7 @@ mod open;
 use std::time::Duration;
 
 use hookgate::config::Class;
-use hookgate::config::{Handling, OnFailure, Override, Rule};
+use hookgate::config::{OnFailure, Override, Rule};
 use hookgate::contract::Callback;
 use hookgate::internals::observe::Outcome;
 use hookgate::openim::{self, Reading, Release};
@@ -57,9 +57,10 @@ async fn every_class_under_every_rule_for_every_kind_of_callback() {
         for rule in [Rule::Allow, Rule::Deny] {
             let (url, _policy) = failing(class).await;
             let mut config = support::config();
-            config.every = Handling { budget: Duration::from_millis(100), on_failure: OnFailure::all(rule) };
+            config.budget = Duration::from_millis(100);
+            config.on_failure = OnFailure::all(rule).into();
             if class != Class::Deadline {
-                config.every.budget = Duration::from_secs(60);
+                config.budget = Duration::from_secs(60);
             }
             // An After event that failed is tried again; the reply waits no longer than this.
             config.after.answer_within = Duration::from_millis(1);
@@ -93,7 +94,7 @@ async fn every_class_under_every_rule_for_every_kind_of_callback() {
 async fn a_class_and_a_callback_can_have_rules_of_their_own() {
     let policy = Policy::start(|_| Err(Status::internal("broken"))).await;
     let mut config = support::config();
-    config.every.on_failure.set(Class::Error, Rule::Allow);
+    config.on_failure.set(Class::Error, Rule::Allow);
     let strict = Override { on_failure: OnFailure::default().into(), budget: None };
     config.callbacks.insert("callbackBeforeAddBlackCommand", strict);
     let gate = Gate::configured(&policy.url(), config).await;

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use balancer::Balancer;
 use bytes::Bytes;
+use hookgate::app::Stop;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -22,7 +23,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tonic::Status;
 
 use crate::support::program::{EVERYTHING_FREE, Running, configured};
-use crate::support::{ALLOWED, Policy, Reply};
+use crate::support::{ALLOWED, Gate, Policy, Reply};
 
 const BEFORE: &str = "callbackBeforeAddBlackCommand";
 const AFTER: &str = "callbackAfterRemoveBlackCommand";
@@ -226,6 +227,50 @@ async fn ctrl_c_leaves_out_the_delay() {
     hookgate.signal("-INT").await;
     idle.closed().await;
     assert_eq!(hookgate.end().await.0, Some(0));
+}
+
+#[tokio::test]
+async fn connections_that_nobody_has_accepted_yet_are_answered() {
+    let policy = allowing().await;
+    for _ in 0..5 {
+        let mut gate = Gate::start(&policy.url()).await;
+        assert_eq!(gate.post(&format!("/{BEFORE}"), "{}").await.body, ALLOWED);
+        gate.begin_to_stop(Stop::Now);
+        // The front has this one thread: until this test waits for something, the system has these connections.
+        let request = format!("POST /{BEFORE} HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n{{}}");
+        let waiting = [(); 100].map(|()| {
+            let mut stream = std::net::TcpStream::connect(gate.address).expect("the system accepts it");
+            std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+            stream.set_nonblocking(true).unwrap();
+            TcpStream::from_std(stream).unwrap()
+        });
+        for mut stream in waiting {
+            let mut reply = String::new();
+            stream.read_to_string(&mut reply).await.expect("no reset");
+            assert!(reply.ends_with(ALLOWED), "{reply:?}");
+        }
+        gate.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_may_say_its_first_word_when_everybody_is_turned_away() {
+    let policy = allowing().await;
+    let mut gate = Gate::start(&policy.url()).await;
+    let mut stream = TcpStream::connect(gate.address).await.unwrap();
+    while gate.status.connections.held() == 0 {
+        tokio::task::yield_now().await;
+    }
+    gate.begin_to_stop(Stop::Now);
+    // Enough for the front to notice, and far less than it waits.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    let request = format!("POST /{BEFORE} HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n{{}}");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).await.expect("no reset");
+    assert!(reply.ends_with(ALLOWED), "{reply:?}");
 }
 
 /// Posts steadily over two connections that it keeps, as OpenIM does, until told to stop. Repeats nothing.

@@ -222,7 +222,7 @@ async fn an_answer_that_comes_too_late() {
     let collector = Collector::start().await;
     let (policy, _asked, _release) = Policy::that_waits().await;
     let mut config = sent_to(&collector.url());
-    config.every.budget = Duration::from_millis(500);
+    config.budget = Duration::from_millis(500);
     let (gate, _) = traced(&policy.url(), config).await;
     let reply = post(&gate, BEFORE, &[]).await;
     // Whoever is the first to end the call: the policy's server knows the deadline too.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use hookgate::contract::Callback;
+use hookgate::contract::{self, Callback};
 use hookgate::openim::{ClientError, Reading, Release, read};
 use prost_reflect::prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
@@ -373,6 +373,33 @@ async fn a_change_has_the_name_that_the_request_used() {
     let names: Vec<_> = reply.keys().map(String::as_str).collect();
     let expected = "actionCode burn_duration errCode errDlt errMsg ex is_pinned nextCode recv_msg_opt";
     assert_eq!(names, expected.split(' ').collect::<Vec<_>>());
+}
+
+#[test]
+fn the_conversation_callbacks_know_the_names_of_the_enterprise_edition() {
+    let names = json!({
+        "owner_user_id": "u1", "conversation_id": "c1", "conversation_type": 1, "recv_msg_opt": 2, "is_pinned": true,
+        "is_marked": true, "is_private_chat": true, "burn_duration": 3, "group_at_type": 4, "attached_info": "a", "ex": "x",
+    });
+    let rows = Callback::all().iter().filter(|row| row.rpc.contains(".ConversationPolicyService/"));
+    let mut count = 0;
+    for callback in rows {
+        let mut body = names.clone();
+        let peer = if callback.method().contains("Single") { "user_id" } else { "group_id" };
+        body[peer] = "p1".into();
+        let body = body.to_string();
+        let transcoded = contract::transcode(callback.request, callback.command, body.as_bytes()).unwrap();
+        assert_eq!(transcoded.unknown.paths, [""; 0], "{}", callback.method());
+        let message = DynamicMessage::decode(method(callback.rpc).input(), transcoded.message).unwrap();
+        let read = message.to_string();
+        for field in body.trim_matches(['{', '}']).split(',') {
+            let (name, value) = field.split_once(':').unwrap();
+            let said = format!("{}:{value}", name.trim_matches('"'));
+            assert!(read.contains(&said), "{}: {said} is not in {read}", callback.method());
+        }
+        count += 1;
+    }
+    assert_eq!(count, 4);
 }
 
 #[tokio::test]

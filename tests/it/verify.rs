@@ -3,6 +3,7 @@
 mod bad;
 mod gone;
 mod policy;
+mod sent;
 mod service;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use strum::VariantArray as _;
+
 use super::{Writer, gauge};
 use crate::admin::Sources;
 use crate::policy::channel::{AddressStatus, BreakerState};
@@ -15,7 +17,8 @@ pub(super) fn write(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
     out.family("policy_addresses", "Addresses of the policy service, by state", addresses)?;
     let help = "Calls that were made a second time, as the policy service cannot have seen the first";
     out.counter("policy_retries", help, sources.policy.retries())?;
-    let breaker = BreakerState::ALL.map(|state| ([("state", state.as_str())], gauge(channel.breaker == state)));
+    let breaker =
+        BreakerState::VARIANTS.iter().map(|state| ([("state", state.into())], gauge(channel.breaker == *state)));
     out.family("policy_breaker", "Breaker of the rpc that fares worst: 1 at the state that holds", breaker)?;
     let is_ready = sources.health.borrow().is_ready();
     out.gauge("policy_ready", "Whether the policy service is ready: 1 if it is", is_ready)

@@ -3,25 +3,19 @@
 use std::io;
 use std::path::PathBuf;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::cli::Error;
-use crate::cli::admin::{Admin, AdminClient};
-use crate::outbox::{Count, Offline, OperateError};
+use crate::cli::admin::Admin;
+use crate::outbox::{Offline, OperateError};
 
 /// Ends an error without a reply.
 const ELSEWHERE: &str = "--admin takes another address, --data a directory";
 
 pub(super) enum Backend {
-    Serving(Box<AdminClient>),
+    Serving(Admin),
     Directory(Offline),
-}
-
-impl From<OperateError> for Error {
-    fn from(error: OperateError) -> Self {
-        Self::Io(io::Error::other(error))
-    }
 }
 
 impl Backend {
@@ -33,15 +27,7 @@ impl Backend {
                 Err(Error::Usage(format!("--data {}: there is no such directory", directory.display())))
             }
             Some(directory) => Ok(Self::Directory(Offline::open(&directory)?)),
-            None => Ok(Self::Serving(Box::new(admin.client(ELSEWHERE)))),
-        }
-    }
-
-    /// Counts the events by rpc, state and reason.
-    pub(super) async fn counts(&self) -> Result<Vec<Count>, Error> {
-        match self {
-            Self::Directory(directory) => Ok(directory.counted()?),
-            Self::Serving(client) => Ok(client.get("/outbox").await?),
+            None => Ok(Self::Serving(admin)),
         }
     }
 
@@ -49,12 +35,12 @@ impl Backend {
     pub(super) async fn ask<T: DeserializeOwned>(
         &mut self,
         path: &str,
-        body: &impl Serialize,
+        body: Option<Value>,
         offline: impl FnOnce(&mut Offline) -> Result<T, OperateError>,
-    ) -> Result<T, Error> {
+    ) -> io::Result<T> {
         match self {
-            Self::Directory(directory) => Ok(offline(directory)?),
-            Self::Serving(client) => Ok(client.post(&format!("/outbox/{path}"), body).await?),
+            Self::Directory(directory) => offline(directory).map_err(io::Error::other),
+            Self::Serving(admin) => admin.ask(&format!("/outbox{path}"), body, ELSEWHERE).await,
         }
     }
 }

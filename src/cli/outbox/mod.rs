@@ -14,7 +14,7 @@ use serde_json::json;
 use super::admin::Admin;
 use super::callbacks::callback_named;
 use super::{Error, block_on, print_json, progress_bar};
-use crate::outbox::{Changed, Filter, Item, Offline, OperateError, State};
+use crate::outbox::{Changed, Count, Filter, Item, Offline, OperateError, State};
 use backend::Backend;
 
 /// Reasons of dead letters, as they are stored. Events that end for another reason were never written, or wait for the next
@@ -71,21 +71,19 @@ enum Command {
         reveal: bool,
     },
     /// Deliver dead letters again, as if they had just arrived; by ID also a waiting event, at once
-    Replay {
-        #[command(flatten)]
-        which: Which,
-        /// All dead letters
-        #[arg(long)]
-        all: bool,
-    },
+    Replay(Change),
     /// Delete dead letters; by ID also a waiting event
-    Drop {
-        #[command(flatten)]
-        which: Which,
-        /// All dead letters
-        #[arg(long)]
-        all: bool,
-    },
+    Drop(Change),
+}
+
+/// A selection of events to change.
+#[derive(Debug, Args)]
+struct Change {
+    #[command(flatten)]
+    which: Which,
+    /// All dead letters
+    #[arg(long)]
+    all: bool,
 }
 
 /// A selection of events.
@@ -108,10 +106,10 @@ struct Which {
 }
 
 impl Which {
-    fn filter(self, all: bool) -> Result<Filter, Error> {
+    fn filter(self) -> Result<Filter, Error> {
         let Self { id, rpc, reason, since } = self;
         let rpc = rpc.map(|rpc| callback_named(&rpc)).transpose()?.map(|callback| callback.rpc.to_owned());
-        Ok(Filter { id, rpc, reason, since, all, ..Filter::default() })
+        Ok(Filter { id, rpc, reason, since, ..Filter::default() })
     }
 }
 
@@ -125,8 +123,10 @@ impl Outbox {
         let Self { command, data, admin, json } = self;
         let mut outbox = Backend::open(data, admin)?;
         match command {
-            None if json => print_json(&outbox.counts().await?)?,
-            None => print::counts(&outbox.counts().await?, &mut io::stdout().lock())?,
+            None => {
+                let counts: Vec<Count> = outbox.ask("", None, |outbox| outbox.counted()).await?;
+                if json { print_json(&counts)? } else { print::counts(&counts, &mut io::stdout().lock())? }
+            }
             Some(Command::List { which, waiting, dead, limit }) => {
                 let states: &[State] = match (waiting, dead) {
                     (true, false) => &[State::Waiting],
@@ -134,39 +134,35 @@ impl Outbox {
                     _ => &[State::Waiting, State::Dead],
                 };
                 let limit = if limit == 0 { usize::MAX } else { limit };
-                list(&mut outbox, &which.filter(false)?, states, limit, json).await?;
+                list(&mut outbox, &which.filter()?, states, limit, json).await?;
             }
             Some(Command::Show { id, reveal }) => {
                 let body = json!({ "id": id, "reveal": reveal });
-                let item: Item = outbox.ask("show", &body, |outbox| outbox.show(&id, reveal)).await?;
+                let item: Item = outbox.ask("/show", Some(body), |outbox| outbox.show(&id, reveal)).await?;
                 print_json(&item)?;
             }
-            Some(Command::Replay { which, all }) => {
-                let events = change(&mut outbox, which.filter(all)?, "replay", Offline::replay).await?;
-                print_count(events, "replayed", json)?;
+            Some(Command::Replay(change)) => {
+                change.run(&mut outbox, "/replay", Offline::replay, "replayed", json).await?
             }
-            Some(Command::Drop { which, all }) => {
-                let events = change(&mut outbox, which.filter(all)?, "drop", Offline::discard).await?;
-                print_count(events, "dropped", json)?;
-            }
+            Some(Command::Drop(change)) => change.run(&mut outbox, "/drop", Offline::discard, "dropped", json).await?,
         }
         Ok(())
     }
 }
 
 /// Lists events page by page, as there may be millions.
-async fn list(outbox: &mut Backend, filter: &Filter, states: &[State], limit: usize, json: bool) -> Result<(), Error> {
+async fn list(outbox: &mut Backend, filter: &Filter, states: &[State], limit: usize, json: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if json {
         let mut serializer = serde_json::Serializer::pretty(&mut out);
-        let mut array = serializer.serialize_seq(None).map_err(io::Error::from)?;
+        let mut array = serializer.serialize_seq(None)?;
         let print = |items: &[Item], _| Ok(items.iter().try_for_each(|item| array.serialize_element(item))?);
         each_page(outbox, filter, states, limit, print).await?;
-        array.end().map_err(io::Error::from)?;
-        return Ok(writeln!(out)?);
+        array.end()?;
+        return writeln!(out);
     }
     match each_page(outbox, filter, states, limit, |items, listed| print::items(items, listed == 0, &mut out)).await? {
-        0 => Ok(writeln!(out, "no such events")?),
+        0 => writeln!(out, "no such events"),
         _ => Ok(()),
     }
 }
@@ -178,13 +174,13 @@ async fn each_page(
     states: &[State],
     limit: usize,
     mut print: impl FnMut(&[Item], usize) -> io::Result<()>,
-) -> Result<usize, Error> {
+) -> io::Result<usize> {
     let mut listed = 0;
     for state in states {
         let mut after = None;
         while listed < limit {
             let filter = Filter { state: Some(*state), after, limit: Some(limit - listed), ..filter.clone() };
-            let items: Vec<Item> = outbox.ask("list", &filter, |outbox| outbox.list(&filter)).await?;
+            let items: Vec<Item> = outbox.ask("/list", Some(json!(filter)), |outbox| outbox.list(&filter)).await?;
             let Some(last) = items.last() else { break };
             after = Some(last.place);
             print(&items, listed)?;
@@ -194,44 +190,48 @@ async fn each_page(
     Ok(listed)
 }
 
-/// Replays or drops all events that the filter selects, behind a progress bar. Returns their number.
-async fn change(
-    outbox: &mut Backend,
-    filter: Filter,
-    path: &str,
-    offline: fn(&mut Offline, &Filter) -> Result<Changed, OperateError>,
-) -> Result<usize, Error> {
-    if filter == Filter::default() {
-        return Err(Error::Usage("which events? An ID, --rpc, --reason, --since or --all says it".to_owned()));
-    }
-    // Counted once: events that fail again meanwhile would otherwise be replayed without end.
-    let dead = Filter { state: Some(State::Dead), ..filter.clone() };
-    let mut left = match filter.id {
-        Some(_) => 1,
-        None => usize::try_from(outbox.ask("count", &dead, |outbox| outbox.count(&dead)).await?).unwrap_or_default(),
-    };
-    let progress = progress_bar(left, "{bar:32} {pos}/{len}  {per_sec}  {eta}");
-    let (mut total, mut after) = (0, None);
-    while left > 0 {
-        let filter = Filter { limit: Some(left), after, ..filter.clone() };
-        let changed: Changed = outbox.ask(path, &filter, |outbox| offline(outbox, &filter)).await?;
-        total += changed.events;
-        left = left.saturating_sub(changed.events);
-        progress.inc(changed.events as u64);
-        after = changed.last;
-        if after.is_none() {
-            break;
+impl Change {
+    /// Replays or drops all events that are selected, behind a progress bar, and prints their number.
+    async fn run(
+        self,
+        outbox: &mut Backend,
+        path: &str,
+        offline: fn(&mut Offline, &Filter) -> Result<Changed, OperateError>,
+        verb: &str,
+        json: bool,
+    ) -> Result<(), Error> {
+        let filter = Filter { all: self.all, ..self.which.filter()? };
+        if filter == Filter::default() {
+            return Err(Error::Usage("which events? An ID, --rpc, --reason, --since or --all says it".to_owned()));
         }
-    }
-    progress.finish_and_clear();
-    Ok(total)
-}
-
-fn print_count(events: usize, verb: &str, json: bool) -> io::Result<()> {
-    match (json, events) {
-        (true, _) => writeln!(io::stdout(), "{}", json!({ verb: events })),
-        (false, 1) => writeln!(io::stdout(), "1 event {verb}"),
-        (false, _) => writeln!(io::stdout(), "{events} events {verb}"),
+        // Counted once: events that fail again meanwhile would otherwise be replayed without end.
+        let dead = Filter { state: Some(State::Dead), ..filter.clone() };
+        let count: i64 = match filter.id {
+            Some(_) => 1,
+            None => outbox.ask("/count", Some(json!(dead)), |outbox| outbox.count(&dead)).await?,
+        };
+        let mut left = usize::try_from(count).unwrap_or_default();
+        let progress = progress_bar(left, "{bar:32} {pos}/{len}  {per_sec}  {eta}");
+        let (mut total, mut after) = (0, None);
+        while left > 0 {
+            let filter = Filter { limit: Some(left), after, ..filter.clone() };
+            let changed = outbox.ask(path, Some(json!(filter)), |outbox| offline(outbox, &filter)).await?;
+            total += changed.events;
+            left = left.saturating_sub(changed.events);
+            progress.inc(changed.events as u64);
+            after = changed.last;
+            if after.is_none() {
+                break;
+            }
+        }
+        progress.finish_and_clear();
+        let mut out = io::stdout();
+        match (json, total) {
+            (true, _) => writeln!(out, "{}", json!({ verb: total }))?,
+            (false, 1) => writeln!(out, "1 event {verb}")?,
+            (false, _) => writeln!(out, "{total} events {verb}")?,
+        }
+        Ok(())
     }
 }
 

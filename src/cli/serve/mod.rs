@@ -1,7 +1,6 @@
 //! `hookgate serve`: the main job.
 
 mod greeting;
-mod signals;
 
 use std::io;
 use std::process::ExitCode;
@@ -9,9 +8,9 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::warn;
+use tracing::{info, warn};
 
-use crate::app::{self, App};
+use crate::app::{self, App, Stop};
 use crate::cli::Error;
 use crate::config::{ConfigHandle, Loaded, Options};
 use crate::observe::decisions::Decisions;
@@ -66,26 +65,39 @@ async fn serve(loaded: &Loaded, source: Source, decisions: &mut Decisions, log: 
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         warn!(%error, "cannot raise the limit of open files");
     }
-    let stop = signals::stop(log.clone())?;
+    let stop = stop_signals(log.clone())?;
     let (changes, in_force) = ConfigHandle::changing(loaded.config.clone());
-    let app = App::build(in_force).await.map_err(|error| error_of(loaded, error))?;
-    *decisions = app.sources().decisions.clone();
-    app.reload(source, hangups, changes, log.clone())?;
-    let greeting = tokio::spawn(greeting::greet(
-        greeting::Addresses::of(&app, &loaded.config)?,
-        app.sources().health.clone(),
-        log,
-    ));
-    let ended = app.run(stop).await;
-    greeting.abort();
-    ended.map_err(|error| error_of(loaded, error))
-}
-
-/// Converts a failure to start to one that names the setting at fault.
-fn error_of(loaded: &Loaded, error: app::Error) -> Error {
-    match error {
+    let app = App::build(in_force).await.map_err(|error| match error {
         app::Error::Io(error) => error.into(),
         app::Error::Outbox(error) => error.into(),
-        app::Error::Setting(path, cause) => loaded.wrong(path, cause).into(),
-    }
+        app::Error::Setting(path, cause) => Error::from(loaded.wrong(path, cause)),
+    })?;
+    *decisions = app.sources().decisions.clone();
+    app.reload(source, hangups, changes, log.clone())?;
+    let greeting = tokio::spawn(greeting::greet(&app, &loaded.config, log)?);
+    let ended = app.run(stop).await;
+    greeting.abort();
+    Ok(ended?)
+}
+
+/// Waits for a signal: SIGTERM, which service managers send, drains; Ctrl-C stops at once. A second one ends the process.
+fn stop_signals(log: Log) -> io::Result<impl Future<Output = Stop>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        let stop = tokio::select! {
+            _ = terminate.recv() => Stop::Drain,
+            _ = interrupt.recv() => Stop::Now,
+        };
+        info!("stopping: finishing what is in flight; a second signal ends it at once");
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            log.flush();
+            std::process::exit(1);
+        });
+        stop
+    })
 }

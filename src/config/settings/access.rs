@@ -1,19 +1,21 @@
-//! Access rules for callers.
+//! Access rules for callers; TLS of webhook clients and of the policy.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::settings;
 use crate::config::access::{Passwords, Paths};
-use crate::config::networks::network;
-use crate::config::validate::{Check, Mistakes};
-use crate::config::value::path;
-use crate::config::{Address, Builder};
+use crate::config::certificates::Roots;
+use crate::config::tls::{Identity, ServerTls};
+use crate::config::value::{Kind, path};
 
 settings! {
-    /// The files of access secrets.
-    pub struct AccessFiles("access"), |builder| builder.config.files.access;
+    /// Access rules for callers. Every rule that is set must match; a rule matches by any of its entries. Without a rule
+    /// anybody may call.
+    pub struct Access("access"), |config| config.access;
 
     /// File of passwords, one `user:password` a line. A caller must send one of them by basic authentication, as OpenIM
     /// does for a url such as http://user:password@host. Lines that begin with # are comments.
@@ -21,32 +23,83 @@ settings! {
 
     /// File of secret paths, one a line. The path of OpenIM's url must begin with one of them.
     paths: Option<PathBuf> = None, path().optional();
-}
-
-settings! {
-    /// Access rules for callers. Every rule that is set must match; a rule matches by any of its entries. Without a rule
-    /// anybody may call.
-    pub struct Access("access"), |builder| builder.config.access;
 
     /// Addresses and networks that may call. A Unix socket has no addresses: its file permissions say who may call.
     sources: Vec<IpNet> = Vec::new(), network().list();
 
     /// Proxies in front of hookgate whose X-Forwarded-For is believed; access.sources then applies to the address named
     /// there.
-    trusted_proxies: Vec<IpNet> = Vec::new(), network().list(), needs("access.sources");
+    trusted_proxies: Vec<IpNet> = Vec::new(), network().list(), needs = "access.sources";
 
     fields:
-    /// Users and passwords; a caller must send one of them.
-    passwords: Option<Passwords> = None;
-    /// Secret paths; every URL must begin with one of them.
-    paths: Option<Paths> = None;
+    /// The users and passwords of the file `passwords`; a caller must send one of them.
+    users: Option<Passwords> = None;
+    /// The secret paths of the file `paths`; every URL must begin with one of them.
+    secret_paths: Option<Paths> = None;
 }
 
-pub(super) const CHECKS: &[Check] = &[sources_need_addresses];
+settings! {
+    /// TLS for webhook clients.
+    pub struct Tls("tls"), |config| config.tls;
 
-fn sources_need_addresses(builder: &Builder, mistakes: &mut Mistakes<'_>) {
-    if let Address::Unix(_) = builder.config.listen {
-        let what = "has no effect on a Unix socket, which listen is: its callers have no addresses";
-        mistakes.add("access.sources", what);
-    }
+    /// Certificate chain that OpenIM is shown (PEM). With it webhooks are accepted over TLS only.
+    certificate: Option<PathBuf> = None, path().optional(), needs = "tls.key";
+
+    /// Private key of that certificate (PEM).
+    key: Option<PathBuf> = None, path().optional(), needs = "tls.certificate";
+
+    /// Certificate authorities of client certificates (PEM); callers must show a certificate of one of them.
+    client_ca: Option<PathBuf> = None, path().optional(), needs = "tls.certificate";
+
+    fields:
+    /// The TLS that these files make; `None` accepts plain HTTP.
+    server: Option<ServerTls> = None;
+}
+
+settings! {
+    /// TLS to a policy service whose URL begins with `https://`.
+    pub struct PolicyTls("policy_tls"), |config| config.policy_tls;
+
+    /// Certificate authorities that are trusted for the policy's certificate (PEM), in place of the system's.
+    ca: Option<PathBuf> = None, path().optional();
+
+    /// Certificate chain that the policy is shown if it asks for one (PEM).
+    certificate: Option<PathBuf> = None, path().optional(), needs = "policy_tls.key";
+
+    /// Private key of that certificate (PEM).
+    key: Option<PathBuf> = None, path().optional(), needs = "policy_tls.certificate";
+
+    /// Name that the policy's certificate must have, if it is not the host of its URL.
+    server_name: Option<String> = None, server_name().optional();
+
+    fields:
+    /// The only trusted authorities; `None` trusts the system's.
+    roots: Option<Roots> = None;
+    /// The certificate that the policy is shown if it asks for one.
+    identity: Option<Identity> = None;
+}
+
+fn server_name() -> Kind<String> {
+    Kind::quoted("host", |text| match ServerName::try_from(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(format!("{text:?}: expected a host name or an IP address")),
+    })
+}
+
+/// IP networks and single addresses.
+fn network() -> Kind<IpNet> {
+    Kind::quoted("network", |text| {
+        let network = match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
+            (Ok(network), _) => network.trunc(),
+            (_, Ok(address)) => IpNet::from(address),
+            _ => return Err(format!("{text:?}: expected an address or a range of them, as in 10.0.0.0/8 or fd00::/8")),
+        };
+        match network {
+            // Callers' addresses are compared as IPv4.
+            IpNet::V6(mapped) if mapped.addr().to_ipv4_mapped().is_some() => {
+                Err(format!("{text:?}: expected an IPv4 range in its own form, as in 10.0.0.0/8"))
+            }
+            network => Ok(network),
+        }
+    })
 }

@@ -3,60 +3,58 @@
 use std::time::Duration;
 
 use super::settings;
-use crate::config::Builder;
-use crate::config::validate::{Check, Mistakes, check_longest_time};
-use crate::config::value::{Kind, choice, count, count32, parse_time, show_time, size, time, time_or_zero};
+use crate::config::value::{Kind, count, count32, parse_time, show_time, size, time, time_or_zero};
 
 settings! {
     /// Delivery and storage of After events.
-    pub struct After("after"), |builder| builder.config.after;
+    pub struct After("after"), |config| config.after;
 
     /// Maximum time that the reply to an After callback waits for the policy's verdict; then it is an allow, and delivery goes
     /// on.
-    answer_within: Duration = Duration::from_millis(50), time_or_zero(), needs_restart();
+    answer_within: Duration = Duration::from_millis(50), time_or_zero(), needs_restart = true;
 
     /// Only with --data: when written events are forced to disk (fsync): each (before the reply), within a time such as 10ms,
     /// or off (when the operating system does it).
-    sync: SyncRule = SyncRule::Within(Duration::from_millis(10)), sync_rule(), needs("data"), needs_restart();
+    sync: SyncRule = SyncRule::Within(Duration::from_millis(10)), sync_rule(), needs = "data", needs_restart = true;
 
     /// Pauses between the attempts of an event, as in 1s,10s,1m,1h; the last one is used for all further attempts.
     /// Replaces after.retry_min and after.retry_max for the attempts of an event; the pauses of an rpc still begin with
     /// after.retry_min.
-    schedule: Vec<Duration> = Vec::new(), time().list(), needs_restart();
+    schedule: Vec<Duration> = Vec::new(), time().list(), needs_restart = true;
 
     /// Longest pause of all deliveries of an rpc while the policy keeps failing.
-    pause_max: Duration = Duration::from_secs(10), time(), needs_restart();
+    pause_max: Duration = Duration::from_secs(10), time(), needs_restart = true;
 
     /// Only with --data: what happens to a new event when after.events or after.bytes is reached: refuse rejects it, drop_dead
     /// evicts the oldest dead letters first.
-    when_full: WhenFull = WhenFull::Refuse, when_full(), needs("data"), needs_restart();
+    when_full: WhenFull = WhenFull::Refuse, Kind::plain("refuse or drop_dead", "refuse or drop_dead"), needs = "data", needs_restart = true;
 
     /// Only with --data: how long a dead letter is kept for hookgate outbox.
-    dead_age: Duration = Duration::from_secs(30 * 24 * 3600), time(), needs("data"), needs_restart();
+    dead_age: Duration = Duration::from_secs(30 * 24 * 3600), time(), needs = "data", needs_restart = true;
 
     /// Only with --data: maximum bytes of dead letters kept for hookgate outbox.
-    dead_bytes: usize = 1 << 30, size(), needs("data"), needs_restart();
+    dead_bytes: usize = 1 << 30, size(), needs = "data", needs_restart = true;
 
     /// Maximum number of attempts to deliver an event.
-    attempts: u32 = 50, count32(), on_disk("1000"), needs_restart();
+    attempts: u32 = 50, count32(), default_on_disk = "1000", needs_restart = true;
 
     /// Maximum age of an event; an older one is given up: a dead letter with --data, otherwise dropped and counted.
-    age: Duration = Duration::from_secs(3600), time(), on_disk("72h"), needs_restart();
+    age: Duration = Duration::from_secs(3600), time(), default_on_disk = "72h", needs_restart = true;
 
     /// Pause before the second attempt; it doubles with each further one.
-    retry_min: Duration = Duration::from_millis(100), time(), needs_restart();
+    retry_min: Duration = Duration::from_millis(100), time(), needs_restart = true;
 
     /// Longest pause between two attempts.
-    retry_max: Duration = Duration::from_secs(10), time(), on_disk("10m"), needs_restart();
+    retry_max: Duration = Duration::from_secs(10), time(), default_on_disk = "10m", needs_restart = true;
 
     /// Maximum number of events kept.
-    events: usize = 200_000, count(), on_disk("20000000"), needs_restart();
+    events: usize = 200_000, count(), default_on_disk = "20000000", needs_restart = true;
 
     /// Maximum bytes of events kept. Dead letters have a limit of their own, after.dead_bytes.
-    bytes: usize = 256 << 20, size(), on_disk("10GiB"), needs_restart();
+    bytes: usize = 256 << 20, size(), default_on_disk = "10GiB", needs_restart = true;
 
     /// Maximum number of events of one rpc that are delivered at a time.
-    concurrency: usize = 32, count(), needs_restart();
+    concurrency: usize = 32, count(), needs_restart = true;
 }
 
 /// The rule for forcing written events to disk (fsync), so that a power failure cannot lose them.
@@ -71,7 +69,8 @@ pub enum SyncRule {
 }
 
 /// The handling of a new event at a storage limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
 pub enum WhenFull {
     /// It is refused, and counted.
     Refuse,
@@ -95,31 +94,4 @@ fn sync_rule() -> Kind<SyncRule> {
         SyncRule::Off => "\"off\"".to_owned(),
     };
     Kind::new("each, off or time", read, print)
-}
-
-fn when_full() -> Kind<WhenFull> {
-    choice("refuse or drop_dead", &[("refuse", WhenFull::Refuse), ("drop_dead", WhenFull::DropDead)])
-}
-
-pub(super) const CHECKS: &[Check] =
-    &[retry_pauses_are_in_order, bytes_hold_the_largest_body, answer_within_openims_longest_timeout];
-
-fn retry_pauses_are_in_order(builder: &Builder, mistakes: &mut Mistakes<'_>) {
-    let after = &builder.config.after;
-    if after.retry_min > after.retry_max {
-        let (min, max) = (show_time(after.retry_min), show_time(after.retry_max));
-        let what = format!("after.retry_min ({min}) is longer than after.retry_max ({max})");
-        mistakes.add_to_first(&["after.retry_min", "after.retry_max"], what);
-    }
-}
-
-fn bytes_hold_the_largest_body(builder: &Builder, mistakes: &mut Mistakes<'_>) {
-    if builder.config.after.bytes < builder.config.limits.body {
-        let what = "after.bytes is less than limits.body: the largest After event could not be kept";
-        mistakes.add_to_first(&["after.bytes", "limits.body"], what);
-    }
-}
-
-fn answer_within_openims_longest_timeout(builder: &Builder, mistakes: &mut Mistakes<'_>) {
-    check_longest_time("after.answer_within", builder.config.after.answer_within, mistakes);
 }

@@ -1,13 +1,13 @@
-//! Limits of what is served at once.
+//! Limits of what is served at once; shutdown.
+
+use std::time::Duration;
 
 use super::settings;
-use crate::config::Builder;
-use crate::config::validate::{Check, Mistakes};
-use crate::config::value::{count, size};
+use crate::config::value::{count, size, time, time_or_zero};
 
 settings! {
     /// Limits of what is served at once. What exceeds a limit is refused at once, and not queued.
-    pub struct Limits("limits"), |builder| builder.config.limits;
+    pub struct Limits("limits"), |config| config.limits;
 
     /// Maximum size of a webhook's body. The default is what OpenIM's API takes (share.yml, rpcMaxBodySize).
     body: usize = 8 << 20, size();
@@ -31,12 +31,13 @@ settings! {
     connections: usize = 10_000, count();
 }
 
-pub(super) const CHECKS: &[Check] = &[memory_holds_the_largest_body];
+settings! {
+    /// Shutdown.
+    pub struct Drain("drain"), |config| config.drain;
 
-fn memory_holds_the_largest_body(builder: &Builder, mistakes: &mut Mistakes<'_>) {
-    let limits = &builder.config.limits;
-    if limits.memory / 3 < limits.body {
-        let what = "limits.memory is less than three times limits.body: the largest body could not be held";
-        mistakes.add_to_first(&["limits.memory", "limits.body"], what);
-    }
+    /// Time after the stop signal during which connections are still accepted, so that load balancers notice.
+    delay: Duration = Duration::from_secs(2), time_or_zero();
+
+    /// Time that requests in flight and After events may take from then on.
+    time: Duration = Duration::from_secs(10), time();
 }

@@ -3,61 +3,44 @@
 
 mod access;
 mod after;
-mod budget;
-mod channel;
-mod decisions;
-mod denial;
-mod drain;
 mod limits;
-mod openim;
+mod observe;
 mod policy;
-mod tls;
-mod traces;
 
 use std::sync::LazyLock;
 
-pub use access::Access;
-pub(super) use access::AccessFiles;
+pub use access::{Access, PolicyTls, Tls};
 pub use after::{After, SyncRule, WhenFull};
-pub use budget::{Handling, Override};
-pub use channel::Channel;
-pub use decisions::{Decisions, DecisionsTo};
-pub use denial::Denial;
-pub use drain::Drain;
-pub use limits::Limits;
-pub(super) use openim::OpenIm;
-pub use tls::PolicyTls;
-pub(super) use tls::{PolicyTlsFiles, TlsFiles};
-pub use traces::Traces;
+pub use limits::{Drain, Limits};
+pub use observe::{Decisions, DecisionsTo, Traces};
+pub use policy::{Channel, Denial, OpenIm};
 
-use super::Config;
-use super::builder::{Builder, CallbackSettings};
-use super::rules::rules;
-use super::validate::Check;
+use super::rules::{self, Override};
 use super::value::{Kind, time};
+use super::{Config, Rules};
 
 /// Declares a group of settings: a struct, its defaults, and a [`Setting`] for each.
 ///
 /// ```text
 /// settings! {
 ///     /// The documentation of the struct.
-///     pub struct Traces("traces"), |builder| builder.config.traces;
+///     pub struct Traces("traces"), |config| config.traces;
 ///
 ///     /// The documentation of the field, which is the help of the setting too.
-///     sample: f64 = 1.0, fraction(), needs_restart();
+///     sample: f64 = 1.0, fraction(), needs_restart = true;
 /// }
 /// ```
 ///
-/// `"traces"` is the group in the file, `""` for the top level. The expression behind it is where a [`Builder`] holds the
-/// struct. A setting has a type, a default, a kind of value, and options: methods of [`Setting`]. Fields that are no
+/// `"traces"` is the group in the file, `""` for the top level. The expression behind it is where a [`Config`] holds the
+/// struct. A setting has a type, a default, a kind of value, and perhaps more fields of [`Setting`]. Fields that are no
 /// settings follow behind `fields:`.
 macro_rules! settings {
     (
         $(#[$attribute:meta])*
-        $visibility:vis struct $name:ident($group:literal), |$builder:ident| $place:expr;
+        $visibility:vis struct $name:ident($group:literal), |$config:ident| $place:expr;
         $(
             $(#[doc = $help:literal])+
-            $setting:ident: $type:ty = $default:expr, $kind:expr $(, $option:ident($($argument:expr)?))*;
+            $setting:ident: $type:ty = $default:expr, $kind:expr $(, $more:ident = $value:expr)*;
         )*
         $(
             fields:
@@ -80,25 +63,26 @@ macro_rules! settings {
         impl $name {
             /// Returns the settings of this group.
             pub(in crate::config) fn settings() -> Vec<$crate::config::settings::Setting> {
-                use $crate::config::{builder::Builder, settings::Setting};
-                vec![$(
-                    Setting::new(
+                use $crate::config::{Config, settings::Setting};
+                vec![$(Setting {
+                    $($more: $value.into(),)*
+                    ..Setting::new(
                         $group,
                         stringify!($setting),
                         concat!($($help),+),
                         $kind,
                         $default,
-                        |$builder: &mut Builder| &mut $place.$setting,
-                    )$(.$option($($argument)?))*,
-                )*]
+                        |$config: &mut Config| &mut $place.$setting,
+                    )
+                },)*]
             }
         }
     };
 }
 pub(super) use settings;
 
-/// A setting whose value is a field of `B`: `Builder` for the whole configuration, `CallbackSettings` for one callback.
-pub struct Setting<B = Builder> {
+/// A setting whose value is a field of `C`: `Config` for the whole configuration, `Override` for one callback.
+pub struct Setting<C = Config> {
     /// Its full path in the file: `limits.body`.
     pub path: String,
     /// Its description: the help.
@@ -117,32 +101,28 @@ pub struct Setting<B = Builder> {
     pub needs_restart: bool,
     /// The setting without which this one has no effect.
     pub needs: Option<&'static str>,
-    set: Set<B>,
-    print: Print<B>,
+    /// Sets it from text. The error is a sentence.
+    pub(super) set: Set<C>,
+    /// Returns its value as YAML, if it has one.
+    pub(super) print: Print<C>,
 }
 
-/// Sets a field of a `B` from text.
-type Set<B> = Box<dyn Fn(&mut B, &str) -> Result<(), String> + Send + Sync>;
+type Set<C> = Box<dyn Fn(&mut C, &str) -> Result<(), String> + Send + Sync>;
 
-/// Prints a field of a `B` as YAML; `None` for no value.
-type Print<B> = Box<dyn Fn(&mut B) -> Option<String> + Send + Sync>;
+type Print<C> = Box<dyn Fn(&mut C) -> Option<String> + Send + Sync>;
 
 /// Returns every setting but those of single callbacks, group by group.
 pub fn general() -> &'static [Setting] {
     static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
         let groups = [
-            Builder::settings(),
             Config::settings(),
-            Handling::settings(),
-            policy::on_failure(),
+            rules::general(),
             OpenIm::settings(),
             Denial::settings(),
-            denial::messages(),
+            policy::denial_messages(),
             Limits::settings(),
-            AccessFiles::settings(),
             Access::settings(),
-            TlsFiles::settings(),
-            PolicyTlsFiles::settings(),
+            Tls::settings(),
             PolicyTls::settings(),
             Channel::settings(),
             After::settings(),
@@ -160,42 +140,40 @@ pub(super) fn find(path: &str) -> Option<&'static Setting> {
     general().iter().find(|setting| setting.path == path)
 }
 
-/// Returns the checks of settings against each other, group by group.
-pub(super) fn checks() -> impl Iterator<Item = &'static Check> {
-    [policy::CHECKS, budget::CHECKS, limits::CHECKS, access::CHECKS, tls::CHECKS, after::CHECKS].into_iter().flatten()
-}
-
-/// Returns the settings that a resolved configuration still has: `openim.*` has been applied to the callbacks, and
-/// `on_failure.CLASS` merged into `on_failure`.
-pub(super) fn resolved() -> impl Iterator<Item = &'static Setting> {
+/// Returns the settings that a resolved configuration still has, with their values as YAML, `None` for no value:
+/// `openim.*` has been applied to the callbacks, `on_failure.CLASS` merged into `on_failure`, and `builtin_listen` has no
+/// effect on a policy service of the operator's.
+pub(super) fn resolved(config: &Config) -> impl Iterator<Item = (&'static Setting, Option<String>)> {
+    let mut config = config.clone();
     let is_left = |path: &str| !path.starts_with("openim.") && !path.starts_with("on_failure.");
-    general().iter().filter(move |setting| is_left(&setting.path))
+    general().iter().filter(move |setting| is_left(&setting.path)).map(move |setting| {
+        let has_effect = setting.path != "builtin_listen" || config.policy.is_none();
+        (setting, (setting.print)(&mut config).filter(|_| has_effect))
+    })
 }
 
 /// Returns the settings of a single callback.
-pub fn of_callback() -> &'static [Setting<CallbackSettings>] {
-    static SETTINGS: LazyLock<Vec<Setting<CallbackSettings>>> = LazyLock::new(|| {
+pub fn of_callback() -> &'static [Setting<Override>] {
+    static SETTINGS: LazyLock<Vec<Setting<Override>>> = LazyLock::new(|| {
         let help = "Time from the webhook's arrival to the reply.";
-        let budget = Setting::new("", "budget", help, time().optional(), None, |callback: &mut CallbackSettings| {
-            &mut callback.budget
-        });
+        let budget = Setting::new("", "budget", help, time().optional(), None, |own: &mut Override| &mut own.budget);
         let help = "Reply to a webhook of this callback without a verdict.";
-        let rules = rules(help, |callback: &mut CallbackSettings| &mut callback.rules);
+        let rules = rules::settings(help, Rules::print, |own: &mut Override| &mut own.on_failure);
         // No defaults of their own: the settings for all callbacks apply.
         [budget].into_iter().chain(rules).map(|setting| Setting { default: None, ..setting }).collect()
     });
     &SETTINGS
 }
 
-impl<B: 'static> Setting<B> {
-    /// A setting with values of `kind`, stored in the field of `B` that `field` returns.
+impl<C: 'static> Setting<C> {
+    /// A setting with values of `kind`, stored in the field of `C` that `field` returns.
     pub fn new<T: 'static>(
         group: &str,
         key: &str,
         help: &str,
         kind: Kind<T>,
         default: T,
-        field: impl Fn(&mut B) -> &mut T + Copy + Send + Sync + 'static,
+        field: impl Fn(&mut C) -> &mut T + Copy + Send + Sync + 'static,
     ) -> Self {
         let Kind { name, is_list, read, print } = kind;
         Self {
@@ -208,51 +186,17 @@ impl<B: 'static> Setting<B> {
             value_name: None,
             needs_restart: false,
             needs: None,
-            set: Box::new(move |builder, text| {
-                *field(builder) = read(text)?;
+            set: Box::new(move |config, text| {
+                *field(config) = read(text)?;
                 Ok(())
             }),
-            print: Box::new(move |builder| print(field(builder))),
+            print: Box::new(move |config| print(field(config))),
         }
-    }
-
-    /// Gives it a flag and a variable. `value` is the placeholder in the help, as in `TIME`.
-    pub fn flag(self, value: &'static str) -> Self {
-        Self { value_name: Some(value), ..self }
-    }
-
-    /// Declares that a reload does not apply it.
-    pub fn needs_restart(self) -> Self {
-        Self { needs_restart: true, ..self }
-    }
-
-    /// Declares that it has no effect without a value of another setting.
-    pub fn needs(self, path: &'static str) -> Self {
-        Self { needs: Some(path), ..self }
-    }
-
-    /// Gives it another default where After events are kept on disk.
-    pub fn on_disk(self, default: &'static str) -> Self {
-        Self { default_on_disk: Some(default), ..self }
     }
 
     /// Returns true if `text`, as a value of this setting, is a file path.
     pub fn is_path(&self, text: &str) -> bool {
-        match self.kind {
-            "path" => !text.is_empty(),
-            "stdout or path" => !text.is_empty() && text != "stdout",
-            _ => false,
-        }
-    }
-
-    /// Sets it from text. The error is a sentence.
-    pub fn set(&self, builder: &mut B, text: &str) -> Result<(), String> {
-        (self.set)(builder, text)
-    }
-
-    /// Returns its value as YAML, if it has one.
-    pub fn print(&self, builder: &mut B) -> Option<String> {
-        (self.print)(builder)
+        !text.is_empty() && (self.kind == "path" || self.kind == "stdout or path" && text != "stdout")
     }
 
     /// Returns its flag: `--openim-webhooks`.

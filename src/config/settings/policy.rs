@@ -1,54 +1,90 @@
-//! The failure rules of all callbacks; checks of listeners and the policy service.
+//! The policy service: connections and calls to it, OpenIM's own configuration, and denials.
 
-use super::Setting;
-use crate::config::rules::rules;
-use crate::config::validate::{Check, Mistakes};
-use crate::config::{Address, Builder};
-use crate::contract::Callback;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
 
-/// Returns the settings of the failure rules of all callbacks.
-pub(super) fn on_failure() -> Vec<Setting> {
-    let open: Vec<_> = Callback::all().iter().filter(|row| row.fails_open).map(|row| row.config_key).collect();
-    let help = format!(
-        "Reply to a Before callback without a verdict: deny or allow, or a list by failure class as in \
-         unavailable=allow,deadline=allow. Does not apply to these callbacks, whose denial damages OpenIM's data: they are \
-         allowed unless callbacks.NAME.on_failure denies them: {}",
-        open.join(", ")
-    );
-    let mut settings = rules(&help, |builder: &mut Builder| &mut builder.rules);
-    let all = settings.remove(0).flag("RULE");
-    settings.insert(0, all);
-    settings
+use super::{Setting, settings};
+use crate::config::Config;
+use crate::config::value::{Kind, count32, number, path, time, time_or_zero};
+use crate::failure::Class;
+
+settings! {
+    /// The use of OpenIM's own configuration.
+    pub struct OpenIm("openim"), |config| config.openim;
+
+    /// OpenIM's own webhooks.yml, whose timeouts become budgets.
+    webhooks: Option<PathBuf> = None, path().optional(), value_name = "FILE";
+
+    /// Time by which a reply leaves before OpenIM's timeout.
+    margin: Duration = Duration::from_millis(500), time(), needs = "openim.webhooks";
+
+    /// True to take failedContinue: true in webhooks.yml as the rule allow of that callback.
+    honour_failed_continue: bool = false, Kind::plain("boolean", "true or false"), needs = "openim.webhooks";
+
+    fields:
+    /// The commands of the callbacks that the file enables; `None` if none was read.
+    enables: Option<BTreeSet<&'static str>> = None;
 }
 
-pub(super) const CHECKS: &[Check] = &[builtin_listen_needs_the_builtin_policy, listeners_have_different_addresses];
+settings! {
+    /// The code and messages of denials where the policy gave none.
+    pub struct Denial("denial"), |config| config.denial;
 
-fn builtin_listen_needs_the_builtin_policy(builder: &Builder, mistakes: &mut Mistakes<'_>) {
-    if builder.policy.is_some() {
-        mistakes.add("builtin_listen", "has no effect, since policy names another to ask");
-    }
+    /// Error code of a denial whose own code is less than 100.
+    code: i32 = 5000, number("error code", 100.., "a whole number of 100 or more: OpenIM replaces lower ones");
+
+    fields:
+    /// Message of a denial by failure class.
+    messages: BTreeMap<Class, String> = Class::ALL.map(|class| (class, class.sentence().to_owned())).into();
 }
 
-fn listeners_have_different_addresses(builder: &Builder, mistakes: &mut Mistakes<'_>) {
-    let builtin = builder.builtin_listen.filter(|_| builder.policy.is_none()).map(Address::Tcp);
-    let config = &builder.config;
-    let pairs = [
-        ("admin_listen", Some(&config.admin_listen), "listen", &config.listen),
-        ("builtin_listen", builtin.as_ref(), "listen", &config.listen),
-        ("builtin_listen", builtin.as_ref(), "admin_listen", &config.admin_listen),
-    ];
-    for (path, address, other_path, other) in pairs {
-        if let Some(address) = address.filter(|address| collide(address, other)) {
-            let what = format!("listen, admin_listen and builtin_listen need an address each; two take {address}");
-            // One of them may have its default.
-            mistakes.add_to_first(&[path, other_path], what);
-        }
-    }
+settings! {
+    /// Connections and calls to the policy service.
+    pub struct Channel("channel"), |config| config.channel;
+
+    /// Timeout for making a connection to the policy: name lookup, TCP, TLS and HTTP/2.
+    connect_timeout: Duration = Duration::from_secs(2), time();
+
+    /// Idle time of a connection before a ping is sent.
+    keep_alive: Duration = Duration::from_secs(10), time();
+
+    /// Time that a ping may stay unanswered before the connection is closed.
+    keep_alive_timeout: Duration = Duration::from_secs(5), time();
+
+    /// Longest pause between two attempts to connect while no address is connected; 5s while another one is.
+    reconnect_max: Duration = Duration::from_millis(150), time();
+
+    /// Interval of DNS lookups of the policy's name. New addresses get their share of the calls, addresses that have gone
+    /// are drained. 0s: looked up only when a connection is lost or cannot be made, and on SIGHUP.
+    resolve_interval: Duration = Duration::from_secs(5), time_or_zero();
+
+    /// Number of calls of one rpc in a row without an answer that opens its circuit breaker: the rpc is not called for a
+    /// while, other rpcs are. A policy that cannot be reached is called again as soon as it can be.
+    breaker_failures: u32 = 20, count32();
+
+    /// Time that a circuit breaker stays open before it lets one call through.
+    breaker_open: Duration = Duration::from_secs(1), time();
+
+    /// Interval of the health checks of each address of the policy.
+    health_interval: Duration = Duration::from_secs(1), time();
 }
 
-/// Returns true if two listeners cannot both have their addresses.
-fn collide(one: &Address, other: &Address) -> bool {
-    let (Some(one), Some(other)) = (one.tcp(), other.tcp()) else { return one == other };
-    let anywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
-    one.port() != 0 && one.port() == other.port() && (one.ip() == other.ip() || anywhere)
+/// Returns the setting of each class's message.
+pub(super) fn denial_messages() -> Vec<Setting> {
+    let row = |class: Class| {
+        let help = format!("Message that the API client gets when the failure class is {class}.");
+        let default = class.sentence().to_owned();
+        Setting::new("denial.messages", class.as_str(), &help, message(), default, move |config: &mut Config| {
+            config.denial.messages.entry(class).or_default()
+        })
+    };
+    Class::ALL.map(row).into()
+}
+
+fn message() -> Kind<String> {
+    Kind::quoted("text", |text| match text.trim() {
+        "" => Err("must not be empty".to_owned()),
+        _ => Ok(text.to_owned()),
+    })
 }

@@ -3,7 +3,6 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -74,22 +73,16 @@ pub(super) async fn response(
         }
         polled
     });
-    match (response.await, in_flight) {
-        (Ok(response), in_flight) => {
-            if let Some(in_flight) = &in_flight {
-                let subchannel = in_flight.subchannel();
-                subchannel.answered.store(true, Ordering::Relaxed);
-                subchannel.outlier.record_head(response.status(), response.headers(), response.body().is_end_stream());
-            }
-            Ok(response.map(|stream| ResponseBody { stream, has_trailers: true, in_flight }))
+    let result = response.await;
+    match (&result, &in_flight) {
+        (Ok(response), Some(InFlight { subchannel })) => {
+            subchannel.count_response();
+            subchannel.outlier.record_head(response.status(), response.headers(), response.body().is_end_stream());
         }
-        (Err(error), in_flight) => {
-            if let Some(in_flight) = in_flight {
-                in_flight.subchannel().outlier.record_error(&error);
-            }
-            Err(error)
-        }
+        (Err(error), Some(InFlight { subchannel })) => subchannel.outlier.record_error(error),
+        (_, None) => {}
     }
+    Ok(result?.map(|stream| ResponseBody { stream, has_trailers: true, in_flight }))
 }
 
 /// A response's body: its data, then its trailers.
@@ -131,10 +124,10 @@ impl http_body::Body for ResponseBody {
                 Poll::Pending => in_flight.pending(),
                 Poll::Ready(Some(Ok(frame))) => {
                     if let Some(trailers) = frame.trailers_ref() {
-                        in_flight.subchannel().outlier.record_trailers(trailers);
+                        in_flight.subchannel.outlier.record_trailers(trailers);
                     }
                 }
-                Poll::Ready(Some(Err(error))) => in_flight.subchannel().outlier.record_error(error),
+                Poll::Ready(Some(Err(error))) => in_flight.subchannel.outlier.record_error(error),
                 Poll::Ready(None) => {}
             }
         }

@@ -28,12 +28,12 @@ impl ConnectionHandle {
 
     /// Returns true while the connection takes new calls.
     pub(in crate::policy) fn is_connected(&self) -> bool {
-        self.channel.target().pool.sender(&self.subchannel).is_some()
+        self.channel.target().pool.lock().ready_mut(&self.subchannel).is_some()
     }
 
     /// Records its health.
     pub(in crate::policy) fn set_health(&self, health: Health) {
-        self.channel.target().pool.set_health(&self.subchannel, health, &self.channel.serving_events);
+        self.channel.target().pool.change(|balancer| balancer.set_health(&self.subchannel, health));
     }
 
     /// Records that a call over it has passed its deadline without an answer.
@@ -64,9 +64,16 @@ impl tonic::codegen::Service<Request<Body>> for ConnectionHandle {
 
     fn call(&mut self, request: Request<Body>) -> Responding {
         let target = self.channel.target();
-        match target.pool.sender(&self.subchannel) {
+        let sender = target.pool.lock().ready_mut(&self.subchannel).map(|ready| ready.sender.clone());
+        match sender {
             Some(sender) => target.call(request, Some(sender)),
             None => Box::pin(async { Err(Error::NotConnected("the connection has closed".to_owned())) }),
         }
+    }
+}
+
+impl PartialEq for ConnectionHandle {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.subchannel, &other.subchannel)
     }
 }

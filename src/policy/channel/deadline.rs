@@ -27,23 +27,3 @@ pub(in crate::policy) fn set_grpc_timeout(headers: &mut HeaderMap, left: Duratio
         headers.insert(GRPC_TIMEOUT, value);
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_timeout_has_eight_digits_at_most() {
-        for (left, text) in [
-            (Duration::ZERO, "0u"),
-            (Duration::from_nanos(99_999_999), "99999u"),
-            (Duration::from_millis(4_999), "4999m"),
-            (Duration::from_secs(100_000), "100000S"),
-            (Duration::MAX, "99999999S"),
-        ] {
-            let mut headers = HeaderMap::new();
-            set_grpc_timeout(&mut headers, left, false);
-            assert_eq!(headers[GRPC_TIMEOUT], text);
-        }
-    }
-}

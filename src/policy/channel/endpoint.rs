@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::call::CallSender;
-use super::outlier::Outlier;
 use super::subchannel::Subchannel;
 use crate::config::Address;
 
@@ -14,15 +14,13 @@ use crate::config::Address;
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) address: Address,
-    /// True while the name leads there.
-    pub(super) named: bool,
+    /// True while the name resolves to it.
+    pub(super) resolved: bool,
     pub(super) state: State,
-    /// Number of the last attempt to connect that has begun; 0 before the first.
-    pub(super) attempt: u64,
+    /// The beginning of the last attempt to connect, or of the endpoint.
+    pub(super) attempt: Instant,
     /// Notified if a call requests an attempt to reconnect.
     pub(super) reconnect: Arc<Notify>,
-    /// Counts failed calls of all connections to the address.
-    pub(super) outlier: Arc<Outlier>,
 }
 
 /// The state of an endpoint.
@@ -32,10 +30,16 @@ pub(super) enum State {
     Connecting,
     /// The endpoint takes calls.
     Ready(Ready),
-    /// The name has left the endpoint: it takes no new calls, those in flight end.
+    /// The name no longer resolves to the endpoint: it takes no new calls, those in flight end.
     Draining(Arc<Subchannel>),
     /// The last attempt failed. Calls wait for one more attempt if that takes no time; else they fail.
-    TransientFailure(Failed),
+    TransientFailure {
+        /// The beginning of the attempt.
+        attempt: Instant,
+        why: String,
+        /// True if it failed in no time: nothing listens there, or the listener hangs up.
+        fast: bool,
+    },
 }
 
 /// A connected endpoint.
@@ -44,8 +48,6 @@ pub(super) struct Ready {
     pub(super) sender: CallSender,
     pub(super) subchannel: Arc<Subchannel>,
     pub(super) health: Health,
-    /// True once a task checks its health.
-    pub(super) health_checked: bool,
 }
 
 /// The health of an endpoint.
@@ -59,21 +61,11 @@ pub(in crate::policy) enum Health {
     NotServing(String),
 }
 
-/// A failed attempt to connect.
-#[derive(Debug)]
-pub(super) struct Failed {
-    /// Number of the attempt, counted over all endpoints.
-    pub(super) attempt: u64,
-    pub(super) why: String,
-    /// True if it failed in no time: nothing listens there, or the listener hangs up.
-    pub(super) fast: bool,
-}
-
 impl Endpoint {
     /// An endpoint that is to be connected.
     pub(super) fn new(address: Address) -> Self {
-        let (attempt, reconnect, outlier) = Default::default();
-        Self { address, named: true, state: State::Connecting, attempt, reconnect, outlier }
+        let (attempt, reconnect) = (Instant::now(), Arc::default());
+        Self { address, resolved: true, state: State::Connecting, attempt, reconnect }
     }
 }
 
@@ -89,7 +81,7 @@ impl State {
     pub(super) fn subchannel(&self) -> Option<&Arc<Subchannel>> {
         match self {
             Self::Ready(Ready { subchannel, .. }) | Self::Draining(subchannel) => Some(subchannel),
-            Self::Connecting | Self::TransientFailure(_) => None,
+            Self::Connecting | Self::TransientFailure { .. } => None,
         }
     }
 
@@ -97,17 +89,24 @@ impl State {
     pub(super) fn describe(&self) -> (&'static str, &str) {
         match self {
             Self::Connecting => ("connecting", "connecting"),
-            Self::TransientFailure(failed) => ("failed", &failed.why),
+            Self::TransientFailure { why, .. } => ("failed", why),
             Self::Draining(_) => ("draining", "draining"),
             Self::Ready(Ready { health: Health::NotServing(why), .. }) => ("not_serving", why),
-            Self::Ready(ready) if ready.subchannel.is_unanswered() => ("unanswered", "no answer to a call or ping yet"),
-            Self::Ready(ready) if ready.subchannel.is_ejected() => ("ejected", "ejected: its calls fail"),
-            Self::Ready(_) => ("ready", "ready"),
+            Self::Ready(ready) => match ready.rank() {
+                (_, true, ..) => ("unanswered", "no answer to a call or ping yet"),
+                (_, _, true, _) => ("ejected", "ejected: its calls fail"),
+                _ => ("ready", "ready"),
+            },
         }
     }
 }
 
 impl Health {
+    /// Returns true if an endpoint of this health is ready for calls.
+    pub(in crate::policy) fn serves(&self) -> bool {
+        matches!(self, Self::Serving | Self::Presumed)
+    }
+
     /// The lowest rank is picked.
     pub(super) fn rank(&self) -> u8 {
         match self {

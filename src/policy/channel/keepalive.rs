@@ -50,21 +50,25 @@ impl Pings {
 
 /// The keepalive of one connection.
 pub(super) struct Keepalive {
-    pub(super) pongs: PingPong,
-    pub(super) pings: Pings,
-    pub(super) subchannel: Arc<Subchannel>,
+    pongs: PingPong,
+    pings: Pings,
+    subchannel: Arc<Subchannel>,
     /// True while a ping has no acknowledgement: h2 allows one at a time.
-    pub(super) pending: bool,
+    pending: bool,
 }
 
 impl Keepalive {
+    pub(super) fn new(pongs: PingPong, pings: Pings, subchannel: Arc<Subchannel>) -> Self {
+        Self { pongs, pings, subchannel, pending: false }
+    }
+
     /// Pings the peer; ends when it is dead.
     pub(super) async fn run(mut self) {
         let mut next_ping = None;
         loop {
             let reads = self.subchannel.reads();
             let silent = tokio::select! {
-                () = self.subchannel.overdue() => false,
+                () = self.subchannel.overdue.notified() => false,
                 () = sleep_until(next_ping.unwrap_or_else(Instant::now)), if next_ping.is_some() => {
                     next_ping = None;
                     self.subchannel.allow_ping();
@@ -108,7 +112,7 @@ impl Keepalive {
                     break;
                 }
                 // A call has passed its deadline meanwhile: the shorter timeout holds.
-                () = self.subchannel.overdue() => end = end.min(Instant::now() + UNANSWERED),
+                () = self.subchannel.overdue.notified() => end = end.min(Instant::now() + UNANSWERED),
                 () = sleep_until(end) => {
                     if self.subchannel.reads() == reads {
                         return false;

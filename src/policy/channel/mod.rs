@@ -13,11 +13,11 @@
 //! | `pool` | the endpoints behind a lock, and a notification of changes |
 //! | `balancer`, `endpoint` | the pick (least request), and the states below |
 //! | `supervisor`, `resolver` | tasks that resolve the name and keep endpoints connected |
-//! | `breaker`, `breaker_state` | circuit breakers by rpc |
+//! | `breaker` | circuit breakers by rpc |
 //! | `status` | the status in `/status` and metrics |
 //! | `subchannel`, `outlier` | what calls share of a connection, and of an address: calls in flight, outlier detection |
-//! | `dial`, `tls` | connecting: TCP, TLS, HTTP/2 |
-//! | `frames`, `frame_reader`, `goaway` | the stream under h2: gathered writes, the peer's SETTINGS and GOAWAY |
+//! | `dial`, `tls` | connecting: TCP, TLS |
+//! | `connection`, `stream` | HTTP/2 over h2: the peer's SETTINGS and GOAWAY; the stream under h2, which gathers writes |
 //! | `keepalive` | pings, which find out that a peer is dead |
 //! | `call`, `deadline` | one call: request, response, its deadline |
 //! | `connection_handle` | calls over a given connection, for its [health](super::health) |
@@ -59,29 +59,25 @@
 
 mod balancer;
 mod breaker;
-mod breaker_state;
 mod call;
+mod connection;
 mod connection_handle;
 mod deadline;
 mod dial;
 mod endpoint;
-mod frame_reader;
-mod frames;
-mod goaway;
 mod keepalive;
 mod outlier;
 mod pool;
 mod resolver;
 mod status;
+mod stream;
 mod subchannel;
 mod supervisor;
 mod target;
 mod tls;
 
-use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
@@ -89,13 +85,12 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_rustls::rustls::RootCertStore;
-use tonic::Status as GrpcStatus;
 use tonic::body::Body;
 use tracing::{error, info};
 
 pub(crate) use breaker::Breaker;
+pub use breaker::BreakerState;
 pub(super) use breaker::Outcome;
-pub use breaker_state::BreakerState;
 pub(crate) use call::ResponseBody;
 pub(super) use connection_handle::ConnectionHandle;
 pub(super) use deadline::{DEADLINE, set_grpc_timeout};
@@ -105,19 +100,19 @@ pub use status::{AddressStatus, Status};
 pub(super) use subchannel::overdue;
 
 use super::evidence::Evidence;
-use crate::config::{self, Address, PolicyTls, PolicyUrl};
+use crate::config::{self, PolicyTls, PolicyUrl};
+use balancer::Balancer;
+use endpoint::Ready;
 use resolver::system_resolver;
 use target::{Responding, Target};
 use tls::Tls;
 
 /// A transport for [`Policy`](super::Policy). Clones share everything. It does not read the `grpc-timeout` of a call: callers
 /// bound the time of their calls themselves.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Channel {
     target: Arc<watch::Sender<Arc<Target>>>,
     evidence: Arc<Evidence>,
-    /// Counts how often a connection began to serve.
-    serving_events: Arc<AtomicU64>,
 }
 
 /// Reasons why a call has no response.
@@ -137,22 +132,23 @@ pub enum Error {
     Interrupted(#[source] h2::Error),
     /// tonic gave no whole message.
     #[error("the call has no message")]
-    NoMessage(#[source] GrpcStatus),
+    NoMessage(#[source] tonic::Status),
 }
 
 impl Channel {
     /// Begins to connect to the policy service at a URL, in the background; with these TLS settings if the URL has TLS.
     pub fn connect(url: PolicyUrl, settings: &config::Channel, tls: &PolicyTls) -> Self {
-        Self::new(Target::begin(&url, settings, system_resolver(&url), Tls::new(&url, tls)))
+        Self::new(Target::begin(&url, settings, system_resolver(&url), Tls::new(&url, tls, None)))
     }
 
     /// Like [`connect`](Self::connect), with another resolver and other trusted roots.
     pub fn connect_with(url: PolicyUrl, settings: &config::Channel, resolve: Resolve, roots: RootCertStore) -> Self {
-        Self::new(Target::begin(&url, settings, resolve, Tls::with_roots(&url, roots)))
+        let tls = Tls::new(&url, &PolicyTls::default(), Some(Arc::new(roots)));
+        Self::new(Target::begin(&url, settings, resolve, tls))
     }
 
     fn new(target: Arc<Target>) -> Self {
-        Self { target: Arc::new(watch::Sender::new(target)), evidence: Arc::default(), serving_events: Arc::default() }
+        Self { target: Arc::new(watch::Sender::new(target)), evidence: Arc::default() }
     }
 
     /// Switches to the policy service at a URL as soon as it is connected; if that takes longer than
@@ -160,16 +156,16 @@ impl Channel {
     pub async fn replace(&self, url: PolicyUrl, settings: &config::Channel, tls: &PolicyTls) {
         // Reads the system's roots from the disk.
         let (asked, tls) = (url.clone(), tls.clone());
-        let Ok(tls) = spawn_blocking(move || Tls::new(&asked, &tls)).await else { return };
+        let Ok(tls) = spawn_blocking(move || Tls::new(&asked, &tls, None)).await else { return };
         let next = Target::begin(&url, settings, system_resolver(&url), tls);
         let before = self.target();
         let too_late = async {
             sleep(settings.connect_timeout).await;
             error!(%url, "new policy endpoint not connected, calls go on as before");
-            before.pool.until_any_ready(false).await;
+            before.pool.until(|balancer| !balancer.any_ready()).await;
         };
         tokio::select! {
-            () = next.pool.until_any_ready(true) => info!(%url, "switched to new policy endpoint"),
+            () = next.pool.until(Balancer::any_ready) => info!(%url, "switched to new policy channel"),
             () = too_late => {}
         }
         drop(before);
@@ -189,20 +185,20 @@ impl Channel {
     /// The status now.
     pub fn status(&self) -> Status {
         let target = self.target();
-        let (addresses, name) = target.pool.status();
         let (breaker, breakers) = (target.breaker.state(), target.breaker.not_closed());
-        Status { addresses, name, breaker, breakers }
+        let balancer = target.pool.lock();
+        Status { addresses: balancer.status(), name: balancer.unresolved.clone(), breaker, breakers }
     }
 
     /// Looks the name up at once.
     pub fn look_up(&self) {
-        self.target().pool.request_look_up();
+        self.target().pool.change(|balancer| balancer.look_ups_requested += 1);
     }
 
     /// Ends when the state of a connection has changed since the call of this function.
     pub fn changed(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut replaced = self.target.subscribe();
-        let mut changes = self.target().pool.changes();
+        let mut changes = self.target().pool.changes.subscribe();
         async move {
             tokio::select! {
                 _ = changes.changed() => {}
@@ -214,33 +210,24 @@ impl Channel {
     /// Ends when a connection was made or lost, or its health has changed, since the call of this function.
     pub(super) fn connections_changed(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut replaced = self.target.subscribe();
-        let pool = self.target().pool.clone();
-        let (mut changes, before) = (pool.changes(), pool.generation());
+        let mut changes = self.target().pool.changes.subscribe();
+        let before = *changes.borrow_and_update();
         async move {
-            while pool.generation() == before {
-                tokio::select! {
-                    _ = changes.changed() => {}
-                    _ = replaced.changed() => return,
-                }
+            tokio::select! {
+                _ = changes.wait_for(|generation| *generation != before) => {}
+                _ = replaced.changed() => {}
             }
         }
     }
 
-    /// Takes the connections whose health no task checks yet, for the caller to check. The flag is true if all are taken now.
-    pub(super) fn take_unchecked(&self) -> (Vec<ConnectionHandle>, bool) {
-        let (unchecked, all) = self.target().pool.take_unchecked();
-        let handle = |subchannel| ConnectionHandle { channel: self.clone(), subchannel };
-        (unchecked.into_iter().map(handle).collect(), all)
-    }
-
-    /// The health of every connected address.
-    pub(super) fn health(&self) -> Vec<(Address, Health)> {
-        self.target().pool.health()
-    }
-
-    /// The number of times that a connection began to serve.
-    pub(super) fn serving_events(&self) -> u64 {
-        self.serving_events.load(Ordering::Relaxed)
+    /// The connections that take new calls, and their health.
+    pub(super) fn connections(&self) -> Vec<(ConnectionHandle, Health)> {
+        let target = self.target();
+        let balancer = target.pool.lock();
+        let connection = |ready: &Ready| {
+            (ConnectionHandle { channel: self.clone(), subchannel: ready.subchannel.clone() }, ready.health.clone())
+        };
+        balancer.ready().map(connection).collect()
     }
 
     /// Waits for a connection as a call does. An error says why there is none.
@@ -264,14 +251,10 @@ impl Channel {
 
 impl From<h2::Error> for Error {
     fn from(error: h2::Error) -> Self {
-        if not_processed(&error) { Self::NotProcessed(error) } else { Self::Interrupted(error) }
+        // RFC 9113, 8.7. With a GOAWAY, h2 fails only the streams above its last stream ID, which the peer has not processed.
+        let is_unseen = error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        if error.is_remote() && is_unseen { Self::NotProcessed(error) } else { Self::Interrupted(error) }
     }
-}
-
-/// Returns true if the policy cannot have seen the call that failed with this error (RFC 9113, 8.7).
-fn not_processed(error: &h2::Error) -> bool {
-    // With a GOAWAY, h2 fails only the streams above its last stream ID, which the peer has not processed.
-    error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
 }
 
 impl tonic::codegen::Service<Request<Body>> for Channel {
@@ -285,11 +268,5 @@ impl tonic::codegen::Service<Request<Body>> for Channel {
 
     fn call(&mut self, request: Request<Body>) -> Responding {
         self.target().call(request, None)
-    }
-}
-
-impl fmt::Debug for Channel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Channel").field("url", &self.url()).finish_non_exhaustive()
     }
 }

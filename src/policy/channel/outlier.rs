@@ -103,7 +103,7 @@ impl Outlier {
 mod tests {
     use std::time::Duration;
 
-    use http::{HeaderMap, HeaderValue, StatusCode};
+    use http::{HeaderMap, HeaderValue};
     use tokio::time::advance;
     use tonic::Code;
 
@@ -112,40 +112,6 @@ mod tests {
     fn record(outlier: &Outlier, code: Code, times: u32) {
         let trailers = HeaderMap::from_iter([(super::GRPC_STATUS, HeaderValue::from(code as i32))]);
         (0..times).for_each(|_| outlier.record_trailers(&trailers));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn failures_in_a_row_eject() {
-        for (code, ejects) in [
-            (Code::Unavailable, true),
-            (Code::Internal, true),
-            (Code::Unknown, true),
-            (Code::ResourceExhausted, true),
-            (Code::DataLoss, true),
-            (Code::Cancelled, false),
-            (Code::DeadlineExceeded, false),
-            (Code::Ok, false),
-            (Code::PermissionDenied, false),
-            (Code::Unimplemented, false),
-        ] {
-            let outlier = Outlier::default();
-            record(&outlier, code, FAILURES - 1);
-            assert!(!outlier.is_ejected(0), "{code:?}");
-            record(&outlier, code, 1);
-            assert_eq!(outlier.is_ejected(0), ejects, "{code:?}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_success_resets_the_count_and_slow_calls_do_not() {
-        let outlier = Outlier::default();
-        record(&outlier, Code::Internal, FAILURES - 1);
-        record(&outlier, Code::DeadlineExceeded, 1);
-        record(&outlier, Code::Ok, 1);
-        record(&outlier, Code::Internal, FAILURES - 1);
-        assert!(!outlier.is_ejected(0));
-        outlier.record_head(StatusCode::BAD_GATEWAY, &HeaderMap::new(), false);
-        assert!(outlier.is_ejected(0));
     }
 
     #[tokio::test(start_paused = true)]

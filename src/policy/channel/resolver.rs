@@ -1,21 +1,17 @@
 //! Name resolution: finds the addresses of the policy service, and decides when the name is looked up again.
 
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::pool::Pool;
 use crate::config::{self, Address, PolicyUrl};
 
 /// Finds the addresses of the policy service.
-pub type Resolve = Arc<dyn Fn() -> Resolving + Send + Sync>;
-
-/// The addresses, once they are found.
-pub(crate) type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<Address>>> + Send>>;
+pub type Resolve = Arc<dyn Fn() -> BoxFuture<'static, io::Result<Vec<Address>>> + Send + Sync>;
 
 /// Maximum time between two look-ups while a connected endpoint carries the calls and another one fails.
 const STANDBY_INTERVAL: Duration = Duration::from_secs(5);
@@ -46,15 +42,15 @@ pub(super) async fn look_up(resolve: &Resolve, limit: Duration) -> Result<Vec<Ad
 }
 
 /// Waits until the name is to be looked up again: `channel.resolve_interval` after the last time, soon while an endpoint
-/// fails or the name leads nowhere, and at once on request.
+/// fails or the name has no address, and at once on request.
 pub(super) async fn next_look_up(pool: &Pool, settings: &config::Channel) {
     let last = Instant::now();
     let interval = settings.resolve_interval;
-    let mut changes = pool.changes();
-    while !pool.look_up_is_requested() {
-        let soon = if pool.any_ready() { STANDBY_INTERVAL } else { settings.reconnect_max };
+    let mut changes = pool.changes.subscribe();
+    while !pool.lock().look_up_is_requested() {
+        let soon = if pool.lock().any_ready() { STANDBY_INTERVAL } else { settings.reconnect_max };
         tokio::select! {
-            () = sleep_until(last + soon), if pool.look_up_could_help() => return,
+            () = sleep_until(last + soon), if pool.lock().look_up_could_help() => return,
             () = sleep_until(last + interval), if !interval.is_zero() => return,
             _ = changes.changed() => {}
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::breaker_state::BreakerState;
+use super::breaker::BreakerState;
 use crate::config::Address;
 
 /// The status of a channel.

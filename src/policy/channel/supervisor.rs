@@ -10,17 +10,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{debug, info, warn};
 
 use super::breaker::Breaker;
-use super::dial::{CloseReason, Connection, Dialer, Established};
-use super::endpoint::Failed;
+use super::call::CallSender;
+use super::connection::{CloseReason, Connection};
+use super::dial::connect;
+use super::endpoint::State;
 use super::keepalive::Pings;
 use super::pool::Pool;
 use super::resolver::{self, Resolve};
 use super::subchannel::Subchannel;
+use super::tls::Tls;
 use crate::backoff::doubling;
 use crate::config::{self, Address};
 
@@ -29,7 +33,7 @@ use crate::config::{self, Address};
 pub(super) struct Supervisor {
     pub(super) pool: Arc<Pool>,
     pub(super) breaker: Arc<Breaker>,
-    pub(super) dialer: Arc<Dialer>,
+    pub(super) tls: Option<Tls>,
     pub(super) resolve: Resolve,
     pub(super) settings: config::Channel,
 }
@@ -44,141 +48,134 @@ const STANDBY_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Minimum time between the beginnings of two attempts that calls have requested.
 const REQUESTED_PAUSE: Duration = Duration::from_millis(5);
 
-/// A connection that takes no more calls.
-struct Ended {
-    subchannel: Arc<Subchannel>,
-    why: String,
-    /// True if a response arrived on it, or it lasted for `channel.reconnect_max`.
-    useful: bool,
-}
-
 impl Supervisor {
     /// Resolves the name, again and again, and starts a task for each new address.
     pub(super) async fn run(self) {
         let mut endpoints = JoinSet::new();
         let mut last_failure = None;
         loop {
-            let requested = self.pool.look_ups_requested();
-            match resolver::look_up(&self.resolve, self.settings.connect_timeout).await {
-                Ok(addresses) => {
-                    last_failure = None;
-                    for address in self.pool.resolved(requested, &addresses) {
-                        debug!(%address, "policy address found");
-                        endpoints.spawn(self.clone().keep_connected(address));
-                    }
-                }
-                Err(why) => {
-                    if last_failure.replace(why.clone()).as_ref() != Some(&why) {
-                        warn!(why, "policy name not resolved");
-                    }
-                    self.pool.unresolved(requested, why);
-                }
+            let requested = self.pool.lock().look_ups_requested;
+            let found = resolver::look_up(&self.resolve, self.settings.connect_timeout).await;
+            let failure = found.as_ref().err().cloned();
+            if let Some(why) = &failure
+                && last_failure != failure
+            {
+                warn!(why, "policy name not resolved");
             }
-            // Frees the tasks of addresses that the name has left.
+            last_failure = failure;
+            for address in self.pool.change(|balancer| balancer.resolved(requested, found)) {
+                debug!(%address, "policy address found");
+                endpoints.spawn(self.clone().keep_connected(address));
+            }
+            // Frees the tasks of addresses to which the name no longer resolves.
             while endpoints.try_join_next().is_some() {}
             resolver::next_look_up(&self.pool, &self.settings).await;
         }
     }
 
-    /// Keeps one endpoint connected, until the name has left it.
+    /// Keeps one endpoint connected, while the name resolves to it.
     async fn keep_connected(self, address: Address) {
-        let mut next_pause = PAUSE_MIN;
-        let mut last_was_useful = true;
-        let mut last_failure = None;
-        let mut pings = Pings::new(&self.settings);
-        while self.pool.keeps(&address) {
-            let (begun, attempt) = (Instant::now(), self.pool.begin_attempt(&address));
-            let failed = match self.dialer.connect(&address).await {
-                Ok(established) => {
+        let (mut next_pause, mut pings, outlier) = (PAUSE_MIN, Pings::new(&self.settings), Arc::default());
+        let (mut last_was_useless, mut last_failure) = (false, None);
+        while self.pool.change(|balancer| balancer.keep_if_resolved(&address)) {
+            let begun = Instant::now();
+            let requests = self.pool.lock().begin_attempt(&address, begun);
+            let subchannel = Subchannel::new(address.clone(), Arc::clone(&outlier), self.pool.changes.clone());
+            let subchannel = Arc::new(subchannel);
+            let connected = connect(&subchannel, self.tls.as_ref(), pings, self.settings.connect_timeout);
+            let (why, fast) = match connected.await {
+                Ok(connection) => {
                     last_failure = None;
-                    let Ended { subchannel, why, useful } = self.serve(&address, established, &mut pings).await;
-                    if useful {
+                    let useless = self.serve(&subchannel, connection, &mut pings).await;
+                    if useless.is_none() {
                         next_pause = PAUSE_MIN;
                     }
-                    let reconnects_at_once = useful || last_was_useful;
-                    last_was_useful = useful;
-                    if reconnects_at_once {
-                        self.pool.lost(&subchannel);
-                        continue;
+                    let was_useless = std::mem::replace(&mut last_was_useless, useless.is_some());
+                    match useless {
+                        // The second useless connection in a row counts as a failed attempt.
+                        Some(why) if was_useless => (why, false),
+                        _ => {
+                            self.pool.change(|balancer| balancer.lost(&subchannel));
+                            continue;
+                        }
                     }
-                    // The second useless connection in a row counts as a failed attempt.
-                    Failed { attempt, why, fast: false }
                 }
-                Err(error) => Failed { attempt, why: error.to_string(), fast: error.is_fast(begun.elapsed()) },
+                Err(error) => (error.to_string(), error.is_fast(begun.elapsed())),
             };
-            if last_failure.replace(failed.why.clone()).as_ref() != Some(&failed.why) {
-                warn!(%address, why = failed.why, "policy connection failed");
+            if last_failure.replace(why.clone()).as_ref() != Some(&why) {
+                warn!(%address, why, "policy connection failed");
             }
-            self.pool.failed(&address, failed);
-            self.pause(&address, begun, &mut next_pause).await;
+            let failed = State::TransientFailure { attempt: begun, why, fast };
+            self.pool.change(|balancer| balancer.set_state(&address, failed));
+            self.pause(&address, begun, &requests, &mut next_pause).await;
         }
     }
 
-    /// Has a connection carry calls, for as long as it takes new ones.
-    async fn serve(&self, address: &Address, established: Established, pings: &mut Pings) -> Ended {
-        let subchannel = self.pool.connected(address, established.sender.clone(), established.activity.clone());
+    /// Has a connection carry calls, for as long as it takes new ones. Returns the reason why it ended, if it was useless: no
+    /// response arrived on it, and it did not last for `channel.reconnect_max`.
+    async fn serve(
+        &self,
+        subchannel: &Arc<Subchannel>,
+        mut connection: Connection,
+        pings: &mut Pings,
+    ) -> Option<String> {
+        let (address, connected) = (&subchannel.address, Instant::now());
+        let sender = CallSender::new(connection.sender.clone());
+        self.pool.change(|balancer| balancer.connected(subchannel, sender));
         self.breaker.connected();
         info!(%address, "policy connected");
-        let since = Instant::now();
-        let mut connection = established.with_keepalive(subchannel.clone(), *pings);
-        let closed = tokio::select! {
-            reason = connection.closed() => Some(reason),
-            () = self.pool.until_draining(&subchannel) => None,
-        };
-        let Some(reason) = closed else {
-            info!(%address, "policy address left the name, draining connection");
-            tokio::select! {
-                () = connection.drain() => {}
-                () = self.pool.until_named(address) => drain_in_background(connection),
+        let reason = tokio::select! {
+            reason = connection.closed() => reason,
+            () = self.pool.until(|balancer| balancer.is_draining(subchannel)) => {
+                info!(%address, "policy address left the name, draining connection");
+                let drained = tokio::spawn(connection.drain());
+                tokio::select! {
+                    _ = drained => {}
+                    () = self.pool.until(|balancer| balancer.is_resolved(address)) => {}
+                }
+                info!(%address, why = "the name no longer resolves to it", "policy disconnected");
+                return None;
             }
-            info!(%address, "policy disconnected");
-            return Ended { subchannel, why: "drained".to_owned(), useful: true };
         };
         let why = reason.to_string();
         info!(%address, why, "policy disconnected");
-        match reason {
-            CloseReason::Goaway(goaway) if goaway.is_too_many_pings() => {
-                *pings = pings.doubled();
-                let keep_alive = pings.keep_alive;
-                warn!(%address, ?keep_alive, "policy says too_many_pings, pinging half as often");
-            }
-            CloseReason::Broken(_) if subchannel.in_flight.load(Ordering::Relaxed) > 0 => subchannel.outlier.fail(),
-            CloseReason::Goaway(_) | CloseReason::Broken(_) => {}
+        if reason.is_too_many_pings() {
+            *pings = pings.doubled();
+            let keep_alive = pings.keep_alive;
+            warn!(%address, ?keep_alive, "policy says too_many_pings, pinging half as often");
         }
-        drain_in_background(connection);
-        let useful = subchannel.answered.load(Ordering::Relaxed) || since.elapsed() >= self.settings.reconnect_max;
-        Ended { subchannel, why, useful }
+        match reason {
+            CloseReason::Draining(_) => drop(tokio::spawn(connection.drain())),
+            CloseReason::Broken(_) if subchannel.in_flight.load(Ordering::Relaxed) > 0 => subchannel.outlier.fail(),
+            CloseReason::Broken(_) => {}
+        }
+        let is_useful = subchannel.responses() > 0 || connected.elapsed() >= self.settings.reconnect_max;
+        (!is_useful).then_some(why)
     }
 
     /// Waits after a failed attempt that began at `attempt`: with exponential backoff, or shortly if a call requests
-    /// another attempt. Ends early if the name leaves the address.
+    /// another attempt. Ends early if the name no longer resolves to the address.
     ///
     /// The pause is at most `channel.reconnect_max` while no endpoint is ready, else at most [`STANDBY_PAUSE_MAX`]; `next`
     /// becomes twice that. So an outage of all endpoints leaves it at twice `channel.reconnect_max`, and the others retry soon
     /// after the first one is back.
-    async fn pause(&self, address: &Address, attempt: Instant, next: &mut Duration) {
+    async fn pause(&self, address: &Address, attempt: Instant, requests: &Notify, next: &mut Duration) {
         let paused = Instant::now();
         let [reconnect, standby] =
             [self.settings.reconnect_max, STANDBY_PAUSE_MAX].map(|longest| doubling(*next, longest));
         let backoff = async {
-            let mut changes = self.pool.changes();
-            while self.pool.is_named(address) {
-                let (pause, doubled) = if self.pool.any_ready() { standby } else { reconnect };
+            let mut changes = self.pool.changes.subscribe();
+            while self.pool.lock().is_resolved(address) {
+                let (pause, doubled) = if self.pool.lock().any_ready() { standby } else { reconnect };
                 if timeout_at(paused + pause, changes.changed()).await.is_err() {
                     *next = doubled;
                     return;
                 }
             }
         };
-        let request = self.pool.reconnect_requests(address);
         tokio::select! {
             () = backoff => {}
-            () = request.notified() => sleep_until(attempt + REQUESTED_PAUSE).await,
+            () = requests.notified() => sleep_until(attempt + REQUESTED_PAUSE).await,
         }
     }
-}
-
-/// Lets the calls in flight of a connection end, then closes it.
-fn drain_in_background(mut connection: Connection) {
-    tokio::spawn(async move { connection.drain().await });
 }

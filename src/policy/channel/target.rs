@@ -1,22 +1,21 @@
 //! One target: the URL of a policy service, with its endpoints, its breaker and the tasks that keep it connected.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use futures_util::future::BoxFuture;
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, header, request};
-use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 
 use super::Error;
-use super::balancer::Picked;
 use super::breaker::Breaker;
 use super::call::{self, CallSender, ReadySender, ResponseBody};
 use super::deadline::{DEADLINE, set_grpc_timeout};
-use super::dial::Dialer;
 use super::pool::Pool;
 use super::resolver::Resolve;
 use super::subchannel::InFlight;
@@ -30,16 +29,18 @@ const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("hookgate/", en
 const PICKS: usize = 3;
 
 /// The response of a call, once it has begun.
-pub(super) type Responding = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Error>> + Send>>;
+pub(super) type Responding = BoxFuture<'static, Result<Response<ResponseBody>, Error>>;
 
 /// A policy service as one configuration reaches it. Dropping it closes its connections, but for those that drain.
+#[derive(Debug)]
 pub(super) struct Target {
     pub(super) url: PolicyUrl,
     scheme: Scheme,
     authority: Authority,
     pub(super) pool: Arc<Pool>,
     pub(super) breaker: Arc<Breaker>,
-    supervisor: AbortHandle,
+    /// Aborted when the target is dropped.
+    _supervisor: JoinSet<()>,
 }
 
 impl Target {
@@ -48,10 +49,10 @@ impl Target {
         let scheme = if url.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };
         let pool = Arc::new(Pool::new());
         let breaker = Arc::new(Breaker::new(settings.breaker_failures, settings.breaker_open));
-        let (settings, dialer) = (settings.clone(), Arc::new(Dialer::new(settings.connect_timeout, tls)));
-        let supervisor = Supervisor { pool: pool.clone(), breaker: breaker.clone(), dialer, resolve, settings };
-        let supervisor = tokio::spawn(supervisor.run()).abort_handle();
-        Arc::new(Self { url: url.clone(), scheme, authority: url.authority(), pool, breaker, supervisor })
+        let settings = settings.clone();
+        let supervisor = Supervisor { pool: pool.clone(), breaker: breaker.clone(), tls, resolve, settings };
+        let _supervisor = JoinSet::from_iter([supervisor.run()]);
+        Arc::new(Self { url: url.clone(), scheme, authority: url.authority(), pool, breaker, _supervisor })
     }
 
     /// Makes a call: over the connection of `sender`, or over the one that is picked, which then counts it as in flight.
@@ -98,23 +99,17 @@ impl Target {
     async fn pick_sender(&self) -> Result<(ReadySender, Option<InFlight>), Error> {
         let mut picks = 0;
         loop {
-            let Picked { sender, in_flight } = self.pool.pick().await.map_err(Error::NotConnected)?;
+            let (sender, in_flight) = self.pool.pick().await.map_err(Error::NotConnected)?;
             picks += 1;
             match sender.ready_sender().await {
                 Ok(sender) => return Ok((sender, Some(in_flight))),
                 Err(error) => {
-                    self.pool.lost(in_flight.subchannel());
+                    self.pool.change(|balancer| balancer.lost(&in_flight.subchannel));
                     if picks == PICKS {
                         return Err(Error::NotProcessed(error));
                     }
                 }
             }
         }
-    }
-}
-
-impl Drop for Target {
-    fn drop(&mut self) {
-        self.supervisor.abort();
     }
 }

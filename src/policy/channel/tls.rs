@@ -15,6 +15,7 @@ use crate::config::{self, PolicyTls, PolicyUrl};
 const HTTP2: &[u8] = b"h2";
 
 /// The TLS client of a target.
+#[derive(Clone)]
 pub(super) struct Tls {
     connector: TlsConnector,
     /// The name that the certificate must be for.
@@ -22,19 +23,12 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// TLS by the settings; `None` if the URL has none.
-    pub(super) fn new(url: &PolicyUrl, settings: &PolicyTls) -> Option<Self> {
+    /// TLS by the settings, whose trusted roots `roots` replace; `None` if the URL has no TLS.
+    pub(super) fn new(url: &PolicyUrl, settings: &PolicyTls, roots: Option<Arc<RootCertStore>>) -> Option<Self> {
         let (host, _) = url.host().filter(|_| url.is_tls())?;
-        let roots = settings.ca.as_ref().map(|ca| ca.store.clone());
+        let roots = roots.or_else(|| Some(settings.roots.as_ref()?.store.0.clone()));
         let connector = config::connector(roots, settings.identity.as_ref(), HTTP2);
         Some(Self { connector, name: settings.server_name.as_deref().unwrap_or(host).to_owned() })
-    }
-
-    /// TLS that trusts these roots alone; `None` if the URL has no TLS.
-    pub(super) fn with_roots(url: &PolicyUrl, roots: RootCertStore) -> Option<Self> {
-        let (host, _) = url.host().filter(|_| url.is_tls())?;
-        let connector = config::connector(Some(Arc::new(roots)), None, HTTP2);
-        Some(Self { connector, name: host.to_owned() })
     }
 
     /// Makes the handshake.

@@ -125,6 +125,14 @@ async fn the_command_line_is_told_what_to_configure_and_a_unix_socket_has_no_hos
         let said = String::from_utf8(said.stderr).unwrap();
         assert!(said.contains(expected), "{host}: {said}");
     }
+    // What admin_listen names, though it is no loopback address.
+    let free_places = ["--listen", "127.0.0.1:0", "--admin-listen", "0.0.0.0:0", "--policy", &policy.url()];
+    let everywhere = Running::start(&free_places).await;
+    let admin = SocketAddr::from(([127, 0, 0, 1], everywhere.admin.port()));
+    for (host, good) in [("0.0.0.0", true), ("0.0.0.1", false)] {
+        let request = format!("GET /outbox HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        assert_eq!(tcp(admin, &request).await.0 != 403, good, "{host}");
+    }
     let socket = free("admin-hosts.sock");
     let free = ["--listen", "127.0.0.1:0", "--policy", &policy.url()].map(ToOwned::to_owned);
     let listen = format!("unix://{}", socket.display());

@@ -126,8 +126,10 @@ fn what_a_file_names_stands_beside_it() {
     let nested =
         Files::default().with("conf/passwords", "a:b").with("conf/hookgate.yaml", "access: {passwords: passwords}");
     let loaded = nested.load_file("conf/hookgate.yaml").unwrap();
-    let passwords = loaded.config.access.passwords.unwrap();
-    assert_eq!(format!("{passwords:?}"), "1 passwords of conf/passwords");
+    let access = loaded.config.access;
+    assert_eq!(access.passwords.unwrap(), std::path::Path::new("conf/passwords"));
+    let passwords = access.users.unwrap();
+    assert_eq!(format!("{passwords:?}"), "Passwords([Secret])");
     assert!(passwords.contain(b"a:b") && !passwords.contain(b"a:c"));
 }
 
@@ -174,7 +176,7 @@ fn a_comment_is_never_a_secret_however_it_is_indented() {
     let text = "\u{feff}# openim:out\r\n  # openim:old\r\n\t#openim:older\r\nopenim:a#b\r\nopenim:last\r";
     let files = Files::default().with("passwords", text.trim_end_matches('\r')).with("paths", " # a/old\r\na\r\n");
     let access = files.load("access: {passwords: passwords, paths: paths}").unwrap().config.access;
-    let passwords = access.passwords.unwrap();
+    let passwords = access.users.unwrap();
     for (line, good) in [
         ("openim:a#b", true),
         ("openim:last", true),
@@ -185,5 +187,5 @@ fn a_comment_is_never_a_secret_however_it_is_indented() {
     ] {
         assert_eq!(passwords.contain(line.as_bytes()), good, "{line:?}");
     }
-    assert_eq!(access.paths.unwrap().stripped("/a/x"), Some("/x"));
+    assert_eq!(access.secret_paths.unwrap().stripped("/a/x"), Some("/x"));
 }

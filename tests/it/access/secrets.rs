@@ -124,6 +124,18 @@ async fn a_method_is_cut_where_it_is_logged() {
     assert!(line.len() < 400 && line.contains("refused"), "{line}");
 }
 
+#[tokio::test]
+async fn a_long_command_is_none_and_is_cut_where_it_is_logged() {
+    let policy = Policy::allow().await;
+    let hookgate = Running::of(configured(&policy.url(), "long-command", "log: debug")).await;
+    let command = format!("callback{}", "M".repeat(4_000));
+    assert_eq!(hookgate.post(&command, "{}").await.status, 404);
+    hookgate.signal("-INT").await;
+    let (_, said) = hookgate.end().await;
+    let line = said.lines().find(|line| line.contains("MMM")).unwrap();
+    assert!(line.len() < 400 && line.contains("request refused"), "{line}");
+}
+
 #[test]
 fn what_a_peer_says_is_cut_in_the_cause_of_a_failure() {
     // h2 repeats the text of a GOAWAY, of which a frame can hold 16 KiB.

@@ -103,6 +103,9 @@ async fn what_does_not_speak_http_2_is_not_connected_and_says_what_it_speaks() {
         (b"HTTP/1.1 400 Bad Request\r\n\r\n" as &[u8], "it speaks HTTP/1"),
         (b"\x15\x03\x03\0\x02\x02\x46", "it speaks TLS"),
         (b"SSH-2.0-OpenSSH_9.9\r\n", "it does not speak HTTP/2"),
+        (b"SSH-2.0", "it does not speak HTTP/2"),
+        // An acknowledgement of SETTINGS, before its own.
+        (b"\0\0\0\x04\x01\0\0\0\0", "it does not speak HTTP/2"),
         (b"", "it hung up before it said anything"),
     ] {
         let address = listen(move |_, mut stream: TcpStream| async move {
@@ -314,7 +317,11 @@ async fn a_channel_that_nobody_holds_hangs_up() {
     let address = listen(move |_, mut stream: TcpStream| {
         let ended = ended.lock().unwrap().take();
         async move {
-            stream.write_all(b"\0\0\0\x04\0\0\0\0\0").await.unwrap();
+            // In pieces, as a network may deliver it.
+            for byte in b"\0\0\0\x04\0\0\0\0\0" {
+                stream.write_all(&[*byte]).await.unwrap();
+                tokio::task::yield_now().await;
+            }
             drop(tokio::io::copy(&mut stream, &mut tokio::io::sink()).await);
             ended.unwrap().send(()).unwrap();
         }

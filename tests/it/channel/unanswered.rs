@@ -19,6 +19,7 @@ use super::server::{
     ANY, Server, allow, ask, ask_of, ask_within, asked, asking, connect, connect_by_name, hang, listen, ready,
     settings, until,
 };
+use crate::support::program::{Running, configured};
 
 const SOON: Duration = Duration::from_millis(200);
 
@@ -47,11 +48,15 @@ async fn a_frozen_address_gets_no_call_after_its_first_late_one_and_is_disconnec
     until(&channel, |status| ready(status) == 2).await;
     freeze.send_replace(true);
     while ask_within(&channel, SOON).await.is_ok() {}
-    for _ in 0..50 {
-        // On the frozen one it would be cut off.
-        asked(&channel).await;
+    let began = Instant::now();
+    // All at once, so that the other one soon has more calls in flight; on the frozen one they would be cut off.
+    let calls = [(); 50].map(|()| asking(&channel));
+    for call in calls {
+        call.await.unwrap().expect("an answer");
     }
     until(&channel, |status| status.addresses.iter().filter(|address| address.is_ready).count() == 1).await;
+    // By keepalive alone it would take 15 s.
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
@@ -87,10 +92,12 @@ async fn a_call_in_flight_on_a_frozen_connection_is_told_within_about_a_second()
         tokio::task::yield_now().await;
     }
     freeze.send_replace(true);
+    let began = Instant::now();
     ask_within(&channel, SOON).await.expect_err("it is frozen");
-    // By keepalive alone it would take 15 s.
     let failure = call.await.unwrap().expect_err("cut off");
     assert_eq!(failure.class, Class::Unavailable, "{failure}");
+    // By keepalive alone it would take 15 s.
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
@@ -153,7 +160,31 @@ async fn too_many_pings_doubles_the_pause_and_another_goaway_does_not() {
             let after = heard.recv().await.unwrap();
             assert!(after >= pause * times - Duration::from_millis(5), "{after:?}, not {times} times {pause:?}");
         }
+        if least[3] == 1 {
+            for _ in 0..4 {
+                heard.recv().await.unwrap();
+            }
+            // Doubled each time it would be 12.8 s after the connection was made.
+            let ninth = heard.recv().await.unwrap();
+            assert!(ninth < Duration::from_secs(6), "{ninth:?}");
+        }
     }
+}
+
+#[tokio::test]
+async fn too_many_pings_is_named_in_the_log() {
+    let goaway = b"\0\0\x16\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0btoo_many_pings";
+    let (pings, _heard) = mpsc::unbounded_channel();
+    let address = listen(move |_, stream| {
+        let pings = pings.clone();
+        async move { drop(pinged(stream, pings, Some(goaway)).await) }
+    })
+    .await;
+    let url = format!("http://{address}");
+    let mut program = Running::of(configured(&url, "too-many-pings", "channel: {keep_alive: 50ms}")).await;
+    let line = program.says("policy says too_many_pings").await;
+    let shown = [&*address.to_string(), "WARN", "keep_alive="].map(|part| line.contains(part));
+    assert_eq!(shown, [true; 3], "{line}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hookgate::config::Class;
-use hookgate::config::{self, Config, PolicyService, Rule};
+use hookgate::config::{self, Config, Handling, OnFailure, Rule};
 use hookgate::contract::Callback;
 
 use super::{ALL_OF_IT, FRIEND, SINGLE, assert_round_trip, handling, lines, load, load_openim_and, load_yaml, millis};
@@ -28,7 +28,7 @@ fn later_sources_go_before_earlier_ones() {
     let budgets = |args: &[&str], yaml: &str| {
         let args = [&["--config", "hookgate.yaml"], args].concat();
         let config = load(&args, &[("hookgate.yaml", yaml), ("webhooks.yml", openim)]).unwrap().config;
-        [millis(&config, FRIEND), millis(&config, SINGLE), config.every.budget.as_millis()]
+        [millis(&config, FRIEND), millis(&config, SINGLE), config.budget.as_millis()]
     };
     assert_eq!(budgets(&[], ""), [4500, 4500, 4500]);
     assert_eq!(budgets(&[], yaml), [8500, 7500, 4500]);
@@ -42,7 +42,7 @@ fn later_sources_go_before_earlier_ones() {
     let args = ["--config", "hookgate.yaml", "--listen", "127.0.0.1:3", "--policy", "http://flag:1"];
     let config = load(&args, &files).unwrap().config;
     assert_eq!([config.listen, config.admin_listen].map(|address| address.tcp().unwrap().port()), [3, 2]);
-    assert_eq!(config.policy, PolicyService::Url("http://flag:1".parse().unwrap()));
+    assert_eq!(config.policy, Some("http://flag:1".parse().unwrap()));
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn failed_continue_adds_nothing_to_a_callback_that_fails_open() {
     for wish in [true, false] {
         let openim = format!("url: http://127.0.0.1:10006\n{key}: {{enable: true, failedContinue: {wish}}}");
         let loaded = load_openim_and(yaml, &openim);
-        assert_eq!(handling(&loaded.config, OPEN[0]).on_failure, config::OnFailure::all(Rule::Allow), "{wish}");
+        assert_eq!(handling(&loaded.config, OPEN[0]).on_failure, OnFailure::all(Rule::Allow), "{wish}");
         assert_round_trip(&loaded);
     }
 }
@@ -164,7 +164,8 @@ fn a_config_key_of_two_callbacks_sets_both_and_older_keys_are_known() {
     assert_eq!(millis(&config, "callbackBeforeMemberJoinGroupCommand"), 2000);
     assert_eq!(millis(&config, "callbackBeforeMsgModifyCommand"), 3000);
     assert_eq!(config.callbacks.len(), 3);
-    assert_eq!(config.handling(Callback::fallback()), config.every);
+    let general = Handling { budget: config.budget, on_failure: OnFailure::default() };
+    assert_eq!(config.handling(Callback::fallback()), general);
 }
 
 #[test]
@@ -173,10 +174,10 @@ fn every_setting_reaches_its_place() {
     assert_eq!(said.listen.tcp().unwrap().port(), 1);
     assert_eq!(said.admin_listen.tcp().unwrap().port(), 2);
     assert_eq!(said.admin_hosts, ["gate.test", "10.0.0.1"]);
-    assert_eq!(said.policy, PolicyService::Url("https://policy".parse().unwrap()));
+    assert_eq!(said.policy, Some("https://policy".parse().unwrap()));
     assert_eq!(said.threads, 3);
     assert_eq!(said.log, "warn,hookgate=debug".parse().unwrap());
-    assert_eq!(said.every.budget, Duration::from_micros(1_234_567));
+    assert_eq!(said.budget, Duration::from_micros(1_234_567));
     assert_eq!(handling(&said, "callbackAfterAddFriendCommand").budget, Duration::new(1, 1));
     assert_eq!(said.denial.code, 5001);
     assert_eq!(said.denial.messages[&Class::Unavailable], "down: # no \"policy\"\n\t\\ \u{7}\u{2028}\u{85}");
@@ -220,18 +221,18 @@ fn every_setting_reaches_its_place() {
     assert_eq!(said.decisions, config::Decisions { to: Some(config::DecisionsTo::Stdout), allows: 0.25, fields });
     let traces = config::Traces { endpoint: Some("https://collector".parse().unwrap()), sample: 0.5 };
     assert_eq!(said.traces, traces);
-    assert!(said.access.passwords.unwrap().contain(b"user:password"));
-    assert_eq!(said.access.paths.unwrap().stripped("/s3cret/rest"), Some("/rest"));
+    assert!(said.access.users.unwrap().contain(b"user:password"));
+    assert_eq!(said.access.secret_paths.unwrap().stripped("/s3cret/rest"), Some("/rest"));
     assert_eq!(said.access.sources, ["10.0.0.0/8", "::1/128"].map(|range| range.parse().unwrap()));
     assert_eq!(said.access.trusted_proxies, ["10.0.0.1/32".parse().unwrap()]);
-    let (tls, policy_tls) = (said.tls.unwrap(), said.policy_tls);
-    let shown = policy_tls.identity.unwrap();
-    for (identity, name) in [(&tls.identity, "tls"), (&shown, "policy_tls")] {
-        let files = (identity.certificates.file(), identity.key.as_path());
-        assert_eq!(files, (Path::new("/tls/both.pem"), Path::new("/tls/both.key")), "{name}");
+    let (tls, policy_tls) = (said.tls, said.policy_tls);
+    let (server, shown) = (tls.server.unwrap(), policy_tls.identity.unwrap());
+    for (identity, key, name) in [(&server.identity, tls.key, "tls"), (&shown, policy_tls.key, "policy_tls")] {
+        let files = (&*identity.certificates.file, key.as_deref());
+        assert_eq!(files, (Path::new("/tls/both.pem"), Some(Path::new("/tls/both.key"))), "{name}");
     }
-    assert_eq!(tls.client_ca.unwrap().certificates.file(), Path::new("/tls/ca.pem"));
-    assert_eq!(policy_tls.ca.unwrap().certificates.file(), Path::new("/tls/ca.pem"));
+    assert_eq!(server.client_ca.unwrap().roots.certificates.file, Path::new("/tls/ca.pem"));
+    assert_eq!(policy_tls.roots.unwrap().certificates.file, Path::new("/tls/ca.pem"));
     assert_eq!(policy_tls.server_name.as_deref(), Some("policy.test"));
 }
 

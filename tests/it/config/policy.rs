@@ -1,12 +1,12 @@
 //! A configuration file does not have the built-in policy asked without a word.
 
-use hookgate::config::{self, PolicyService};
+use hookgate::config::{self, PolicyUrl};
 
 use super::load_exactly;
 
 #[test]
 fn with_a_file_the_built_in_policy_must_be_named() {
-    let builtin = PolicyService::default();
+    let builtin: Option<PolicyUrl> = None;
     let missing = "hookgate.yaml: policy: not there, and no flag or variable names one; say which policy service is asked, \
                    or policy: builtin for the one that allows everything";
     for (yaml, args, expected) in [
@@ -17,8 +17,8 @@ fn with_a_file_the_built_in_policy_must_be_named() {
         ("policy: builtin", &[], Ok(builtin.clone())),
         ("", &["--policy", "builtin"], Ok(builtin.clone())),
         ("policy: http://policy", &["--policy", "builtin"], Ok(builtin.clone())),
-        ("policy: builtin", &["--policy", "http://p:1"], Ok(PolicyService::Url("http://p:1".parse().unwrap()))),
-        ("", &["--policy", "http://p:1"], Ok(PolicyService::Url("http://p:1".parse().unwrap()))),
+        ("policy: builtin", &["--policy", "http://p:1"], Ok(Some("http://p:1".parse().unwrap()))),
+        ("", &["--policy", "http://p:1"], Ok(Some("http://p:1".parse().unwrap()))),
     ] {
         let loaded = load_exactly(&[&["--config", "hookgate.yaml"], args].concat(), &[("hookgate.yaml", yaml)]);
         let policy = loaded.map(|loaded| loaded.config.policy);

@@ -34,7 +34,7 @@ async fn answering(http: u16, head: Fields, body: &'static [u8], trailers: Field
 /// The configuration under which no failure denies.
 fn open() -> Config {
     let mut config = support::config();
-    config.every.on_failure = OnFailure::all(Rule::Allow);
+    config.on_failure = OnFailure::all(Rule::Allow).into();
     config
 }
 

@@ -99,7 +99,7 @@ async fn no_webhook_fails_while_the_certificates_of_both_sides_are_replaced() {
 
     let client = ca.client(None);
     let stop = Arc::new(AtomicBool::new(false));
-    let way = Way::to(&running.webhooks.into()).tls(&client);
+    let way = Way::to(&hookgate::config::Address::Tcp(running.webhooks)).tls(&client);
     let mut callers = JoinSet::new();
     for _ in 0..CALLERS {
         callers.spawn(call(way.clone(), stop.clone()));

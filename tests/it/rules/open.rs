@@ -74,12 +74,12 @@ async fn every_class_is_allowed_and_a_rule_of_its_own_denies() {
         for own in [None, Some(Rule::Deny)] {
             let mut config = own.map_or_else(support::config, with_own);
             if class == Class::Deadline {
-                config.every.budget = Duration::from_millis(100);
+                config.budget = Duration::from_millis(100);
             } else {
-                config.every.budget = Duration::from_secs(60);
+                config.budget = Duration::from_secs(60);
             }
             // A rule for all callbacks decides nothing here.
-            config.every.on_failure = OnFailure::all(own.map_or(Rule::Deny, |_| Rule::Allow));
+            config.on_failure = OnFailure::all(own.map_or(Rule::Deny, |_| Rule::Allow)).into();
             let gate = Gate::configured(&url, config).await;
             for command in OPEN {
                 let (callback, outcome) = (callback(command), Outcome::Failed(own.unwrap_or(Rule::Allow), class));
@@ -110,9 +110,9 @@ async fn a_body_that_cannot_be_read() {
     for (own, open) in [(None, true), (Some(Rule::Deny), false)] {
         let mut config = own.map_or_else(support::config, with_own);
         config.limits.body = 1000;
-        config.every.budget = Duration::from_millis(300);
+        config.budget = Duration::from_millis(300);
         // Whatever is to be allowed of other callbacks: these bytes were not looked at.
-        config.every.on_failure = OnFailure::all(Rule::Allow);
+        config.on_failure = OnFailure::all(Rule::Allow).into();
         let gate = Gate::configured(&policy.url(), config).await;
         for (class, status, rest, half_close) in &bodies {
             for (command, open) in OPEN.map(|command| (command, open)).into_iter().chain([(COMMAND, false)]) {
@@ -156,7 +156,7 @@ impl tower::Service<http::Request<tonic::body::Body>> for Panics {
 async fn a_panic() {
     for own in [None, Some(Rule::Deny)] {
         let mut config = own.map_or_else(support::config, with_own);
-        config.every.on_failure = OnFailure::all(Rule::Allow);
+        config.on_failure = OnFailure::all(Rule::Allow).into();
         let gate = Gate::with_policy(hookgate::internals::policy::Policy::new(Panics, 1 << 20), config).await;
         for command in OPEN {
             let reply = gate.post(&format!("/{command}"), "{}").await;
@@ -213,7 +213,7 @@ async fn a_stop() {
     for own in [None, Some(Rule::Deny)] {
         let mut config = own.map_or_else(support::config, with_own);
         // What does not end with the drain time does not end in this test.
-        config.every.budget = Duration::from_secs(3600);
+        config.budget = Duration::from_secs(3600);
         config.drain.time = Duration::from_millis(500);
         let mut gate = Gate::configured(&policy.url(), config).await;
         let mut waiting = Vec::new();

@@ -17,7 +17,7 @@ const FACTS: [(&str, &[&str]); 29] = [
     ("BeforeCreateSingleChatConversationsResponse.denial", &["for ever", "1004"]),
     ("BeforeCreateGroupChatConversationsResponse.denial", &["for ever", "1001", "AfterJoinGroup"]),
     // Who hears of a denial.
-    ("Denial", &["push", "conversation"]),
+    ("Denial", &["push", "conversation", "4 KiB", "at a character"]),
     ("PushPolicyService", &["success"]),
     ("BeforeOfflinePushResponse.denial", &["success"]),
     ("BeforeOnlinePushResponse.denial", &["success"]),

@@ -22,7 +22,7 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use hookgate::app::App;
 use hookgate::app::Stop;
-use hookgate::config::{Address, Config, ConfigHandle, PolicyService};
+use hookgate::config::{Address, Config, ConfigHandle};
 use hookgate::internals::observe::Decisions;
 use hookgate::internals::outbox::Events;
 use hookgate::internals::policy::Channel;
@@ -265,7 +265,7 @@ impl Gate {
     /// Serves before the policy at `url`, configured so.
     pub async fn configured(url: &str, config: Config) -> Self {
         let anywhere = Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let policy = PolicyService::Url(url.parse().expect("a URL"));
+        let policy = Some(url.parse().expect("a URL"));
         Self::serve(Config { listen: anywhere.clone(), admin_listen: anywhere, policy, ..config }).await
     }
 

@@ -205,7 +205,7 @@ async fn the_program_serves_over_tls_and_says_until_when() {
     std::fs::write(folder.join("program.key"), &pair.key).unwrap();
     let yaml = "tls: {certificate: program.pem, key: program.key}";
     let running = Running::of(configured(&policy.url(), "program-tls", yaml)).await;
-    let way = crate::support::caller::Way::to(&running.webhooks.into()).tls(&ca.client(None));
+    let way = crate::support::caller::Way::to(&hookgate::config::Address::Tcp(running.webhooks)).tls(&ca.client(None));
     assert_eq!(way.send(super::webhook()).await.unwrap().body, crate::support::ALLOWED);
     let status = running.status().await;
     let certificate = &status["certificates"]["webhooks"];
@@ -229,5 +229,5 @@ fn a_byte_order_mark_takes_no_certificate_away() {
         .with("server.key", marked(&pair.key))
         .with("ca.pem", marked(&format!("{}{}", ca.pem, other.pem)));
     let tls = files.load("tls: {certificate: server.pem, key: server.key, client_ca: ca.pem}").unwrap().config.tls;
-    assert_eq!(tls.unwrap().client_ca.unwrap().certificates.list().len(), 2);
+    assert_eq!(tls.server.unwrap().client_ca.unwrap().roots.certificates.list.len(), 2);
 }

@@ -102,7 +102,7 @@ async fn a_handshake_that_is_not_finished_in_time_is_given_up_wherever_it_stops(
 async fn a_handshake_that_goes_nowhere_does_not_hold_up_the_end() {
     let (policy, mut config) = (Policy::allow().await, files_of(&Ca::new("ours")).config(TLS));
     let hour = Duration::from_secs(3600);
-    (config.every.budget, config.drain.time) = (hour, hour);
+    (config.budget, config.drain.time) = (hour, hour);
     let gate = Gate::at(&anywhere(), &policy.url(), config).await;
     let _silent = TcpStream::connect(gate.address).await.unwrap();
     while gate.status.connections.held() == 0 {

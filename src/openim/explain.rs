@@ -1,12 +1,13 @@
 //! Explanations of a reply: its effect in each OpenIM release, in words.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::Value;
+use strum::Display;
 
+use super::{ClientError, Effect, Reading, Release, read};
 use crate::contract::{Callback, Timing};
-use crate::openim::{self, ClientError, Reading, Release};
 
 /// The reading of a reply that some releases of OpenIM share.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -20,8 +21,9 @@ pub(crate) struct Explanation {
 }
 
 /// The effect of a reply on the operation that OpenIM asked about, from the best to the worst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Display, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub(crate) enum Interpretation {
     /// The operation goes on unchanged.
     Allowed,
@@ -37,14 +39,8 @@ pub(crate) enum Interpretation {
     Harmful,
 }
 
-impl fmt::Display for Interpretation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.serialize(f)
-    }
-}
-
 /// Explains how each release that sends the callback reads the reply: newest first, those that agree together.
-pub(super) fn explain(callback: &Callback, request: &[u8], reply: &[u8]) -> Vec<Explanation> {
+pub(crate) fn explain(callback: &Callback, request: &[u8], reply: &[u8]) -> Vec<Explanation> {
     let mut all: Vec<Explanation> = Vec::new();
     // A callback that no release sends is read as the newest would.
     let is_sent = |release: &Release| match callback.releases {
@@ -52,7 +48,7 @@ pub(super) fn explain(callback: &Callback, request: &[u8], reply: &[u8]) -> Vec<
         releases => releases.contains(&release.as_str()),
     };
     for release in Release::ALL.into_iter().rev().filter(is_sent) {
-        let (verdict, sentence) = describe(callback, openim::read(callback, request, reply, release), release);
+        let (verdict, sentence) = describe(callback, read(callback, request, reply, release), release);
         match all.iter_mut().find(|other| other.verdict == verdict && other.sentence == sentence) {
             Some(other) => other.releases.push(release.as_str()),
             None => all.push(Explanation { releases: vec![release.as_str()], verdict, sentence }),
@@ -72,10 +68,8 @@ fn describe(callback: &Callback, reading: Reading, release: Release) -> (Interpr
         }
         Reading::Allowed(effects) if effects.is_empty() => (Interpretation::Allowed, "it goes on as it is".to_owned()),
         Reading::Allowed(effects) => {
-            let changes = effects.iter().map(|effect| match &effect.value {
-                Some(value) => format!("{} becomes {value}", effect.field),
-                None => format!("{} becomes empty", effect.field),
-            });
+            let value = |effect: &Effect| effect.value.as_ref().map_or("empty".to_owned(), Value::to_string);
+            let changes = effects.iter().map(|effect| format!("{} becomes {}", effect.field, value(effect)));
             (Interpretation::Changed, changes.collect::<Vec<_>>().join(", "))
         }
         Reading::Denied(error) => (Interpretation::Denied, describe_error(&error, is_event)),
