@@ -9,7 +9,9 @@ import (
 
 const rememberedEvents = 10_000
 
-// auditLog appends lines of JSON, one for each event, however often an event is delivered.
+// auditLog appends lines of JSON, one for each event, however often an event is delivered to this process: the IDs are
+// forgotten when it ends, and another replica has its own. A service that keeps events in a database has it refuse the
+// second one, in the transaction of the effect: INSERT … ON CONFLICT (event_id) DO NOTHING.
 type auditLog struct {
 	mu    sync.Mutex // Held while writing, so that of two deliveries at the same time the second sees the first's line.
 	out   io.Writer

@@ -5,11 +5,12 @@ package main
 //go:generate go -C tools run .
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
-	"log"
+	"log/slog"
 	"net"
 	"os"
 	"os/signal"
@@ -31,10 +32,11 @@ import (
 const (
 	maxRequest = 16 << 20        // Bytes; gRPC's own limit of 4 MiB is less than a webhook may carry.
 	stopWithin = 5 * time.Second // What is in flight on SIGTERM has this long to finish.
+	// Clients look the name up again when a connection ends, and so find the replicas that were added since.
+	maxConnectionAge = 5 * time.Minute
 )
 
 func main() {
-	log.SetFlags(0)
 	var words []string
 	flag.Func("word", "block messages that hold `WORD`; repeatable", func(word string) error {
 		word, ok := cleanWord(word)
@@ -45,7 +47,9 @@ func main() {
 		return nil
 	})
 	wordsFile := flag.String("words", "", "block the words of `FILE` too: one a line, # begins a comment line")
-	listen := flag.String("listen", "127.0.0.1:50052", "serve on `HOST:PORT`; port 0 takes a free one")
+	listen := flag.String("listen", cmp.Or(os.Getenv("LISTEN"), "127.0.0.1:50051"),
+		"serve on `HOST:PORT`; port 0 takes a free one; the variable LISTEN sets it too")
+	delay := flag.Uint("delay-ms", 0, "take `MS` milliseconds to look words up, as a service elsewhere might")
 	auditFile := flag.String("audit", "", "append audit lines to `FILE` (default standard output)")
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -53,13 +57,15 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := run(*listen, words, *wordsFile, *auditFile); err != nil {
-		log.Fatal(err)
+	lookupDelay := time.Duration(*delay) * time.Millisecond
+	if err := run(*listen, words, *wordsFile, lookupDelay, *auditFile); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 }
 
 // run serves until SIGTERM or SIGINT.
-func run(listen string, words []string, wordsFile, auditFile string) error {
+func run(listen string, words []string, wordsFile string, lookupDelay time.Duration, auditFile string) error {
 	// A reader of standard output that goes away is an error of the next audit line, not this process's end.
 	signal.Ignore(syscall.SIGPIPE)
 	stopping, restore := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
@@ -86,7 +92,7 @@ func run(listen string, words []string, wordsFile, auditFile string) error {
 	if err != nil {
 		return fmt.Errorf("cannot serve: %w", err)
 	}
-	server, healthServer := newServer(&policy{words: newWordList(words), audit: newAuditLog(out)})
+	server, healthServer := newServer(&policy{words: &lookup{newWordList(words), lookupDelay}, audit: newAuditLog(out)})
 	go func() {
 		<-stopping.Done()
 		restore() // A second signal ends the process at once.
@@ -97,9 +103,9 @@ func run(listen string, words []string, wordsFile, auditFile string) error {
 		server.GracefulStop()
 	}()
 	if len(words) == 0 {
-		log.Print("no words given (--word, --words): no message is blocked")
+		fmt.Fprintln(os.Stderr, "no words given (--word, --words): no message is blocked")
 	}
-	log.Printf("listening on %s", listener.Addr())
+	fmt.Fprintf(os.Stderr, "listening on %s\n", listener.Addr())
 	// Serve returns once the stop is complete. ErrServerStopped: the signal came before it began.
 	if err := server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("cannot serve: %w", err)
@@ -115,6 +121,7 @@ func newServer(policy *policy) (*grpc.Server, *health.Server) {
 		grpc.UnaryInterceptor(recoverPanic),
 		// hookgate pings an idle connection every ten seconds; by default gRPC for Go hangs up on whoever does.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: maxConnectionAge}),
 	)
 	policyv1.RegisterMessagePolicyServiceServer(server, policy)
 	policyv1.RegisterRelationPolicyServiceServer(server, policy)
@@ -131,7 +138,8 @@ func recoverPanic(
 ) (response any, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			log.Printf("%s panicked: %v\n%s", info.FullMethod, cause, debug.Stack())
+			slog.Error("panic", "rpc", info.FullMethod, "operation_id", header(ctx, "openim-operation-id"),
+				"cause", cause, "stack", string(debug.Stack()))
 			response, err = nil, status.Error(codes.Internal, "the policy failed on this request")
 		}
 	}()

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"log"
+	"log/slog"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -28,28 +28,43 @@ type policy struct {
 	policyv1.UnimplementedRelationPolicyServiceServer
 	policyv1.UnimplementedGroupPolicyServiceServer
 
-	words wordList
+	words *lookup
 	audit *auditLog
 }
 
 func (p *policy) BeforeSendSingleMsg(
-	_ context.Context, request *policyv1.BeforeSendSingleMsgRequest,
+	ctx context.Context, request *policyv1.BeforeSendSingleMsgRequest,
 ) (*policyv1.BeforeSendSingleMsgResponse, error) {
-	return &policyv1.BeforeSendSingleMsgResponse{Denial: p.check(request.GetMessage())}, nil
+	denial, err := p.check(ctx, request.GetMessage())
+	if err != nil {
+		return nil, err
+	}
+	return &policyv1.BeforeSendSingleMsgResponse{Denial: denial}, nil
 }
 
 func (p *policy) BeforeSendGroupMsg(
-	_ context.Context, request *policyv1.BeforeSendGroupMsgRequest,
+	ctx context.Context, request *policyv1.BeforeSendGroupMsgRequest,
 ) (*policyv1.BeforeSendGroupMsgResponse, error) {
-	return &policyv1.BeforeSendGroupMsgResponse{Denial: p.check(request.GetMessage())}, nil
+	denial, err := p.check(ctx, request.GetMessage())
+	if err != nil {
+		return nil, err
+	}
+	return &policyv1.BeforeSendGroupMsgResponse{Denial: denial}, nil
 }
 
-// check is one rule for single and group chats: they share the message.
-func (p *policy) check(message *policyv1.ChatMessage) *policyv1.Denial {
-	if p.words.foundInContent(message.GetContent()) {
-		return blockedWord
+// check is one rule for single and group chats: they share the message. A look-up that takes too long is a failure, and
+// no decision: hookgate's failure rule decides then.
+func (p *policy) check(ctx context.Context, message *policyv1.ChatMessage) (*policyv1.Denial, error) {
+	ctx, cancel := beforeDeadline(ctx)
+	defer cancel()
+	found, err := p.words.find(ctx, message.GetContent())
+	if err != nil {
+		return nil, status.Error(codes.DeadlineExceeded, "the words could not be looked up in time")
 	}
-	return nil
+	if found {
+		return blockedWord, nil
+	}
+	return nil, nil
 }
 
 func (p *policy) BeforeMsgModify(
@@ -116,7 +131,7 @@ func (p *policy) AfterRemoveBlack(
 	ctx context.Context, request *policyv1.AfterRemoveBlackRequest,
 ) (*policyv1.AfterRemoveBlackResponse, error) {
 	head := eventOf(ctx, "AfterRemoveBlack")
-	err := p.record(head.EventID, struct {
+	err := p.record(head, struct {
 		event
 		OwnerUserID string `json:"owner_user_id"`
 		BlackUserID string `json:"black_user_id"`
@@ -131,7 +146,7 @@ func (p *policy) AfterRevokeMsg(
 	ctx context.Context, request *policyv1.AfterRevokeMsgRequest,
 ) (*policyv1.AfterRevokeMsgResponse, error) {
 	head := eventOf(ctx, "AfterRevokeMsg")
-	err := p.record(head.EventID, struct {
+	err := p.record(head, struct {
 		event
 		ConversationID string `json:"conversation_id"`
 		Seq            int64  `json:"seq"`
@@ -168,9 +183,10 @@ func header(ctx context.Context, key string) string {
 }
 
 // record appends an audit line. UNAVAILABLE makes hookgate deliver the event again.
-func (p *policy) record(eventID string, line any) error {
-	if err := p.audit.append(eventID, line); err != nil {
-		log.Printf("cannot write an audit line: %v", err)
+func (p *policy) record(head event, line any) error {
+	if err := p.audit.append(head.EventID, line); err != nil {
+		slog.Error("cannot write an audit line", "event", head.Event, "event_id", head.EventID,
+			"operation_id", head.OperationID, "error", err)
 		return status.Error(codes.Unavailable, "the audit line could not be written")
 	}
 	return nil

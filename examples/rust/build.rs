@@ -22,7 +22,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
 
     tonic_prost_build::configure()
-        .build_client(false)
+        // Clients, without connecting by themselves, are for the tests.
+        .build_transport(false)
         // An rpc that the policy does not implement answers UNIMPLEMENTED, instead of being asked for by the compiler.
         .generate_default_stubs(true)
         .compile_fds(compiler.file_descriptor_set())?;

@@ -10,10 +10,11 @@ use crate::cases::Case;
 use crate::process::{Example, Language};
 use crate::support::program::{EVERYTHING_FREE, Running};
 
-/// Returns the commands of the page, each with its output.
-fn commands() -> Vec<(String, String)> {
-    let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/policies/grpcurl.md"));
-    let mut blocks = page.split("\n```").skip(1).step_by(2);
+const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/policies/grpcurl.md"));
+
+/// Returns the commands of a part of the page, each with its output.
+fn commands(part: &str) -> Vec<(String, String)> {
+    let mut blocks = part.split("\n```").skip(1).step_by(2);
     let mut commands = Vec::new();
     while let Some(command) = blocks.next() {
         let command = command.strip_prefix("sh\n").unwrap();
@@ -32,13 +33,17 @@ async fn run(language: &'static Language) {
     let grpcurl = std::env::var("HOOKGATE_GRPCURL").expect("where grpcurl is");
     let folder = Path::new(&grpcurl).parent().unwrap().to_str().unwrap().to_owned();
     let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
-    let commands = commands();
-    assert!(commands.len() >= 7 && commands.iter().all(|(command, _)| command.contains("grpcurl -plaintext ")));
+    let (to_built_in, to_example) = PAGE.split_once("\n## An example\n").unwrap();
+    let (to_built_in, to_example) = (commands(to_built_in), commands(to_example));
+    assert!(to_built_in.len() >= 3 && to_example.len() >= 4);
     let built_in = Running::start(&EVERYTHING_FREE).await;
     let built_in = built_in.policy.trim_start_matches("http://");
     let example = Example::with(language, &["--word", "spam"]).await;
-    for (command, printed) in &commands {
-        let here = command.replace("127.0.0.1:50051", built_in).replace("127.0.0.1:50052", &example.address);
+    let to_built_in = to_built_in.iter().map(|command| (built_in, command));
+    let to_example = to_example.iter().map(|command| (example.address.as_str(), command));
+    for (address, (command, printed)) in to_built_in.chain(to_example) {
+        assert!(command.contains("grpcurl -plaintext ") && command.contains("127.0.0.1:50051"), "{command}");
+        let here = command.replace("127.0.0.1:50051", address);
         let mut shell = Command::new("sh");
         shell.args(["-c", &here]).env("PATH", &path).current_dir(env!("CARGO_MANIFEST_DIR"));
         let output = shell.output().await.unwrap();

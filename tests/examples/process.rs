@@ -22,14 +22,16 @@ pub struct Language {
     pub name: &'static str,
     program: &'static str,
     args: &'static [&'static str],
+    /// The exit code after SIGTERM.
+    pub stopped: i32,
 }
 
 static LANGUAGES: [Language; 5] = [
-    Language { name: "go", program: "./policy", args: &[] },
-    Language { name: "python", program: ".venv/bin/example-policy", args: &[] },
-    Language { name: "typescript", program: "node", args: &["dist/main.js"] },
-    Language { name: "java", program: "java", args: &["-jar", "target/policy.jar"] },
-    Language { name: "rust", program: "target/debug/hookgate-example-policy", args: &[] },
+    Language { name: "go", program: "./policy", args: &[], stopped: 0 },
+    Language { name: "python", program: ".venv/bin/example-policy", args: &[], stopped: 0 },
+    Language { name: "typescript", program: "node", args: &["dist/main.js"], stopped: 0 },
+    Language { name: "java", program: "java", args: &["-jar", "target/policy.jar"], stopped: 143 },
+    Language { name: "rust", program: "target/debug/hookgate-example-policy", args: &[], stopped: 0 },
 ];
 
 impl Language {
@@ -41,8 +43,9 @@ impl Language {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(self.name);
         let program = if self.program.contains('/') { folder.join(self.program) } else { self.program.into() };
         let mut command = Command::new(program);
-        // A JVM takes the arguments' encoding from here.
-        command.args(self.args).args(args).current_dir(folder).env("LC_ALL", "C.UTF-8").kill_on_drop(true);
+        // A JVM takes the arguments' encoding from LC_ALL.
+        let environment = [("LC_ALL", "C.UTF-8"), ("LISTEN", "127.0.0.1:0")];
+        command.args(self.args).args(args).current_dir(folder).envs(environment).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -85,8 +88,10 @@ impl Example {
     }
 
     pub async fn auditing_to(language: &Language, args: &[&str], audit: PathBuf) -> Self {
-        let places = ["--listen", "127.0.0.1:0", "--audit", audit.to_str().unwrap()];
-        let mut child = language.command(&[&places, args].concat()).spawn().expect("examples/check has built it");
+        let mut child = language
+            .command(&[&["--audit", audit.to_str().unwrap()], args].concat())
+            .spawn()
+            .expect("examples/check has built it");
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut said = Vec::new();
         let address = timeout(PATIENCE, async {

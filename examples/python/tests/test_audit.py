@@ -48,7 +48,7 @@ class FillingDisk:
 def test_an_event_that_was_not_written_is_not_remembered(room):
     disk = FillingDisk(room)
     audit = AuditLog(disk)
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="No space"):
         audit.append(event("1"))
     disk.room = 1000
     audit.append(event("1"))

@@ -1,4 +1,7 @@
-//! The audit: one line of JSON an event, each event once.
+//! The audit: one line of JSON an event, each event once for as long as the process runs.
+//!
+//! After a restart, or in another replica, an event can be written again. A service that keeps events in a database has it
+//! refuse the second one, in the transaction of the effect: `INSERT … ON CONFLICT (event_id) DO NOTHING`.
 
 use std::collections::{HashSet, VecDeque};
 use std::io::{self, Write};
@@ -30,6 +33,8 @@ pub struct Audit(Mutex<Written>);
 
 struct Written {
     out: Box<dyn Write + Send>,
+    /// A failed write has left half a line behind.
+    torn: bool,
     event_ids: HashSet<String>,
     /// The same, oldest first.
     in_order: VecDeque<String>,
@@ -37,7 +42,12 @@ struct Written {
 
 impl Audit {
     pub fn new(out: impl Write + Send + 'static) -> Self {
-        Self(Mutex::new(Written { out: Box::new(out), event_ids: HashSet::new(), in_order: VecDeque::new() }))
+        Self(Mutex::new(Written {
+            out: Box::new(out),
+            torn: false,
+            event_ids: HashSet::new(),
+            in_order: VecDeque::new(),
+        }))
     }
 
     /// Writes a line, unless its event has been written: hookgate delivers an event again when it saw no answer. One
@@ -50,14 +60,29 @@ impl Audit {
         if written.event_ids.contains(line.event_id()) {
             return Ok(());
         }
-        written.out.write_all(&json)?;
-        written.out.flush()?;
+        written.write(&json)?;
         written.remember(line.event_id());
         Ok(())
     }
 }
 
 impl Written {
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        // A new line keeps half a line and a whole one apart.
+        let text = if self.torn { [b"\n", line].concat() } else { line.to_vec() };
+        let mut rest = &text[..];
+        while !rest.is_empty() {
+            match self.out.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => rest = &rest[count..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            self.torn = !rest.is_empty();
+        }
+        self.out.flush()
+    }
+
     fn remember(&mut self, event_id: &str) {
         // Without an ID two events cannot be told apart.
         if event_id.is_empty() {
@@ -74,23 +99,28 @@ impl Written {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use std::sync::Arc;
 
     use super::*;
 
-    /// Keeps what is written; full at first, if it is to be.
+    /// Keeps what is written; if it is to be, the disk is full after three bytes, once.
     #[derive(Clone, Default)]
-    struct Memory(Arc<Mutex<(Vec<u8>, bool)>>);
+    pub struct Memory(Arc<Mutex<(Vec<u8>, Option<usize>)>>);
 
     impl Write for Memory {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let mut memory = self.0.lock().unwrap();
-            if std::mem::take(&mut memory.1) {
+            if memory.1 == Some(0) {
+                memory.1 = None;
                 return Err(io::ErrorKind::StorageFull.into());
             }
-            memory.0.extend_from_slice(bytes);
-            Ok(bytes.len())
+            let taken = memory.1.replace(0).unwrap_or(bytes.len());
+            if taken == bytes.len() {
+                memory.1 = None;
+            }
+            memory.0.extend_from_slice(&bytes[..taken]);
+            Ok(taken)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -99,7 +129,7 @@ mod tests {
     }
 
     impl Memory {
-        fn lines(&self) -> Vec<String> {
+        pub fn lines(&self) -> Vec<String> {
             String::from_utf8(self.0.lock().unwrap().0.clone()).unwrap().lines().map(str::to_owned).collect()
         }
     }
@@ -134,11 +164,13 @@ mod tests {
     #[test]
     fn an_event_that_could_not_be_written_is_written_when_it_comes_again() {
         let memory = Memory::default();
-        memory.0.lock().unwrap().1 = true;
+        memory.0.lock().unwrap().1 = Some(3);
         let audit = Audit::new(memory.clone());
         audit.append(&revoked("e1")).unwrap_err();
         audit.append(&revoked("e1")).unwrap();
-        assert_eq!(memory.lines().len(), 1);
+        let lines = memory.lines();
+        assert_eq!((lines.len(), lines[0].as_str()), (2, r#"{"e"#));
+        assert!(lines[1].starts_with(r#"{"event":"#), "{lines:?}");
     }
 
     #[test]

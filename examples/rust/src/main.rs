@@ -2,19 +2,23 @@
 
 mod audit;
 mod content;
+mod lookup;
 mod policy;
 mod text;
 
+#[cfg(test)]
+mod tests;
+
 mod proto {
     //! What `build.rs` made of the contract.
-    #![allow(clippy::all, dead_code, reason = "generated, and the policy does not need all of it")]
+    #![allow(clippy::all, clippy::pedantic, dead_code, reason = "generated, and the policy does not need all of it")]
     tonic::include_proto!("openim.policy.v1");
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 }
 
 use std::any::Any;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -28,11 +32,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tonic::Status;
+use tonic::service::Routes;
 use tonic::transport::server::{Server, TcpIncoming};
 use tonic_health::ServingStatus;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use audit::Audit;
+use lookup::Lookup;
 use policy::Policy;
 use proto::group_policy_service_server::{self as group, GroupPolicyServiceServer};
 use proto::message_policy_service_server::{self as message, MessagePolicyServiceServer};
@@ -48,12 +54,15 @@ const LARGEST_REQUEST: usize = 16 << 20;
 /// The time that calls have to finish once the process is told to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
+/// Clients look the name up again when a connection ends, and so find the replicas that were added since.
+const LONGEST_CONNECTION: Duration = Duration::from_secs(5 * 60);
+
 /// An example policy service for hookgate
 #[derive(Parser)]
 #[command(version)]
 struct Options {
     /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:50052", value_parser = host_and_port)]
+    #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:50051", value_parser = host_and_port)]
     listen: String,
     /// Block messages that hold this word; may be given again
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
@@ -61,12 +70,16 @@ struct Options {
     /// A file of blocked words, one a line; lines that begin with # are comments
     #[arg(long, value_name = "FILE")]
     words: Option<PathBuf>,
+    /// The time that looking words up takes, as in a service elsewhere
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    delay_ms: u64,
     /// Where to append the audit; standard output if not given
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).init();
     match start(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -78,6 +91,7 @@ fn main() -> ExitCode {
 
 fn start(options: &Options) -> anyhow::Result<()> {
     let words = read_words(options)?;
+    let words = Lookup::new(words, Duration::from_millis(options.delay_ms));
     let policy = Policy::new(words, open_audit(options)?);
     let runtime = Runtime::new().context("cannot start the runtime")?;
     let served = runtime.block_on(serve(&options.listen, policy));
@@ -127,15 +141,11 @@ async fn serve(listen: &str, policy: Policy) -> anyhow::Result<()> {
     }
 
     let blocks_nothing = policy.blocks_nothing();
-    let policy = Arc::new(policy);
     let (stop, stopping) = oneshot::channel::<()>();
     let server = Server::builder()
+        .max_connection_age(LONGEST_CONNECTION)
         .layer(CatchPanicLayer::custom(answer_panic))
-        .add_service(GroupPolicyServiceServer::from_arc(Arc::clone(&policy)).max_decoding_message_size(LARGEST_REQUEST))
-        .add_service(
-            MessagePolicyServiceServer::from_arc(Arc::clone(&policy)).max_decoding_message_size(LARGEST_REQUEST),
-        )
-        .add_service(RelationPolicyServiceServer::from_arc(policy).max_decoding_message_size(LARGEST_REQUEST))
+        .add_routes(policy_services(policy))
         .add_service(health_server)
         .add_service(reflection.build_v1()?)
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async {
@@ -158,10 +168,20 @@ async fn serve(listen: &str, policy: Policy) -> anyhow::Result<()> {
     match timeout(STOP_WITHIN, server).await {
         Ok(ended) => ended?.context("the server failed"),
         Err(_) => {
-            eprintln!("calls were left unfinished after {} s", STOP_WITHIN.as_secs());
+            tracing::warn!(seconds = STOP_WITHIN.as_secs(), "calls left unfinished");
             Ok(())
         }
     }
+}
+
+/// What the policy answers.
+fn policy_services(policy: Policy) -> Routes {
+    let policy = Arc::new(policy);
+    Routes::new(GroupPolicyServiceServer::from_arc(Arc::clone(&policy)).max_decoding_message_size(LARGEST_REQUEST))
+        .add_service(
+            MessagePolicyServiceServer::from_arc(Arc::clone(&policy)).max_decoding_message_size(LARGEST_REQUEST),
+        )
+        .add_service(RelationPolicyServiceServer::from_arc(policy).max_decoding_message_size(LARGEST_REQUEST))
 }
 
 /// A panic is that call's failure alone. What it was about stands on standard error already.
@@ -171,5 +191,5 @@ fn answer_panic(_: Box<dyn Any + Send>) -> tonic::codegen::http::Response<tonic:
 
 fn host_and_port(value: &str) -> Result<String, String> {
     let port = value.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
-    port.map(|_| value.to_owned()).ok_or_else(|| "give a host and a port, as in 127.0.0.1:50052".to_owned())
+    port.map(|_| value.to_owned()).ok_or_else(|| "give a host and a port, as in 127.0.0.1:50051".to_owned())
 }

@@ -4,11 +4,14 @@
 //! traits answer UNIMPLEMENTED for every rpc that is left out here; their documentation is the contract's manual.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tonic::{Request, Response, Status, async_trait};
+use tracing::{Instrument, Span};
 
 use crate::audit::{Audit, Line};
 use crate::content;
+use crate::lookup::{self, Lookup};
 use crate::proto::group_policy_service_server::GroupPolicyService;
 use crate::proto::message_policy_service_server::MessagePolicyService;
 use crate::proto::relation_policy_service_server::RelationPolicyService;
@@ -19,19 +22,19 @@ use crate::proto::{
     BeforeSetFriendRemarkRequest, BeforeSetFriendRemarkResponse, BeforeSetGroupInfoExRequest,
     BeforeSetGroupInfoExResponse, BeforeSetGroupInfoRequest, BeforeSetGroupInfoResponse, ChatMessage, Denial,
 };
-use crate::text::{self, Words};
+use crate::text;
 
 /// The most characters of a group's name.
 const LONGEST_NAME: usize = 30;
 
 /// What the policy knows.
 pub struct Policy {
-    words: Words,
+    words: Lookup,
     audit: Arc<Audit>,
 }
 
 impl Policy {
-    pub fn new(words: Words, audit: Audit) -> Self {
+    pub fn new(words: Lookup, audit: Audit) -> Self {
         Self { words, audit: Arc::new(audit) }
     }
 
@@ -40,9 +43,18 @@ impl Policy {
         self.words.is_empty()
     }
 
-    /// The same for all messages: a denial, or none.
-    fn check_message(&self, message: Option<&ChatMessage>) -> Option<Denial> {
-        content::holds_word(&message?.content, &self.words).then(|| deny(5001, "the message holds a blocked word"))
+    /// The same for all messages: a denial, or none. A look-up that takes too long is a failure, and no decision:
+    /// hookgate's failure rule decides then.
+    async fn check_message(
+        &self,
+        message: Option<&ChatMessage>,
+        limit: Option<Duration>,
+    ) -> Result<Option<Denial>, Status> {
+        let Some(message) = message else { return Ok(None) };
+        match self.words.find(&message.content, limit).await {
+            Ok(found) => Ok(found.then(|| deny(5001, "the message holds a blocked word"))),
+            Err(lookup::Late) => Err(Status::deadline_exceeded("the words could not be looked up in time")),
+        }
     }
 
     /// Writes down what has happened. hookgate delivers an event again whose answer is UNAVAILABLE.
@@ -51,11 +63,11 @@ impl Policy {
         // Files block. The task is finished even if the caller goes away, so a line is never left half written.
         let written = tokio::task::spawn_blocking(move || audit.append(&line)).await;
         let written = written.map_err(|error| {
-            eprintln!("a line of the audit was not finished: {error}");
+            tracing::error!(%error, "audit line not finished");
             Status::internal("the policy failed")
         })?;
         written.map_err(|error| {
-            eprintln!("cannot write to the audit: {error}");
+            tracing::error!(%error, "audit line not written");
             Status::unavailable("the event cannot be written to the audit")
         })
     }
@@ -67,7 +79,7 @@ impl MessagePolicyService for Policy {
         &self,
         request: Request<BeforeSendSingleMsgRequest>,
     ) -> Result<Response<BeforeSendSingleMsgResponse>, Status> {
-        let denial = self.check_message(request.get_ref().message.as_ref());
+        let denial = self.check_message(request.get_ref().message.as_ref(), lookup::limit(&request)).await?;
         Ok(Response::new(BeforeSendSingleMsgResponse { denial }))
     }
 
@@ -75,7 +87,7 @@ impl MessagePolicyService for Policy {
         &self,
         request: Request<BeforeSendGroupMsgRequest>,
     ) -> Result<Response<BeforeSendGroupMsgResponse>, Status> {
-        let denial = self.check_message(request.get_ref().message.as_ref());
+        let denial = self.check_message(request.get_ref().message.as_ref(), lookup::limit(&request)).await?;
         Ok(Response::new(BeforeSendGroupMsgResponse { denial }))
     }
 
@@ -93,7 +105,10 @@ impl MessagePolicyService for Policy {
     ) -> Result<Response<AfterRevokeMsgResponse>, Status> {
         let (operation_id, event_id) = ids(&request);
         let AfterRevokeMsgRequest { conversation_id, seq, user_id, .. } = request.into_inner();
-        self.note(Line::AfterRevokeMsg { operation_id, event_id, conversation_id, seq, user_id }).await?;
+        let span = call_span("AfterRevokeMsg", &operation_id);
+        self.note(Line::AfterRevokeMsg { operation_id, event_id, conversation_id, seq, user_id })
+            .instrument(span)
+            .await?;
         Ok(Response::new(AfterRevokeMsgResponse::default()))
     }
 }
@@ -118,7 +133,10 @@ impl RelationPolicyService for Policy {
     ) -> Result<Response<AfterRemoveBlackResponse>, Status> {
         let (operation_id, event_id) = ids(&request);
         let AfterRemoveBlackRequest { owner_user_id, black_user_id, .. } = request.into_inner();
-        self.note(Line::AfterRemoveBlack { operation_id, event_id, owner_user_id, black_user_id }).await?;
+        let span = call_span("AfterRemoveBlack", &operation_id);
+        self.note(Line::AfterRemoveBlack { operation_id, event_id, owner_user_id, black_user_id })
+            .instrument(span)
+            .await?;
         Ok(Response::new(AfterRemoveBlackResponse::default()))
     }
 }
@@ -165,6 +183,11 @@ fn check_name(name: &str) -> (Option<Denial>, Option<String>) {
 
 fn deny(code: i32, message: &str) -> Denial {
     Denial { code, message: message.to_owned(), ..Default::default() }
+}
+
+/// What log messages about a call have in common.
+fn call_span(rpc: &'static str, operation_id: &str) -> Span {
+    tracing::error_span!("call", rpc, operation_id)
 }
 
 /// The IDs of OpenIM's operation and of hookgate's event, which are not in the request but beside it.

@@ -1,21 +1,15 @@
 import { openSync, readFileSync } from "node:fs";
 import { parseArgs, promisify } from "node:util";
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
-import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
-import { ReflectionService } from "@grpc/reflection";
-import { HealthImplementation } from "grpc-health-check";
-import { AuditLog } from "./audit.js";
+import { logVerbosity, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
+import { AuditLog, writeTo } from "./audit.js";
 import { contentFilter } from "./content.js";
-import { GroupPolicyServiceService } from "./gen/openim/policy/v1/group.js";
-import { MessagePolicyServiceService } from "./gen/openim/policy/v1/message.js";
-import { RelationPolicyServiceService } from "./gen/openim/policy/v1/relation.js";
-import { groupPolicy, messagePolicy, relationPolicy } from "./policy.js";
+import { lookup } from "./lookup.js";
+import { createServer } from "./server.js";
 import { parseWords, wordFilter } from "./text.js";
 
-const usage = "usage: node dist/main.js [--listen HOST:PORT] [--word WORD]… [--words FILE] [--audit FILE]";
-const services = ["Message", "Relation", "Group"].map((area) => `openim.policy.v1.${area}PolicyService`);
-const maxRequestBytes = 16 * 1024 * 1024;
+const usage =
+  "usage: node dist/main.js [--listen HOST:PORT] [--word WORD]… [--words FILE] [--delay-ms MS] [--audit FILE]\n" +
+  "The variable LISTEN sets HOST:PORT too.";
 const stopMs = 3000;
 const stdout = 1;
 
@@ -33,16 +27,19 @@ function readFlags() {
   try {
     const { values } = parseArgs({
       options: {
-        listen: { type: "string", default: "127.0.0.1:50052" },
+        listen: { type: "string", default: process.env.LISTEN || "127.0.0.1:50051" },
         word: { type: "string", multiple: true, default: [] },
         words: { type: "string" },
+        "delay-ms": { type: "string", default: "0" },
         audit: { type: "string" },
         help: { type: "boolean", short: "h" },
       },
     });
     const [, host, port] = /^(.+):([0-9]{1,5})$/.exec(values.listen) ?? [];
     if (host === undefined || Number(port) > 65535) throw new Error(`--listen takes HOST:PORT, not "${values.listen}"`);
-    return { ...values, host };
+    const delayMs = Number(values["delay-ms"]);
+    if (!/^[0-9]{1,9}$/.test(values["delay-ms"])) throw new Error("--delay-ms takes a number of milliseconds");
+    return { ...values, host, delayMs };
   } catch (error) {
     throw new StartError(`${messageOf(error)}\n${usage}`, 2);
   }
@@ -58,21 +55,10 @@ function readWords(file: string): string[] {
 
 function openAudit(file: string | undefined): AuditLog {
   try {
-    return new AuditLog(file === undefined ? stdout : openSync(file, "a"));
+    return new AuditLog(writeTo(file === undefined ? stdout : openSync(file, "a")));
   } catch (error) {
     throw new StartError(`cannot open the audit file ${file}: ${messageOf(error)}`);
   }
-}
-
-/**
- * What reflection tells of: .proto files as buf compiled them, in the form of an entry of a package definition; of such
- * entries @grpc/reflection reads only the files. (The package definition that @grpc/proto-loader would make of them has
- * lost imports and map entries, so that grpcurl refuses it.)
- */
-function describedBy(image: string) {
-  const { file } = fromBinary(FileDescriptorSetSchema, readFileSync(new URL(image, import.meta.url)));
-  const fileDescriptorProtos = file.map((proto) => Buffer.from(toBinary(FileDescriptorProtoSchema, proto)));
-  return { format: "Protocol Buffer 3 EnumDescriptorProto" as const, type: {}, fileDescriptorProtos };
 }
 
 async function main() {
@@ -84,32 +70,18 @@ async function main() {
   const words = [...flags.word, ...(flags.words === undefined ? [] : readWords(flags.words))];
   const audit = openAudit(flags.audit);
 
-  const server = new Server({ "grpc.max_receive_message_length": maxRequestBytes });
-  server.addService(MessagePolicyServiceService, messagePolicy(contentFilter(wordFilter(words)), audit));
-  server.addService(RelationPolicyServiceService, relationPolicy(audit));
-  server.addService(GroupPolicyServiceService, groupPolicy());
+  const filter = contentFilter(wordFilter(words));
+  const { server, setHealth } = createServer(lookup(filter, flags.delayMs), audit);
 
-  const health = new HealthImplementation();
-  const setHealth = (status: "SERVING" | "NOT_SERVING") => {
-    for (const service of ["", ...services]) health.setStatus(service, status);
-  };
-  setHealth("SERVING");
-  health.addToServer(server);
-
-  const reflection = new ReflectionService(
-    { contract: describedBy("contract.binpb"), health: describedBy("health.binpb") },
-    { services: [...services, "grpc.health.v1.Health"] },
-  );
-  reflection.addToServer(server);
-
+  let port: number;
   // grpc-js would print, before the error below, a line of its own about it.
   setLogVerbosity(logVerbosity.NONE);
-  let port: number;
   try {
     port = await promisify(server.bindAsync.bind(server))(flags.listen, ServerCredentials.createInsecure());
   } catch (error) {
     throw new StartError(`cannot listen on ${flags.listen}: ${messageOf(error)}`);
   }
+  setLogVerbosity(logVerbosity.ERROR);
   if (words.length === 0) console.error("no words are given (--word, --words): no message is blocked");
   console.error(`listening on ${flags.host}:${port}`);
 

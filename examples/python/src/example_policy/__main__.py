@@ -7,13 +7,15 @@ import os
 import signal
 import sys
 import threading
-from typing import BinaryIO
+from collections.abc import Awaitable, Callable
+from typing import Any, BinaryIO
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from example_policy.audit import AuditLog
+from example_policy.lookup import Lookup
 from example_policy.policy import GroupPolicy, MessagePolicy, RelationPolicy
 from openim.policy.v1 import group_pb2, group_pb2_grpc, message_pb2, message_pb2_grpc, relation_pb2, relation_pb2_grpc
 
@@ -22,6 +24,8 @@ SERVER_OPTIONS = (
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
     # Else a second process could take the same port, and half of the calls.
     ("grpc.so_reuseport", 0),
+    # Clients look the name up again when a connection ends, and so find the replicas that were added since.
+    ("grpc.max_connection_age_ms", 5 * 60 * 1000),
 )
 
 _log = logging.getLogger(__name__)
@@ -34,14 +38,21 @@ class StartError(Exception):
 class Guard(grpc.aio.ServerInterceptor):
     """Turns what a handler raises into a status that tells the caller nothing of the inside."""
 
-    async def intercept_service(self, continuation, details):
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler | None]],
+        details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler | None:
         handler = await continuation(details)
         if handler is None or handler.unary_unary is None:  # An unknown method, or a stream (reflection, health).
             return handler
+        read: Callable[[bytes], Any] = handler.request_deserializer or bytes
+        # The stubs know the handlers of grpc's other server alone.
+        answer: Callable[[Any, Any], Any] = handler.unary_unary
 
-        async def guarded(data, context):
+        async def guarded(data: bytes, context: grpc.aio.ServicerContext) -> Any:
             try:
-                return await handler.unary_unary(handler.request_deserializer(data), context)
+                return await answer(read(data), context)
             except grpc.aio.AbortError:  # The handler has chosen the status itself.
                 raise
             except NotImplementedError:  # The generated base class: this policy does not implement the rpc.
@@ -54,7 +65,8 @@ class Guard(grpc.aio.ServerInterceptor):
         return grpc.unary_unary_rpc_method_handler(guarded, None, handler.response_serializer)
 
 
-async def serve(listen: str, words: set[str], audit: AuditLog) -> None:
+async def create_server(words: Lookup, audit: AuditLog) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
+    """Registers the policy with what every policy service should have beside it: health and reflection."""
     server = grpc.aio.server(interceptors=[Guard()], options=SERVER_OPTIONS)
     message_pb2_grpc.add_MessagePolicyServiceServicer_to_server(MessagePolicy(words, audit), server)
     relation_pb2_grpc.add_RelationPolicyServiceServicer_to_server(RelationPolicy(audit), server)
@@ -73,7 +85,12 @@ async def serve(listen: str, words: set[str], audit: AuditLog) -> None:
         await health_servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    return server, health_servicer
 
+
+async def serve(listen: str, words: Lookup, audit: AuditLog) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    server, health_servicer = await create_server(words, audit)
     try:
         port = server.add_insecure_port(listen)
     except RuntimeError:
@@ -86,12 +103,11 @@ async def serve(listen: str, words: set[str], audit: AuditLog) -> None:
     print(f"listening on {listen.rpartition(':')[0]}:{port}", file=sys.stderr, flush=True)
     await stop.wait()
 
-    # A write that hangs (a pipe that nobody reads) holds its thread, and Python would wait for it at the end.
+    # A write to the audit file that hangs (a pipe that nobody reads) holds its thread, and Python would wait for it at
+    # the end. A service without blocking writes in threads needs none of this.
     last_resort = threading.Timer(STOP_SECONDS + 1, os._exit, [0])
     last_resort.daemon = True
     last_resort.start()
-    # Else grpc writes a stack trace for each call that is cancelled at the end.
-    logging.getLogger("grpc").setLevel(logging.CRITICAL)
     await health_servicer.enter_graceful_shutdown()
     await server.stop(STOP_SECONDS)  # Takes no new calls, and cancels those that take longer.
 
@@ -104,16 +120,30 @@ def main() -> None:
         words = {*args.word, *(read_words(args.words) if args.words else ())}
         if not words:
             print("no words given, so nothing is blocked", file=sys.stderr)
-        asyncio.run(serve(args.listen, words, audit))
+        asyncio.run(serve(args.listen, Lookup(words, args.delay_ms / 1000), audit))
     except StartError as error:
         sys.exit(f"example-policy: {error}")
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="example-policy", description="An example policy service for hookgate.")
-    parser.add_argument("--listen", type=address, default="127.0.0.1:50052", metavar="HOST:PORT", help="(%(default)s)")
+    listen = os.environ.get("LISTEN") or "127.0.0.1:50051"
+    parser.add_argument(
+        "--listen",
+        type=address,
+        default=listen,
+        metavar="HOST:PORT",
+        help="(%(default)s; the variable LISTEN sets it too)",
+    )
     parser.add_argument("--word", type=blocked_word, action="append", default=[], help="a blocked word; repeatable")
     parser.add_argument("--words", metavar="FILE", help='blocked words, one a line; lines beginning with "#" are not')
+    parser.add_argument(
+        "--delay-ms",
+        type=milliseconds,
+        default=0,
+        metavar="MS",
+        help="the time that looking words up takes (%(default)s)",
+    )
     parser.add_argument("--audit", metavar="FILE", help="where audit lines are appended (standard output)")
     return parser.parse_args()
 
@@ -123,6 +153,12 @@ def address(value: str) -> str:
     if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise argparse.ArgumentTypeError(f"{value!r} is not HOST:PORT")
     return value
+
+
+def milliseconds(value: str) -> int:
+    if not (value.isascii() and value.isdigit()):
+        raise argparse.ArgumentTypeError(f"{value!r} is no number of milliseconds")
+    return int(value)
 
 
 def blocked_word(value: str) -> str:

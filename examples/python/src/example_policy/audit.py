@@ -1,4 +1,8 @@
-"""The audit file: one JSON object a line, each event once."""
+"""The audit file: one JSON object a line, each event once for as long as the process runs.
+
+After a restart, or in another replica, an event can be written again. A service that keeps events in a database has it
+refuse the second one, in the transaction of the effect: INSERT … ON CONFLICT (event_id) DO NOTHING.
+"""
 
 import errno
 import json

@@ -58,7 +58,7 @@ def _mask(found: re.Match[str]) -> str:
 
 def _unquote(literal: str | None) -> str:
     try:
-        return json.loads(literal or '""')
+        return str(json.loads(literal or '""'))
     except ValueError:  # No JSON, and then it has been looked at as it is.
         return ""
 

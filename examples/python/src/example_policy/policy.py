@@ -5,13 +5,13 @@ The contract is ../../proto/openim/policy/v1: its comments say when OpenIM asks 
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import grpc
 
 from example_policy import content
 from example_policy.audit import AuditLog
+from example_policy.lookup import Lookup
 from openim.policy.v1 import (
     common_pb2,
     group_pb2,
@@ -25,6 +25,8 @@ from openim.policy.v1 import (
 BLOCKED_WORD = common_pb2.Denial(code=5001, message="the message holds a blocked word")
 NAMELESS_GROUP = common_pb2.Denial(code=5002, message="a group needs a name")
 LONGEST_GROUP_NAME = 30
+# Seconds before a call's deadline at which the policy stops waiting, so that its answer still arrives.
+TIME_TO_REPLY = 0.05
 
 _log = logging.getLogger(__name__)
 
@@ -39,19 +41,19 @@ GroupResponse = TypeVar(
 class MessagePolicy(message_pb2_grpc.MessagePolicyServiceServicer):
     """Stops messages with blocked words, masks phone numbers, notes revoked messages."""
 
-    def __init__(self, words: Iterable[str], audit: AuditLog) -> None:
-        self._words = {word.lower() for word in words}
+    def __init__(self, words: Lookup, audit: AuditLog) -> None:
+        self._words = words
         self._audit = audit
 
     async def BeforeSendSingleMsg(
         self, request: message_pb2.BeforeSendSingleMsgRequest, context: grpc.aio.ServicerContext
     ) -> message_pb2.BeforeSendSingleMsgResponse:
-        return message_pb2.BeforeSendSingleMsgResponse(denial=self._check(request.message))
+        return message_pb2.BeforeSendSingleMsgResponse(denial=await self._check(request.message, context))
 
     async def BeforeSendGroupMsg(
         self, request: message_pb2.BeforeSendGroupMsgRequest, context: grpc.aio.ServicerContext
     ) -> message_pb2.BeforeSendGroupMsgResponse:
-        return message_pb2.BeforeSendGroupMsgResponse(denial=self._check(request.message))
+        return message_pb2.BeforeSendGroupMsgResponse(denial=await self._check(request.message, context))
 
     async def BeforeMsgModify(
         self, request: message_pb2.BeforeMsgModifyRequest, context: grpc.aio.ServicerContext
@@ -73,8 +75,16 @@ class MessagePolicy(message_pb2_grpc.MessagePolicyServiceServicer):
         )
         return message_pb2.AfterRevokeMsgResponse()
 
-    def _check(self, message: common_pb2.ChatMessage) -> common_pb2.Denial | None:
-        return BLOCKED_WORD if content.holds_word(message.content, self._words) else None
+    async def _check(
+        self, message: common_pb2.ChatMessage, context: grpc.aio.ServicerContext
+    ) -> common_pb2.Denial | None:
+        left = context.time_remaining()
+        try:
+            async with asyncio.timeout(None if left is None else left - TIME_TO_REPLY):
+                return BLOCKED_WORD if await self._words.find(message.content) else None
+        except TimeoutError:
+            # A failure, and no decision: hookgate's failure rule decides.
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the words could not be looked up in time")
 
 
 class RelationPolicy(relation_pb2_grpc.RelationPolicyServiceServicer):
@@ -136,11 +146,10 @@ def _check_group_name(name: str, response: type[GroupResponse]) -> GroupResponse
 
 
 async def _note(audit: AuditLog, context: grpc.aio.ServicerContext, event: str, **fields: Any) -> None:
-    metadata = dict(context.invocation_metadata())
     line = {
         "event": event,
-        "operation_id": metadata.get("openim-operation-id", ""),
-        "event_id": metadata.get("hookgate-event-id", ""),
+        "operation_id": _metadata(context, "openim-operation-id"),
+        "event_id": _metadata(context, "hookgate-event-id"),
         **fields,
     }
     try:
@@ -151,3 +160,9 @@ async def _note(audit: AuditLog, context: grpc.aio.ServicerContext, event: str, 
         _log.error("%s %s was not written to the audit file: %s", event, line["event_id"], error)
         # Not the success of an empty response: hookgate is to deliver the event again.
         await context.abort(grpc.StatusCode.UNAVAILABLE, "the audit line could not be written")
+
+
+def _metadata(context: grpc.aio.ServicerContext, key: str) -> str:
+    """Returns the first value of the key, or an empty string."""
+    values = (value for name, value in context.invocation_metadata() or () if name == key)
+    return str(next(values, ""))

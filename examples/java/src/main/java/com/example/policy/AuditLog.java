@@ -2,23 +2,32 @@ package com.example.policy;
 
 import io.grpc.Status;
 import java.io.IOException;
-import java.io.OutputStream;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.nio.ByteBuffer;
+import java.nio.channels.WritableByteChannel;
 import java.nio.charset.StandardCharsets;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
-/** Events as lines of JSON. hookgate delivers each at least once; here each stands once. */
+/**
+ * Events as lines of JSON. hookgate delivers each at least once; here each stands once, for as long
+ * as the process runs. After a restart, or in another replica, an event can be written again. A
+ * service that keeps events in a database has it refuse the second one, in the transaction of the
+ * effect: INSERT … ON CONFLICT (event_id) DO NOTHING.
+ */
 final class AuditLog {
 
   private static final Logger LOG = System.getLogger(AuditLog.class.getName());
 
   private static final int REMEMBERED_EVENTS = 10_000;
 
-  private final OutputStream out;
+  private final WritableByteChannel out;
+
+  /** A failed write has left half a line behind. */
+  private boolean torn;
 
   /** The IDs of the last events written; the oldest one is forgotten first. */
   private final Map<String, Boolean> written =
@@ -34,7 +43,7 @@ final class AuditLog {
    *
    * @param out unbuffered, so that a line is out when it is written
    */
-  AuditLog(OutputStream out) {
+  AuditLog(WritableByteChannel out) {
     this.out = out;
   }
 
@@ -50,16 +59,20 @@ final class AuditLog {
   /** Writes the line, unless one with the same event ID was written already. */
   void append(ObjectNode line) {
     String eventId = line.get("event_id").stringValue();
-    byte[] bytes = (line + "\n").getBytes(StandardCharsets.UTF_8);
     // Both deliveries of an event may come at once: looking and writing are one step.
     synchronized (this) {
       if (written.containsKey(eventId)) {
         return;
       }
+      // A new line keeps half a line and a whole one apart.
+      ByteBuffer bytes = StandardCharsets.UTF_8.encode((torn ? "\n" : "") + line + "\n");
       try {
-        out.write(bytes);
-        out.flush();
+        while (bytes.hasRemaining()) {
+          out.write(bytes);
+        }
+        torn = false;
       } catch (IOException e) {
+        torn |= bytes.position() > 0;
         // hookgate delivers the event again; it is not remembered, so it is written then.
         LOG.log(Level.WARNING, "cannot write to the audit log: {0}", e.getMessage());
         throw Status.UNAVAILABLE

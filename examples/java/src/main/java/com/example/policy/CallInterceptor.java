@@ -21,9 +21,9 @@ final class CallInterceptor implements ServerInterceptor {
   /** Unique for each webhook, and the same whenever an event comes again; "" without one. */
   static final Context.Key<String> EVENT_ID = Context.keyWithDefault("event-id", "");
 
-  private static final Metadata.Key<String> OPERATION_ID_HEADER =
+  static final Metadata.Key<String> OPERATION_ID_HEADER =
       Metadata.Key.of("openim-operation-id", Metadata.ASCII_STRING_MARSHALLER);
-  private static final Metadata.Key<String> EVENT_ID_HEADER =
+  static final Metadata.Key<String> EVENT_ID_HEADER =
       Metadata.Key.of("hookgate-event-id", Metadata.ASCII_STRING_MARSHALLER);
 
   private static final Logger LOG = System.getLogger(CallInterceptor.class.getName());
@@ -44,20 +44,22 @@ final class CallInterceptor implements ServerInterceptor {
       public void onHalfClose() {
         try {
           super.onHalfClose();
-        } catch (Throwable e) {
-          fail(call, e);
+        } catch (RuntimeException e) {
+          // gRPC itself ends the call on an Error, such as OutOfMemoryError.
+          fail(call, context, e);
         }
       }
     };
   }
 
-  private static void fail(ServerCall<?, ?> call, Throwable e) {
+  private static void fail(ServerCall<?, ?> call, Context context, RuntimeException e) {
     Status status;
     if (e instanceof StatusRuntimeException chosen) {
       status = chosen.getStatus();
     } else {
       // The cause is for the log; the caller gets a fixed sentence.
-      LOG.log(Level.ERROR, call.getMethodDescriptor().getFullMethodName() + " failed", e);
+      String rpc = call.getMethodDescriptor().getFullMethodName();
+      LOG.log(Level.ERROR, rpc + " failed, operation ID " + OPERATION_ID.get(context), e);
       status = Status.INTERNAL.withDescription("the policy service failed");
     }
     if (!call.isCancelled()) {

@@ -1,6 +1,7 @@
 package com.example.policy;
 
 import io.grpc.Server;
+import io.grpc.ServerBuilder;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
@@ -18,6 +19,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -33,11 +35,19 @@ final class Main implements Callable<Integer> {
 
   private static final int MAX_REQUEST_BYTES = 16 << 20;
 
+  /**
+   * A rule may block. gRPC's own pool has no limit: a disk that hangs would take a thread for each
+   * call.
+   */
+  private static final int THREADS = 64;
+
   @Option(
       names = "--listen",
       paramLabel = "HOST:PORT",
-      defaultValue = "127.0.0.1:50052",
-      description = "Where to listen; port 0 takes a free one. Default: ${DEFAULT-VALUE}")
+      defaultValue = "${env:LISTEN:-127.0.0.1:50051}",
+      description =
+          "Where to listen; port 0 takes a free one. The variable LISTEN sets it too."
+              + " Default: ${DEFAULT-VALUE}")
   private Address listen;
 
   @Option(
@@ -52,6 +62,13 @@ final class Main implements Callable<Integer> {
       description =
           "A file of such words in UTF-8, one a line; lines that begin with # are comments.")
   private Path wordsFile;
+
+  @Option(
+      names = "--delay-ms",
+      paramLabel = "MS",
+      defaultValue = "0",
+      description = "The time that looking words up takes. Default: ${DEFAULT-VALUE}")
+  private int delayMillis;
 
   @Option(
       names = "--audit",
@@ -92,7 +109,7 @@ final class Main implements Callable<Integer> {
     if (wordsFile != null) {
       blocked.addAll(Text.words(readWordsFile()));
     }
-    AuditLog audit = new AuditLog(openAudit());
+    AuditLog audit = new AuditLog(openAudit().getChannel());
 
     InetSocketAddress address = new InetSocketAddress(listen.host(), listen.port());
     if (address.isUnresolved()) {
@@ -100,16 +117,17 @@ final class Main implements Callable<Integer> {
     }
 
     HealthStatusManager health = new HealthStatusManager();
-    Server server =
+    var builder =
         NettyServerBuilder.forAddress(address)
+            .executor(Executors.newFixedThreadPool(THREADS))
             .maxInboundMessageSize(MAX_REQUEST_BYTES)
             // hookgate pings idle connections; by default that counts as too many pings here.
             .permitKeepAliveWithoutCalls(true)
             .permitKeepAliveTime(1, TimeUnit.SECONDS)
-            .intercept(new CallInterceptor())
-            .addService(new MessagePolicy(blocked, audit))
-            .addService(new RelationPolicy(audit))
-            .addService(new GroupPolicy())
+            // Clients look the name up again when a connection ends, and so find new replicas.
+            .maxConnectionAge(5, TimeUnit.MINUTES);
+    Server server =
+        addPolicy(builder, new Lookup(blocked, delayMillis), audit)
             .addService(health.getHealthService())
             .addService(ProtoReflectionServiceV1.newInstance())
             .build();
@@ -126,6 +144,15 @@ final class Main implements Callable<Integer> {
     server.awaitTermination();
   }
 
+  /** Adds what this policy answers to a server. */
+  static ServerBuilder<?> addPolicy(ServerBuilder<?> server, Lookup words, AuditLog audit) {
+    return server
+        .intercept(new CallInterceptor())
+        .addService(new MessagePolicy(words, audit))
+        .addService(new RelationPolicy(audit))
+        .addService(new GroupPolicy());
+  }
+
   private void start(Server server) throws IOException {
     try {
       server.start();
@@ -136,7 +163,10 @@ final class Main implements Callable<Integer> {
     }
   }
 
-  /** Runs on SIGTERM and SIGINT: no new calls, and what is in flight is finished. */
+  /**
+   * Runs on SIGTERM and SIGINT: no new calls, and what is in flight is finished. The exit code
+   * stays the signal's, 143 for SIGTERM: systemd wants SuccessExitStatus=143.
+   */
   private static void stop(Server server, HealthStatusManager health) {
     health.enterTerminalState();
     server.shutdown();
@@ -147,8 +177,6 @@ final class Main implements Callable<Integer> {
     } catch (InterruptedException e) {
       // Nobody interrupts this thread; if somebody did, there would be nothing to wait for.
     }
-    // Left alone, the JVM would exit with the signal's code, 143 for SIGTERM.
-    Runtime.getRuntime().halt(0);
   }
 
   private String readWordsFile() throws IOException {

@@ -12,7 +12,6 @@ import io.openim.policy.v1.BeforeSendSingleMsgResponse;
 import io.openim.policy.v1.ChatMessage;
 import io.openim.policy.v1.Denial;
 import io.openim.policy.v1.MessagePolicyServiceGrpc.MessagePolicyServiceImplBase;
-import java.util.List;
 
 /** Stops messages that hold a blocked word, masks phone numbers, and records what was revoked. */
 final class MessagePolicy extends MessagePolicyServiceImplBase {
@@ -20,13 +19,11 @@ final class MessagePolicy extends MessagePolicyServiceImplBase {
   private static final Denial BLOCKED =
       Denial.newBuilder().setCode(5001).setMessage("the message holds a blocked word").build();
 
-  private final List<String> blockedWords;
+  private final Lookup words;
   private final AuditLog audit;
 
-  MessagePolicy(List<String> blockedWords, AuditLog audit) {
-    // An empty word would be in every text.
-    this.blockedWords =
-        blockedWords.stream().filter(word -> !word.isBlank()).map(Text::lower).toList();
+  MessagePolicy(Lookup words, AuditLog audit) {
+    this.words = words;
     this.audit = audit;
   }
 
@@ -53,7 +50,7 @@ final class MessagePolicy extends MessagePolicyServiceImplBase {
   }
 
   private boolean isBlocked(ChatMessage message) {
-    return MessageContent.holdsOneOf(blockedWords, message.getContent());
+    return words.find(message.getContent());
   }
 
   @Override

@@ -30,7 +30,9 @@ final class MessageContentTest {
   Stream<DynamicTest> findsWords() throws IOException {
     List<String> words =
         messages().get("words").valueStream().map(JsonNode::asString).map(Text::lower).toList();
-    return messages().get("filter").valueStream()
+    return messages()
+        .get("filter")
+        .valueStream()
         .map(
             message ->
                 DynamicTest.dynamicTest(
@@ -43,7 +45,9 @@ final class MessageContentTest {
 
   @TestFactory
   Stream<DynamicTest> masksPhoneNumbers() throws IOException {
-    return messages().get("mask").valueStream()
+    return messages()
+        .get("mask")
+        .valueStream()
         .map(
             message ->
                 DynamicTest.dynamicTest(
