@@ -27,20 +27,13 @@ mod value;
 mod webhooks_yml;
 mod yaml;
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tracing_subscriber::filter::Targets;
 
 pub use access::{Passwords, Paths};
 pub(crate) use address::host_and_port;
 pub use address::{Address, PolicyUrl};
-use address::{loopback, policy_url};
 pub use certificates::{Certificates, Roots, days_until};
 pub(crate) use differences::{Losses, differences, losses};
 pub(crate) use file::text;
@@ -52,8 +45,8 @@ pub(crate) use report::nearest;
 pub use report::{Finding, Origin, Report};
 pub use rules::{Handling, OnFailure, Override, Rule, Rules};
 pub use settings::{
-    Access, After, Channel, Decisions, DecisionsTo, Denial, Drain, Limits, OpenIm, PolicyTls, SyncRule, Tls, Traces,
-    WhenFull,
+    Access, After, Channel, Config, Decisions, DecisionsTo, Denial, Drain, Limits, OpenIm, PolicyTls, SyncRule, Tls,
+    Traces, WhenFull,
 };
 pub use settings::{Setting, general as all_settings, of_callback as callback_settings};
 pub(crate) use tls::connector;
@@ -61,99 +54,7 @@ pub use tls::{ClientCa, Identity, ServerTls};
 pub(crate) use value::parse_time;
 pub(crate) use webhooks_yml::LONGEST_TIMEOUT;
 
-use crate::contract::Callback;
 pub use crate::failure::Class;
-use settings::settings;
-use value::{Kind, log_levels, number, path, time};
-
-settings! {
-    /// The configuration, resolved: every value is legal, every default filled in.
-    pub struct Config(""), |config| config;
-
-    /// Policy service to ask, as in http://policy:50051, https://policy:50051 or unix:///run/policy.sock; builtin is one
-    /// that allows and logs everything. With a configuration file it must be named, there or here. A reload changes one
-    /// URL to another; between builtin and a URL it takes a restart.
-    policy: Option<PolicyUrl> = None, policy_url(), value_name = "URL";
-
-    /// Address of the built-in policy, when no other is asked; port 0 takes a free one.
-    builtin_listen: SocketAddr = loopback(50051), socket_address(), value_name = "ADDRESS", needs_restart = true;
-
-    /// Address for OpenIM's webhooks: an IP address and a port, of which 0 takes a free one, or a Unix socket as in
-    /// unix:///run/hookgate.sock.
-    listen: Address = Address::Tcp(loopback(10006)), address(), value_name = "ADDRESS", needs_restart = true;
-
-    /// Address of the admin listener, for health, status and metrics: an address or a Unix socket, as for listen.
-    admin_listen: Address = Address::Tcp(loopback(10007)), address(), value_name = "ADDRESS", needs_restart = true;
-
-    /// Host names under which hookgate outbox reaches admin_listen, if it is another than localhost. Requests to other
-    /// names are shown no event and change nothing.
-    admin_hosts: Vec<String> = Vec::new(), host().list();
-
-    /// Number of threads that answer webhooks. One handles tens of thousands of webhooks a second; with several, each
-    /// webhook costs a third more CPU time.
-    threads: usize = 1, number("count", 1..=1024, "a whole number from 1 to 1024"), value_name = "COUNT", needs_restart = true;
-
-    /// Log level: error, warn, info, debug or trace, or a list as in info,hookgate=debug.
-    log: Targets = Targets::new().with_default(tracing::Level::INFO), log_levels(), value_name = "LEVELS";
-
-    /// Directory for After events, which then survive a crash; without it they are in memory only.
-    data: Option<PathBuf> = None, path().optional(), value_name = "DIR", needs_restart = true;
-
-    /// Time from a webhook's arrival to its reply; less than the timeout in OpenIM's webhooks.yml.
-    budget: Duration = Duration::from_millis(4500), time(), value_name = "TIME";
-
-    fields:
-    /// The failure rules of callbacks without rules of their own; a class without a rule is denied.
-    on_failure: Rules = Rules::default();
-    /// The callbacks that have settings of their own, by command.
-    callbacks: BTreeMap<&'static str, Override> = BTreeMap::new();
-    /// The use of OpenIM's own configuration.
-    openim: OpenIm = OpenIm::default();
-    /// The denials that hookgate makes itself.
-    denial: Denial = Denial::default();
-    /// Access rules for callers.
-    access: Access = Access::default();
-    /// TLS for webhook clients.
-    tls: Tls = Tls::default();
-    /// TLS to a policy whose URL begins with `https://`.
-    policy_tls: PolicyTls = PolicyTls::default();
-    /// Limits of what is served at once.
-    limits: Limits = Limits::default();
-    /// Connections and calls to the policy service.
-    channel: Channel = Channel::default();
-    /// Delivery and storage of After events.
-    after: After = After::default();
-    /// Shutdown.
-    drain: Drain = Drain::default();
-    /// Export of traces.
-    traces: Traces = Traces::default();
-    /// The decision log.
-    decisions: Decisions = Decisions::default();
-}
-
-impl Config {
-    /// Returns the handling of a callback. Its own failure rules override the contract's, and these the rules of all
-    /// callbacks. The fallback has that of all callbacks.
-    pub fn handling(&self, callback: &Callback) -> Handling {
-        let general =
-            if callback.fails_open { OnFailure::all(Rule::Allow) } else { self.on_failure.over(OnFailure::default()) };
-        let own = self.callbacks.get(callback.command);
-        Handling {
-            budget: own.and_then(|own| own.budget).unwrap_or(self.budget),
-            on_failure: own.map_or(general, |own| own.on_failure.over(general)),
-        }
-    }
-
-    /// Returns true if not everybody may call: there is an access rule, or client certificates are required.
-    pub fn asks_who_calls(&self) -> bool {
-        self.access.has_rules() || self.client_ca().is_some()
-    }
-
-    /// Returns the authority of client certificates; `None` if none is asked for.
-    pub(crate) fn client_ca(&self) -> Option<&Arc<ClientCa>> {
-        self.tls.server.as_ref()?.client_ca.as_ref()
-    }
-}
 
 /// A handle of the configuration in force. Clones see the same changes.
 #[derive(Debug, Clone)]
@@ -185,25 +86,4 @@ impl From<Config> for ConfigHandle {
     fn from(config: Config) -> Self {
         Self::changing(config).1
     }
-}
-
-/// Addresses of listeners.
-fn address() -> Kind<Address> {
-    Kind::quoted("address or unix:// path", str::parse)
-}
-
-/// IP addresses and ports.
-fn socket_address() -> Kind<SocketAddr> {
-    Kind::quoted("address", |text| {
-        text.parse().map_err(|_| format!("{text:?}: expected an IP address and a port, as in 127.0.0.1:50051"))
-    })
-}
-
-/// Hosts as a browser names them, without a port.
-fn host() -> Kind<String> {
-    Kind::quoted("host", |text| match ServerName::try_from(text) {
-        Ok(ServerName::IpAddress(_)) => Ok(text.to_ascii_lowercase()),
-        Ok(_) => Ok(text.trim_end_matches('.').to_ascii_lowercase()),
-        Err(_) => Err(format!("{text:?}: expected a host name or an IP address, without a port")),
-    })
 }

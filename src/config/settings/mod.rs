@@ -3,6 +3,7 @@
 
 mod access;
 mod after;
+mod general;
 mod limits;
 mod observe;
 mod policy;
@@ -11,13 +12,14 @@ use std::sync::LazyLock;
 
 pub use access::{Access, PolicyTls, Tls};
 pub use after::{After, SyncRule, WhenFull};
+pub use general::Config;
 pub use limits::{Drain, Limits};
 pub use observe::{Decisions, DecisionsTo, Traces};
 pub use policy::{Channel, Denial, OpenIm};
 
+use super::Rules;
 use super::rules::{self, Override};
 use super::value::{Kind, time};
-use super::{Config, Rules};
 
 /// Declares a group of settings: a struct, its defaults, and a [`Setting`] for each.
 ///

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
 
-use super::writer::{Redacted, write_field, write_name, write_text};
+use super::fields::{Redacted, write_field, write_name, write_text};
 use super::{DecodeError, DecodedMessage, RequestFields, RuleViolation};
 use crate::contract::Callback;
 use crate::cut::beginning;
