@@ -42,7 +42,7 @@ pub struct Identity {
 /// The certificate authorities of client certificates.
 ///
 /// In a handshake it asks for a certificate and verifies possession of its key. The certificate itself is verified by
-/// [`ClientCa::judge`], after the handshake: a caller that is refused in the handshake would get no reply that OpenIM can
+/// `judge`, after the handshake: a caller that is refused in the handshake would get no reply that OpenIM can
 /// read.
 #[derive(Debug, PartialEq)]
 pub struct ClientCa {

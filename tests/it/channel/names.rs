@@ -31,7 +31,7 @@ fn of<'s>(addresses: &'s [AddressStatus], server: &Server) -> Option<&'s Address
     addresses.iter().find(|status| status.address == Address::Tcp(server.address))
 }
 
-/// An address that has left its name with a call in flight, and the one that the name leads to now.
+/// An address to which its name no longer resolves, with a call in flight, and the one to which it resolves now.
 struct Draining {
     channel: Channel,
     name: watch::Sender<Vec<SocketAddr>>,
