@@ -42,7 +42,7 @@ pub struct App {
 /// A failure to start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An address cannot be listened on, or a task failed.
+    /// An address cannot be listened on.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// The outbox cannot be opened.

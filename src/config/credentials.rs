@@ -49,7 +49,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn good<T>(&mut self, setting: &str, read: Result<T, String>) -> Option<T> {
-        read.map_err(|what| self.loaded.mistake(setting, what)).ok()
+        read.map_err(|what| self.loaded.certain_mistake(setting, what)).ok()
     }
 
     fn file<T>(

@@ -163,7 +163,7 @@ impl Reader<'_> {
         let rules = join(&path, "on_failure");
         for callback in by_config_key(&entry.key) {
             if callback.timing == Timing::After && own.on_failure != Rules::default() {
-                let origin = self.origins[&rules].clone();
+                let origin = self.origins.get(&rules).cloned().unwrap_or_else(|| self.origin(entry.line));
                 let what = "failure rules do not apply to After callbacks";
                 self.mistakes.push(Finding::new(origin, &*rules, what));
             }

@@ -44,6 +44,13 @@ impl Loaded {
         Report(vec![Finding::new(origin, path, what)])
     }
 
+    /// Adds a mistake in a setting that a source must have set.
+    pub(super) fn certain_mistake(&mut self, path: &str, what: impl Into<String>) {
+        for mistake in self.wrong(path, what.into()).0 {
+            self.add_mistake(mistake);
+        }
+    }
+
     /// Adds a mistake in a setting. One in a setting that has its default is discarded, since no source can be named for it.
     pub(super) fn mistake(&mut self, path: &str, what: impl Into<String>) {
         if let Some(finding) = self.finding(path, what) {

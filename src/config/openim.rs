@@ -21,7 +21,7 @@ pub(super) fn apply(loaded: &mut Loaded, text_of: TextOf<'_>) {
     let Some(file) = loaded.config.openim.webhooks.clone() else { return };
     let openim = match text_of(&file) {
         Ok(text) => webhooks_yml::read(&file.display().to_string(), &text),
-        Err(what) => return loaded.mistake("openim.webhooks", what),
+        Err(what) => return loaded.certain_mistake("openim.webhooks", what),
     };
     warn(loaded, &openim);
     check_budgets(loaded, &openim);

@@ -125,6 +125,7 @@ pub(crate) fn millis_now() -> u64 {
 
 impl Gauge {
     /// Adds one until the returned value is dropped.
+    #[must_use = "counts until it is dropped"]
     pub fn hold(&self) -> Self {
         Self(self.0.clone())
     }

@@ -5,11 +5,15 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use tracing::warn;
 
 use super::log_limit::LogLimit;
 use super::writer::Sink;
+
+/// Interval of the checks for rotation, which look at the disk.
+const ROTATION_CHECK: Duration = Duration::from_secs(1);
 
 /// Interval with at most one log message about a file that cannot be reopened, in seconds.
 const WARN_INTERVAL: u64 = 10;
@@ -23,6 +27,7 @@ pub(crate) struct FileSink {
     file: File,
     /// None for an inherited output.
     path: Option<PathBuf>,
+    next_check: Instant,
     warnings: LogLimit,
 }
 
@@ -31,12 +36,13 @@ impl FileSink {
     /// a full pipe would keep it for ever.
     pub(crate) fn inherited(output: impl AsFd) -> io::Result<Self> {
         let file = File::from(output.as_fd().try_clone_to_owned()?);
-        Ok(Self { file, path: None, warnings: LogLimit::default() })
+        Ok(Self { file, path: None, next_check: Instant::now(), warnings: LogLimit::default() })
     }
 
     /// Opens or creates a file to append to. The error is a sentence with the path.
     pub(crate) fn append_to(path: &Path) -> io::Result<Self> {
-        Ok(Self { file: open(path)?, path: Some(path.to_owned()), warnings: LogLimit::default() })
+        let next_check = Instant::now() + ROTATION_CHECK;
+        Ok(Self { file: open(path)?, path: Some(path.to_owned()), next_check, warnings: LogLimit::default() })
     }
 }
 
@@ -46,7 +52,11 @@ impl Sink for FileSink {
     }
 
     fn reopen_if_rotated(&mut self) {
-        let Some(path) = self.path.as_deref().filter(|path| is_rotated(&self.file, path)) else { return };
+        let Some(path) = self.path.as_deref().filter(|_| Instant::now() >= self.next_check) else { return };
+        self.next_check = Instant::now() + ROTATION_CHECK;
+        if !is_rotated(&self.file, path) {
+            return;
+        }
         match open(path) {
             Ok(file) => self.file = file,
             Err(error) => self.warnings.log(WARN_INTERVAL, |_| {

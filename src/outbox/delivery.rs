@@ -37,7 +37,7 @@ impl Attempt {
     async fn make<T: Transport>(self, policy: Arc<Policy<T>>, queue: Arc<Queue>) -> Option<Verdict> {
         let Self { entry, probe, began } = self;
         let answer = panics::caught(pin!(async {
-            match policy.ask(entry.question(began)).await? {
+            match policy.ask(entry.call(began)).await? {
                 Answer::Response(response) => Ok(entry.callback.reply(&response, &[])?),
                 Answer::PermissionDenied(message) => Ok(Reply::Deny(Denial::because(&message))),
             }

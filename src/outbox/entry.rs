@@ -48,7 +48,7 @@ impl Entry {
     }
 
     /// The attempt that has just begun, as it is put to the policy.
-    pub(super) fn question(&self, began: Instant) -> PolicyCall {
+    pub(super) fn call(&self, began: Instant) -> PolicyCall {
         let Self { callback, budget, attempts: attempt, .. } = *self;
         let (message, metadata) = (self.message.clone(), self.metadata.clone());
         PolicyCall { callback, message, metadata, attempt, deadline: began + budget }

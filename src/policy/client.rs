@@ -139,7 +139,7 @@ impl<T: Transport> Policy<T> {
                 // The policy knows the deadline and ends the call. If it were reset instead, a policy that has stalled would
                 // see many resets at once, take that for an attack (CVE-2023-44487), and close the connection.
                 let mut called = Box::pin(channel::overdue(called));
-                // This poll marks its connection as error, so that the next call may go elsewhere.
+                // This poll marks its connection as unanswered, so that the next call may go elsewhere.
                 if poll_fn(|cx| Poll::Ready(called.as_mut().poll(cx).is_pending())).await {
                     tokio::spawn(timeout(LINGER, called));
                 }

@@ -57,7 +57,7 @@ pub fn watch(channel: Channel, every: impl Fn() -> Duration + Send + Sync + 'sta
             // Subscribes before it looks, so that no change is missed.
             let changed = channel.connections_changed();
             let connections = channel.connections();
-            if connections.iter().all(|(connection, _)| find(&known, connection).is_none()) {
+            if !connections.is_empty() && connections.iter().all(|(connection, _)| find(&known, connection).is_none()) {
                 // All connections are new, perhaps to another policy.
                 channel.evidence().forget();
             }

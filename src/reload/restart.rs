@@ -17,6 +17,7 @@ pub(super) fn keep_restart_only(before: &Config, now: &mut Config) -> Vec<&'stat
         _ => {
             keep("policy", &before.policy, &mut now.policy, &mut kept);
             now.builtin_listen = before.builtin_listen;
+            now.policy_tls.clone_from(&before.policy_tls);
         }
     }
     kept

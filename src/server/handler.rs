@@ -37,7 +37,7 @@ struct Decoded {
 pub(super) async fn answer<T: Transport>(call: Call<T>) -> Result<Response, Infallible> {
     let Call { webhooks, record, request } = call;
     let (head, body) = request.into_parts();
-    let webhook = match Webhook::route(&head, record.config.access.paths.is_some()) {
+    let webhook = match Webhook::route(&head, record.config.access.secret_paths.is_some()) {
         Ok(webhook) => record.begin_webhook(webhook, &head.headers, webhooks.policy.traces()),
         Err(refusal) => return Ok(refused::refuse(&record, head, body, refusal).await),
     };

@@ -1,12 +1,13 @@
 //! The building block of the layers, and the two smallest layers.
 
 use std::convert::Infallible;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use futures_util::FutureExt as _;
+use futures_util::future::{Either, ready};
 use http::{HeaderValue, Request, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -103,8 +104,15 @@ fn closing(connection: &Connection, mut response: Response) -> Response {
     response
 }
 
-/// Denies, or allows a callback that fails open, if the service below panics; without this the connection would just end.
+/// Denies, or allows a callback that fails open, if the service below panics, when it is called or when its future is polled;
+/// without this the connection would just end.
 pub(super) fn catch_panic<T, S: Next<T>>(call: Call<T>, mut next: S) -> impl ResponseFuture {
     let record = call.record.clone();
-    AssertUnwindSafe(next.call(call)).catch_unwind().map(move |reply| reply.unwrap_or_else(|_| Ok(record.panicked())))
+    match catch_unwind(AssertUnwindSafe(|| next.call(call))) {
+        Ok(reply) => {
+            let reply = AssertUnwindSafe(reply).catch_unwind();
+            Either::Left(reply.map(move |reply| reply.unwrap_or_else(|_| Ok(record.panicked()))))
+        }
+        Err(_) => Either::Right(ready(Ok(record.panicked()))),
+    }
 }

@@ -261,7 +261,7 @@ impl Record {
         }
         shared.status.count_not_webhook(refusal.not_webhook());
         // The rest of the path may be the operator's secret; with secret paths any of it.
-        let segment = head.uri.path().rsplit('/').next().filter(|_| self.config.access.paths.is_none());
+        let segment = head.uri.path().rsplit('/').next().filter(|_| self.config.access.secret_paths.is_none());
         let segment = segment.map(|segment| cut(segment, LONGEST_SHOWN));
         let (method, operation_id) = (cut(head.method.as_str(), LONGEST_SHOWN), operation_id(&head.headers));
         warn!(method = &*method, segment = segment.as_deref(), operation_id, reason = %refusal, "request refused");

@@ -65,7 +65,7 @@ impl<T: Transport> ServerState<T> {
             Err(refusal) => record.refuse(head, refusal),
             Ok(uri) => {
                 head.uri = uri.unwrap_or(head.uri);
-                match Webhook::route(&head, record.config.access.paths.is_some()) {
+                match Webhook::route(&head, record.config.access.secret_paths.is_some()) {
                     Ok(webhook) => {
                         let webhook = record.begin_webhook(webhook, &head.headers, self.policy.traces());
                         let decider = Decider::new(webhook.callback, &record.config);

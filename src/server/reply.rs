@@ -21,7 +21,7 @@ impl Decision {
         if let Why::Refused(Refusal::Method) = self.why {
             headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
         }
-        if self.status == StatusCode::UNAUTHORIZED && config.access.passwords.is_some() {
+        if self.status == StatusCode::UNAUTHORIZED && config.access.users.is_some() {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"hookgate\""));
         }
         if self.closes {

@@ -47,7 +47,7 @@ pub(crate) struct Webhook {
     reply_key: Option<String>,
 }
 
-/// BodyDrift of a body that are counted or logged.
+/// The oddities of a body, which are counted or logged.
 #[derive(Debug, Default)]
 pub(crate) struct BodyDrift {
     /// The fields that this build does not know.

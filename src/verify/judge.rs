@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::contract::{Callback, Denial, LONGEST_SENTENCE, LOWEST_CODE, Reply, proto};
 use crate::cut::cut;
 use crate::failure::{Class, Failure};
-use crate::openim::{self, Explanation, Interpretation};
+use crate::openim::{self, Reading, Release};
 use crate::policy::Answer;
 
 /// Maximum bytes of a policy's text that are repeated.
@@ -117,18 +117,17 @@ pub(super) fn is_disconnect(failure: &Failure) -> bool {
 
 /// Checks that every release that sends the callback reads the reply as it was meant.
 fn judge_reply(callback: &Callback, body: &Bytes, reply: &Reply) -> Result<(), Finding> {
-    let is_allow = matches!(reply, Reply::Allow { .. });
-    for explanation in openim::explain(callback, body, &reply.body(Config::default().denial.code)) {
-        let Explanation { releases, verdict, sentence } = explanation;
-        match verdict {
-            Interpretation::Told => {}
-            Interpretation::Allowed | Interpretation::Changed if is_allow => {}
-            Interpretation::Denied if !is_allow => {}
-            _ => {
-                let message = format!("OpenIM {}: {verdict}: {sentence}", releases.join(", "));
-                return Err(Finding::failed(message, CONTRACT));
-            }
-        }
+    let bytes = reply.body(Config::default().denial.code);
+    for release in Release::ALL.into_iter().filter(|release| callback.releases.contains(&release.as_str())) {
+        let problem = match (reply, openim::read(callback, body, &bytes, release)) {
+            (Reply::Allow { .. }, Reading::Allowed(_)) => continue,
+            (Reply::Deny(_), Reading::Denied(error)) if error.code != 0 => continue,
+            (_, Reading::Harmful { field, why }) => format!("{field}: {why}"),
+            (_, Reading::Unreadable { why, .. }) => format!("it cannot read the reply: {why}"),
+            (_, Reading::Allowed(_)) => "it takes the denial for an allow".to_owned(),
+            (_, Reading::Denied(_)) => "it takes the reply for another denial".to_owned(),
+        };
+        return Err(Finding::failed(format!("OpenIM {}: {problem}", release.as_str()), CONTRACT));
     }
     Ok(())
 }

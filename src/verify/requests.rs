@@ -56,8 +56,8 @@ impl Request {
         let head = request.map_err(|_| refused(Refusal::NotFound))?.into_parts().0;
         let webhook = Webhook::route(&head, false).map_err(refused)?;
         let body = if is_fallback { json!({"callbackCommand": command}).to_string() } else { (check.body)(callback) };
-        let (message, oddities) = webhook.transcode(body.as_bytes()).map_err(refused)?;
-        Ok(Self { callback, body: body.into(), message, metadata: webhook.metadata(&oddities), attempt: 1 })
+        let (message, drift) = webhook.transcode(body.as_bytes()).map_err(refused)?;
+        Ok(Self { callback, body: body.into(), message, metadata: webhook.metadata(&drift), attempt: 1 })
     }
 
     /// Returns the next delivery of the same event.
@@ -66,7 +66,7 @@ impl Request {
     }
 
     /// Returns the call to the policy.
-    pub(super) fn question(&self, deadline: Instant) -> PolicyCall {
+    pub(super) fn call(&self, deadline: Instant) -> PolicyCall {
         let Self { callback, message, metadata, attempt, .. } = self.clone();
         PolicyCall { callback, message, metadata, attempt, deadline }
     }

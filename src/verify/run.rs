@@ -166,7 +166,7 @@ impl<'p> Run<'p> {
             How::AfterDeadline => {
                 for _ in 0..HURRIED {
                     let deadline = Instant::now() + Duration::from_millis(1);
-                    drop(self.policy.ask(request()?.question(deadline)).await);
+                    drop(self.policy.ask(request()?.call(deadline)).await);
                 }
                 self.call_after("calls with a deadline of 1 ms", callback).await
             }
@@ -184,7 +184,7 @@ impl<'p> Run<'p> {
 
     /// Calls the policy and judges the answer.
     async fn call(&self, check: &Check, request: &Request) -> Judged {
-        let answer = self.policy.ask(request.question(Instant::now() + self.plan.budget)).await;
+        let answer = self.policy.ask(request.call(Instant::now() + self.plan.budget)).await;
         judge(check, request, answer, self.plan.budget)
     }
 

@@ -255,7 +255,7 @@ async fn calls_go_on_as_before_until_the_new_policy_is_there() {
     let mut told = Told::start("absent", &yaml(&old.url())).await;
     told.write(&yaml(&nowhere().await));
     told.running.signal("-HUP").await;
-    told.running.says("new policy endpoint not connected").await;
+    told.running.says("new policy channel not connected").await;
     assert_eq!(told.outcome().await, "allow");
     // A later one takes the place of one that waits.
     let new = Policy::allow().await;

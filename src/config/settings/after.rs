@@ -27,7 +27,8 @@ settings! {
 
     /// Only with --data: what happens to a new event when after.events or after.bytes is reached: refuse rejects it, drop_dead
     /// evicts the oldest dead letters first.
-    when_full: WhenFull = WhenFull::Refuse, Kind::plain("refuse or drop_dead", "refuse or drop_dead"), needs = "data", needs_restart = true;
+    when_full: WhenFull = WhenFull::Refuse, Kind::plain("refuse or drop_dead", "refuse or drop_dead"), needs = "data",
+        needs_restart = true;
 
     /// Only with --data: how long a dead letter is kept for hookgate outbox.
     dead_age: Duration = Duration::from_secs(30 * 24 * 3600), time(), needs = "data", needs_restart = true;

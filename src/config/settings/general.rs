@@ -40,7 +40,8 @@ settings! {
 
     /// Number of threads that answer webhooks. One handles tens of thousands of webhooks a second; with several, each
     /// webhook costs a third more CPU time.
-    threads: usize = 1, number("count", 1..=1024, "a whole number from 1 to 1024"), value_name = "COUNT", needs_restart = true;
+    threads: usize = 1, number("count", 1..=1024, "a whole number from 1 to 1024"), value_name = "COUNT",
+        needs_restart = true;
 
     /// Log level: error, warn, info, debug or trace, or a list as in info,hookgate=debug.
     log: Targets = Targets::new().with_default(tracing::Level::INFO), log_levels(), value_name = "LEVELS";

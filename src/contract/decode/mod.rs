@@ -58,7 +58,8 @@ pub fn transcode(message: &'static Message, command: &str, body: &[u8]) -> Resul
     let mut out = Vec::with_capacity(body.len());
     let kind = Kind::Message(message);
     let reader = ValueReader { kind, label: Label::Plain, number: 0, out: &mut out, state: &mut state };
-    // Checked as a whole: as bytes, each string would be checked by itself, which takes longer, but has a position.
+    // One check of the whole body is cheaper than one for each string. An invalid body is read as bytes, since only that error
+    // has a position.
     let read = match std::str::from_utf8(body) {
         Ok(text) => read_whole(reader, serde_json::Deserializer::from_str(text)),
         Err(_) => read_whole(reader, serde_json::Deserializer::from_slice(body)),
@@ -67,10 +68,8 @@ pub fn transcode(message: &'static Message, command: &str, body: &[u8]) -> Resul
     if message.unknown_fields.is_some() {
         out.extend_from_slice(&state.unknown.entries);
     }
-    // The outbox may keep it for long.
-    if out.len() < out.capacity() / 2 {
-        out.shrink_to_fit();
-    }
+    // The outbox may keep it for long, and counts its length.
+    out.shrink_to_fit();
     let State { unknown, aliases, unrecognized, other_command, .. } = state;
     Ok(Transcoded { message: out.into(), unknown: unknown.unknown, aliases, unrecognized, other_command })
 }

@@ -89,7 +89,8 @@ impl Decided<'_> {
 }
 
 fn callback_and_rpc<S: Serializer>(callback: &&'static Callback, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_map([("callback", callback.config_key), ("rpc", callback.service_and_method())])
+    let names = [("callback", callback.config_key), ("rpc", callback.service_and_method())];
+    to.collect_map(names.into_iter().filter(|(_, name)| !name.is_empty()))
 }
 
 fn microseconds<S: Serializer>(took: &[(&str, Duration)], to: S) -> Result<S::Ok, S::Error> {

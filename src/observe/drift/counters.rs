@@ -91,8 +91,9 @@ impl NameCounters {
             counted.filter_map(|((command, callback), count)| Some((callback, count.report(None, command)?))).collect();
         let older = commands.iter().filter(|(callback, command)| command.name != callback.command);
         let unrecognized = self.bodies().filter_map(|(rpc, bodies)| bodies.unrecognized.report(None, rpc));
+        let unknown_commands = lock(&self.unknown_commands).report(None).collect();
         Report {
-            unknown_commands: lock(&self.unknown_commands).report(None).collect(),
+            unknown_commands,
             unknown_fields: self.fields(|bodies| &bodies.unknown_fields),
             unrecognized_bodies: unrecognized.collect(),
             older_commands: older.map(|(_, command)| command.clone()).collect(),

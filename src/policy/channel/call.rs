@@ -77,7 +77,7 @@ pub(super) async fn response(
     match (&result, &in_flight) {
         (Ok(response), Some(InFlight { subchannel })) => {
             subchannel.count_response();
-            subchannel.outlier.record_head(response.status(), response.headers(), response.body().is_end_stream());
+            subchannel.outlier.record_head(response.status(), response.headers());
         }
         (Err(error), Some(InFlight { subchannel })) => subchannel.outlier.record_error(error),
         (_, None) => {}

@@ -44,7 +44,7 @@ pub(super) enum CloseReason {
 
 impl Connection {
     /// Makes the HTTP/2 handshake, up to the peer's SETTINGS: h2's own does not wait for them, and a socket that accepts and
-    /// sends nothing would count as connected.
+    /// sends nothing would count as connected. SETTINGS that allow no stream are waited out.
     pub(super) async fn handshake(
         stream: Box<dyn Stream>,
         subchannel: Arc<Subchannel>,
@@ -86,6 +86,8 @@ impl Connection {
                 }
                 (_, Poll::Ready(Err(error))) => error.to_string(),
                 (_, Poll::Ready(Ok(()))) => "it hung up".to_owned(),
+                // Its calls have failed; only its last bytes wait until the peer reads.
+                (Poll::Ready(Err(error)), Poll::Pending) => error.to_string(),
                 (_, Poll::Pending) => match self.keepalive.as_mut().poll(cx) {
                     Poll::Ready(()) => "it answers no pings".to_owned(),
                     Poll::Pending => return Poll::Pending,

@@ -161,7 +161,7 @@ impl Channel {
         let before = self.target();
         let too_late = async {
             sleep(settings.connect_timeout).await;
-            error!(%url, "new policy endpoint not connected, calls go on as before");
+            error!(%url, "new policy channel not connected, calls go on as before");
             before.pool.until(|balancer| !balancer.any_ready()).await;
         };
         tokio::select! {

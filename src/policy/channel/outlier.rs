@@ -39,11 +39,11 @@ struct Ejected {
 }
 
 impl Outlier {
-    /// Records the head of a response, which has the status of the call only if it is all of it.
-    pub(super) fn record_head(&self, status: StatusCode, headers: &HeaderMap, is_all: bool) {
+    /// Records the head of a response.
+    pub(super) fn record_head(&self, status: StatusCode, headers: &HeaderMap) {
         if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
             self.fail();
-        } else if is_all {
+        } else {
             self.record_trailers(headers);
         }
     }

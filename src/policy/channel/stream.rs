@@ -95,6 +95,7 @@ impl Inner {
             [0, _, _, SETTINGS, flags, 0, 0, 0, 0] if flags & 1 == 0 => return Ok(()),
             // The length is below 64 KiB: the rest may come.
             [0, ..] if self.head.len() < HEAD && !read.is_empty() => return Ok(()),
+            [b'H', ..] if self.head.len() < 5 && !read.is_empty() => return Ok(()),
             [b'H', b'T', b'T', b'P', b'/', ..] => "it speaks HTTP/1, not HTTP/2",
             // A TLS alert or handshake.
             [0x15 | 0x16, 3, ..] => "it speaks TLS, and the URL says http://",

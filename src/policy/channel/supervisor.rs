@@ -27,6 +27,8 @@ use super::subchannel::Subchannel;
 use super::tls::Tls;
 use crate::backoff::doubling;
 use crate::config::{self, Address};
+use crate::cut::cut;
+use crate::failure::LONGEST_CAUSE;
 
 /// Keeps the endpoints of a target connected.
 #[derive(Clone)]
@@ -100,7 +102,10 @@ impl Supervisor {
                         }
                     }
                 }
-                Err(error) => (error.to_string(), error.is_fast(begun.elapsed())),
+                Err(error) => {
+                    let why = cut(&error.to_string(), LONGEST_CAUSE).into_owned();
+                    (why, error.is_fast(begun.elapsed()))
+                }
             };
             if last_failure.replace(why.clone()).as_ref() != Some(&why) {
                 warn!(%address, why, "policy connection failed");
@@ -129,11 +134,11 @@ impl Supervisor {
             () = self.pool.until(|balancer| balancer.is_draining(subchannel)) => {
                 info!(%address, "policy address left the name, draining connection");
                 let drained = tokio::spawn(connection.drain());
-                tokio::select! {
-                    _ = drained => {}
-                    () = self.pool.until(|balancer| balancer.is_resolved(address)) => {}
-                }
-                info!(%address, why = "the name no longer resolves to it", "policy disconnected");
+                let why = tokio::select! {
+                    _ = drained => "the name no longer resolves to it",
+                    () = self.pool.until(|balancer| balancer.is_resolved(address)) => "the name resolves to it again",
+                };
+                info!(%address, why, "policy disconnected");
                 return None;
             }
         };

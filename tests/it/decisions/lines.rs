@@ -87,6 +87,7 @@ async fn each_verdict_is_a_line_with_what_became_of_it_and_why() {
     assert_eq!(lines[0]["callback"], "beforeSendSingleMsg");
     assert_eq!(lines[0]["rpc"], "MessagePolicyService/BeforeSendSingleMsg");
     assert_eq!(lines[0]["command"], "callbackBeforeSendSingleMsgCommand");
+    assert_eq!(lines[6].get("callback"), None, "an empty value is left out");
     assert_eq!(lines[6]["rpc"], "FallbackPolicyService/UnknownCallback");
     assert_eq!(lines[6]["command"], "callbackBeforeTomorrowCommand");
     // What the policy says of it may quote what it was asked.
