@@ -190,10 +190,10 @@ mod tests {
     #[test]
     fn a_reply_that_openim_does_not_read_as_meant_is_found() {
         let callback = &Callback::all()[0];
-        for (body, words) in [("", "unreadable"), (r#"{"nextCode":1}"#, "denied")] {
+        for (body, words) in [("", "cannot read the reply"), (r#"{"nextCode":1}"#, "another denial")] {
             let reply = Reply::Allow { changes: Vec::new(), body: body.into() };
             let found = judge_reply(callback, &"{}".into(), &reply).expect_err("it is not read as meant").message;
-            assert!(found.starts_with("OpenIM 3.8.4") && found.contains(words), "{found}");
+            assert!(found.starts_with("OpenIM 3.") && found.contains(words), "{found}");
         }
         assert!(judge_reply(callback, &"{}".into(), &Reply::Deny(Denial::because("no"))).is_ok());
     }
