@@ -1,5 +1,5 @@
-//! What README files and the manual say is so: code and commands are those that are tested, and nothing is left out that
-//! readers must know.
+//! README files and the manual: their code and commands are those that are tested, and nothing is left out that readers
+//! must know.
 
 use hookgate::contract::Callback;
 

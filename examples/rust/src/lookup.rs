@@ -7,7 +7,7 @@ use tonic::Request;
 use crate::content;
 use crate::text::Words;
 
-/// What is left of a call's deadline when the policy stops waiting, so that its answer still arrives.
+/// The time before a call's deadline at which the policy stops waiting, so that its answer still arrives.
 const TIME_TO_REPLY: Duration = Duration::from_millis(50);
 
 /// Blocked words, which are in memory here.

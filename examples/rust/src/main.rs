@@ -174,7 +174,7 @@ async fn serve(listen: &str, policy: Policy) -> anyhow::Result<()> {
     }
 }
 
-/// What the policy answers.
+/// Returns the services of the policy.
 fn policy_services(policy: Policy) -> Routes {
     let policy = Arc::new(policy);
     Routes::new(GroupPolicyServiceServer::from_arc(Arc::clone(&policy)).max_decoding_message_size(LARGEST_REQUEST))

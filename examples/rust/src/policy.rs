@@ -185,7 +185,7 @@ fn deny(code: i32, message: &str) -> Denial {
     Denial { code, message: message.to_owned(), ..Default::default() }
 }
 
-/// What log messages about a call have in common.
+/// Begins the span of a call, with the fields that all log messages about it have.
 fn call_span(rpc: &'static str, operation_id: &str) -> Span {
     tracing::error_span!("call", rpc, operation_id)
 }
