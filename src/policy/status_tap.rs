@@ -8,13 +8,14 @@
 
 use std::error::Error as _;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU16, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame};
+use parking_lot::Mutex;
 use percent_encoding::percent_decode;
 use tonic::client::GrpcService;
 use tonic::codegen::StdError;
@@ -99,7 +100,7 @@ impl StatusTap {
 
     /// The message of the status, percent-decoded; bytes that are not UTF-8 become U+FFFD.
     pub(crate) fn message(&self) -> String {
-        self.0.message.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.message.lock().clone()
     }
 
     /// Returns true if a gRPC response has begun: with a `grpc-status`, or of `application/grpc`.
@@ -167,7 +168,7 @@ impl StatusTap {
             && let Some(message) = headers.get(MESSAGE)
         {
             let message = percent_decode(message.as_bytes()).decode_utf8_lossy().into_owned();
-            *self.0.message.lock().unwrap_or_else(PoisonError::into_inner) = message;
+            *self.0.message.lock() = message;
         }
         joined
     }

@@ -9,10 +9,10 @@
 //! call at a time; the first success ends the ejection.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, StatusCode};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tonic::Code;
 
@@ -74,7 +74,7 @@ impl Outlier {
         if self.failures.load(Relaxed) < FAILURES && self.failures.fetch_add(1, Relaxed) + 1 < FAILURES {
             return;
         }
-        let (now, ejected) = (Instant::now(), &mut *self.ejected());
+        let (now, ejected) = (Instant::now(), &mut *self.ejected.lock());
         // A call that began before the ejection does not prolong it.
         if ejected.until.is_none_or(|until| until <= now) {
             ejected.time = (ejected.time * 2).clamp(FIRST, LONGEST);
@@ -84,18 +84,14 @@ impl Outlier {
 
     fn succeed(&self) {
         if self.failures.load(Relaxed) > 0 && self.failures.swap(0, Relaxed) >= FAILURES {
-            *self.ejected() = Ejected::default();
+            *self.ejected.lock() = Ejected::default();
         }
     }
 
     /// Returns true if the address is ejected, while this number of calls is in flight.
     pub(super) fn is_ejected(&self, in_flight: usize) -> bool {
         self.failures.load(Relaxed) >= FAILURES
-            && (in_flight > 0 || self.ejected().until.is_some_and(|until| Instant::now() < until))
-    }
-
-    fn ejected(&self) -> MutexGuard<'_, Ejected> {
-        self.ejected.lock().unwrap_or_else(PoisonError::into_inner)
+            && (in_flight > 0 || self.ejected.lock().until.is_some_and(|until| Instant::now() < until))
     }
 }
 

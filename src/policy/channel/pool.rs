@@ -1,8 +1,8 @@
 //! The endpoints of a target, shared by the calls that pick one and the tasks that keep them connected.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -73,6 +73,6 @@ impl Pool {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Balancer> {
-        self.balancer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.balancer.lock()
     }
 }

@@ -3,10 +3,11 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::subchannel::Subchannel;
@@ -58,13 +59,9 @@ impl BufferedStream {
 
     /// Sends all that h2 has written, at the end of its turn.
     pub(super) fn poll_send(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         inner.has_read = false;
         inner.poll_after_write(cx, |stream, cx| stream.poll_flush(cx))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -131,7 +128,7 @@ impl Inner {
 
 impl AsyncRead for BufferedStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.lock().poll_read(cx, buffer)
+        self.0.lock().poll_read(cx, buffer)
     }
 }
 
@@ -145,7 +142,7 @@ impl AsyncWrite for BufferedStream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         if inner.write_buffer.len() >= WRITE_BUFFER_MAX {
             ready!(inner.poll_write_buffer(cx));
         }
@@ -163,7 +160,7 @@ impl AsyncWrite for BufferedStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.lock().poll_after_write(cx, |stream, cx| stream.poll_shutdown(cx)).map(Ok)
+        self.0.lock().poll_after_write(cx, |stream, cx| stream.poll_shutdown(cx)).map(Ok)
     }
 }
 
