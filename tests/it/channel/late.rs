@@ -1,13 +1,12 @@
 //! A call that could not be sent in its time is not sent at all; one that waited says what it has left.
 
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hookgate::config::Class;
 use hookgate::contract::Callback;
 use hookgate::contract::Metadata;
-use hookgate::internals::policy::{Channel, Policy, PolicyCall};
+use hookgate::internals::policy::{CallError, Channel, Policy, PolicyCall, Transport};
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;
@@ -132,21 +131,12 @@ async fn late_however_long_it_took_to_come_so_far() {
 }
 
 /// A channel that takes its time with each call, in which nothing else goes on.
-#[derive(Clone)]
 struct Slow(Channel);
 
-impl tower::Service<http::Request<tonic::body::Body>> for Slow {
-    type Response = <Channel as tower::Service<http::Request<tonic::body::Body>>>::Response;
-    type Error = <Channel as tower::Service<http::Request<tonic::body::Body>>>::Error;
-    type Future = <Channel as tower::Service<http::Request<tonic::body::Body>>>::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
+impl Transport for Slow {
+    async fn unary(&self, call: http::Request<Bytes>, deadline: Instant, limit: usize) -> Result<Bytes, CallError> {
         #[allow(clippy::disallowed_methods, reason = "that nothing else goes on is what is tested")]
         std::thread::sleep(Duration::from_millis(30));
-        self.0.call(request)
+        self.0.unary(call, deadline, limit).await
     }
 }
