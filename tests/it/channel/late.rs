@@ -1,5 +1,6 @@
 //! A call that could not be sent in its time is not sent at all; one that waited says what it has left.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +14,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::server::{ANY, Server, allowed, ask, ask_until, ask_within, asking, connect};
+use super::server::{Server, allowed, ask, ask_until, ask_within, asking, connect};
+
+/// A host that no other test uses: on 127.0.0.1 a channel of another test may still dial a port that was free a moment ago, and
+/// its call would be taken for one of these.
+const HOST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9)), 0);
 
 /// A policy that takes one call at a time, says what timeout it was told, and answers when it is let.
 async fn one_at_a_time() -> (Server, mpsc::UnboundedReceiver<String>, watch::Sender<bool>) {
@@ -21,7 +26,7 @@ async fn one_at_a_time() -> (Server, mpsc::UnboundedReceiver<String>, watch::Sen
     http.max_concurrent_streams(1);
     let (asked, was_asked) = mpsc::unbounded_channel();
     let (let_go, released) = watch::channel(false);
-    let server = Server::on(TcpListener::bind(ANY).await.unwrap(), http, move |call| {
+    let server = Server::on(TcpListener::bind(HOST).await.unwrap(), http, move |call| {
         asked.send(call.headers()["grpc-timeout"].to_str().unwrap().to_owned()).unwrap();
         let mut released = released.clone();
         Box::pin(async move {
