@@ -62,7 +62,7 @@ pub mod internals {
     /// Of `policy`.
     pub mod policy {
         pub use crate::policy::channel::{AddressStatus, BreakerState, Resolve, Status};
-        pub use crate::policy::{Answer, BuiltIn, Channel, Policy, PolicyCall, Transport, health};
+        pub use crate::policy::{Answer, BuiltIn, CallError, Channel, Policy, PolicyCall, Transport, health};
     }
 
     /// Of `outbox`.

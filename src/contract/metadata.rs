@@ -7,7 +7,6 @@ use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use smallvec::SmallVec;
-use tonic::metadata::MetadataMap;
 
 use crate::contract::Callback;
 
@@ -28,7 +27,7 @@ pub(crate) const NOT_SHOWN: &str = "(not shown)";
 /// The bytes that are percent-encoded: all but printable ASCII, and the percent sign.
 const NOT_METADATA: &AsciiSet = &CONTROLS.add(b'%');
 
-/// Capacity for all headers of a call, tonic's too.
+/// Capacity for all headers of a call, the channel's too.
 const HEADERS: usize = 12;
 
 /// Number of entries of most webhooks, which have no trace.
@@ -135,12 +134,12 @@ impl Metadata {
     }
 
     /// The headers of an attempt, counted from 1.
-    pub(crate) fn for_attempt(&self, attempt: u32) -> MetadataMap {
+    pub(crate) fn for_attempt(&self, attempt: u32) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(HEADERS);
         for (name, value) in &*self.0 {
             headers.insert(name, value.clone());
         }
         headers.insert(ATTEMPT, if attempt == 1 { HeaderValue::from_static("1") } else { attempt.into() });
-        MetadataMap::from_headers(headers)
+        headers
     }
 }

@@ -1,12 +1,10 @@
 //! The policy's answer to a call, or the failure in its place.
 
-use std::error::Error as _;
-
 use bytes::Bytes;
-use tonic::{Code, Status};
+use tonic::Code;
 
 use super::channel::{self, Outcome};
-use super::status_tap::{NotGrpc, StatusTap, cause, not_grpc};
+use super::grpc::NotGrpc;
 use crate::cut::cut;
 use crate::failure::{Class, Failure};
 
@@ -22,71 +20,68 @@ pub enum Answer {
     PermissionDenied(String),
 }
 
-/// A call that ended without a response message.
-pub(super) struct CallError {
-    pub(super) seen: StatusTap,
-    pub(super) status: Status,
+/// Reasons why a call has no response message.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// No response has begun.
+    #[error(transparent)]
+    Channel(#[from] channel::Error),
+    /// The response is not gRPC.
+    #[error(transparent)]
+    NotGrpc(#[from] NotGrpc),
+    /// The policy has sent a status that is not OK, with this message.
+    #[error("{0:?}: {message}", message = cut(.1, LONGEST_MESSAGE))]
+    Status(Code, String),
+    /// A gRPC response broke off.
+    #[error(transparent)]
+    CutOff(h2::Error),
+    /// A gRPC response is not one message with OK behind it.
+    #[error("{0}")]
+    Invalid(String),
 }
 
 impl CallError {
     /// Returns true if the policy cannot have seen the call.
     pub(super) fn is_not_processed(&self) -> bool {
-        matches!(cause(&self.status), Some(channel::Error::NotProcessed(_)))
-    }
-
-    /// Returns the HTTP answer, if it is not gRPC.
-    pub(super) fn not_grpc(&self) -> Option<NotGrpc> {
-        not_grpc(&self.status, &self.seen)
+        matches!(self, Self::Channel(channel::Error::NotProcessed(_)))
     }
 
     /// Returns the outcome for the circuit breaker, for which any HTTP answer counts as answered. `None` for a broken
     /// connection: it fails all of its calls at once and tells nothing of the next one.
     pub(super) fn outcome(&self) -> Option<Outcome> {
-        match cause::<channel::Error>(&self.status) {
-            _ if self.seen.response() || self.not_grpc().is_some() => Some(Outcome::Answered),
-            Some(channel::Error::NotConnected(_)) => Some(Outcome::Unreached),
-            Some(channel::Error::DeadlineExceeded) => Some(Outcome::Unanswered),
-            Some(_) if cause::<h2::Error>(&self.status).is_none_or(|error| !error.is_reset()) => None,
-            _ => Some(Outcome::Unanswered),
-        }
-    }
-
-    /// Returns true if the policy itself gave the status `CANCELLED`.
-    pub(super) fn is_cancelled(&self) -> bool {
-        self.seen.status() == Some(Code::Cancelled)
-    }
-
-    /// Converts a status that the policy gave into an answer or a failure; a status that tonic made is a failure of the
-    /// call.
-    pub(super) fn into_result(self) -> Result<Answer, Failure> {
-        match self.seen.failure() {
-            Some(Code::PermissionDenied) => Ok(Answer::PermissionDenied(self.seen.message())),
-            Some(code) => {
-                let cause = format!("{code:?}: {}", cut(&self.seen.message(), LONGEST_MESSAGE));
-                Err(Failure::because(class_of(code), cause).with_status(Some(code)))
+        match self {
+            Self::Channel(channel::Error::NotConnected(_)) => Some(Outcome::Unreached),
+            Self::Channel(channel::Error::DeadlineExceeded) => Some(Outcome::Unanswered),
+            Self::Channel(channel::Error::NotProcessed(error) | channel::Error::Interrupted(error)) => {
+                error.is_reset().then_some(Outcome::Unanswered)
             }
-            None => Err(self.without_status()),
+            Self::NotGrpc(_) | Self::Status(..) | Self::CutOff(_) | Self::Invalid(_) => Some(Outcome::Answered),
         }
     }
 
-    /// Returns the failure of a call that got no status from the policy, or an OK without a message.
-    fn without_status(&self) -> Failure {
-        let Self { seen, status } = self;
-        if let Some(answer) = self.not_grpc() {
-            return Failure::not_grpc(answer.class(), &answer);
+    /// Returns the status of the call for its span: the policy's, or the one that gRPC's clients give.
+    pub(super) fn code(&self) -> Code {
+        match self {
+            Self::Status(code, _) => *code,
+            Self::Channel(channel::Error::DeadlineExceeded) => Code::DeadlineExceeded,
+            Self::Channel(_) | Self::CutOff(_) => Code::Unavailable,
+            Self::NotGrpc(_) | Self::Invalid(_) => Code::Unknown,
         }
-        let class = match cause::<channel::Error>(status) {
-            _ if cause::<tonic::TimeoutExpired>(status).is_some() => Class::Deadline,
-            Some(channel::Error::DeadlineExceeded) => Class::Deadline,
-            // Without a source: tonic could not decode the message, or it was too large.
-            _ if seen.response() && status.source().is_none() => Class::InvalidReply,
-            _ => Class::Unavailable,
+    }
+
+    /// Converts a status that the policy gave into an answer or a failure; everything else is a failure of the call.
+    pub(super) fn into_result(self) -> Result<Answer, Failure> {
+        let class = match &self {
+            Self::Status(Code::PermissionDenied, message) => return Ok(Answer::PermissionDenied(message.clone())),
+            Self::Status(code, _) => {
+                return Err(Failure::because(class_of(*code), self.to_string()).with_status(Some(*code)));
+            }
+            Self::NotGrpc(answer) => return Err(Failure::not_grpc(answer.class(), answer)),
+            Self::Channel(channel::Error::DeadlineExceeded) => Class::Deadline,
+            Self::Channel(_) | Self::CutOff(_) => Class::Unavailable,
+            Self::Invalid(_) => Class::InvalidReply,
         };
-        let failure = match status.source() {
-            Some(cause) => Failure::new(class, cause),
-            None => Failure::because(class, format!("{:?}: {}", status.code(), cut(status.message(), LONGEST_MESSAGE))),
-        };
-        failure.with_status(seen.status())
+        Err(Failure::new(class, &self))
     }
 }
 

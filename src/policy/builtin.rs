@@ -1,25 +1,29 @@
 //! The built-in policy: a gRPC server that allows everything and logs each call, for trying things out.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::io;
 use std::net::SocketAddr;
 
+use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::response::IntoResponse;
-use bytes::Bytes;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, HeaderValue, header};
+use http_body_util::{BodyExt as _, Full};
 use prost::Message as _;
 use tokio::net::TcpListener;
-use tonic::server::Grpc;
+use tonic::Status;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
-use tonic::{Response, Status};
 use tracing::info;
 
-use super::codec::BytesCodec;
+use super::grpc;
 use crate::contract::Callback;
-use crate::contract::metadata::NOT_SHOWN;
+use crate::contract::metadata::{NOT_SHOWN, OPERATION_ID};
 use crate::contract::proto::{DESCRIPTORS, UnknownCallbackRequest};
 use crate::contract::{self, DecodedMessage};
+
+/// Maximum bytes of a request.
+const LARGEST: usize = 64 << 20;
 
 /// The built-in policy, bound and ready to serve.
 #[derive(Debug)]
@@ -62,31 +66,39 @@ impl BuiltIn {
     }
 }
 
-async fn answer(request: Request) -> impl IntoResponse {
-    let Some(callback) = Callback::by_rpc(request.uri().path()) else {
-        return Status::unimplemented("no callback has this rpc").into_http();
-    };
-    let allow = tower::service_fn(move |request| std::future::ready(allow(callback, &request)));
-    Grpc::new(BytesCodec::default()).unary(allow, request).await
+async fn answer(request: Request) -> Response {
+    match allow(request).await {
+        Ok(()) => {
+            let status = HeaderMap::from_iter([(grpc::STATUS, HeaderValue::from_static("0"))]);
+            let body = Full::new(grpc::framed(b"")).with_trailers(ready(Some(Ok(status))));
+            ([(header::CONTENT_TYPE, grpc::CONTENT_TYPE)], Body::new(body)).into_response()
+        }
+        Err(status) => status.into_http(),
+    }
 }
 
-fn allow(callback: &'static Callback, request: &tonic::Request<Bytes>) -> Result<Response<Bytes>, Status> {
-    let record = DecodedMessage::decode(callback.request, request.get_ref())
+async fn allow(request: Request) -> Result<(), Status> {
+    let (head, body) = request.into_parts();
+    let callback = Callback::by_rpc(head.uri.path());
+    let callback = callback.ok_or_else(|| Status::unimplemented("no callback has this rpc"))?;
+    let body = to_bytes(body, LARGEST).await.map_err(|error| Status::invalid_argument(error.to_string()))?;
+    let message = grpc::unframed(body, LARGEST).map_err(Status::invalid_argument)?;
+    let record = DecodedMessage::decode(callback.request, &message)
         .map_err(|error| Status::invalid_argument(error.to_string()))?;
     let mut fields = Vec::new();
-    if shows(callback, request.get_ref()) {
+    if shows(callback, &message) {
         contract::write_redacted(&record, &mut fields);
     } else {
         fields.extend_from_slice(NOT_SHOWN.as_bytes());
     }
-    let operation_id = request.metadata().get("openim-operation-id").and_then(|id| id.to_str().ok());
+    let operation_id = head.headers.get(OPERATION_ID).and_then(|id| id.to_str().ok());
     info!(
         rpc = callback.rpc,
         operation_id = operation_id.unwrap_or_default(),
         request = %String::from_utf8_lossy(&fields),
         "built-in policy: allow",
     );
-    Ok(Response::new(Bytes::new()))
+    Ok(())
 }
 
 /// Returns false for a command that the body does not name: it may be part of a secret path.

@@ -1,27 +1,32 @@
 //! The client of the policy service: an encoded request in, an answer or a failure out.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::uri::PathAndQuery;
-use tokio::time::{Instant, timeout, timeout_at};
-use tonic::client::Grpc;
-use tonic::codegen::tokio_stream::once;
-use tonic::{Code, Request, Status};
+use http::{Request, Uri};
+use tokio::time::Instant;
+use tonic::Code;
 
 use super::answer::{Answer, CallError};
-use super::channel::{self, Channel, DEADLINE, Outcome, set_grpc_timeout};
-use super::codec::BytesCodec;
-use super::status_tap::tap;
-use crate::contract::Callback;
-use crate::contract::Metadata;
+use super::channel::{self, Channel, Outcome};
+use crate::contract::{Callback, Metadata};
 use crate::failure::{Class, Failure};
-use crate::observe::traces::{AttemptOf, AttemptSpan, Traces};
-use crate::policy::Transport;
+use crate::observe::traces::{AttemptOf, Traces};
+
+/// Makes unary calls: a [`Channel`], or its stand-in in a test.
+pub trait Transport: Send + Sync + 'static {
+    /// Makes a call: a path, metadata and an encoded message. Returns the response's message, of at most `limit` bytes. Ends at
+    /// the deadline; a call that cannot be sent by then is not sent.
+    fn unary(
+        &self,
+        call: Request<Bytes>,
+        deadline: Instant,
+        limit: usize,
+    ) -> impl Future<Output = Result<Bytes, CallError>> + Send;
+}
 
 /// A client of the policy service. `T` carries the calls.
 #[derive(Debug, Clone)]
@@ -40,13 +45,13 @@ struct Shared {
     retries: AtomicU64,
     traces: Traces,
     /// The paths of the rpcs, by the index of their callback.
-    paths: Vec<PathAndQuery>,
+    paths: Vec<Uri>,
 }
 
 impl Shared {
     fn new(response_limit: usize, traces: Traces) -> Self {
         let callbacks = Callback::all().iter().chain([Callback::fallback()]);
-        let paths = callbacks.map(|callback| PathAndQuery::from_static(callback.rpc)).collect();
+        let paths = callbacks.map(|callback| Uri::from_static(callback.rpc)).collect();
         Self { response_limit: response_limit.into(), retries: AtomicU64::new(0), traces, paths }
     }
 }
@@ -69,9 +74,6 @@ pub struct PolicyCall {
 /// tonic's servers answer `CANCELLED` when `grpc-timeout` expires. That is truncated, to milliseconds from 100 ms on, and timed
 /// by the server's clock, so that the answer can come this long before our deadline; it then counts as the deadline.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(5);
-
-/// Maximum time that a call goes on after its deadline, until the policy ends it.
-const LINGER: Duration = Duration::from_secs(5);
 
 impl Policy<Channel> {
     /// A client over a channel with its circuit breaker. Responses may have `response_limit` bytes.
@@ -112,88 +114,37 @@ impl<T: Transport> Policy<T> {
     pub async fn ask(&self, call: PolicyCall) -> Result<Answer, Failure> {
         let permit = self.channel.as_ref().map(|channel| channel.breaker().acquire(call.callback)).transpose();
         let permit = permit.map_err(|open| Failure::new(Class::Unavailable, &open).unasked())?;
-        let deadline = call.deadline;
-        let (transport, shared) = (self.transport.clone(), self.shared.clone());
-        let mut called = Box::pin(DEADLINE.scope(deadline, async move {
-            let mut is_retry = false;
-            loop {
-                let result = attempt(transport.clone(), &shared, &call).await;
-                let retries = !is_retry && result.as_ref().is_err_and(CallError::is_not_processed);
-                if !retries || Instant::now() >= call.deadline {
-                    return result;
-                }
-                shared.retries.fetch_add(1, Relaxed);
-                is_retry = true;
-            }
-        }));
-        let late = || (Some(Outcome::Unanswered), Err(Failure::because(Class::Deadline, "the budget is spent")));
-        let called_in_time = timeout_at(deadline, &mut called).await;
-        if let (Some(channel), Ok(ended)) = (&self.channel, &called_in_time) {
-            channel.evidence().note(ended.as_ref().err());
+        let mut result = self.attempt(&call).await;
+        if result.as_ref().is_err_and(CallError::is_not_processed) && Instant::now() < call.deadline {
+            self.shared.retries.fetch_add(1, Relaxed);
+            result = self.attempt(&call).await;
         }
-        let (outcome, result) = match called_in_time {
-            Ok(Ok(response)) => (Some(Outcome::Answered), Ok(Answer::Response(response))),
-            Ok(Err(error)) if error.is_cancelled() && Instant::now() + CLOCK_TOLERANCE >= deadline => late(),
-            Ok(Err(error)) => (error.outcome(), error.into_result()),
-            Err(_) => {
-                // The policy knows the deadline and ends the call. If it were reset instead, a policy that has stalled would
-                // see many resets at once, take that for an attack (CVE-2023-44487), and close the connection.
-                let mut called = Box::pin(channel::overdue(called));
-                // This poll marks its connection as unanswered, so that the next call may go elsewhere.
-                if poll_fn(|cx| Poll::Ready(called.as_mut().poll(cx).is_pending())).await {
-                    tokio::spawn(timeout(LINGER, called));
-                }
-                late()
-            }
-        };
+        if let Some(channel) = &self.channel {
+            channel.evidence().note(&result);
+        }
+        if let Err(CallError::Status(Code::Cancelled, _)) = &result
+            && Instant::now() + CLOCK_TOLERANCE >= call.deadline
+        {
+            result = Err(channel::Error::DeadlineExceeded.into());
+        }
+        let outcome = result.as_ref().map_or_else(CallError::outcome, |_| Some(Outcome::Answered));
         if let Some((permit, outcome)) = permit.zip(outcome) {
             permit.record(outcome);
         }
+        result.map(Answer::Response).or_else(CallError::into_result)
+    }
+
+    /// Makes one attempt at a call, in a span of its own.
+    async fn attempt(&self, call: &PolicyCall) -> Result<Bytes, CallError> {
+        let PolicyCall { callback, message, metadata, attempt: number, deadline } = call;
+        let mut request = Request::new(message.clone());
+        *request.uri_mut() = self.shared.paths[callback.index].clone();
+        *request.headers_mut() = metadata.for_attempt(*number);
+        let attempt = AttemptOf { callback, metadata, number: *number, deadline: *deadline };
+        let mut span = self.shared.traces.attempt(attempt, request.headers_mut());
+        let limit = self.shared.response_limit.load(Relaxed);
+        let result = self.transport.unary(request, *deadline, limit).await;
+        span.end(result.as_ref().map_or_else(CallError::code, |_| Code::Ok));
         result
     }
-}
-
-/// Makes one attempt at a call.
-async fn attempt<T: Transport>(transport: T, shared: &Shared, call: &PolicyCall) -> Result<Bytes, CallError> {
-    let (transport, tap) = tap(transport);
-    let limit = shared.response_limit.load(Relaxed);
-    let mut grpc = Grpc::new(transport).max_decoding_message_size(limit);
-    let mut span = AttemptSpan::default();
-    // As tonic's `unary`, but does not collect headers and trailers, which are not read.
-    let answer = async {
-        grpc.ready().await.map_err(Status::from_error)?;
-        let request;
-        (request, span) = request_of(shared, call);
-        let path = shared.paths[call.callback.index].clone();
-        let codec = BytesCodec::for_bytes(call.message.len());
-        let mut response = grpc.streaming(request.map(once), path, codec).await?.into_inner();
-        let message = response.message().await?;
-        // To the end, as the status comes after all messages.
-        let mut alone = true;
-        while response.message().await?.is_some() {
-            alone = false;
-        }
-        match message {
-            Some(message) if alone => Ok(message),
-            Some(_) => Err(Status::internal("more than one message")),
-            None => Err(Status::internal("no message")),
-        }
-    };
-    let answer = answer.await;
-    span.end(answer.as_ref().map_or_else(|status| tap.failure().unwrap_or(status.code()), |_| Code::Ok));
-    answer.map_err(|status| CallError { seen: tap, status })
-}
-
-/// Builds the request of an attempt, and begins its span.
-fn request_of(shared: &Shared, call: &PolicyCall) -> (Request<Bytes>, AttemptSpan) {
-    let mut request = Request::new(call.message.clone());
-    *request.metadata_mut() = call.metadata.for_attempt(call.attempt);
-    let span = {
-        let PolicyCall { callback, metadata, attempt: number, deadline, .. } = call;
-        let attempt = AttemptOf { callback, metadata, number: *number, deadline: *deadline };
-        shared.traces.attempt(attempt, request.metadata_mut())
-    };
-    let left = call.deadline.saturating_duration_since(Instant::now());
-    set_grpc_timeout(request.metadata_mut().as_mut(), left, false);
-    (request, span)
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::answer::CallError;
-use super::status_tap::NotGrpc;
+use super::grpc::NotGrpc;
 
 /// The answers to rpcs since the connections of a channel were made.
 #[derive(Debug, Default)]
@@ -15,13 +15,12 @@ pub(super) struct Evidence {
 }
 
 impl Evidence {
-    /// Records the result of a call; `None` is a response.
-    pub(super) fn note(&self, error: Option<&CallError>) {
-        let seen = match error {
-            None => &self.grpc,
-            Some(error) if error.not_grpc() == Some(NotGrpc::NOT_FOUND) => &self.not_found,
-            Some(error) if error.seen.response() && error.not_grpc().is_none() => &self.grpc,
-            Some(_) => return,
+    /// Records the result of a call.
+    pub(super) fn note<T>(&self, result: &Result<T, CallError>) {
+        let seen = match result {
+            Err(CallError::NotGrpc(NotGrpc::NOT_FOUND)) => &self.not_found,
+            Err(CallError::NotGrpc(_) | CallError::Channel(_)) => return,
+            Ok(_) | Err(_) => &self.grpc,
         };
         // Most calls change nothing; they need not write.
         if !seen.load(Relaxed) {

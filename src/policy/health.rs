@@ -12,17 +12,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Request, Uri};
+use prost::Message as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tonic::{Code, Status};
-use tonic_health::pb::HealthCheckRequest;
+use tokio::time::{sleep, timeout};
+use tonic::Code;
+use tonic_health::pb::HealthCheckResponse;
 use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
 use tracing::{info, warn};
 
-use super::channel::{Channel, ConnectionHandle, Health};
+use super::CallError;
+use super::channel::{self, Channel, ConnectionHandle, Health};
 use super::evidence::Evidence;
-use super::status_tap::{NotGrpc, StatusTap, not_grpc, tap};
+use super::grpc::{self, NotGrpc};
 use crate::cut::cut;
 use crate::failure::{Class, Failure, LONGEST_CAUSE};
 
@@ -52,11 +56,8 @@ pub fn watch(channel: Channel, every: impl Fn() -> Duration + Send + Sync + 'sta
     tokio::spawn(async move {
         // Dropping it ends the tasks.
         let mut checks = JoinSet::new();
-        let mut known: Vec<(ConnectionHandle, Health)> = Vec::new();
+        let (mut known, mut connections) = (Vec::new(), channel.connections());
         loop {
-            // Subscribes before it looks, so that no change is missed.
-            let changed = channel.connections_changed();
-            let connections = channel.connections();
             if !connections.is_empty() && connections.iter().all(|(connection, _)| find(&known, connection).is_none()) {
                 // All connections are new, perhaps to another policy.
                 channel.evidence().forget();
@@ -77,12 +78,12 @@ pub fn watch(channel: Channel, every: impl Fn() -> Duration + Send + Sync + 'sta
             if let Some(now) = now {
                 publish(&state, now, is_another);
             }
-            tokio::select! {
-                () = changed => {}
-                () = tokio::time::sleep(every()), if connections.is_empty() => {}
+            let next = tokio::select! {
+                next = channel.connections_other_than(&connections) => next,
+                () = sleep(every()), if connections.is_empty() => Vec::new(),
                 () = state.closed() => return,
-            }
-            known = connections;
+            };
+            known = std::mem::replace(&mut connections, next);
         }
     });
     listener
@@ -111,15 +112,12 @@ fn publish(state: &watch::Sender<State>, now: State, is_another: bool) {
 async fn check_repeatedly(channel: Channel, connection: ConnectionHandle, every: Arc<impl Fn() -> Duration>) {
     let mut before = None;
     while connection.is_connected() {
-        let answer = check(connection.clone(), channel.evidence()).await;
+        let answer = check(&connection).await;
         if !connection.is_connected() {
             // Its end says nothing of its health.
             return;
         }
-        let now = answer.unwrap_or_else(|| {
-            connection.call_is_overdue();
-            Health::NotServing(late())
-        });
+        let now = health_of(answer, channel.evidence());
         if let Health::NotServing(why) = &now
             && before.as_ref() != Some(&now)
         {
@@ -129,45 +127,41 @@ async fn check_repeatedly(channel: Channel, connection: ConnectionHandle, every:
         connection.set_health(now.clone());
         before = Some(now);
         tokio::select! {
-            () = tokio::time::sleep(every()) => {}
+            () = sleep(every()) => {}
             () = connection.closed() => return,
         }
     }
 }
 
-/// Checks the health of one connection. `None` if no answer came in time.
-async fn check(connection: ConnectionHandle, evidence: &Evidence) -> Option<Health> {
-    let mut request = tonic::Request::new(HealthCheckRequest::default());
-    request.set_timeout(LATE);
-    let (transport, tap) = tap(connection);
-    let mut health = HealthClient::new(transport);
-    let answer = tokio::time::timeout(LATE, health.check(request)).await.ok()?;
-    Some(health_of(answer.map(|response| response.into_inner().status()), &tap, evidence))
+/// Checks the health of one connection.
+async fn check(connection: &ConnectionHandle) -> Result<Bytes, CallError> {
+    // A `HealthCheckRequest` for the server as a whole has no bytes.
+    let mut call = Request::new(Bytes::new());
+    *call.uri_mut() = Uri::from_static("/grpc.health.v1.Health/Check");
+    grpc::set_timeout(call.headers_mut(), LATE, false);
+    connection.check(call, LATE).await
 }
 
 /// Returns the health that the answer to a health check shows, together with the best answer to an rpc.
-fn health_of(answer: Result<ServingStatus, Status>, tap: &StatusTap, evidence: &Evidence) -> Health {
-    let status = match answer {
-        Ok(ServingStatus::Serving) => return Health::Serving,
-        Ok(status) => return Health::NotServing(format!("health says {}", status.as_str_name())),
-        Err(status) => status,
-    };
-    match (tap.status(), not_grpc(&status, tap)) {
-        // A proxy before a policy that is not there answers so.
-        (Some(Code::Unavailable), _) => {
-            Health::NotServing(format!("health says UNAVAILABLE: {}", cut(&tap.message(), LONGEST_CAUSE)))
+fn health_of(answer: Result<Bytes, CallError>, evidence: &Evidence) -> Health {
+    let why = match answer.map(HealthCheckResponse::decode) {
+        Ok(Ok(response)) if response.status() != ServingStatus::Serving => {
+            format!("health says {}", response.status().as_str_name())
         }
-        (Some(_), _) => Health::Serving,
-        (None, Some(NotGrpc::NOT_FOUND)) if evidence.grpc.load(Relaxed) => Health::Serving,
-        (None, Some(NotGrpc::NOT_FOUND)) if evidence.not_found.load(Relaxed) => {
-            Health::NotServing(NO_CONTRACT.to_owned())
-        }
-        (None, Some(NotGrpc::NOT_FOUND)) => Health::Presumed,
-        (None, Some(other)) => Health::NotServing(other.to_string()),
         // The response is of application/grpc; its content does not matter.
-        (None, None) if tap.response() && std::error::Error::source(&status).is_none() => Health::Serving,
-        (None, None) => Health::NotServing(cause(&status)),
-    }
+        Ok(_) | Err(CallError::Invalid(_)) => return Health::Serving,
+        // A proxy before a policy that is not there answers so.
+        Err(CallError::Status(Code::Unavailable, message)) => {
+            format!("health says UNAVAILABLE: {}", cut(&message, LONGEST_CAUSE))
+        }
+        Err(CallError::Status(..)) => return Health::Serving,
+        Err(CallError::NotGrpc(NotGrpc::NOT_FOUND)) if evidence.grpc.load(Relaxed) => return Health::Serving,
+        Err(CallError::NotGrpc(NotGrpc::NOT_FOUND)) if evidence.not_found.load(Relaxed) => NO_CONTRACT.to_owned(),
+        Err(CallError::NotGrpc(NotGrpc::NOT_FOUND)) => return Health::Presumed,
+        Err(CallError::Channel(channel::Error::DeadlineExceeded)) => late(),
+        Err(error) => Failure::new(Class::Unavailable, &error).cause,
+    };
+    Health::NotServing(why)
 }
 
 /// Aggregates the health of the addresses: ready if one serves. `None` while that depends on one without an answer yet.
@@ -188,7 +182,7 @@ fn aggregate(connections: &[(ConnectionHandle, Health)]) -> Option<State> {
 
 /// Waits for a connection. `None` if there is one now; else the reason why there is none.
 async fn unconnected(channel: &Channel) -> Option<State> {
-    match tokio::time::timeout(LATE, channel.connected()).await {
+    match timeout(LATE, channel.connected()).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(State::NotReady(error.to_string())),
         Err(_) => Some(State::NotReady(late())),
@@ -197,13 +191,6 @@ async fn unconnected(channel: &Channel) -> Option<State> {
 
 fn late() -> String {
     format!("no answer to a health check within {LATE:?}")
-}
-
-fn cause(status: &Status) -> String {
-    match std::error::Error::source(status) {
-        Some(error) => Failure::new(Class::Unavailable, error).cause,
-        None => cut(status.message(), LONGEST_CAUSE).into_owned(),
-    }
 }
 
 impl State {

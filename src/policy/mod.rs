@@ -4,14 +4,11 @@ mod answer;
 mod builtin;
 pub(crate) mod channel;
 mod client;
-mod codec;
 mod evidence;
+mod grpc;
 pub mod health;
-pub(crate) mod status_tap;
-mod transport;
 
-pub use answer::Answer;
+pub use answer::{Answer, CallError};
 pub use builtin::BuiltIn;
 pub use channel::Channel;
-pub use client::{Policy, PolicyCall};
-pub use transport::Transport;
+pub use client::{Policy, PolicyCall, Transport};

@@ -7,11 +7,12 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -76,7 +77,7 @@ impl Progress {
 
     /// Holds room in memory until the connection ends.
     pub(crate) fn hold(&self, share: Share) {
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(share);
+        *self.held.lock() = Some(share);
     }
 
     /// Runs `connection` to its end; an error if a step takes too long.

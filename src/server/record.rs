@@ -1,12 +1,13 @@
 //! The record of a call: filled on its way, read once when it has its reply.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::HeaderMap;
 use http::request::Parts;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
@@ -86,7 +87,7 @@ impl Record {
 
     /// Notes the webhook that the call is, and begins its span.
     pub(super) fn begin_webhook(&self, webhook: Webhook, headers: &HeaderMap, traces: &Traces) -> &Webhook {
-        let notes = &mut *self.notes();
+        let notes = &mut *self.notes.lock();
         let (callback, command) = (webhook.callback, webhook.shown_command(&notes.drift));
         notes.trace = traces::Context::of(headers);
         notes.span = traces.webhook(callback, command, &webhook.operation_id, &mut notes.trace);
@@ -95,7 +96,7 @@ impl Record {
 
     /// Records the decoded body and the time, and puts the trace context into the metadata.
     pub(super) fn decoded(&self, drift: BodyDrift, message: &Bytes, metadata: &mut Metadata) {
-        let notes = &mut *self.notes();
+        let notes = &mut *self.notes.lock();
         notes.span.event_id(metadata);
         notes.trace.put_into(metadata);
         notes.sent = self.connection.shared.decisions.is_on().then(|| (message.clone(), metadata.clone()));
@@ -105,7 +106,7 @@ impl Record {
 
     /// Records the end of the policy phase: of the policy call or, for an After event, of `Events::deliver`.
     pub(super) fn answered(&self) {
-        self.notes().answered = Some(Instant::now());
+        self.notes.lock().answered = Some(Instant::now());
     }
 
     /// Notes the decision, and returns the reply.
@@ -115,7 +116,7 @@ impl Record {
 
     /// Notes the refusal of a request that names no callback, or whose caller may not call; returns the reply.
     pub(super) fn refuse(&self, head: Parts, refusal: Refusal) -> Response {
-        self.notes().refused = Some(Box::new(head));
+        self.notes.lock().refused = Some(Box::new(head));
         self.reply(Decision::refused(refusal))
     }
 
@@ -143,7 +144,7 @@ impl Record {
     /// effect.
     pub(super) fn publish(&self) {
         let replied = Instant::now();
-        let notes = std::mem::take(&mut *self.notes());
+        let notes = std::mem::take(&mut *self.notes.lock());
         match (self.decision.get(), self.webhook.get(), &notes.refused) {
             (Some(decision), Some(webhook), _) => self.publish_webhook(notes, webhook, decision, replied),
             (Some(Decision { why: Why::Refused(refusal), .. }), None, Some(head)) => {
@@ -265,9 +266,5 @@ impl Record {
         let segment = segment.map(|segment| cut(segment, LONGEST_SHOWN));
         let (method, operation_id) = (cut(head.method.as_str(), LONGEST_SHOWN), operation_id(&head.headers));
         warn!(method = &*method, segment = segment.as_deref(), operation_id, reason = %refusal, "request refused");
-    }
-
-    fn notes(&self) -> MutexGuard<'_, Notes> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,16 +1,13 @@
 //! The checks of the service as a whole: connection, health, reflection.
 
-use std::error::Error as _;
 use std::time::Duration;
 
-use http::uri::PathAndQuery;
+use http::{Request, Uri};
 use prost::Message;
-use tokio::time::timeout;
-use tonic::client::Grpc;
-use tonic::{Code, Request, Status};
+use tokio::time::Instant;
+use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
-use tonic_prost::ProstCodec;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
@@ -18,8 +15,11 @@ use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse
 use super::judge::{Finding, Judged, describe, shown};
 use crate::contract::Callback;
 use crate::failure::{Class, Failure};
-use crate::policy::Channel;
-use crate::policy::status_tap::{not_grpc, tap};
+use crate::policy::channel::{self, Channel};
+use crate::policy::{CallError, Transport as _};
+
+/// Maximum bytes of an answer.
+const LARGEST: usize = 4 << 20;
 
 /// Calls `grpc.health.v1` for the server as a whole.
 pub(super) async fn health(channel: &Channel, budget: Duration) -> Result<ServingStatus, Failure> {
@@ -52,33 +52,28 @@ async fn list_services(channel: &Channel, path: &'static str, budget: Duration) 
 }
 
 /// Sends one message and waits for one. Tells the status that the service gave from the other ways to fail.
-async fn call<Q, A>(channel: &Channel, path: &'static str, question: Q, budget: Duration) -> Result<A, Failure>
-where
-    Q: Message + 'static,
-    A: Message + Default + 'static,
-{
-    let (transport, seen) = tap(channel.clone());
-    let mut client = Grpc::new(transport);
-    let answer = async {
-        client.ready().await.map_err(Status::from_error)?;
-        let path = PathAndQuery::from_static(path);
-        client.unary(Request::new(question), path, ProstCodec::<Q, A>::default()).await
-    };
-    let status = match timeout(budget, answer).await {
-        Ok(Ok(answer)) => return Ok(answer.into_inner()),
-        Ok(Err(status)) => status,
-        Err(_) => return Err(Failure::because(Class::Deadline, "no connection in time")),
-    };
+async fn call<A: Message + Default>(
+    channel: &Channel,
+    path: &'static str,
+    question: impl Message,
+    budget: Duration,
+) -> Result<A, Failure> {
+    let mut request = Request::new(question.encode_to_vec().into());
+    *request.uri_mut() = Uri::from_static(path);
     let with_status = |code, message| {
         let class = if code == Code::Unimplemented { Class::Unimplemented } else { Class::Error };
         Failure::because(class, message).with_status(Some(code))
     };
-    Err(match (seen.failure(), not_grpc(&status, &seen), status.source()) {
-        (Some(code), ..) => with_status(code, seen.message()),
-        (None, Some(answer), _) => Failure::not_grpc(answer.class(), &answer),
-        (None, None, Some(source)) if !seen.response() => Failure::new(Class::Unavailable, source),
-        (None, None, _) => with_status(status.code(), status.message().to_owned()),
-    })
+    match channel.unary(request, Instant::now() + budget, LARGEST).await {
+        Ok(answer) => A::decode(answer).map_err(|error| with_status(Code::Internal, error.to_string())),
+        Err(CallError::Channel(channel::Error::DeadlineExceeded)) => {
+            Err(Failure::because(Class::Deadline, "no connection in time"))
+        }
+        Err(CallError::Channel(error)) => Err(Failure::new(Class::Unavailable, &error)),
+        Err(CallError::NotGrpc(answer)) => Err(Failure::not_grpc(answer.class(), &answer)),
+        Err(CallError::Status(code, message)) => Err(with_status(code, message)),
+        Err(error) => Err(with_status(Code::Internal, error.to_string())),
+    }
 }
 
 /// Judges whether the policy can be reached, by the answer to a health check. HTTP routers answer 404 to a service that is

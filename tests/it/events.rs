@@ -6,23 +6,21 @@ mod replies;
 mod retries;
 mod storm;
 
-use std::convert::Infallible;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookgate::config::After;
+use hookgate::config::{self, After, PolicyTls};
 use hookgate::contract::Callback;
 use hookgate::contract::{Metadata, metadata};
 use hookgate::internals::observe::Decisions;
 use hookgate::internals::outbox::{Delivery, Event, Events};
-use hookgate::internals::policy::{Policy, Transport};
-use http_body_util::{BodyExt, Full};
+use hookgate::internals::policy::{CallError, Channel, Policy, Transport};
 use tokio::sync::{mpsc, oneshot};
-use tonic::transport::Endpoint;
+use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status};
 
 use crate::support::{self, Answer, Call};
@@ -66,8 +64,8 @@ fn events_over(transport: impl Transport, settings: &After) -> Events {
 
 /// Events to a real policy.
 fn events(policy: &support::Policy, settings: &After) -> Events {
-    let channel = Endpoint::from_shared(policy.url()).expect("a URL").connect_lazy();
-    events_over(channel, settings)
+    let url = policy.url().parse().expect("a URL");
+    events_over(Channel::connect(url, &config::Channel::default(), &PolicyTls::default()), settings)
 }
 
 /// An event with this ID.
@@ -148,35 +146,15 @@ fn events_in_memory(answer: impl Fn(Call) -> Answer + Send + Sync + 'static, set
     events_over(InMemory(Arc::new(answer)), settings)
 }
 
-impl tower::Service<http::Request<tonic::body::Body>> for InMemory {
-    type Response = http::Response<tonic::body::Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
-        let (head, _) = request.into_parts();
+impl Transport for InMemory {
+    async fn unary(&self, call: http::Request<Bytes>, deadline: Instant, _: usize) -> Result<Bytes, CallError> {
+        let (head, message) = call.into_parts();
         let metadata = tonic::metadata::MetadataMap::from_headers(head.headers);
-        let answer = (self.0)(Call { rpc: head.uri.path().to_owned(), metadata, message: Bytes::new() });
-        Box::pin(async move {
-            Ok(match answer.await {
-                Ok(message) => response(&message),
-                Err(status) => status.into_http(),
-            })
-        })
+        let answer = (self.0)(Call { rpc: head.uri.path().to_owned(), metadata, message });
+        match timeout_at(deadline, answer).await {
+            Ok(Ok(message)) => Ok(message.into()),
+            Ok(Err(status)) => Err(CallError::Status(status.code(), status.message().to_owned())),
+            Err(_) => Err(CallError::Status(Code::DeadlineExceeded, String::new())),
+        }
     }
-}
-
-/// A gRPC response as it is on the wire.
-fn response(message: &[u8]) -> http::Response<tonic::body::Body> {
-    let length = u32::try_from(message.len()).expect("short").to_be_bytes();
-    let frame = Bytes::from([&[0], &length[..], message].concat());
-    let mut trailers = http::HeaderMap::new();
-    trailers.insert("grpc-status", (Code::Ok as i32).into());
-    let body = Full::new(frame).with_trailers(async { Some(Ok::<_, Infallible>(trailers)) });
-    let response = http::Response::builder().header("content-type", "application/grpc");
-    response.body(tonic::body::Body::new(body)).expect("a response")
 }

@@ -321,22 +321,7 @@ async fn a_reply_over_the_limit() {
 
 #[tokio::test]
 async fn a_panic_in_a_handler() {
-    #[derive(Clone)]
-    struct Panics;
-    impl tower::Service<http::Request<tonic::body::Body>> for Panics {
-        type Response = http::Response<tonic::body::Body>;
-        type Error = std::convert::Infallible;
-        type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
-
-        fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
-            std::task::Poll::Ready(Ok(()))
-        }
-
-        fn call(&mut self, _: http::Request<tonic::body::Body>) -> Self::Future {
-            panic!("on purpose")
-        }
-    }
-    let gate = Gate::with_policy(hookgate::internals::policy::Policy::new(Panics, 1 << 20), support::config()).await;
+    let gate = Gate::that_panics(support::config()).await;
     for _ in 0..2 {
         let reply = gate.post(PATH, "{}").await;
         assert_eq!(reply.status.as_u16(), 500);

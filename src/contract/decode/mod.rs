@@ -30,7 +30,7 @@ impl Malformed {
 }
 
 /// A transcoded body.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Transcoded {
     /// The request message, encoded.
     pub message: Bytes,
@@ -47,14 +47,7 @@ pub struct Transcoded {
 /// Transcodes the JSON of `message`, posted to `command`, into protobuf.
 pub fn transcode(message: &'static Message, command: &str, body: &[u8]) -> Result<Transcoded, Malformed> {
     let unknown = UnknownEntries::of(message.unknown_fields.unwrap_or_default());
-    let mut state = State {
-        path: SmallVec::new(),
-        unknown,
-        aliases: Vec::new(),
-        command,
-        other_command: false,
-        unrecognized: false,
-    };
+    let mut state = State { path: SmallVec::new(), unknown, command, result: Transcoded::default() };
     let mut out = Vec::with_capacity(body.len());
     let kind = Kind::Message(message);
     let reader = ValueReader { kind, label: Label::Plain, number: 0, out: &mut out, state: &mut state };
@@ -70,8 +63,7 @@ pub fn transcode(message: &'static Message, command: &str, body: &[u8]) -> Resul
     }
     // The outbox may keep it for long, and counts its length.
     out.shrink_to_fit();
-    let State { unknown, aliases, unrecognized, other_command, .. } = state;
-    Ok(Transcoded { message: out.into(), unknown: unknown.unknown, aliases, unrecognized, other_command })
+    Ok(Transcoded { message: out.into(), unknown: state.unknown.unknown, ..state.result })
 }
 
 /// Reads a value, and nothing after it.
@@ -103,13 +95,10 @@ pub(super) struct State<'a> {
     pub(super) path: SmallVec<[Segment; 4]>,
     /// The members that the contract does not know.
     unknown: UnknownEntries,
-    /// The aliases that the body uses for fields.
-    pub(super) aliases: Vec<&'static str>,
     /// The command that the body was posted to.
     pub(super) command: &'a str,
-    pub(super) other_command: bool,
-    /// True if the body has no field that the contract knows besides the command.
-    pub(super) unrecognized: bool,
+    /// The result so far, but for the message and the unknown members.
+    pub(super) result: Transcoded,
 }
 
 /// A segment of a path into a body.

@@ -2,13 +2,13 @@
 //! written as one submessage.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use serde::de::{Error as _, MapAccess};
 use serde_json::value::RawValue;
 
 use super::field::{ValueReader, put_bytes};
 use super::names::{Key, Match};
-use super::unknown::UnknownMembers;
 use super::{Segment, State, path, strict};
 use crate::contract::{Field, Message};
 
@@ -30,18 +30,20 @@ pub(super) fn read_fields<'de, A: MapAccess<'de>>(
     let mut expected = 0;
     // Aliases and names in another case, with the index of their field, for the error message.
     let mut other_names: Vec<(usize, Cow<'de, str>)> = Vec::new();
-    // Members that the contract does not know.
-    let mut unknown: Option<UnknownMembers<'de>> = None;
+    // The names of the members that the contract does not know.
+    let mut unknown: Option<HashSet<Cow<'de, str>>> = None;
     while let Some(Key(name)) = object.next_key()? {
         let Some(Match { index, alias, folded }) = message.find(&name, expected) else {
             strict::check_key(&name).map_err(A::Error::custom)?;
             let raw: &RawValue = object.next_value()?;
-            let (object_path, entries) = (|| path(&state.path), &mut state.unknown);
-            let taken = unknown.get_or_insert_default().take(name, raw.get(), object_path, entries);
-            taken.map_err(A::Error::custom)?;
+            strict::check(raw.get()).map_err(A::Error::custom)?;
+            state.unknown.put(&state.path, &name, raw.get());
+            if !unknown.get_or_insert_default().insert(name) {
+                return Err(A::Error::custom(strict::DUPLICATE_FIELD));
+            }
             continue;
         };
-        state.aliases.extend(alias);
+        state.result.aliases.extend(alias);
         if folded || alias.is_some() {
             other_names.push((index, name));
         }

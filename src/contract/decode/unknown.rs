@@ -1,15 +1,12 @@
 //! Keeps the members of a webhook's JSON that the contract does not know, as raw JSON by path.
 //!
-//! The caller chooses how many there are, so each is encoded at once and no tree is built: a set finds duplicates among
-//! the names of one object, and the number of reported paths is bounded.
-
-use std::borrow::Cow;
-use std::collections::HashSet;
+//! The caller chooses how many there are, so each is encoded at once, no tree is built, and the number of reported paths is
+//! bounded.
 
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use super::field::put_bytes;
-use super::strict;
+use super::{Segment, path};
 
 /// Maximum number of paths that are reported of one body.
 const MAX_PATHS: usize = 1_000;
@@ -30,32 +27,6 @@ pub(super) struct UnknownEntries {
     number: u32,
     pub(super) entries: Vec<u8>,
     pub(super) unknown: UnknownFields,
-    /// The path of the current member; the buffer is reused.
-    path: String,
-}
-
-/// The unknown members of one object.
-#[derive(Default)]
-pub(super) struct UnknownMembers<'de> {
-    names: HashSet<Cow<'de, str>>,
-    /// The path of the object, once it has an unknown member.
-    path: Option<String>,
-}
-
-impl<'de> UnknownMembers<'de> {
-    /// Adds a member to `to`. Calls `path` once an object, for the path of the object.
-    pub(super) fn take(
-        &mut self,
-        name: Cow<'de, str>,
-        raw: &str,
-        path: impl FnOnce() -> String,
-        to: &mut UnknownEntries,
-    ) -> Result<(), String> {
-        strict::check(raw)?;
-        let object = self.path.get_or_insert_with(path);
-        to.put(object, &name, raw);
-        if self.names.insert(name) { Ok(()) } else { Err(strict::DUPLICATE_FIELD.to_owned()) }
-    }
 }
 
 impl UnknownEntries {
@@ -64,30 +35,30 @@ impl UnknownEntries {
         Self { number, ..Self::default() }
     }
 
-    fn put(&mut self, object: &str, name: &str, raw: &str) {
-        self.path.clear();
-        write_path(object, name, &mut self.path);
+    /// Adds a member of the object at this path.
+    pub(super) fn put(&mut self, object: &[Segment], name: &str, raw: &str) {
+        let path = member_path(path(object), name);
         let text = |text: &str| key_len(1) + encoded_len_varint(text.len() as u64) + text.len();
         encode_key(self.number, WireType::LengthDelimited, &mut self.entries);
-        encode_varint((text(&self.path) + text(raw)) as u64, &mut self.entries);
-        put_bytes(1, self.path.as_bytes(), &mut self.entries);
+        encode_varint((text(&path) + text(raw)) as u64, &mut self.entries);
+        put_bytes(1, path.as_bytes(), &mut self.entries);
         put_bytes(2, raw.as_bytes(), &mut self.entries);
         self.unknown.count += 1;
         if self.unknown.paths.len() < MAX_PATHS {
-            self.unknown.paths.push(self.path.clone());
+            self.unknown.paths.push(path);
         }
     }
 }
 
-/// Writes the path of a member of the object at `object`. A name that could be mistaken for a path is quoted.
-fn write_path(object: &str, name: &str, out: &mut String) {
+/// Returns the path of a member of the object at `path`. A name that could be mistaken for a path is quoted.
+fn member_path(mut path: String, name: &str) -> String {
     let plain = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '-' | '$');
-    out.push_str(object);
     if name.is_empty() || !name.chars().all(plain) {
-        out.extend(["[", &serde_json::Value::from(name).to_string(), "]"]);
-    } else if object.is_empty() {
-        out.push_str(name);
+        path.extend(["[", &serde_json::Value::from(name).to_string(), "]"]);
+    } else if path.is_empty() {
+        path.push_str(name);
     } else {
-        out.extend([".", name]);
+        path.extend([".", name]);
     }
+    path
 }

@@ -12,11 +12,8 @@ use crate::contract::{Field, Label, Message, RequestIs};
 
 /// The error of a change that OpenIM would misread, or that would harm it.
 #[derive(Debug, thiserror::Error)]
-#[error("{field} {rule}")]
-pub struct RuleViolation {
-    field: &'static str,
-    rule: String,
-}
+#[error("{0}")]
+pub struct RuleViolation(String);
 
 /// The top-level fields of a request's JSON, raw, and the names that the sender uses for them.
 #[derive(Debug)]
@@ -161,6 +158,6 @@ fn is_empty(value: &Value<'_>) -> bool {
     }
 }
 
-fn violation(field: &Field, rule: impl Into<String>) -> RuleViolation {
-    RuleViolation { field: field.json, rule: rule.into() }
+fn violation(field: &Field, rule: impl fmt::Display) -> RuleViolation {
+    RuleViolation(format!("{} {rule}", field.json))
 }

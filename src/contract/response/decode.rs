@@ -9,45 +9,24 @@ use crate::contract::{Field, Kind, Label, Message};
 /// Maximum number of entries of a list. Empty ones take two bytes each on the wire and a hundred here.
 const MAX_ENTRIES: usize = 100_000;
 
-/// The error of bytes that are not the message they should be.
+/// The error of bytes that are not the message they should be. Its text names the message, the field and the problem.
 #[derive(Debug, thiserror::Error)]
-pub enum DecodeError {
-    /// The bytes are not protobuf.
-    #[error("not a protobuf message: {0}")]
-    Protobuf(#[from] prost::DecodeError),
-    /// The contract does not have this field. It could be a change, so it cannot be ignored.
-    #[error("{message} has no field {number}; a newer contract may")]
-    UnknownField {
-        /// The message.
-        message: &'static str,
-        /// The number of the field.
-        number: u32,
-    },
-    /// A field cannot be read.
-    #[error("{message}.{field} {problem}")]
-    Field {
-        /// The message.
-        message: &'static str,
-        /// The JSON name of the field.
-        field: &'static str,
-        /// The problem, as in "is not UTF-8".
-        problem: &'static str,
-    },
-    /// The bytes end in the middle of a field.
-    #[error("{message} ends within a field")]
-    Truncated {
-        /// The message.
-        message: &'static str,
-    },
-}
+#[error("{0}")]
+pub struct DecodeError(String);
 
 impl DecodeError {
-    fn field(message: &Message, field: &Field, problem: &'static str) -> Self {
-        Self::Field { message: message.name, field: field.json, problem }
+    fn field(message: &Message, field: &Field, problem: &str) -> Self {
+        Self(format!("{}.{} {problem}", message.name, field.json))
     }
 
     fn wrong_type(message: &Message, field: &Field) -> Self {
         Self::field(message, field, "is of another type")
+    }
+}
+
+impl From<prost::DecodeError> for DecodeError {
+    fn from(error: prost::DecodeError) -> Self {
+        Self(format!("not a protobuf message: {error}"))
     }
 }
 
@@ -108,7 +87,8 @@ impl<'a> DecodedMessage<'a> {
             let flattened = message.groups.iter().position(|group| group.number == number);
             let is_known = flattened.is_some() || message.unknown_fields == Some(number);
             if group.is_some() || !is_known || wire_type != WireType::LengthDelimited {
-                return Err(DecodeError::UnknownField { message: message.name, number });
+                // It could be a change, so it cannot be ignored.
+                return Err(DecodeError(format!("{} has no field {number}; a newer contract may", message.name)));
             }
             let inner = split(message, &mut bytes)?;
             // Unknown fields are skipped: they belong in no log, and only logs read requests here.
@@ -209,7 +189,7 @@ fn map_entry<'a>(
 
 /// Takes a length and that many bytes.
 fn split<'a>(message: &Message, bytes: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
-    take_bytes(bytes).ok_or(DecodeError::Truncated { message: message.name })
+    take_bytes(bytes).ok_or_else(|| DecodeError(format!("{} ends within a field", message.name)))
 }
 
 /// Takes a length and that many bytes; `None` if there are fewer.

@@ -11,9 +11,10 @@ mod line;
 
 use std::fs;
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use tracing::warn;
 
 use crate::config::{self, DecisionsTo};
@@ -79,7 +80,7 @@ impl Decisions {
                 Some(Arc::new(Open { settings: settings.clone(), lines, shown }))
             }
         };
-        *self.0.open.write().unwrap_or_else(PoisonError::into_inner) = open;
+        *self.0.open.write() = open;
         Ok(())
     }
 
@@ -90,7 +91,7 @@ impl Decisions {
 
     /// Returns true if it is on.
     pub fn is_on(&self) -> bool {
-        self.0.open.read().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.0.open.read().is_some()
     }
 
     /// Returns the counters of lines since the start of the process.
@@ -108,7 +109,7 @@ impl Decisions {
     }
 
     fn now(&self) -> Option<Arc<Open>> {
-        self.0.open.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.open.read().clone()
     }
 }
 

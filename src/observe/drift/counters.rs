@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use super::names::{Count, Names};
 use super::report::never_came;
@@ -55,13 +56,13 @@ impl NameCounters {
 
     /// Counts a webhook with an unknown command.
     pub fn count_unknown_command(&self, command: &str, now: u64) {
-        lock(&self.unknown_commands).count(command, MOST_COMMANDS, now);
+        self.unknown_commands.lock().count(command, MOST_COMMANDS, now);
     }
 
     /// Counts the aliases that a body has for fields.
     pub fn count_aliases(&self, callback: &Callback, aliases: &[&'static str], now: u64) {
         if !aliases.is_empty() {
-            let mut names = lock(&self.bodies[callback.index].aliases);
+            let mut names = self.bodies[callback.index].aliases.lock();
             aliases.iter().for_each(|alias| names.count(alias, MOST_FIELDS, now));
         }
     }
@@ -70,7 +71,7 @@ impl NameCounters {
     /// are counted as `other`.
     pub fn count_unknown_fields(&self, callback: &Callback, unknown: &UnknownFields, now: u64) {
         if unknown.count > 0 {
-            let mut names = lock(&self.bodies[callback.index].unknown_fields);
+            let mut names = self.bodies[callback.index].unknown_fields.lock();
             unknown.paths.iter().for_each(|path| names.count(&without_indices(path), MOST_FIELDS, now));
             names.count_other(unknown.count.saturating_sub(unknown.paths.len()), now);
         }
@@ -91,7 +92,7 @@ impl NameCounters {
             counted.filter_map(|((command, callback), count)| Some((callback, count.report(None, command)?))).collect();
         let older = commands.iter().filter(|(callback, command)| command.name != callback.command);
         let unrecognized = self.bodies().filter_map(|(rpc, bodies)| bodies.unrecognized.report(None, rpc));
-        let unknown_commands = lock(&self.unknown_commands).report(None).collect();
+        let unknown_commands = self.unknown_commands.lock().report(None).collect();
         Report {
             unknown_commands,
             unknown_fields: self.fields(|bodies| &bodies.unknown_fields),
@@ -105,7 +106,7 @@ impl NameCounters {
 
     /// Returns the names of fields, in the order of the table of callbacks and of the names.
     fn fields(&self, names: fn(&Bodies) -> &Mutex<Names>) -> Vec<Name> {
-        self.bodies().flat_map(|(rpc, bodies)| lock(names(bodies)).report(Some(rpc)).collect::<Vec<_>>()).collect()
+        self.bodies().flat_map(|(rpc, bodies)| names(bodies).lock().report(Some(rpc)).collect::<Vec<_>>()).collect()
     }
 
     /// Returns each rpc with the counters of its bodies.
@@ -123,9 +124,4 @@ fn without_indices(path: &str) -> Cow<'_, str> {
     }
     let parts = indexed.split('[').map(|part| part.find(']').map_or(part, |end| &part[end..]));
     (parts.collect::<Vec<_>>().join("[") + quoted).into()
-}
-
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A count that is half done is still a count.
-    of.lock().unwrap_or_else(PoisonError::into_inner)
 }

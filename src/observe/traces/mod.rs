@@ -27,7 +27,7 @@ use tracing::warn;
 use crate::config;
 pub(crate) use context::Context;
 pub(crate) use export::Counts;
-pub(crate) use spans::{AttemptOf, AttemptSpan, WebhookSpan};
+pub(crate) use spans::{AttemptOf, WebhookSpan};
 
 /// Minimum time to export the last spans, even if the drain time is over.
 const MIN_SHUTDOWN: Duration = Duration::from_millis(500);

@@ -1,12 +1,12 @@
 //! The spans and their attributes: IDs, names and outcomes, never content.
 
+use http::HeaderMap;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span as _, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry_sdk::trace::Span;
 use percent_encoding::percent_decode_str;
 use tokio::time::Instant;
 use tonic::Code;
-use tonic::metadata::MetadataMap;
 
 use super::{Context, Traces};
 use crate::contract::{Callback, Metadata, metadata};
@@ -63,7 +63,7 @@ impl Traces {
     }
 
     /// Starts the span of an attempt, as a child of its webhook's, and adds its context to the call.
-    pub(crate) fn attempt(&self, attempt: AttemptOf<'_>, call: &mut MetadataMap) -> AttemptSpan {
+    pub(crate) fn attempt(&self, attempt: AttemptOf<'_>, headers: &mut HeaderMap) -> AttemptSpan {
         let Some(on) = &self.0 else { return AttemptSpan(None) };
         let AttemptOf { callback, metadata, number, deadline } = attempt;
         let webhook = Context::within(metadata).read();
@@ -88,9 +88,7 @@ impl Traces {
                 KeyValue::new(EVENT_ID, text(&metadata::EVENT_ID)),
             ])
             .start_with_context(&on.tracer, &webhook);
-        let mut headers = std::mem::take(call).into_headers();
-        Context::of_span(span.span_context()).replace_in(&mut headers);
-        *call = MetadataMap::from_headers(headers);
+        Context::of_span(span.span_context()).replace_in(headers);
         AttemptSpan(span.is_recording().then(|| (Box::new(span), deadline)))
     }
 }

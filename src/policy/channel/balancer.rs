@@ -30,8 +30,6 @@ pub(super) struct Balancer {
     pub(super) look_ups_requested: u64,
     /// The value of `look_ups_requested` when the last finished look-up began.
     pub(super) look_ups_done: u64,
-    /// Counts connections made and lost, and changes of their health.
-    pub(super) generation: u64,
     /// The error of the last look-up.
     pub(super) unresolved: Option<String>,
 }
@@ -142,7 +140,6 @@ impl Balancer {
         for endpoint in self.endpoints.iter_mut().filter(|endpoint| !endpoint.resolved) {
             if let Some(ready) = endpoint.state.ready().filter(|ready| best <= ready.health.rank()) {
                 endpoint.state = State::Draining(ready.subchannel.clone());
-                self.generation += 1;
             }
         }
     }
@@ -182,19 +179,14 @@ impl Balancer {
     /// Changes the state of an endpoint.
     pub(super) fn set_state(&mut self, address: &Address, state: State) {
         if let Some(endpoint) = self.endpoint_mut(address) {
-            let before = std::mem::replace(&mut endpoint.state, state);
-            let connections = [before.subchannel(), endpoint.state.subchannel()];
-            self.generation += u64::from(connections.iter().any(Option::is_some));
+            endpoint.state = state;
         }
     }
 
     /// Records the health of a connection.
     pub(super) fn set_health(&mut self, subchannel: &Arc<Subchannel>, health: Health) {
-        if let Some(ready) = self.ready_mut(subchannel)
-            && ready.health != health
-        {
+        if let Some(ready) = self.ready_mut(subchannel) {
             ready.health = health;
-            self.generation += 1;
         }
     }
 

@@ -10,10 +10,11 @@
 //! the policy as a whole; that count opens the breaker in `/status` and metrics, but refuses no call.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -160,7 +161,7 @@ impl Breaker {
     }
 
     fn phase(&self, callback: &Callback) -> MutexGuard<'_, Phase> {
-        self.rpcs[callback.index].lock().unwrap_or_else(PoisonError::into_inner)
+        self.rpcs[callback.index].lock()
     }
 }
 

@@ -1,17 +1,17 @@
-//! A handle of one connection of a channel, whatever the balancer picks: a transport for its health checks.
+//! A handle of one connection of a channel, whatever the balancer picks, for its health checks.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::time::Duration;
 
-use http::{Request, Response};
-use tonic::body::Body;
+use bytes::Bytes;
+use http::Request;
+use tokio::time::timeout;
 
-use super::call::ResponseBody;
 use super::endpoint::Health;
 use super::subchannel::Subchannel;
-use super::target::Responding;
 use super::{Channel, Error};
 use crate::config::Address;
+use crate::policy::CallError;
 
 /// A connection of a channel. Its calls do not count as in flight.
 #[derive(Clone)]
@@ -28,7 +28,7 @@ impl ConnectionHandle {
 
     /// Returns true while the connection takes new calls.
     pub(in crate::policy) fn is_connected(&self) -> bool {
-        self.channel.target().pool.lock().ready_mut(&self.subchannel).is_some()
+        self.channel.target().pool.balancer.lock().ready_mut(&self.subchannel).is_some()
     }
 
     /// Records its health.
@@ -36,39 +36,26 @@ impl ConnectionHandle {
         self.channel.target().pool.change(|balancer| balancer.set_health(&self.subchannel, health));
     }
 
-    /// Records that a call over it has passed its deadline without an answer.
-    pub(in crate::policy) fn call_is_overdue(&self) {
-        self.subchannel.call_is_overdue();
-    }
-
     /// Ends when the connection takes no new calls.
     pub(in crate::policy) async fn closed(&self) {
         loop {
-            let changed = self.channel.connections_changed();
+            let changed = self.channel.changed();
             if !self.is_connected() {
                 return;
             }
             changed.await;
         }
     }
-}
 
-impl tonic::codegen::Service<Request<Body>> for ConnectionHandle {
-    type Response = Response<ResponseBody>;
-    type Error = Error;
-    type Future = Responding;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Responding {
+    /// Makes the call of a health check, which is reset if it takes longer than `limit`.
+    pub(in crate::policy) async fn check(&self, call: Request<Bytes>, limit: Duration) -> Result<Bytes, CallError> {
         let target = self.channel.target();
-        let sender = target.pool.lock().ready_mut(&self.subchannel).map(|ready| ready.sender.clone());
-        match sender {
-            Some(sender) => target.call(request, Some(sender)),
-            None => Box::pin(async { Err(Error::NotConnected("the connection has closed".to_owned())) }),
-        }
+        let sender = target.pool.balancer.lock().ready_mut(&self.subchannel).map(|ready| ready.sender.clone());
+        let sender = sender.ok_or_else(|| Error::NotConnected("the connection has closed".to_owned()))?;
+        timeout(limit, target.check(sender, call)).await.unwrap_or_else(|_| {
+            self.subchannel.call_is_overdue();
+            Err(Error::DeadlineExceeded.into())
+        })
     }
 }
 

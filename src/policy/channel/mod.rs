@@ -19,7 +19,7 @@
 //! | `dial`, `tls` | connecting: TCP, TLS |
 //! | `connection`, `stream` | HTTP/2 over h2: the peer's SETTINGS and GOAWAY; the stream under h2, which gathers writes |
 //! | `keepalive` | pings, which find out that a peer is dead |
-//! | `call`, `deadline` | one call: request, response, its deadline |
+//! | `call` | one call: request and response |
 //! | `connection_handle` | calls over a given connection, for its [health](super::health) |
 //!
 //! # States of an endpoint
@@ -51,8 +51,8 @@
 //! # Invariants
 //!
 //! - A call is sent twice only if the policy cannot have seen the first one (RFC 9113, 8.7), and never after its deadline.
-//! - A policy call that was sent is not reset at its deadline: [`Policy::ask`](super::Policy::ask) goes on with it in a task,
-//!   for five seconds at most. Health checks are reset at their timeout.
+//! - A policy call that was sent is not reset at its deadline: it goes on in a task of its own, for five seconds at most.
+//!   Health checks are reset at their timeout.
 //! - The pool's lock is never held over an `await`, and a call takes it once if an endpoint is ready.
 //! - The state of an endpoint is written only under the pool's lock. One supervisor task an endpoint connects and serves it,
 //!   and ends with it; a connection that is replaced drains in a task of its own.
@@ -62,7 +62,6 @@ mod breaker;
 mod call;
 mod connection;
 mod connection_handle;
-mod deadline;
 mod dial;
 mod endpoint;
 mod keepalive;
@@ -78,37 +77,33 @@ mod tls;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::Request;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_rustls::rustls::RootCertStore;
-use tonic::body::Body;
 use tracing::{error, info};
 
 pub(crate) use breaker::Breaker;
 pub use breaker::BreakerState;
 pub(super) use breaker::Outcome;
-pub(crate) use call::ResponseBody;
 pub(super) use connection_handle::ConnectionHandle;
-pub(super) use deadline::{DEADLINE, set_grpc_timeout};
 pub(super) use endpoint::Health;
 pub use resolver::Resolve;
 pub use status::{AddressStatus, Status};
-pub(super) use subchannel::overdue;
 
 use super::evidence::Evidence;
+use super::{CallError, Transport};
 use crate::config::{self, PolicyTls, PolicyUrl};
 use balancer::Balancer;
 use endpoint::Ready;
 use resolver::system_resolver;
-use target::{Responding, Target};
+use target::Target;
 use tls::Tls;
 
-/// A transport for [`Policy`](super::Policy). Clones share everything. It does not read the `grpc-timeout` of a call: callers
-/// bound the time of their calls themselves.
+/// Carries the calls of a [`Policy`](super::Policy). Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Channel {
     target: Arc<watch::Sender<Arc<Target>>>,
@@ -121,7 +116,7 @@ pub enum Error {
     /// No address is connected. The call was not sent.
     #[error("not connected: {0}")]
     NotConnected(String),
-    /// The deadline passed before there was a stream for the call. It was not sent.
+    /// The deadline passed, before there was a stream for the call or before it was answered.
     #[error("the budget is spent")]
     DeadlineExceeded,
     /// The connection ended before it took the call, or the policy refused the call unseen.
@@ -130,9 +125,6 @@ pub enum Error {
     /// The connection or the stream broke during the call. The policy may have seen it.
     #[error("the call was cut off")]
     Interrupted(#[source] h2::Error),
-    /// tonic gave no whole message.
-    #[error("the call has no message")]
-    NoMessage(#[source] tonic::Status),
 }
 
 impl Channel {
@@ -186,7 +178,7 @@ impl Channel {
     pub fn status(&self) -> Status {
         let target = self.target();
         let (breaker, breakers) = (target.breaker.state(), target.breaker.not_closed());
-        let balancer = target.pool.lock();
+        let balancer = target.pool.balancer.lock();
         Status { addresses: balancer.status(), name: balancer.unresolved.clone(), breaker, breakers }
     }
 
@@ -207,27 +199,30 @@ impl Channel {
         }
     }
 
-    /// Ends when a connection was made or lost, or its health has changed, since the call of this function.
-    pub(super) fn connections_changed(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut replaced = self.target.subscribe();
-        let mut changes = self.target().pool.changes.subscribe();
-        let before = *changes.borrow_and_update();
-        async move {
-            tokio::select! {
-                _ = changes.wait_for(|generation| *generation != before) => {}
-                _ = replaced.changed() => {}
-            }
-        }
-    }
-
     /// The connections that take new calls, and their health.
     pub(super) fn connections(&self) -> Vec<(ConnectionHandle, Health)> {
         let target = self.target();
-        let balancer = target.pool.lock();
+        let balancer = target.pool.balancer.lock();
         let connection = |ready: &Ready| {
             (ConnectionHandle { channel: self.clone(), subchannel: ready.subchannel.clone() }, ready.health.clone())
         };
         balancer.ready().map(connection).collect()
+    }
+
+    /// Waits until the connections that take new calls, or their health, are no longer the known ones.
+    pub(super) async fn connections_other_than(
+        &self,
+        known: &[(ConnectionHandle, Health)],
+    ) -> Vec<(ConnectionHandle, Health)> {
+        loop {
+            // Subscribes before it looks, so that no change is missed.
+            let changed = self.changed();
+            let now = self.connections();
+            if now != known {
+                return now;
+            }
+            changed.await;
+        }
     }
 
     /// Waits for a connection as a call does. An error says why there is none.
@@ -257,16 +252,8 @@ impl From<h2::Error> for Error {
     }
 }
 
-impl tonic::codegen::Service<Request<Body>> for Channel {
-    type Response = Response<ResponseBody>;
-    type Error = Error;
-    type Future = Responding;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Responding {
-        self.target().call(request, None)
+impl Transport for Channel {
+    async fn unary(&self, call: Request<Bytes>, deadline: Instant, limit: usize) -> Result<Bytes, CallError> {
+        self.target().unary(call, deadline, limit).await
     }
 }

@@ -9,20 +9,23 @@
 //! call at a time; the first success ends the ejection.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, StatusCode};
+use bytes::Bytes;
+use http::StatusCode;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tonic::Code;
+
+use super::Error;
+use crate::policy::CallError;
+use crate::policy::grpc::NotGrpc;
 
 /// Failures in a row that eject an address.
 pub(super) const FAILURES: u32 = 5;
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(10);
-
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// The outlier detection of an address.
 #[derive(Debug, Default)]
@@ -39,32 +42,31 @@ struct Ejected {
 }
 
 impl Outlier {
-    /// Records the head of a response.
-    pub(super) fn record_head(&self, status: StatusCode, headers: &HeaderMap) {
-        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
-            self.fail();
-        } else {
-            self.record_trailers(headers);
-        }
-    }
-
-    /// Records the status in headers or trailers, if there is one.
-    pub(super) fn record_trailers(&self, trailers: &HeaderMap) {
-        let Some(status) = trailers.get(GRPC_STATUS) else { return };
-        match Code::from_bytes(status.as_bytes()) {
-            Code::Unavailable | Code::Internal | Code::Unknown | Code::ResourceExhausted | Code::DataLoss => {
+    /// Records the result of a call.
+    pub(super) fn record(&self, result: &Result<Bytes, CallError>) {
+        match result {
+            Err(CallError::Status(code, _)) => match code {
+                Code::Unavailable | Code::Internal | Code::Unknown | Code::ResourceExhausted | Code::DataLoss => {
+                    self.fail()
+                }
+                Code::Cancelled | Code::DeadlineExceeded => {}
+                _ => self.succeed(),
+            },
+            Err(CallError::NotGrpc(NotGrpc::Status(http)))
+                if *http == StatusCode::TOO_MANY_REQUESTS || http.is_server_error() =>
+            {
                 self.fail()
             }
-            Code::Cancelled | Code::DeadlineExceeded => {}
-            _ => self.succeed(),
-        }
-    }
-
-    /// Records an error of a call's stream.
-    pub(super) fn record_error(&self, error: &h2::Error) {
-        let slow = matches!(error.reason(), Some(h2::Reason::CANCEL | h2::Reason::NO_ERROR));
-        if error.is_reset() && error.is_remote() && !slow {
-            self.fail();
+            Err(
+                CallError::Channel(Error::NotProcessed(error) | Error::Interrupted(error)) | CallError::CutOff(error),
+            ) => {
+                let slow = matches!(error.reason(), Some(h2::Reason::CANCEL | h2::Reason::NO_ERROR));
+                if error.is_reset() && error.is_remote() && !slow {
+                    self.fail();
+                }
+            }
+            Err(_) => {}
+            Ok(_) => self.succeed(),
         }
     }
 
@@ -74,7 +76,7 @@ impl Outlier {
         if self.failures.load(Relaxed) < FAILURES && self.failures.fetch_add(1, Relaxed) + 1 < FAILURES {
             return;
         }
-        let (now, ejected) = (Instant::now(), &mut *self.ejected());
+        let (now, ejected) = (Instant::now(), &mut *self.ejected.lock());
         // A call that began before the ejection does not prolong it.
         if ejected.until.is_none_or(|until| until <= now) {
             ejected.time = (ejected.time * 2).clamp(FIRST, LONGEST);
@@ -84,18 +86,14 @@ impl Outlier {
 
     fn succeed(&self) {
         if self.failures.load(Relaxed) > 0 && self.failures.swap(0, Relaxed) >= FAILURES {
-            *self.ejected() = Ejected::default();
+            *self.ejected.lock() = Ejected::default();
         }
     }
 
     /// Returns true if the address is ejected, while this number of calls is in flight.
     pub(super) fn is_ejected(&self, in_flight: usize) -> bool {
         self.failures.load(Relaxed) >= FAILURES
-            && (in_flight > 0 || self.ejected().until.is_some_and(|until| Instant::now() < until))
-    }
-
-    fn ejected(&self) -> MutexGuard<'_, Ejected> {
-        self.ejected.lock().unwrap_or_else(PoisonError::into_inner)
+            && (in_flight > 0 || self.ejected.lock().until.is_some_and(|until| Instant::now() < until))
     }
 }
 
@@ -103,34 +101,27 @@ impl Outlier {
 mod tests {
     use std::time::Duration;
 
-    use http::{HeaderMap, HeaderValue};
     use tokio::time::advance;
-    use tonic::Code;
 
     use super::{FAILURES, FIRST, LONGEST, Outlier};
-
-    fn record(outlier: &Outlier, code: Code, times: u32) {
-        let trailers = HeaderMap::from_iter([(super::GRPC_STATUS, HeaderValue::from(code as i32))]);
-        (0..times).for_each(|_| outlier.record_trailers(&trailers));
-    }
 
     #[tokio::test(start_paused = true)]
     async fn it_comes_back_after_a_bounded_time_with_one_call_at_a_time() {
         let outlier = Outlier::default();
-        record(&outlier, Code::Internal, FAILURES);
+        (0..FAILURES).for_each(|_| outlier.fail());
         let mut time = FIRST;
         for _ in 0..10 {
             advance(time - Duration::from_millis(1)).await;
             assert!(outlier.is_ejected(0), "before {time:?}");
             // A call in flight does not prolong it.
-            record(&outlier, Code::Internal, 1);
+            outlier.fail();
             advance(Duration::from_millis(1)).await;
             assert!(!outlier.is_ejected(0) && outlier.is_ejected(1), "after {time:?}");
-            record(&outlier, Code::Internal, 1);
+            outlier.fail();
             time = (time * 2).min(LONGEST);
         }
         advance(time).await;
-        record(&outlier, Code::Ok, 1);
+        outlier.succeed();
         assert!(!outlier.is_ejected(1));
     }
 }

@@ -1,8 +1,8 @@
 //! The endpoints of a target, shared by the calls that pick one and the tasks that keep them connected.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -16,9 +16,9 @@ const RECONNECT_WAIT: Duration = Duration::from_millis(100);
 /// The endpoints of a target: one lock, never held over an `await`, and a notification of every change.
 #[derive(Debug)]
 pub(super) struct Pool {
-    balancer: Mutex<Balancer>,
-    /// Notifies of every change, with the balancer's generation.
-    pub(super) changes: watch::Sender<u64>,
+    pub(super) balancer: Mutex<Balancer>,
+    /// Notifies of every change.
+    pub(super) changes: watch::Sender<()>,
 }
 
 impl Pool {
@@ -32,7 +32,7 @@ impl Pool {
     pub(super) async fn pick(&self) -> Result<(CallSender, InFlight), String> {
         let (mut arrived, mut changes, mut give_up) = (None, None, None);
         loop {
-            let pick = self.lock().pick(&mut arrived);
+            let pick = self.balancer.lock().pick(&mut arrived);
             let reconnecting = match pick {
                 Pick::Ready(sender, in_flight) => return Ok((sender, in_flight)),
                 Pick::Fail(why) => return Err(why),
@@ -57,7 +57,7 @@ impl Pool {
     /// Ends when the endpoints are in a state.
     pub(super) async fn until(&self, reached: impl Fn(&Balancer) -> bool) {
         let mut changes = self.changes.subscribe();
-        while !reached(&self.lock()) {
+        while !reached(&self.balancer.lock()) {
             // Never an error: the pool owns the sender.
             drop(changes.changed().await);
         }
@@ -65,14 +65,10 @@ impl Pool {
 
     /// Changes the endpoints, and notifies of it.
     pub(super) fn change<R>(&self, change: impl FnOnce(&mut Balancer) -> R) -> R {
-        let mut balancer = self.lock();
+        let mut balancer = self.balancer.lock();
         let result = change(&mut balancer);
         balancer.drain_unresolved();
-        self.changes.send_replace(balancer.generation);
+        self.changes.send_replace(());
         result
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, Balancer> {
-        self.balancer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -47,10 +47,10 @@ pub(super) async fn next_look_up(pool: &Pool, settings: &config::Channel) {
     let last = Instant::now();
     let interval = settings.resolve_interval;
     let mut changes = pool.changes.subscribe();
-    while !pool.lock().look_up_is_requested() {
-        let soon = if pool.lock().any_ready() { STANDBY_INTERVAL } else { settings.reconnect_max };
+    while !pool.balancer.lock().look_up_is_requested() {
+        let soon = if pool.balancer.lock().any_ready() { STANDBY_INTERVAL } else { settings.reconnect_max };
         tokio::select! {
-            () = sleep_until(last + soon), if pool.lock().look_up_could_help() => return,
+            () = sleep_until(last + soon), if pool.balancer.lock().look_up_could_help() => return,
             () = sleep_until(last + interval), if !interval.is_zero() => return,
             _ = changes.changed() => {}
         }

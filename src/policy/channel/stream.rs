@@ -3,11 +3,11 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 
 use super::subchannel::Subchannel;
 
@@ -21,14 +21,13 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 pub(super) struct BufferedStream(Arc<Mutex<Inner>>);
 
 struct Inner {
-    stream: Box<dyn Stream>,
+    stream: BufWriter<Box<dyn Stream>>,
     subchannel: Arc<Subchannel>,
     /// The head of the peer's first frame, as far as it has come.
     head: Vec<u8>,
     /// True if bytes came in this turn of h2's. An error after them waits for the next one: it would hide a GOAWAY from
     /// [`closed`](super::connection::Connection::closed).
     has_read: bool,
-    write_buffer: BytesMut,
     /// True after a failed write: the rest is discarded, and no error is returned. On an error h2 would not read on, and
     /// lose answers and a GOAWAY that says which calls were not processed.
     write_closed: bool,
@@ -39,32 +38,22 @@ const HEAD: usize = 9;
 
 const SETTINGS: u8 = 4;
 
-/// Bytes in the write buffer beyond which it is written at once.
-const WRITE_BUFFER_MAX: usize = 64 << 10;
+/// Size of the write buffer in bytes; a full one is written at once.
+const WRITE_BUFFER: usize = 64 << 10;
 
 impl BufferedStream {
     /// A stream whose reads are counted by `subchannel`.
     pub(super) fn new(stream: Box<dyn Stream>, subchannel: Arc<Subchannel>) -> Self {
-        let (head, write_buffer) = (Vec::with_capacity(HEAD), BytesMut::new());
-        Self(Arc::new(Mutex::new(Inner {
-            stream,
-            subchannel,
-            head,
-            has_read: false,
-            write_buffer,
-            write_closed: false,
-        })))
+        let stream = BufWriter::with_capacity(WRITE_BUFFER, stream);
+        let head = Vec::with_capacity(HEAD);
+        Self(Arc::new(Mutex::new(Inner { stream, subchannel, head, has_read: false, write_closed: false })))
     }
 
     /// Sends all that h2 has written, at the end of its turn.
     pub(super) fn poll_send(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         inner.has_read = false;
-        inner.poll_after_write(cx, |stream, cx| stream.poll_flush(cx))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        inner.poll_write((), |stream| stream.poll_flush(cx))
     }
 }
 
@@ -104,34 +93,25 @@ impl Inner {
         Err(io::Error::new(io::ErrorKind::InvalidData, why))
     }
 
-    fn poll_write_buffer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while !self.write_closed && !self.write_buffer.is_empty() {
-            match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.write_buffer)) {
-                Ok(written) if written > 0 => self.write_buffer.advance(written),
-                _ => self.write_closed = true,
+    /// Polls the writing half. After a failed write everything is discarded, which counts as `written`.
+    fn poll_write<T>(
+        &mut self,
+        written: T,
+        poll: impl FnOnce(Pin<&mut BufWriter<Box<dyn Stream>>>) -> Poll<io::Result<T>>,
+    ) -> Poll<T> {
+        if !self.write_closed {
+            match ready!(poll(Pin::new(&mut self.stream))) {
+                Ok(written) => return Poll::Ready(written),
+                Err(_) => self.write_closed = true,
             }
         }
-        self.write_buffer.clear();
-        Poll::Ready(())
-    }
-
-    /// Writes the buffer, then polls the stream.
-    fn poll_after_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        poll: impl FnOnce(Pin<&mut Box<dyn Stream>>, &mut Context<'_>) -> Poll<io::Result<()>>,
-    ) -> Poll<()> {
-        ready!(self.poll_write_buffer(cx));
-        if !self.write_closed && ready!(poll(Pin::new(&mut self.stream), cx)).is_err() {
-            self.write_closed = true;
-        }
-        Poll::Ready(())
+        Poll::Ready(written)
     }
 }
 
 impl AsyncRead for BufferedStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.lock().poll_read(cx, buffer)
+        self.0.lock().poll_read(cx, buffer)
     }
 }
 
@@ -145,12 +125,8 @@ impl AsyncWrite for BufferedStream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut inner = self.lock();
-        if inner.write_buffer.len() >= WRITE_BUFFER_MAX {
-            ready!(inner.poll_write_buffer(cx));
-        }
-        slices.iter().for_each(|slice| inner.write_buffer.extend_from_slice(slice));
-        Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
+        let length = slices.iter().map(|slice| slice.len()).sum();
+        self.0.lock().poll_write(length, |stream| stream.poll_write_vectored(cx, slices)).map(Ok)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -163,7 +139,7 @@ impl AsyncWrite for BufferedStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.lock().poll_after_write(cx, |stream, cx| stream.poll_shutdown(cx)).map(Ok)
+        self.0.lock().poll_write((), |stream| stream.poll_shutdown(cx)).map(Ok)
     }
 }
 

@@ -3,7 +3,6 @@
 //! A call that passes its deadline leaves the connection *unanswered*: the keepalive pings the peer at once, and the
 //! balancer picks the connection for no new call until the peer has sent anything, as the ping's acknowledgement.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU64, AtomicUsize};
@@ -12,11 +11,6 @@ use tokio::sync::{Notify, watch};
 
 use super::outlier::Outlier;
 use crate::config::Address;
-
-tokio::task_local! {
-    /// Set while a call is polled after its deadline.
-    static OVERDUE: ();
-}
 
 /// The shared state of one connection.
 #[derive(Debug)]
@@ -35,7 +29,7 @@ pub(super) struct Subchannel {
     pinged: AtomicU64,
     /// Notified if a call has passed its deadline.
     pub(super) overdue: Notify,
-    changes: watch::Sender<u64>,
+    changes: watch::Sender<()>,
 }
 
 /// A guard that counts a call as in flight until its response has ended.
@@ -44,14 +38,9 @@ pub(super) struct InFlight {
     pub(super) subchannel: Arc<Subchannel>,
 }
 
-/// Runs a call after its deadline: each poll without an answer marks its connection as unanswered.
-pub(in crate::policy) fn overdue<F: Future>(call: F) -> impl Future<Output = F::Output> {
-    OVERDUE.scope((), call)
-}
-
 impl Subchannel {
     /// The state of a connection that is to be made. `changes` wakes the calls that wait for a pick.
-    pub(super) fn new(address: Address, outlier: Arc<Outlier>, changes: watch::Sender<u64>) -> Self {
+    pub(super) fn new(address: Address, outlier: Arc<Outlier>, changes: watch::Sender<()>) -> Self {
         let (in_flight, reads, responses, unanswered, pinged, overdue) = Default::default();
         Self { address, in_flight, outlier, reads, responses, unanswered, pinged, overdue, changes }
     }
@@ -106,21 +95,12 @@ impl Subchannel {
 
     /// Wakes the calls that wait for a pick.
     pub(super) fn wake_picks(&self) {
-        self.changes.send_modify(|_| ());
+        self.changes.send_replace(());
     }
 
     /// Allows another ping for a call past its deadline.
     pub(super) fn allow_ping(&self) {
         self.pinged.store(0, Relaxed);
-    }
-}
-
-impl InFlight {
-    /// Marks the connection as unanswered if the call is [`overdue`]. Reads no clock.
-    pub(super) fn pending(&self) {
-        if OVERDUE.try_with(|()| ()).is_ok() {
-            self.subchannel.call_is_overdue();
-        }
     }
 }
 

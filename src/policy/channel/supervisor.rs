@@ -56,7 +56,7 @@ impl Supervisor {
         let mut endpoints = JoinSet::new();
         let mut last_failure = None;
         loop {
-            let requested = self.pool.lock().look_ups_requested;
+            let requested = self.pool.balancer.lock().look_ups_requested;
             let found = resolver::look_up(&self.resolve, self.settings.connect_timeout).await;
             let failure = found.as_ref().err().cloned();
             if let Some(why) = &failure
@@ -81,7 +81,7 @@ impl Supervisor {
         let (mut last_was_useless, mut last_failure) = (false, None);
         while self.pool.change(|balancer| balancer.keep_if_resolved(&address)) {
             let begun = Instant::now();
-            let requests = self.pool.lock().begin_attempt(&address, begun);
+            let requests = self.pool.balancer.lock().begin_attempt(&address, begun);
             let subchannel = Subchannel::new(address.clone(), Arc::clone(&outlier), self.pool.changes.clone());
             let subchannel = Arc::new(subchannel);
             let connected = connect(&subchannel, self.tls.as_ref(), pings, self.settings.connect_timeout);
@@ -170,8 +170,8 @@ impl Supervisor {
             [self.settings.reconnect_max, STANDBY_PAUSE_MAX].map(|longest| doubling(*next, longest));
         let backoff = async {
             let mut changes = self.pool.changes.subscribe();
-            while self.pool.lock().is_resolved(address) {
-                let (pause, doubled) = if self.pool.lock().any_ready() { standby } else { reconnect };
+            while self.pool.balancer.lock().is_resolved(address) {
+                let (pause, doubled) = if self.pool.balancer.lock().any_ready() { standby } else { reconnect };
                 if timeout_at(paused + pause, changes.changed()).await.is_err() {
                     *next = doubled;
                     return;

@@ -1,35 +1,36 @@
 //! One target: the URL of a policy service, with its endpoints, its breaker and the tasks that keep it connected.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, HeaderValue, Request, Response, Uri, header, request};
+use http::{HeaderValue, Method, Request, Uri, header};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
-use tonic::body::Body;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Error;
 use super::breaker::Breaker;
-use super::call::{self, CallSender, ReadySender, ResponseBody};
-use super::deadline::{DEADLINE, set_grpc_timeout};
+use super::call::{CallSender, ReadySender, exchange};
 use super::pool::Pool;
 use super::resolver::Resolve;
 use super::subchannel::InFlight;
 use super::supervisor::Supervisor;
 use super::tls::Tls;
 use crate::config::{self, PolicyUrl};
+use crate::policy::{CallError, grpc};
 
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("hookgate/", env!("CARGO_PKG_VERSION")));
 
 /// Maximum number of connections that are picked for one call, if they end just then.
 const PICKS: usize = 3;
 
-/// The response of a call, once it has begun.
-pub(super) type Responding = BoxFuture<'static, Result<Response<ResponseBody>, Error>>;
+/// Maximum time that a call goes on after its deadline, until the policy ends it.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Maximum size of the response to a health check, in bytes.
+const HEALTH_LIMIT: usize = 4 << 20;
 
 /// A policy service as one configuration reaches it. Dropping it closes its connections, but for those that drain.
 #[derive(Debug)]
@@ -55,54 +56,79 @@ impl Target {
         Arc::new(Self { url: url.clone(), scheme, authority: url.authority(), pool, breaker, _supervisor })
     }
 
-    /// Makes a call: over the connection of `sender`, or over the one that is picked, which then counts it as in flight.
-    pub(super) fn call(self: Arc<Self>, request: Request<Body>, sender: Option<CallSender>) -> Responding {
-        let (mut head, body) = request.into_parts();
-        self.address(&mut head);
-        Box::pin(async move {
-            let message = call::message(body).await?;
-            let (sender, in_flight) = match sender {
-                Some(sender) => (sender.ready_sender().await.map_err(Error::NotProcessed)?, None),
-                None => self.ready_sender(&mut head.headers).await?,
-            };
-            let response = sender.send(head, message).map_err(Error::NotProcessed)?;
-            Ok(call::response(response, in_flight).await?)
-        })
+    /// Makes a call over the connection that is picked, which then counts it as in flight.
+    pub(super) async fn unary(
+        &self,
+        mut call: Request<Bytes>,
+        deadline: Instant,
+        limit: usize,
+    ) -> Result<Bytes, CallError> {
+        self.complete(&mut call);
+        let (sender, in_flight) = self.ready_sender(&mut call, deadline).await?;
+        let subchannel = in_flight.subchannel.clone();
+        let mut exchange = Box::pin(exchange(sender, call, limit, Some(in_flight)));
+        if let Ok(result) = timeout_at(deadline, &mut exchange).await {
+            return result;
+        }
+        subchannel.call_is_overdue();
+        // The policy knows the deadline and ends the call. If it were reset instead, a policy that has stalled would see many
+        // resets at once, take that for an attack (CVE-2023-44487), and close the connection.
+        tokio::spawn(timeout(LINGER, exchange));
+        Err(Error::DeadlineExceeded.into())
     }
 
-    fn address(&self, head: &mut request::Parts) {
-        let mut uri = std::mem::take(&mut head.uri).into_parts();
+    /// Makes the call of a health check over one connection.
+    pub(super) async fn check(&self, sender: CallSender, mut call: Request<Bytes>) -> Result<Bytes, CallError> {
+        self.complete(&mut call);
+        let sender = sender.ready_sender().await.map_err(Error::NotProcessed)?;
+        exchange(sender, call, HEALTH_LIMIT, None).await
+    }
+
+    /// Adds the parts of a call's head that all calls have.
+    fn complete(&self, call: &mut Request<Bytes>) {
+        let mut uri = std::mem::take(call.uri_mut()).into_parts();
         uri.scheme = Some(self.scheme.clone());
         uri.authority = Some(self.authority.clone());
-        // Never an error, as tonic gives every call a path.
-        head.uri = Uri::from_parts(uri).unwrap_or_default();
-        head.headers.insert(header::USER_AGENT, USER_AGENT);
+        // Never an error, as every call has a path.
+        *call.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
+        *call.method_mut() = Method::POST;
+        let headers = call.headers_mut();
+        headers.insert(header::USER_AGENT, USER_AGENT);
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(grpc::CONTENT_TYPE));
     }
 
-    /// Waits until a picked connection can send a call, at most until its deadline; then updates `grpc-timeout`.
-    async fn ready_sender(&self, headers: &mut HeaderMap) -> Result<(ReadySender, Option<InFlight>), Error> {
-        let mut sender = pin!(self.pick_sender());
-        // Most calls wait for nothing, and need no clock.
-        if let Poll::Ready(sender) = poll_fn(|cx| Poll::Ready(sender.as_mut().poll(cx))).await {
-            return sender;
-        }
-        let Ok(deadline) = DEADLINE.try_with(|deadline| *deadline) else { return sender.await };
-        let sender = timeout_at(deadline, sender).await.map_err(|_| Error::DeadlineExceeded)?;
+    /// Waits until a picked connection can send a call, at most until its deadline; then writes its `grpc-timeout`.
+    async fn ready_sender(
+        &self,
+        call: &mut Request<Bytes>,
+        deadline: Instant,
+    ) -> Result<(ReadySender, InFlight), CallError> {
+        // Most calls wait for nothing, and need no timer. Those that wait pick anew, in a box, which keeps this future small.
+        let at_once = self.pick_sender().now_or_never();
+        let has_waited = at_once.is_none();
+        let sender = match at_once {
+            Some(sender) => sender?,
+            None => {
+                let picked = timeout_at(deadline, Box::pin(self.pick_sender())).await;
+                picked.map_err(|_| Error::DeadlineExceeded)??
+            }
+        };
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(Error::DeadlineExceeded);
+            return Err(Error::DeadlineExceeded.into());
         }
-        set_grpc_timeout(headers, left, true);
-        sender
+        grpc::set_timeout(call.headers_mut(), left, has_waited);
+        Ok(sender)
     }
 
-    async fn pick_sender(&self) -> Result<(ReadySender, Option<InFlight>), Error> {
+    async fn pick_sender(&self) -> Result<(ReadySender, InFlight), Error> {
         let mut picks = 0;
         loop {
             let (sender, in_flight) = self.pool.pick().await.map_err(Error::NotConnected)?;
             picks += 1;
             match sender.ready_sender().await {
-                Ok(sender) => return Ok((sender, Some(in_flight))),
+                Ok(sender) => return Ok((sender, in_flight)),
                 Err(error) => {
                     self.pool.change(|balancer| balancer.lost(&in_flight.subchannel));
                     if picks == PICKS {

@@ -1,20 +1,24 @@
 //! A call that could not be sent in its time is not sent at all; one that waited says what it has left.
 
-use std::task::{Context, Poll};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hookgate::config::Class;
 use hookgate::contract::Callback;
 use hookgate::contract::Metadata;
-use hookgate::internals::policy::{Channel, Policy, PolicyCall};
+use hookgate::internals::policy::{CallError, Channel, Policy, PolicyCall, Transport};
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::server::{ANY, Server, allowed, ask, ask_until, ask_within, asking, connect};
+use super::server::{Server, allowed, ask, ask_until, ask_within, asking, connect};
+
+/// A host that no other test uses: on 127.0.0.1 a channel of another test may still dial a port that was free a moment ago, and
+/// its call would be taken for one of these.
+const HOST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9)), 0);
 
 /// A policy that takes one call at a time, says what timeout it was told, and answers when it is let.
 async fn one_at_a_time() -> (Server, mpsc::UnboundedReceiver<String>, watch::Sender<bool>) {
@@ -22,7 +26,7 @@ async fn one_at_a_time() -> (Server, mpsc::UnboundedReceiver<String>, watch::Sen
     http.max_concurrent_streams(1);
     let (asked, was_asked) = mpsc::unbounded_channel();
     let (let_go, released) = watch::channel(false);
-    let server = Server::on(TcpListener::bind(ANY).await.unwrap(), http, move |call| {
+    let server = Server::on(TcpListener::bind(HOST).await.unwrap(), http, move |call| {
         asked.send(call.headers()["grpc-timeout"].to_str().unwrap().to_owned()).unwrap();
         let mut released = released.clone();
         Box::pin(async move {
@@ -132,21 +136,12 @@ async fn late_however_long_it_took_to_come_so_far() {
 }
 
 /// A channel that takes its time with each call, in which nothing else goes on.
-#[derive(Clone)]
 struct Slow(Channel);
 
-impl tower::Service<http::Request<tonic::body::Body>> for Slow {
-    type Response = <Channel as tower::Service<http::Request<tonic::body::Body>>>::Response;
-    type Error = <Channel as tower::Service<http::Request<tonic::body::Body>>>::Error;
-    type Future = <Channel as tower::Service<http::Request<tonic::body::Body>>>::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
+impl Transport for Slow {
+    async fn unary(&self, call: http::Request<Bytes>, deadline: Instant, limit: usize) -> Result<Bytes, CallError> {
         #[allow(clippy::disallowed_methods, reason = "that nothing else goes on is what is tested")]
         std::thread::sleep(Duration::from_millis(30));
-        self.0.call(request)
+        self.0.unary(call, deadline, limit).await
     }
 }

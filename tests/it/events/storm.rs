@@ -6,15 +6,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use hookgate::config::After;
+use hookgate::config::{self, Address, After};
 use hookgate::internals::outbox::{Delivery, Reason};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::sync::{Notify, oneshot};
+use hookgate::internals::policy::{Channel, Resolve};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_rustls::rustls::RootCertStore;
 use tonic::Status;
-use tonic::transport::Endpoint;
 
 use super::{LONG, REGISTER, REMOVE_BLACK, at_once, event, events_over, id};
 use crate::support::{Call, Policy};
@@ -51,6 +50,17 @@ impl Mortal {
     }
 }
 
+/// Waits until an attempt to connect has failed.
+async fn until_failed(channel: &Channel) {
+    loop {
+        let changed = channel.changed();
+        if channel.status().addresses.iter().any(|address| address.kind == "failed") {
+            return;
+        }
+        changed.await;
+    }
+}
+
 #[tokio::test]
 async fn every_event_is_delivered_though_the_policy_is_down_in_the_middle_and_fails_one_call_in_five() {
     let seen = Arc::new(Mutex::new(HashMap::<String, u32>::new()));
@@ -69,20 +79,16 @@ async fn every_event_is_delivered_though_the_policy_is_down_in_the_middle_and_fa
     let policy = Mortal::start(answer.clone()).await;
     // Where the policy is now, as a name service would know.
     let place = Arc::new(Mutex::new(policy.address));
-    let refused = Arc::new(Notify::new());
-    let connect = {
-        let (place, refused) = (place.clone(), refused.clone());
-        tower::service_fn(move |_: http::Uri| {
-            let (address, refused) = (*place.lock().unwrap(), refused.clone());
-            async move {
-                let stream = TcpStream::connect(address).await.inspect_err(|_| refused.notify_one())?;
-                stream.set_nodelay(true)?;
-                std::io::Result::Ok(TokioIo::new(stream))
-            }
+    let resolve: Resolve = {
+        let place = place.clone();
+        Arc::new(move || {
+            let address = Address::Tcp(*place.lock().unwrap());
+            Box::pin(async move { Ok(vec![address]) })
         })
     };
-    let channel = Endpoint::from_static("http://policy").connect_with_connector_lazy(connect);
-    let events = events_over(channel, &After { events: EVENTS, ..at_once() });
+    let url = "http://policy.test:50051".parse().unwrap();
+    let channel = Channel::connect_with(url, &config::Channel::default(), resolve, RootCertStore::empty());
+    let events = events_over(channel.clone(), &After { events: EVENTS, ..at_once() });
 
     let mut policy = Some(policy);
     for batch in 0..EVENTS / BATCH {
@@ -90,7 +96,7 @@ async fn every_event_is_delivered_though_the_policy_is_down_in_the_middle_and_fa
             policy.take().unwrap().kill();
         }
         if batch == 35 {
-            timeout(LONG, refused.notified()).await.expect("it is asked though it is down");
+            timeout(LONG, until_failed(&channel)).await.expect("it is asked though it is down");
             assert!(events.backlog().events >= 15 * BATCH, "nobody has taken them");
             let again = Mortal::start(answer.clone()).await;
             *place.lock().unwrap() = again.address;

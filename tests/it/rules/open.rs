@@ -2,7 +2,6 @@
 //! nobody would send, and callers that may not call, are refused as ever.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -134,30 +133,12 @@ async fn a_body_that_cannot_be_read() {
     assert!(policy.take_calls().is_empty(), "nothing is asked about a body that was not read");
 }
 
-/// Carries no call: panics at each.
-#[derive(Clone)]
-struct Panics;
-
-impl tower::Service<http::Request<tonic::body::Body>> for Panics {
-    type Response = http::Response<tonic::body::Body>;
-    type Error = std::convert::Infallible;
-    type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: http::Request<tonic::body::Body>) -> Self::Future {
-        panic!("on purpose")
-    }
-}
-
 #[tokio::test]
 async fn a_panic() {
     for own in [None, Some(Rule::Deny)] {
         let mut config = own.map_or_else(support::config, with_own);
         config.on_failure = OnFailure::all(Rule::Allow).into();
-        let gate = Gate::with_policy(hookgate::internals::policy::Policy::new(Panics, 1 << 20), config).await;
+        let gate = Gate::that_panics(config).await;
         for command in OPEN {
             let reply = gate.post(&format!("/{command}"), "{}").await;
             let outcome = Outcome::Failed(own.unwrap_or(Rule::Allow), Class::Error);

@@ -26,7 +26,7 @@ use hookgate::config::{Address, Config, ConfigHandle};
 use hookgate::internals::observe::Decisions;
 use hookgate::internals::outbox::Events;
 use hookgate::internals::policy::Channel;
-use hookgate::internals::policy::Transport;
+use hookgate::internals::policy::{CallError, Transport};
 use hookgate::internals::server::Listener;
 use hookgate::internals::server::ServerState;
 use http_body_util::{BodyExt, Full};
@@ -36,6 +36,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 use tonic::{Response, Status};
 
@@ -277,8 +278,23 @@ impl Gate {
         Self::listening(listener, hookgate::internals::policy::Policy::over(channel, now.limits.reply), config)
     }
 
+    /// Serves with a handler that panics at each call.
+    pub async fn that_panics(config: Config) -> Self {
+        #[derive(Clone)]
+        struct Panics;
+        impl Transport for Panics {
+            async fn unary(&self, _: http::Request<Bytes>, _: Instant, _: usize) -> Result<Bytes, CallError> {
+                panic!("on purpose")
+            }
+        }
+        Self::with_policy(hookgate::internals::policy::Policy::new(Panics, 1 << 20), config).await
+    }
+
     /// Serves before whatever carries the calls.
-    pub async fn with_policy<T: Transport>(policy: hookgate::internals::policy::Policy<T>, config: Config) -> Self {
+    pub async fn with_policy<T: Transport + Clone>(
+        policy: hookgate::internals::policy::Policy<T>,
+        config: Config,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         Self::listening(listener.into(), policy, config.into())
     }
@@ -293,7 +309,7 @@ impl Gate {
         Self { address: tcp(&place), place, status, events, stop: Some(stop), task }
     }
 
-    fn listening<T: Transport>(
+    fn listening<T: Transport + Clone>(
         listener: Listener,
         policy: hookgate::internals::policy::Policy<T>,
         config: ConfigHandle,
