@@ -60,7 +60,7 @@ const PREFIX: usize = 5;
 /// calls get the same whole milliseconds, which HPACK encodes in a byte; `sensitive` keeps a rare value out of its table.
 pub(super) fn set_timeout(headers: &mut HeaderMap, left: Duration, sensitive: bool) {
     let (number, unit) = match left.as_millis() {
-        0..100 => (left.as_micros() as u64, b"u"),
+        0..100 => (left.as_micros().max(1) as u64, b"u"),
         millis @ 100..100_000_000 => (millis as u64, b"m"),
         _ => (left.as_secs().min(99_999_999), b"S"),
     };
