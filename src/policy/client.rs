@@ -20,7 +20,7 @@ use super::status_tap::tap;
 use crate::contract::Callback;
 use crate::contract::Metadata;
 use crate::failure::{Class, Failure};
-use crate::observe::traces::{AttemptOf, AttemptSpan, Traces};
+use crate::observe::traces::{AttemptSpan, Traces};
 use crate::policy::Transport;
 
 /// A client of the policy service. `T` carries the calls.
@@ -188,11 +188,8 @@ async fn attempt<T: Transport>(transport: T, shared: &Shared, call: &PolicyCall)
 fn request_of(shared: &Shared, call: &PolicyCall) -> (Request<Bytes>, AttemptSpan) {
     let mut request = Request::new(call.message.clone());
     *request.metadata_mut() = call.metadata.for_attempt(call.attempt);
-    let span = {
-        let PolicyCall { callback, metadata, attempt: number, deadline, .. } = call;
-        let attempt = AttemptOf { callback, metadata, number: *number, deadline: *deadline };
-        shared.traces.attempt(attempt, request.metadata_mut())
-    };
+    let headers = request.metadata_mut();
+    let span = shared.traces.attempt(call.callback, &call.metadata, call.attempt, call.deadline, headers);
     let left = call.deadline.saturating_duration_since(Instant::now());
     set_grpc_timeout(request.metadata_mut().as_mut(), left, false);
     (request, span)
