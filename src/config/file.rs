@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::load::Loaded;
-use super::report::{Finding, Origin, did_you_mean};
+use super::report::{Finding, Origin, did_you_mean, nearest};
 use super::settings::{self, Setting};
 use super::yaml::{Entry, Node, Value};
 use super::{Config, Override, Rules};
@@ -109,7 +109,8 @@ impl Reader<'_> {
             let path = join(group, &entry.key);
             let full = join(base, &path);
             if !known.contains(&&*entry.key) {
-                let hint = did_you_mean(&entry.key, known.iter().copied(), || format!("expected {}", known.join(", ")));
+                let meant = nearest(&entry.key, known.iter().copied());
+                let hint = did_you_mean(meant, &format!("expected {}", known.join(", ")));
                 self.mistake(entry.line, &full, format!("no such key; {hint}"));
                 continue;
             }
@@ -152,10 +153,9 @@ impl Reader<'_> {
         let path = join(CALLBACKS, &entry.key);
         let known = || Callback::all().iter().flat_map(config_keys);
         if !known().any(|known| known == entry.key) {
-            let by_command =
-                Callback::by_command(&entry.key).map(|known| format!("did you mean {}?", known.config_key));
-            let otherwise = || "hookgate callbacks --json lists the config keys".to_owned();
-            let hint = by_command.unwrap_or_else(|| did_you_mean(&entry.key, known(), otherwise));
+            let by_command = Callback::by_command(&entry.key).map(|known| known.config_key);
+            let meant = by_command.or_else(|| nearest(&entry.key, known()));
+            let hint = did_you_mean(meant, "hookgate callbacks --json lists the config keys");
             return self.mistake(entry.line, &path, format!("no such callback; {hint}"));
         }
         let mut own = Override::default();

@@ -46,9 +46,7 @@ impl Loaded {
 
     /// Adds a mistake in a setting that a source must have set.
     pub(super) fn certain_mistake(&mut self, path: &str, what: impl Into<String>) {
-        for mistake in self.wrong(path, what.into()).0 {
-            self.add_mistake(mistake);
-        }
+        self.mistakes.extend(self.wrong(path, what.into()).0);
     }
 
     /// Adds a mistake in a setting. One in a setting that has its default is discarded, since no source can be named for it.
@@ -84,12 +82,12 @@ impl Loaded {
 
     /// Reads `hookgate.yaml`, if there is one. Returns its name; the error is a file that cannot be read.
     fn read_file<'o>(&mut self, options: &'o Options, text_of: TextOf<'_>) -> Result<Option<&'o str>, Finding> {
-        let Some((name, origin)) = &options.file else { return Ok(None) };
+        let Some((name, origin)) = options.file() else { return Ok(None) };
         if options::is_empty_variable(name, origin) {
             return Err(Finding::new(origin.clone(), "", options::EMPTY));
         }
         let text = text_of(Path::new(name)).map_err(|what| Finding::new(origin.clone(), "", what))?;
-        let at = |line| Origin::File(name.clone(), Some(line));
+        let at = |line| Origin::File(name.to_owned(), Some(line));
         let root = yaml::read(&text).map_err(|(line, what)| Finding::new(at(line), "", what))?;
         file::read(name, &root, self);
         Ok(Some(name))
@@ -123,7 +121,7 @@ impl Loaded {
     /// Removes what has no effect, so that configurations with the same effect are equal.
     fn simplify(&mut self) {
         let config = &mut self.config;
-        config.on_failure = config.on_failure.resolved(Rule::Deny);
+        config.on_failure = config.on_failure.exceptions(Rule::Deny);
         for own in config.callbacks.values_mut() {
             own.budget = own.budget.filter(|budget| *budget != config.budget);
         }

@@ -200,14 +200,14 @@ impl<C: 'static> Setting<C> {
     pub fn is_path(&self, text: &str) -> bool {
         !text.is_empty() && (self.kind == "path" || self.kind == "stdout or path" && text != "stdout")
     }
+}
 
-    /// Returns its flag: `--openim-webhooks`.
-    pub fn flag_name(&self) -> String {
-        format!("--{}", self.path.replace(['.', '_'], "-"))
-    }
+/// Returns the flag of a setting: `--openim-webhooks`.
+pub fn flag_name(path: &str) -> String {
+    format!("--{}", path.replace(['.', '_'], "-"))
+}
 
-    /// Returns its variable: `HOOKGATE_OPENIM_WEBHOOKS`.
-    pub fn variable(&self) -> String {
-        format!("HOOKGATE_{}", self.path.replace('.', "_").to_uppercase())
-    }
+/// Returns the variable of a setting: `HOOKGATE_OPENIM_WEBHOOKS`.
+pub fn variable(path: &str) -> String {
+    format!("HOOKGATE_{}", path.replace('.', "_").to_uppercase())
 }

@@ -46,13 +46,6 @@ struct Open {
 }
 
 impl Decisions {
-    /// Opens the decision log. The error says what cannot be written.
-    pub fn open(settings: &config::Decisions) -> io::Result<Self> {
-        let decisions = Self::default();
-        decisions.change(settings)?;
-        Ok(decisions)
-    }
-
     /// Checks that the decision log could be opened. Leaves no new file behind.
     pub fn check(settings: &config::Decisions) -> io::Result<()> {
         let Some(DecisionsTo::File(path)) = &settings.to else { return Ok(()) };
@@ -61,7 +54,8 @@ impl Decisions {
         if is_new { fs::remove_file(path) } else { Ok(()) }
     }
 
-    /// Applies other settings, or changes nothing if they fail. Queued lines still go to the sink that they were meant for.
+    /// Applies other settings, or changes nothing if they fail: the error says what cannot be written. Queued lines still go
+    /// to the sink that they were meant for.
     pub fn change(&self, settings: &config::Decisions) -> io::Result<()> {
         let before = self.now();
         if before.as_ref().map(|open| &open.settings) == Some(settings) {
