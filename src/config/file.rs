@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use indexmap::IndexSet;
+
 use super::load::Loaded;
 use super::report::{Finding, Origin, did_you_mean, nearest};
 use super::settings::{self, Setting};
@@ -62,7 +64,7 @@ struct Reader<'a> {
     name: &'a str,
     origins: &'a mut BTreeMap<String, Origin>,
     turned_off: &'a mut Vec<&'static str>,
-    mistakes: &'a mut Vec<Finding>,
+    mistakes: &'a mut IndexSet<Finding>,
 }
 
 impl Reader<'_> {
@@ -71,7 +73,7 @@ impl Reader<'_> {
     }
 
     fn mistake(&mut self, line: usize, path: &str, what: impl Into<String>) {
-        self.mistakes.push(Finding::new(self.origin(line), path, what));
+        self.mistakes.insert(Finding::new(self.origin(line), path, what));
     }
 
     /// Returns the entries of a map, the first of each key. A null is a map without entries.
@@ -165,7 +167,7 @@ impl Reader<'_> {
             if callback.timing == Timing::After && own.on_failure != Rules::default() {
                 let origin = self.origins.get(&rules).cloned().unwrap_or_else(|| self.origin(entry.line));
                 let what = "failure rules do not apply to After callbacks";
-                self.mistakes.push(Finding::new(origin, &*rules, what));
+                self.mistakes.insert(Finding::new(origin, &*rules, what));
             }
             config.callbacks.insert(callback.command, own.clone());
             if let Some(other) = keys.insert(callback.command, &entry.key) {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The source of a setting.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// A file, and the line if it is known.
     File(String, Option<usize>),
@@ -14,7 +14,7 @@ pub enum Origin {
 }
 
 /// A mistake or a warning.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Finding {
     /// The source.
     pub origin: Origin,

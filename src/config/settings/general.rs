@@ -86,11 +86,8 @@ impl Config {
     /// callbacks. The fallback has that of all callbacks.
     pub fn handling(&self, callback: &Callback) -> Handling {
         let general = if callback.fails_open { Rules::all(Rule::Allow) } else { self.on_failure };
-        let own = self.callbacks.get(callback.command);
-        Handling {
-            budget: own.and_then(|own| own.budget).unwrap_or(self.budget),
-            on_failure: own.map_or(general, |own| own.on_failure.over(general)),
-        }
+        let own = self.callbacks.get(callback.command).cloned().unwrap_or_default();
+        Handling { budget: own.budget.unwrap_or(self.budget), on_failure: own.on_failure.over(general) }
     }
 
     /// Returns true if not everybody may call: there is an access rule, or client certificates are required.

@@ -160,9 +160,9 @@ pub fn of_callback() -> &'static [Setting<Override>] {
         let help = "Time from the webhook's arrival to the reply.";
         let budget = Setting::new("", "budget", help, time().optional(), None, |own: &mut Override| &mut own.budget);
         let help = "Reply to a webhook of this callback without a verdict.";
+        // Without values of their own, those of all callbacks apply.
         let rules = rules::settings(help, Rules::print, |own: &mut Override| &mut own.on_failure);
-        // No defaults of their own: the settings for all callbacks apply.
-        [budget].into_iter().chain(rules).map(|setting| Setting { default: None, ..setting }).collect()
+        [budget].into_iter().chain(rules).collect()
     });
     &SETTINGS
 }

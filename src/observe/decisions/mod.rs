@@ -28,11 +28,8 @@ const OPTIONS: Options = Options { capacity: 8 << 20, report_interval: Duration:
 
 /// The decision log. Clones share it; the default is off until [`change`](Self::change) turns it on.
 #[derive(Debug, Clone, Default)]
-pub struct Decisions(Arc<Shared>);
-
-#[derive(Debug, Default)]
-struct Shared {
-    open: RwLock<Option<Arc<Open>>>,
+pub struct Decisions {
+    open: Arc<RwLock<Option<Arc<Open>>>>,
     counts: Arc<Counts>,
 }
 
@@ -66,14 +63,14 @@ impl Decisions {
             Some(to) => {
                 let lines = match before.filter(|open| open.settings.to.as_ref() == Some(to)) {
                     Some(open) => open.lines.clone(),
-                    None => start(to, self.0.counts.clone())?,
+                    None => start(to, self.counts.clone())?,
                 };
                 let rows = Callback::all().iter().chain([Callback::fallback()]);
                 let shown = rows.map(|callback| Shown::of(callback, &settings.fields)).collect();
                 Some(Arc::new(Open { settings: settings.clone(), lines, shown }))
             }
         };
-        *self.0.open.write().unwrap_or_else(PoisonError::into_inner) = open;
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = open;
         Ok(())
     }
 
@@ -84,12 +81,12 @@ impl Decisions {
 
     /// Returns true if it is on.
     pub fn is_on(&self) -> bool {
-        self.0.open.read().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.open.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Returns the counters of lines since the start of the process.
     pub fn counts(&self) -> &Counts {
-        &self.0.counts
+        &self.counts
     }
 
     /// Writes a line about a verdict, unless the log is off or the verdict is an allow outside of the sample.
@@ -102,7 +99,7 @@ impl Decisions {
     }
 
     fn now(&self) -> Option<Arc<Open>> {
-        self.0.open.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.open.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
