@@ -20,7 +20,7 @@ use super::heads::{self, HeadError};
 use super::layers::{Call, Next};
 use super::progress::{Progress, Stalled, Step, StepTimeouts, Tracked};
 use super::record::Record;
-use super::shutdown::{ShutdownGuard, Stage};
+use super::shutdown::{self, ShutdownGuard, Stage};
 use super::{ServerState, access};
 use crate::config::Config;
 use crate::observe::rejected::Reason;
@@ -50,9 +50,9 @@ pub(super) async fn serve_connection<T: Transport, S: Next<T>>(
     config: Arc<Config>,
     webhooks: Arc<ServerState<T>>,
     stack: S,
-    shutdown: ShutdownGuard,
+    guard: ShutdownGuard,
 ) {
-    let ShutdownGuard { mut stage, busy, open: _open } = shutdown;
+    let ShutdownGuard { mut stage, busy, open: _open } = guard;
     let mut busy = Some(busy);
     let single_request = over_limit || access::refuses_all(&config, &caller);
     let (timeouts, max_head) = (if single_request { SINGLE_REQUEST } else { KEEP_ALIVE }, config.limits.head);
@@ -80,10 +80,11 @@ pub(super) async fn serve_connection<T: Transport, S: Next<T>>(
     let ended = loop {
         {
             let serving = pin!(peer.progress.within(timeouts, poll_fn(|cx| Pin::new(&mut connection).poll(cx))));
+            let next_stage = pin!(stage.wait_for(move |stage| *stage > seen));
             tokio::select! {
                 biased;
                 ended = serving => break ended,
-                Ok(stage) = stage.wait_for(|stage| *stage > seen) => seen = *stage,
+                Ok(stage) = shutdown::polled_while_draining(&peer.shared, next_stage) => seen = *stage,
             }
         }
         match (seen, peer.progress.step()) {

@@ -12,6 +12,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
+use super::Shared;
 use super::connections::Acceptor;
 use super::layers::Next;
 use super::listener::Listener;
@@ -119,6 +120,22 @@ impl Shutdown {
         }
         give_up
     }
+}
+
+/// Polls a future that only a shutdown completes: at the first poll, which registers the task, and then only while draining. A
+/// connection is polled several times in each call, and each poll of a watch channel takes its lock.
+pub(super) fn polled_while_draining<F: Future>(
+    shared: &Shared,
+    mut future: Pin<&mut F>,
+) -> impl Future<Output = F::Output> {
+    let mut is_registered = false;
+    poll_fn(move |cx| {
+        if is_registered && !shared.draining.load(Relaxed) {
+            return Poll::Pending;
+        }
+        is_registered = true;
+        future.as_mut().poll(cx)
+    })
 }
 
 /// The end of the drain time, less what the last replies need. A flag that is polled, as each connection is woken by the
