@@ -58,8 +58,8 @@ impl App {
     pub async fn build(config: impl Into<ConfigHandle>) -> Result<Self, Error> {
         let in_force = config.into();
         let config = in_force.now();
-        let decisions = Decisions::open(&config.decisions);
-        let decisions = decisions.map_err(|error| Error::Setting("decisions.to", error.to_string()))?;
+        let decisions = Decisions::default();
+        decisions.change(&config.decisions).map_err(|error| Error::Setting("decisions.to", error.to_string()))?;
         let traces = Traces::start(&config.traces);
         let traces = traces.map_err(|error| Error::Setting("traces.endpoint", error.to_string()))?;
         let listener = bind(&config.listen, "--listen").await?;
@@ -103,8 +103,8 @@ impl App {
         log: Log,
     ) -> io::Result<()> {
         let Sources { channel, policy, decisions, reloads, config, .. } = self.sources.clone();
-        reload::subscribe(&config, channel.clone(), policy, decisions, log);
-        tokio::spawn(source.watch(hangups, changes, reloads));
+        reload::subscribe(&config, channel.clone(), policy, log);
+        tokio::spawn(source.watch(hangups, changes, decisions, reloads));
         let mut hangups = signal(SignalKind::hangup())?;
         tokio::spawn(async move {
             while hangups.recv().await.is_some() {

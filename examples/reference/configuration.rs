@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use hookgate::config::{Setting, all_settings, callback_settings};
+use hookgate::config::{Setting, all_settings, callback_settings, flag_name, variable};
 
 const HEAD: &str = "\
 # Configuration
@@ -80,7 +80,7 @@ fn row<B: 'static>(out: &mut String, setting: &Setting<B>) {
         let _ = write!(words, " Needs `{needed}`.");
     }
     if let Some(value) = setting.value_name {
-        let _ = write!(words, " Flag `{} {value}`, variable `{}`.", setting.flag_name(), setting.variable());
+        let _ = write!(words, " Flag `{} {value}`, variable `{}`.", flag_name(&setting.path), variable(&setting.path));
     }
     let words = words.replace('|', "\\|");
     let _ = writeln!(out, "| `{}` | {list}{} | {default} | {reload} | {words} |", setting.path, setting.kind);

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
-use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use hyper::body::Incoming;
@@ -124,7 +123,7 @@ fn router(admin: Sources) -> Router {
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/status", get(status::status))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(metrics::scrape))
         .nest("/outbox", outbox::router(admin.events.clone()).layer(check))
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(admin)
@@ -138,12 +137,4 @@ async fn readyz(State(admin): State<Sources>) -> (StatusCode, String) {
     let health = admin.health.borrow();
     let code = if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, format!("{}\n", *health))
-}
-
-async fn metrics(State(admin): State<Sources>, headers: HeaderMap) -> Response {
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    match metrics::scrape(&admin, accept) {
-        Ok((content_type, text)) => ([(header::CONTENT_TYPE, content_type)], text).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
 }

@@ -1,7 +1,6 @@
 //! `/status`: a JSON object about everything that an operator may want to see.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -9,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::Sources;
 use crate::config::{Config, days_until};
-use crate::outbox::{Backlog, Counts, Disk, Reason};
+use crate::outbox::{Backlog, Counts, Reason};
 
 pub(super) async fn status(State(sources): State<Sources>) -> Json<Value> {
     let config = sources.config.now();
@@ -44,43 +43,14 @@ fn certificates(config: &Config) -> Value {
 }
 
 fn after_events(backlog: &Backlog, counts: &Counts) -> Value {
-    let rpcs = backlog.rpcs.iter().map(|rpc| {
-        let members = json!({
-            "waiting": rpc.waiting,
-            "in_flight": rpc.in_flight,
-            "oldest_ms": rpc.oldest.map(milliseconds),
-            "paused_ms": rpc.paused.map(milliseconds),
-        });
-        (rpc.rpc.to_owned(), members)
-    });
+    let rpcs = backlog.rpcs.iter().map(|rpc| (rpc.rpc.to_owned(), json!(rpc)));
     let undelivered = Reason::ALL.map(|reason| (reason.as_str().to_owned(), counts.undelivered(reason).into()));
     json!({
-        "backlog": {
-            "events": backlog.events,
-            "bytes": backlog.bytes,
-            "oldest_ms": backlog.oldest.map(milliseconds),
-        },
+        "backlog": backlog,
         "rpcs": rpcs.collect::<Map<_, _>>(),
-        "disk": backlog.disk.as_ref().map(disk),
+        "disk": backlog.disk,
         "delivered": counts.delivered,
         "retried": counts.retried,
         "undelivered": Map::from_iter(undelivered),
     })
-}
-
-fn disk(disk: &Disk) -> Value {
-    json!({
-        "dead": disk.dead,
-        "dead_bytes": disk.dead_bytes,
-        "file_bytes": disk.file_bytes,
-        "unwritten_bytes": disk.unwritten_bytes,
-        "stopped": disk.stopped,
-        "unreadable": disk.unreadable,
-        "commits": disk.commits.iter().sum::<u64>(),
-        "commit_ms": milliseconds(disk.commit_time),
-    })
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -12,18 +12,15 @@ use super::tls::{ClientCa, Identity, ServerTls};
 pub(super) fn read(loaded: &mut Loaded, text_of: TextOf<'_>) {
     let config = loaded.config.clone();
     let mut reader = Reader { loaded, text_of };
-    let users = reader.file("access.passwords", &config.access.passwords, Passwords::read);
-    let secret_paths = reader.file("access.paths", &config.access.paths, Paths::read);
+    reader.loaded.config.access.users = reader.file("access.passwords", &config.access.passwords, Passwords::read);
+    reader.loaded.config.access.secret_paths = reader.file("access.paths", &config.access.paths, Paths::read);
     let identity = reader.identity("tls", &config.tls.certificate, &config.tls.key);
     let client_ca = reader.roots("tls.client_ca", &config.tls.client_ca);
     let client_ca = client_ca.and_then(|roots| reader.good("tls.client_ca", ClientCa::new(roots)));
-    let server = identity.map(|identity| ServerTls::new(identity, client_ca));
-    let roots = reader.roots("policy_tls.ca", &config.policy_tls.ca);
+    reader.loaded.config.tls.server = identity.map(|identity| ServerTls::new(identity, client_ca));
+    reader.loaded.config.policy_tls.roots = reader.roots("policy_tls.ca", &config.policy_tls.ca);
     let identity = reader.identity("policy_tls", &config.policy_tls.certificate, &config.policy_tls.key);
-    let config = &mut loaded.config;
-    (config.access.users, config.access.secret_paths) = (users, secret_paths);
-    config.tls.server = server;
-    (config.policy_tls.roots, config.policy_tls.identity) = (roots, identity);
+    reader.loaded.config.policy_tls.identity = identity;
 }
 
 /// The settings in which somebody may put the secret itself in place of its file.

@@ -3,18 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::load::Loaded;
-use super::report::{Finding, Origin};
+use super::report::{Finding, Origin, Report};
 use super::{Config, PolicyUrl, settings};
 use crate::contract::Callback;
 
-/// Access rules and TLS that a new configuration no longer has.
-#[derive(Debug)]
-pub(crate) struct Losses {
-    /// Those that only an express `none` may drop.
-    pub(crate) refused: Vec<Finding>,
-    /// Those beside which others remain, and those of the connection to the policy.
-    pub(crate) warnings: Vec<Finding>,
-}
+/// A file that was truncated, or is being written, must not take all settings back.
+const NO_SETTINGS: &str = "holds no setting any more; a restart takes an empty file";
 
 /// Returns the paths of the settings that differ, and `callbacks.KEY` for callbacks.
 pub(crate) fn differences(one: &Config, other: &Config) -> Vec<String> {
@@ -39,9 +33,9 @@ pub(crate) fn differences(one: &Config, other: &Config) -> Vec<String> {
     paths
 }
 
-/// Compares the configuration in force with that of `file` now. A group whose rules are all gone may have been cut off by
-/// accident.
-pub(crate) fn losses(file: &str, before: &Config, now: &Loaded) -> Losses {
+/// Returns warnings of the access rules and TLS that the configuration of `file` no longer has. The error reports losses that
+/// may be accidents: a group whose rules are all gone and that no `none` turns off, and a file that has been `emptied`.
+pub(crate) fn losses(file: &str, before: &Config, now: &Loaded, emptied: bool) -> Result<Vec<Finding>, Report> {
     let lost = |has: &dyn Fn(&Config) -> bool| has(before) && !has(&now.config);
     let meant = |group: &str| now.turned_off.contains(&group);
     let only_certificates = !before.access.has_rules() && lost(&Config::asks_who_calls);
@@ -61,6 +55,7 @@ pub(crate) fn losses(file: &str, before: &Config, now: &Loaded) -> Losses {
             "tls.client_ca",
             "is gone, and no other rule says who may call; access: none says that this is meant",
         ),
+        (emptied, "", NO_SETTINGS),
     ];
     let is_tls = |config: &Config| config.policy.as_ref().is_some_and(PolicyUrl::is_tls);
     let stays_tls = is_tls(before) && is_tls(&now.config);
@@ -80,5 +75,6 @@ pub(crate) fn losses(file: &str, before: &Config, now: &Loaded) -> Losses {
         let lost = losses.iter().filter(|(lost, ..)| *lost);
         lost.map(|(_, path, what)| Finding::new(Origin::File(file.to_owned(), None), *path, *what)).collect()
     };
-    Losses { refused: findings(&refused), warnings: findings(&warnings) }
+    let refused: Vec<_> = findings(&refused);
+    if refused.is_empty() { Ok(findings(&warnings)) } else { Err(Report(refused)) }
 }

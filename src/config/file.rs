@@ -6,8 +6,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use indexmap::IndexSet;
+
 use super::load::Loaded;
-use super::report::{Finding, Origin, did_you_mean};
+use super::report::{Finding, Origin, did_you_mean, nearest};
 use super::settings::{self, Setting};
 use super::yaml::{Entry, Node, Value};
 use super::{Config, Override, Rules};
@@ -62,7 +64,7 @@ struct Reader<'a> {
     name: &'a str,
     origins: &'a mut BTreeMap<String, Origin>,
     turned_off: &'a mut Vec<&'static str>,
-    mistakes: &'a mut Vec<Finding>,
+    mistakes: &'a mut IndexSet<Finding>,
 }
 
 impl Reader<'_> {
@@ -71,7 +73,7 @@ impl Reader<'_> {
     }
 
     fn mistake(&mut self, line: usize, path: &str, what: impl Into<String>) {
-        self.mistakes.push(Finding::new(self.origin(line), path, what));
+        self.mistakes.insert(Finding::new(self.origin(line), path, what));
     }
 
     /// Returns the entries of a map, the first of each key. A null is a map without entries.
@@ -109,7 +111,8 @@ impl Reader<'_> {
             let path = join(group, &entry.key);
             let full = join(base, &path);
             if !known.contains(&&*entry.key) {
-                let hint = did_you_mean(&entry.key, known.iter().copied(), || format!("expected {}", known.join(", ")));
+                let meant = nearest(&entry.key, known.iter().copied());
+                let hint = did_you_mean(meant, &format!("expected {}", known.join(", ")));
                 self.mistake(entry.line, &full, format!("no such key; {hint}"));
                 continue;
             }
@@ -152,10 +155,9 @@ impl Reader<'_> {
         let path = join(CALLBACKS, &entry.key);
         let known = || Callback::all().iter().flat_map(config_keys);
         if !known().any(|known| known == entry.key) {
-            let by_command =
-                Callback::by_command(&entry.key).map(|known| format!("did you mean {}?", known.config_key));
-            let otherwise = || "hookgate callbacks --json lists the config keys".to_owned();
-            let hint = by_command.unwrap_or_else(|| did_you_mean(&entry.key, known(), otherwise));
+            let by_command = Callback::by_command(&entry.key).map(|known| known.config_key);
+            let meant = by_command.or_else(|| nearest(&entry.key, known()));
+            let hint = did_you_mean(meant, "hookgate callbacks --json lists the config keys");
             return self.mistake(entry.line, &path, format!("no such callback; {hint}"));
         }
         let mut own = Override::default();
@@ -165,7 +167,7 @@ impl Reader<'_> {
             if callback.timing == Timing::After && own.on_failure != Rules::default() {
                 let origin = self.origins.get(&rules).cloned().unwrap_or_else(|| self.origin(entry.line));
                 let what = "failure rules do not apply to After callbacks";
-                self.mistakes.push(Finding::new(origin, &*rules, what));
+                self.mistakes.insert(Finding::new(origin, &*rules, what));
             }
             config.callbacks.insert(callback.command, own.clone());
             if let Some(other) = keys.insert(callback.command, &entry.key) {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use indexmap::IndexSet;
+
 use super::options::{self, Options};
 use super::report::{Finding, Origin, Report};
 use super::validate::{validate, warn};
@@ -23,8 +25,9 @@ pub struct Loaded {
     pub origins: BTreeMap<String, Origin>,
     /// The groups that the file turns off expressly, as in `access: none`.
     pub turned_off: Vec<&'static str>,
-    /// The mistakes, while the sources are read: with one there is no configuration.
-    pub(super) mistakes: Vec<Finding>,
+    /// The mistakes, while the sources are read: with one there is no configuration. Each is reported once: two callbacks can
+    /// have one key.
+    pub(super) mistakes: IndexSet<Finding>,
 }
 
 /// The built-in policy allows everything, so a missing line in a file must not choose it.
@@ -46,23 +49,13 @@ impl Loaded {
 
     /// Adds a mistake in a setting that a source must have set.
     pub(super) fn certain_mistake(&mut self, path: &str, what: impl Into<String>) {
-        for mistake in self.wrong(path, what.into()).0 {
-            self.add_mistake(mistake);
-        }
+        self.mistakes.extend(self.wrong(path, what.into()).0);
     }
 
     /// Adds a mistake in a setting. One in a setting that has its default is discarded, since no source can be named for it.
     pub(super) fn mistake(&mut self, path: &str, what: impl Into<String>) {
-        if let Some(finding) = self.finding(path, what) {
-            self.add_mistake(finding);
-        }
-    }
-
-    /// Adds a mistake, once: two callbacks can have one key.
-    pub(super) fn add_mistake(&mut self, mistake: Finding) {
-        if !self.mistakes.contains(&mistake) {
-            self.mistakes.push(mistake);
-        }
+        let finding = self.finding(path, what);
+        self.mistakes.extend(finding);
     }
 
     /// Adds a warning about a setting, if a source set it.
@@ -84,12 +77,12 @@ impl Loaded {
 
     /// Reads `hookgate.yaml`, if there is one. Returns its name; the error is a file that cannot be read.
     fn read_file<'o>(&mut self, options: &'o Options, text_of: TextOf<'_>) -> Result<Option<&'o str>, Finding> {
-        let Some((name, origin)) = &options.file else { return Ok(None) };
+        let Some((name, origin)) = options.file() else { return Ok(None) };
         if options::is_empty_variable(name, origin) {
             return Err(Finding::new(origin.clone(), "", options::EMPTY));
         }
         let text = text_of(Path::new(name)).map_err(|what| Finding::new(origin.clone(), "", what))?;
-        let at = |line| Origin::File(name.clone(), Some(line));
+        let at = |line| Origin::File(name.to_owned(), Some(line));
         let root = yaml::read(&text).map_err(|(line, what)| Finding::new(at(line), "", what))?;
         file::read(name, &root, self);
         Ok(Some(name))
@@ -123,7 +116,7 @@ impl Loaded {
     /// Removes what has no effect, so that configurations with the same effect are equal.
     fn simplify(&mut self) {
         let config = &mut self.config;
-        config.on_failure = config.on_failure.resolved(Rule::Deny);
+        config.on_failure = config.on_failure.exceptions(Rule::Deny);
         for own in config.callbacks.values_mut() {
             own.budget = own.budget.filter(|budget| *budget != config.budget);
         }
@@ -140,14 +133,15 @@ impl Config {
 
     /// Reads every source, with `text_of` in place of the file system.
     pub fn load_from(options: &Options, text_of: TextOf<'_>) -> Result<Loaded, Report> {
-        let mut loaded = Loaded { mistakes: options::misspelt_variables(), ..Loaded::default() };
+        let mut loaded = Loaded::default();
+        loaded.mistakes.extend(options::misspelt_variables());
         let file = loaded.read_file(options, text_of).unwrap_or_else(|mistake| {
-            loaded.mistakes.push(mistake);
+            loaded.mistakes.insert(mistake);
             None
         });
         loaded.read_options(options);
         if let (Some(name), false) = (file, loaded.origins.contains_key("policy")) {
-            loaded.mistakes.push(Finding::new(Origin::File(name.to_owned(), None), "policy", NO_POLICY));
+            loaded.mistakes.insert(Finding::new(Origin::File(name.to_owned(), None), "policy", NO_POLICY));
         }
         loaded.apply_disk_defaults();
         validate(&mut loaded);
@@ -155,6 +149,6 @@ impl Config {
         warn(&mut loaded);
         openim::apply(&mut loaded, text_of);
         loaded.simplify();
-        if loaded.mistakes.is_empty() { Ok(loaded) } else { Err(Report(loaded.mistakes)) }
+        if loaded.mistakes.is_empty() { Ok(loaded) } else { Err(Report(loaded.mistakes.into_iter().collect())) }
     }
 }

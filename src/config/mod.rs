@@ -35,7 +35,7 @@ pub use access::{Passwords, Paths};
 pub(crate) use address::host_and_port;
 pub use address::{Address, PolicyUrl};
 pub use certificates::{Certificates, Roots, days_until};
-pub(crate) use differences::{Losses, differences, losses};
+pub(crate) use differences::{differences, losses};
 pub(crate) use file::text;
 pub use load::{Loaded, TextOf};
 pub use options::Options;
@@ -43,12 +43,12 @@ pub(crate) use print::init;
 pub use print::print;
 pub(crate) use report::nearest;
 pub use report::{Finding, Origin, Report};
-pub use rules::{Handling, OnFailure, Override, Rule, Rules};
+pub use rules::{Handling, Override, Rule, Rules};
 pub use settings::{
     Access, After, Channel, Config, Decisions, DecisionsTo, Denial, Drain, Limits, OpenIm, PolicyTls, SyncRule, Tls,
     Traces, WhenFull,
 };
-pub use settings::{Setting, general as all_settings, of_callback as callback_settings};
+pub use settings::{Setting, flag_name, general as all_settings, of_callback as callback_settings, variable};
 pub(crate) use tls::connector;
 pub use tls::{ClientCa, Identity, ServerTls};
 pub(crate) use value::parse_time;

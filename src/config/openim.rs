@@ -110,7 +110,7 @@ fn apply_timeouts(loaded: &mut Loaded, openim: &WebhooksYml) {
             let (timeout, margin) = (show_time(webhook.timeout), show_time(margin));
             let what = format!("nothing is left of {timeout} after openim.margin ({margin})");
             let path = format!("{}.timeout", webhook.key);
-            loaded.add_mistake(Finding::new(webhook.origin.clone(), path, what));
+            loaded.mistakes.insert(Finding::new(webhook.origin.clone(), path, what));
         }
     }
 }

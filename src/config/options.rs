@@ -8,8 +8,8 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use super::report::{Finding, Origin, nearest};
 use super::settings::{self, Setting};
 
+/// The flag of the configuration file, which is no setting of that file.
 const FILE: &str = "config";
-const FILE_VARIABLE: &str = "HOOKGATE_CONFIG";
 
 /// The mistake of an empty variable that [`guards`] something: probably a template that was not filled in.
 pub(super) const EMPTY: &str = "is set, but empty; give it a value, or unset it";
@@ -18,36 +18,24 @@ pub(super) const EMPTY: &str = "is set, but empty; give it a value, or unset it"
 /// [`Config::load`](super::Config::load).
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The name of the file, and its source.
-    pub(super) file: Option<(String, Origin)>,
-    /// The settings that were given: path, text and source.
+    /// The flags and variables that were given: path of the setting, text and source.
     pub(super) given: Vec<(&'static str, String, Origin)>,
 }
 
 impl Options {
-    /// Returns the name of the configuration file, if there is one.
-    pub(crate) fn file(&self) -> Option<&str> {
-        self.file.as_ref().map(|(name, _)| &**name)
+    /// Returns the name of the configuration file and its source, if there is one.
+    pub(crate) fn file(&self) -> Option<(&str, &Origin)> {
+        self.given.iter().find(|(path, ..)| *path == FILE).map(|(_, name, origin)| (&**name, origin))
     }
 }
 
 impl Args for Options {
     fn augment_args(command: Command) -> Command {
-        let file = Arg::new(FILE)
-            .long(FILE)
-            .value_name("FILE")
-            .env(FILE_VARIABLE)
-            .help("A YAML file with these and all other settings; hookgate config print shows them");
-        with_flag().fold(command.arg(file), |command, setting| {
-            let default = setting.default.as_ref().map(|default| format!(" [default: {}]", default.trim_matches('"')));
-            command.arg(
-                Arg::new(setting.path.as_str())
-                    .long(setting.flag_name().trim_start_matches('-').to_owned())
-                    .value_name(setting.value_name.unwrap_or_default())
-                    .env(setting.variable())
-                    .help(format!("{}{}", setting.help, default.unwrap_or_default())),
-            )
-        })
+        let arg = |(path, value_name, help)| {
+            let flag = settings::flag_name(path).trim_start_matches('-').to_owned();
+            Arg::new(path).long(flag).value_name(value_name).env(settings::variable(path)).help(help)
+        };
+        command.args(flags().map(arg))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -57,25 +45,17 @@ impl Args for Options {
 
 impl FromArgMatches for Options {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = |id: &str, flag: String, variable: String| {
-            let origin = match matches.value_source(id) {
-                Some(ValueSource::EnvVariable) => Origin::Variable(variable),
-                _ => Origin::Flag(flag),
+        let given = flags().filter_map(|(path, ..)| {
+            let text = matches.get_one::<String>(path)?;
+            let origin = match matches.value_source(path) {
+                Some(ValueSource::EnvVariable) => Origin::Variable(settings::variable(path)),
+                _ => Origin::Flag(settings::flag_name(path)),
             };
-            let text = matches.get_one::<String>(id)?;
             // An empty variable is an unset one.
             let unset = matches!(&origin, Origin::Variable(name) if text.is_empty() && !guards(name));
-            (!unset).then(|| (text.clone(), origin))
-        };
-        Ok(Self {
-            file: given(FILE, format!("--{FILE}"), FILE_VARIABLE.to_owned()),
-            given: with_flag()
-                .filter_map(|setting| {
-                    let (text, origin) = given(&setting.path, setting.flag_name(), setting.variable())?;
-                    Some((setting.path.as_str(), text, origin))
-                })
-                .collect(),
-        })
+            (!unset).then(|| (path, text.clone(), origin))
+        });
+        Ok(Self { given: given.collect() })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -84,8 +64,14 @@ impl FromArgMatches for Options {
     }
 }
 
-fn with_flag() -> impl Iterator<Item = &'static Setting> {
-    settings::general().iter().filter(|setting| setting.value_name.is_some())
+/// Returns the flags, each with a variable beside it: path of the setting, placeholder of the value, help.
+fn flags() -> impl Iterator<Item = (&'static str, &'static str, String)> {
+    let help = "A YAML file with these and all other settings; hookgate config print shows them";
+    let of_settings = settings::general().iter().filter_map(|setting| {
+        let default = setting.default.as_ref().map(|default| format!(" [default: {}]", default.trim_matches('"')));
+        Some((&*setting.path, setting.value_name?, format!("{}{}", setting.help, default.unwrap_or_default())))
+    });
+    [(FILE, "FILE", help.to_owned())].into_iter().chain(of_settings)
 }
 
 /// Returns true for an empty variable. Only those that [`guards`] accepts come here: others count as unset.
@@ -103,12 +89,11 @@ fn guards(variable: &str) -> bool {
 /// Finds variables with nearly the name of one of ours, and those of settings that only the file has. Others are ignored:
 /// Kubernetes sets some of its own for a service called hookgate.
 pub(super) fn misspelt_variables() -> Vec<Finding> {
-    let mut known: BTreeSet<String> = with_flag().map(Setting::variable).collect();
-    known.insert(FILE_VARIABLE.to_owned());
+    let known: BTreeSet<String> = flags().map(|(path, ..)| settings::variable(path)).collect();
     let findings = std::env::vars_os().filter_map(|(name, value)| {
         let name = name.into_string().ok().filter(|name| !known.contains(name))?;
         let rest = name.strip_prefix("HOOKGATE_")?;
-        let (meant, what) = match settings::general().iter().find(|setting| setting.variable() == name) {
+        let (meant, what) = match settings::general().iter().find(|setting| settings::variable(&setting.path) == name) {
             Some(Setting { path, .. }) => (rest, format!("{path} stands in the file that --config names")),
             None => {
                 let meant = nearest(rest, known.iter().map(|known| &known["HOOKGATE_".len()..]))?;

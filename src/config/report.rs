@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The source of a setting.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// A file, and the line if it is known.
     File(String, Option<usize>),
@@ -14,7 +14,7 @@ pub enum Origin {
 }
 
 /// A mistake or a warning.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Finding {
     /// The source.
     pub origin: Origin,
@@ -55,13 +55,9 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Returns a question for the known name that is most like an unknown one, or other words if none is like it.
-pub(super) fn did_you_mean<'a>(
-    name: &str,
-    known: impl IntoIterator<Item = &'a str>,
-    otherwise: impl FnOnce() -> String,
-) -> String {
-    nearest(name, known).map_or_else(otherwise, |meant| format!("did you mean {meant}?"))
+/// Returns a question for the name that was probably meant, or other words if there is none.
+pub(super) fn did_you_mean(meant: Option<&str>, otherwise: &str) -> String {
+    meant.map_or_else(|| otherwise.to_owned(), |meant| format!("did you mean {meant}?"))
 }
 
 /// Returns the known name that is most like an unknown one, if one is like it.

@@ -1,6 +1,6 @@
-//! The handling of callbacks: their budgets and failure rules. Failure rules are resolved, for every failure class; or as
-//! configured, for some classes, for the rest, or none.
+//! The handling of callbacks: their budgets and failure rules.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::Config;
@@ -15,7 +15,7 @@ pub struct Handling {
     /// Time from a webhook's arrival to its reply.
     pub budget: Duration,
     /// Failure rules of a webhook without a verdict.
-    pub on_failure: OnFailure,
+    pub on_failure: Rules,
 }
 
 /// The settings of one callback, which override those of all callbacks.
@@ -26,10 +26,6 @@ pub struct Override {
     /// Its failure rules.
     pub on_failure: Rules,
 }
-
-/// A failure rule for each class.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OnFailure([Rule; Class::ALL.len()]);
 
 /// The reply to a webhook without a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, strum::Display, strum::EnumString)]
@@ -42,10 +38,10 @@ pub enum Rule {
     Allow,
 }
 
-/// Failure rules as configured.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Failure rules: of some classes, and of the rest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// The rule of the classes that have none of their own.
+    /// The rule of the classes that have none of their own; without it they are denied.
     pub default: Option<Rule>,
     classes: [Option<Rule>; Class::ALL.len()],
 }
@@ -71,7 +67,7 @@ pub(super) fn settings<C: 'static>(
     field: impl Fn(&mut C) -> &mut Rules + Copy + Send + Sync + 'static,
 ) -> Vec<Setting<C>> {
     let rule = || Kind::plain("deny or allow", "deny or allow").optional();
-    let all = Kind { name: "failure rules", is_list: false, read: Box::new(Rules::parse), print: Box::new(print) };
+    let all = Kind { name: "failure rules", is_list: false, read: Box::new(str::parse), print: Box::new(print) };
     let rest = "Rule of the failure classes that have none of their own: deny or allow.";
     let mut settings = vec![
         Setting::new("", "on_failure", help, all, Rules::default(), field),
@@ -86,40 +82,30 @@ pub(super) fn settings<C: 'static>(
     settings
 }
 
-impl OnFailure {
+impl Rules {
     /// One rule for every class.
     pub fn all(rule: Rule) -> Self {
-        Self([rule; Class::ALL.len()])
+        Self { default: Some(rule), ..Self::default() }
     }
 
     /// Returns the rule of a class.
     pub fn rule(&self, class: Class) -> Rule {
-        self.0[class as usize]
-    }
-}
-
-impl Default for OnFailure {
-    fn default() -> Self {
-        Self::all(Rule::Deny)
-    }
-}
-
-impl Rules {
-    /// Sets the rule of a class.
-    pub fn set(&mut self, class: Class, rule: Rule) {
-        self.classes[class as usize] = Some(rule);
+        self.classes[class as usize].or(self.default).unwrap_or_default()
     }
 
-    /// Resolves these rules, with `rest` for the classes that have none.
-    pub fn over(&self, rest: OnFailure) -> OnFailure {
-        let rest = self.default.map_or(rest, OnFailure::all);
-        OnFailure(Class::ALL.map(|class| self.classes[class as usize].unwrap_or(rest.rule(class))))
+    /// Returns these rules, with those of `rest` for the classes that have none.
+    pub(super) fn over(self, rest: Self) -> Self {
+        if self.default.is_some() {
+            return self;
+        }
+        let classes = Class::ALL.map(|class| self.classes[class as usize].or(rest.classes[class as usize]));
+        Self { default: rest.default, classes }
     }
 
-    /// Returns the exceptions from `default` that resolve to the same.
-    pub(super) fn resolved(&self, default: Rule) -> Self {
-        let rules = self.over(OnFailure::default()).0;
-        Self { default: None, classes: rules.map(|rule| (rule != default).then_some(rule)) }
+    /// Returns the exceptions from `default` that have the same effect.
+    pub(super) fn exceptions(&self, default: Rule) -> Self {
+        let classes = Class::ALL.map(|class| Some(self.rule(class)).filter(|rule| *rule != default));
+        Self { default: None, classes }
     }
 
     /// Prints rules as they were configured, as YAML; `None` for none.
@@ -136,13 +122,17 @@ impl Rules {
 
     /// Prints the rules of all classes as YAML: one word, or the exceptions from `deny`.
     fn print_resolved(&self) -> Option<String> {
-        let allows_all = self.over(OnFailure::default()) == OnFailure::all(Rule::Allow);
+        let allows_all = self.exceptions(Rule::Allow) == Self::default();
         let default = if allows_all { Rule::Allow } else { Rule::Deny };
-        Self { default: Some(default), ..self.resolved(default) }.print()
+        Self { default: Some(default), ..self.exceptions(default) }.print()
     }
+}
+
+impl FromStr for Rules {
+    type Err = String;
 
     /// Parses all rules in one text: `allow`, or a list such as `unavailable=allow,deadline=allow`.
-    fn parse(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let mut rules = Self::default();
         for part in parts(text) {
             let (name, word) = part.split_once('=').unwrap_or(("default", part));
@@ -161,11 +151,5 @@ impl Rules {
             }
         }
         Ok(rules)
-    }
-}
-
-impl From<OnFailure> for Rules {
-    fn from(rules: OnFailure) -> Self {
-        Self { default: None, classes: rules.0.map(Some) }
     }
 }

@@ -1,10 +1,11 @@
-//! TLS: of the webhook listener, and of clients.
+//! TLS 1.2 and 1.3: of the webhook listener, and of clients. The cryptography is that of ring, the one provider that the
+//! features in Cargo.toml choose.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{Error as PemError, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
@@ -17,8 +18,6 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tracing::warn;
 
 use super::certificates::{Certificates, Derived, Roots, broken, pem};
-
-const DEFAULT_VERSIONS: &str = "ring has ciphers for the default versions, 1.2 and 1.3";
 
 /// TLS for webhook clients.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,11 +54,9 @@ impl ServerTls {
     /// TLS 1.2 and 1.3, with ALPN `http/1.1`.
     pub(super) fn new(identity: Identity, client_ca: Option<ClientCa>) -> Self {
         let client_ca = client_ca.map(Arc::new);
-        let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-        let builder = builder.expect(DEFAULT_VERSIONS);
         let builder = match &client_ca {
-            Some(ca) => builder.with_client_cert_verifier(ca.clone()),
-            None => builder.with_no_client_auth(),
+            Some(ca) => ServerConfig::builder().with_client_cert_verifier(ca.clone()),
+            None => ServerConfig::builder().with_no_client_auth(),
         };
         let mut config = builder.with_cert_resolver(identity.certified.0.clone());
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -84,7 +81,7 @@ impl Identity {
             PemError::NoItemsFound => format!("{name}: holds no private key in PEM (-----BEGIN PRIVATE KEY-----)"),
             error => format!("{name}: the key {}", broken(&error)),
         })?;
-        let certified = CertifiedKey::from_der(certificates.list.clone(), read, &provider());
+        let certified = CertifiedKey::from_der(certificates.list.clone(), read, &ring::default_provider());
         let certified = certified.map_err(|error| match error {
             Error::InconsistentKeys(_) => {
                 format!("{name}: does not belong to the first certificate in {}", certificates.file.display())
@@ -99,7 +96,7 @@ impl Identity {
 impl ClientCa {
     /// Trusts these authorities. The error is a sentence.
     pub(super) fn new(roots: Roots) -> Result<Self, String> {
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots.store.0.clone(), provider()).build();
+        let verifier = WebPkiClientVerifier::builder(roots.store.0.clone()).build();
         let verifier = verifier.map_err(|error| format!("{}: {error}", roots.certificates.file.display()))?;
         Ok(Self { roots, verifier: Derived(verifier) })
     }
@@ -154,10 +151,7 @@ impl ClientCertVerifier for ClientCa {
 
 /// Returns a connector of TLS for clients with this ALPN protocol. Without roots the system's are trusted.
 pub(crate) fn connector(roots: Option<Arc<RootCertStore>>, identity: Option<&Identity>, alpn: &[u8]) -> TlsConnector {
-    let builder = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .expect(DEFAULT_VERSIONS)
-        .with_root_certificates(roots.unwrap_or_else(|| Arc::new(system_roots())));
+    let builder = ClientConfig::builder().with_root_certificates(roots.unwrap_or_else(|| Arc::new(system_roots())));
     let mut config = match identity {
         Some(identity) => builder.with_client_cert_resolver(identity.certified.0.clone()),
         None => builder.with_no_client_auth(),
@@ -175,9 +169,4 @@ fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
     roots
-}
-
-/// Returns the cryptography of TLS.
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
 }

@@ -53,7 +53,7 @@ impl<T: 'static> Kind<T> {
     where
         T: FromStr + Display,
     {
-        Self::new(name, move |text| text.parse().map_err(|_| format!("{text:?}: expected {expected}")), T::to_string)
+        Self::new(name, expecting(expected, |text| text.parse().ok()), T::to_string)
     }
 
     /// Makes it optional: a setting of this kind need not have a value.
@@ -82,6 +82,14 @@ impl<T: 'static> Kind<T> {
     }
 }
 
+/// Returns a reader that reads with `read`; the error names what was `expected`.
+pub(super) fn expecting<T>(
+    expected: &'static str,
+    read: impl Fn(&str) -> Option<T>,
+) -> impl Fn(&str) -> Result<T, String> {
+    move |text| read(text).ok_or_else(|| format!("{text:?}: expected {expected}"))
+}
+
 /// Times from 1 ns on.
 pub(super) fn time() -> Kind<Duration> {
     Kind::new("time", parse_time, |time| show_time(*time))
@@ -104,11 +112,8 @@ pub(super) fn number<T: FromStr + Display + PartialOrd + 'static>(
     range: impl RangeBounds<T> + Send + Sync + 'static,
     expected: &'static str,
 ) -> Kind<T> {
-    let read = move |text: &str| match text.parse() {
-        Ok(number) if range.contains(&number) => Ok(number),
-        _ => Err(format!("{text:?}: expected {expected}")),
-    };
-    Kind::new(name, read, T::to_string)
+    let read = move |text: &str| text.parse().ok().filter(|number| range.contains(number));
+    Kind::new(name, expecting(expected, read), T::to_string)
 }
 
 /// Whole numbers from 1 on.
@@ -137,9 +142,7 @@ pub(super) fn quoted(text: &str) -> String {
     let mut out = serde_json::Value::from(text).to_string();
     // YAML refuses or folds these, which JSON leaves as they are.
     for odd in ('\u{7f}'..='\u{9f}').chain(['\u{2028}', '\u{2029}', '\u{feff}', '\u{fffe}', '\u{ffff}']) {
-        if out.contains(odd) {
-            out = out.replace(odd, &format!("\\u{:04x}", u32::from(odd)));
-        }
+        out = out.replace(odd, &format!("\\u{:04x}", u32::from(odd)));
     }
     out
 }
@@ -209,13 +212,9 @@ fn refuse_bare_number(text: &str, kind: &str, example: &str) -> Result<(), Strin
 
 /// Log levels, by module or for all.
 pub(super) fn log_levels() -> Kind<Targets> {
-    Kind::quoted("log levels", |text| {
-        let expected = "expected error, warn, info, debug, trace or off, or a list as in info,hookgate=debug";
-        // A single word would be read as the name of a module, and silence all others.
-        let is_module = |part: &str| !part.contains('=') && part.trim().parse::<LevelFilter>().is_err();
-        match text.parse() {
-            Ok(levels) if !text.split(',').any(is_module) => Ok(levels),
-            _ => Err(format!("{text:?}: {expected}")),
-        }
-    })
+    let expected = "error, warn, info, debug, trace or off, or a list as in info,hookgate=debug";
+    // A single word would be read as the name of a module, and silence all others.
+    let is_module = |part: &str| !part.contains('=') && part.trim().parse::<LevelFilter>().is_err();
+    let read = move |text: &str| if text.split(',').any(is_module) { None } else { text.parse().ok() };
+    Kind::quoted("log levels", expecting(expected, read))
 }

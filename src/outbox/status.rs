@@ -3,29 +3,33 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
 use super::lane::Lane;
 use super::queue::{Phase, Queue};
 use super::store::Store;
 
-/// What is kept at a moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What is kept at a moment. As JSON it has the totals alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Backlog {
     /// Events, waiting or on their way: what the bound on events is about.
     pub events: usize,
     /// Their size, about.
     pub bytes: usize,
     /// The age of the oldest one that waits.
+    #[serde(rename = "oldest_ms", serialize_with = "milliseconds")]
     pub oldest: Option<Duration>,
     /// The rpcs that have any, in the order of their names.
+    #[serde(skip)]
     pub rpcs: Vec<RpcBacklog>,
     /// How the disk stands, where there is one.
+    #[serde(skip)]
     pub disk: Option<Disk>,
 }
 
 /// The events on disk at a moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Disk {
     /// Events that ended undelivered and are kept for whoever looks for them.
     pub dead: usize,
@@ -40,24 +44,29 @@ pub struct Disk {
     /// Rows that could not be read and were set aside, since the start.
     pub unreadable: u64,
     /// Commits since the start, by their time: one count for each of [`COMMIT_BUCKETS`](super::COMMIT_BUCKETS), and one for
-    /// those that took longer.
+    /// those that took longer. As JSON it is their sum.
+    #[serde(serialize_with = "sum")]
     pub commits: Vec<u64>,
     /// The time of all commits.
+    #[serde(rename = "commit_ms", serialize_with = "milliseconds")]
     pub commit_time: Duration,
 }
 
-/// The events of an rpc that are kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The events of an rpc that are kept. As JSON it is the value that stands under the rpc.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RpcBacklog {
     /// The rpc's path.
+    #[serde(skip)]
     pub rpc: &'static str,
     /// Events that wait for their turn or for the next attempt.
     pub waiting: usize,
     /// Events on their way to the policy.
     pub in_flight: usize,
     /// The age of the oldest one that waits.
+    #[serde(rename = "oldest_ms", serialize_with = "milliseconds")]
     pub oldest: Option<Duration>,
     /// How long nothing is tried because the policy keeps failing.
+    #[serde(rename = "paused_ms", serialize_with = "milliseconds")]
     pub paused: Option<Duration>,
 }
 
@@ -170,6 +179,15 @@ impl Queue {
         let disk = self.store.as_ref().map(disk);
         Backlog { events: outbox.events(), bytes: outbox.bytes(), oldest, rpcs, disk }
     }
+}
+
+fn milliseconds<S: Serializer>(time: &(impl Into<Option<Duration>> + Copy), to: S) -> Result<S::Ok, S::Error> {
+    let time: Option<Duration> = (*time).into();
+    time.map(|time| time.as_millis()).serialize(to)
+}
+
+fn sum<S: Serializer>(counts: &[u64], to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u64(counts.iter().sum())
 }
 
 fn disk(store: &Store) -> Disk {

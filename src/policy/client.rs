@@ -14,7 +14,7 @@ use super::answer::{Answer, CallError};
 use super::channel::{self, Channel, Outcome};
 use crate::contract::{Callback, Metadata};
 use crate::failure::{Class, Failure};
-use crate::observe::traces::{AttemptOf, Traces};
+use crate::observe::traces::Traces;
 
 /// Makes unary calls: a [`Channel`], or its stand-in in a test.
 pub trait Transport: Send + Sync + 'static {
@@ -140,8 +140,8 @@ impl<T: Transport> Policy<T> {
         let mut request = Request::new(message.clone());
         *request.uri_mut() = self.shared.paths[callback.index].clone();
         *request.headers_mut() = metadata.for_attempt(*number);
-        let attempt = AttemptOf { callback, metadata, number: *number, deadline: *deadline };
-        let mut span = self.shared.traces.attempt(attempt, request.headers_mut());
+        let traces = &self.shared.traces;
+        let mut span = traces.attempt(callback, metadata, *number, *deadline, request.headers_mut());
         let limit = self.shared.response_limit.load(Relaxed);
         let result = self.transport.unary(request, *deadline, limit).await;
         span.end(result.as_ref().map_or_else(CallError::code, |_| Code::Ok));

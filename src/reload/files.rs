@@ -20,15 +20,11 @@ pub(super) struct Files {
     polled: States,
 }
 
-type States = BTreeMap<PathBuf, Option<State>>;
+type States = BTreeMap<PathBuf, State>;
 
-/// The state of a file. Kubernetes swaps a symbolic link, and editors rename a new file into place: both change the inode.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct State {
-    modified: Option<SystemTime>,
-    length: u64,
-    inode: u64,
-}
+/// The time of the last change, the length and the inode of a regular file. Kubernetes swaps a symbolic link, and editors
+/// rename a new file into place: both change the inode.
+type State = Option<(Option<SystemTime>, u64, u64)>;
 
 impl Files {
     /// Returns the result of `load`, and the files that it read. With `again` set, only regular files are read: a pipe has
@@ -57,8 +53,8 @@ impl Files {
     }
 }
 
-fn state(path: &Path) -> Option<State> {
+fn state(path: &Path) -> State {
     let file = fs::metadata(path).ok()?;
     // Data in a pipe does not change the configuration.
-    file.is_file().then(|| State { modified: file.modified().ok(), length: file.len(), inode: file.ino() })
+    file.is_file().then(|| (file.modified().ok(), file.len(), file.ino()))
 }

@@ -19,7 +19,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
-use crate::config::{Config, Finding, Loaded, Losses, Options, Origin, Report, differences, losses};
+use crate::config::{Config, Loaded, Options, Report, differences, losses};
 use crate::observe::counters::millis_now;
 use crate::observe::decisions::Decisions;
 use files::Files;
@@ -31,9 +31,6 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Time after which a poll that has not ended is logged.
 const POLL_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A file that was truncated, or is being written, must not take all settings back.
-const NO_SETTINGS: &str = "holds no setting any more; a restart takes an empty file";
 
 /// Reads the configuration, and remembers the files for the next time.
 #[derive(Debug)]
@@ -78,43 +75,43 @@ impl Source {
         Ok((source, loaded))
     }
 
-    fn read(&mut self, present: Option<&Config>) -> Result<Loaded, Report> {
+    /// Reads the configuration. With a `present` one, its decision log is changed too, as it is the last that can fail.
+    fn read(&mut self, present: Option<(&Config, &Decisions)>) -> Result<Loaded, Report> {
         let (loaded, files) = Files::of(present.is_some(), |text_of| Config::load_from(&self.options, text_of));
         // Files that could not be read are polled too.
         self.files = files;
         let mut loaded = loaded?;
-        let is_blank = self.options.file().is_none_or(|file| loaded.is_blank(file));
-        if let (Some(before), Some(file)) = (present, self.options.file()) {
-            let Losses { mut refused, warnings } = losses(file, before, &loaded);
-            if is_blank && !self.is_blank {
-                refused.push(Finding::new(Origin::File(file.to_owned(), None), "", NO_SETTINGS));
-            }
-            if !refused.is_empty() {
-                return Err(Report(refused));
-            }
+        let file = self.options.file().map(|(name, _)| name);
+        let is_blank = file.is_none_or(|file| loaded.is_blank(file));
+        if let (Some((before, _)), Some(file)) = (present, file) {
+            let warnings = losses(file, before, &loaded, is_blank && !self.is_blank)?;
             loaded.warnings.extend(warnings);
         }
-        // The check could remove a file that the open decision log has just created.
-        if present.is_none_or(|before| before.decisions.to != loaded.config.decisions.to) {
-            let checked = Decisions::check(&loaded.config.decisions);
-            checked.map_err(|error| loaded.wrong("decisions.to", error.to_string()))?;
-        }
+        let wanted = &loaded.config.decisions;
+        let opened = present.map_or_else(|| Decisions::check(wanted), |(_, decisions)| decisions.change(wanted));
+        opened.map_err(|error| loaded.wrong("decisions.to", error.to_string()))?;
         self.is_blank = is_blank;
         Ok(loaded)
     }
 
     /// Reads the configuration again for each SIGHUP and each change of a file, and publishes it. Ends only if
     /// reading it panics.
-    pub(crate) async fn watch(mut self, mut hangups: Signal, config: watch::Sender<Arc<Config>>, reloads: Reloads) {
+    pub(crate) async fn watch(
+        mut self,
+        mut hangups: Signal,
+        config: watch::Sender<Arc<Config>>,
+        decisions: Decisions,
+        reloads: Reloads,
+    ) {
         loop {
             let asked = tokio::select! {
                 Some(()) = hangups.recv() => true,
                 () = sleep(POLL_INTERVAL) => false,
             };
-            let before = config.borrow().clone();
+            let (before, decisions) = (config.borrow().clone(), decisions.clone());
             // A file can be on a disk that hangs; no webhook waits for it.
             let mut polled = spawn_blocking(move || {
-                let loaded = (asked || self.files.have_changed()).then(|| self.read(Some(&before)));
+                let loaded = (asked || self.files.have_changed()).then(|| self.read(Some((&before, &decisions))));
                 (self, loaded)
             });
             let ended = match timeout(POLL_TIMEOUT, &mut polled).await {

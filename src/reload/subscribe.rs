@@ -1,65 +1,45 @@
-//! The parts that are set up from the configuration: each subscribes to its changes, and applies them in a task of its own.
-//! Everything else reads the configuration again for each webhook and each connection.
+//! The parts that are set up from the configuration: two tasks apply its changes to them. Everything else reads the
+//! configuration again for each webhook and each connection.
 
 use std::sync::Arc;
 
-use tokio::task::spawn_blocking;
 use tracing::error;
 
 use crate::config::{self, Config, ConfigHandle};
-use crate::observe::decisions::Decisions;
 use crate::observe::logging::Log;
 use crate::policy::{Channel, Policy};
 
 /// Applies each new configuration to the parts that were set up from the present one. Must be called within a Tokio
 /// runtime.
-pub(crate) fn subscribe(
-    config: &ConfigHandle,
-    channel: Channel,
-    policy: Policy<Channel>,
-    decisions: Decisions,
-    log: Log,
-) {
-    on_change(config, move |now| policy.set_response_limit(now.limits.reply));
-    on_change(config, move |now| {
-        if let Err(error) = log.levels.reload(now.log.clone()) {
-            error!(%error, "log levels not changed");
-        }
-    });
-    on_change(config, move |now| {
-        let decisions = decisions.clone();
-        // Not awaited: a disk may be slow to open a file.
-        spawn_blocking(move || {
-            if let Err(error) = decisions.change(&now.decisions) {
-                error!(%error, "decision log not changed");
-            }
-        });
-    });
+pub(crate) fn subscribe(config: &ConfigHandle, channel: Channel, policy: Policy<Channel>, log: Log) {
+    tokio::spawn(apply_each(config.clone(), policy, log));
     tokio::spawn(replace_endpoint(channel, config.now(), config.clone()));
 }
 
-fn on_change(config: &ConfigHandle, mut apply: impl FnMut(Arc<Config>) + Send + 'static) {
-    let mut config = config.clone();
-    tokio::spawn(async move {
-        loop {
-            apply(config.changed().await);
+/// Applies each new configuration to the parts that take it at once.
+async fn apply_each(mut config: ConfigHandle, policy: Policy<Channel>, log: Log) {
+    loop {
+        let now = config.changed().await;
+        policy.set_response_limit(now.limits.reply);
+        if let Err(error) = log.levels.reload(now.log.clone()) {
+            error!(%error, "log levels not changed");
         }
-    });
+    }
 }
 
 /// Connects to another policy service, or with other settings, for each configuration that has such. `applied` is the one
 /// that the channel was made from.
 async fn replace_endpoint(channel: Channel, mut applied: Arc<Config>, mut config: ConfigHandle) {
+    let mut wanted = applied.clone();
     loop {
-        let mut wanted = other_endpoint(&mut config, &applied).await;
-        while is_other_endpoint(&applied, &wanted) {
-            // The built-in policy keeps its address.
-            let url = wanted.policy.clone().unwrap_or_else(|| channel.url());
-            // Without an end while the new service cannot be reached: a newer one takes its place.
-            tokio::select! {
-                () = channel.replace(url, &wanted.channel, &wanted.policy_tls) => applied = wanted.clone(),
-                newer = other_endpoint(&mut config, &wanted) => wanted = newer,
+        // The built-in policy keeps its address.
+        let url = wanted.policy.clone().unwrap_or_else(|| channel.url());
+        // Without an end while the new service cannot be reached: a newer one takes its place.
+        tokio::select! {
+            () = channel.replace(url, &wanted.channel, &wanted.policy_tls), if is_other_endpoint(&applied, &wanted) => {
+                applied = wanted.clone();
             }
+            newer = other_endpoint(&mut config, &wanted) => wanted = newer,
         }
     }
 }

@@ -238,7 +238,7 @@ async fn a_denial_stays_one_whatever_is_wrong_with_it() {
     ] {
         let policy = Policy::start(move |_| Ok(bytes.to_vec())).await;
         let mut config = support::config();
-        config.on_failure = hookgate::config::OnFailure::all(hookgate::config::Rule::Allow).into();
+        config.on_failure = hookgate::config::Rules::all(hookgate::config::Rule::Allow);
         let gate = Gate::configured(&policy.url(), config).await;
         let reply = gate.post("/callbackBeforeSetFriendRemarkCommand", "{}").await;
         assert_eq!(reply.headers["hookgate-outcome"], "deny", "{bytes:?}");

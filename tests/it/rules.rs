@@ -5,7 +5,7 @@ mod open;
 use std::time::Duration;
 
 use hookgate::config::Class;
-use hookgate::config::{OnFailure, Override, Rule};
+use hookgate::config::{Override, Rule, Rules};
 use hookgate::contract::Callback;
 use hookgate::internals::observe::Outcome;
 use hookgate::openim::{self, Reading, Release};
@@ -58,7 +58,7 @@ async fn every_class_under_every_rule_for_every_kind_of_callback() {
             let (url, _policy) = failing(class).await;
             let mut config = support::config();
             config.budget = Duration::from_millis(100);
-            config.on_failure = OnFailure::all(rule).into();
+            config.on_failure = Rules::all(rule);
             if class != Class::Deadline {
                 config.budget = Duration::from_secs(60);
             }
@@ -94,8 +94,8 @@ async fn every_class_under_every_rule_for_every_kind_of_callback() {
 async fn a_class_and_a_callback_can_have_rules_of_their_own() {
     let policy = Policy::start(|_| Err(Status::internal("broken"))).await;
     let mut config = support::config();
-    config.on_failure.set(Class::Error, Rule::Allow);
-    let strict = Override { on_failure: OnFailure::default().into(), budget: None };
+    config.on_failure = "error=allow".parse().unwrap();
+    let strict = Override { on_failure: Rules::all(Rule::Deny), budget: None };
     config.callbacks.insert("callbackBeforeAddBlackCommand", strict);
     let gate = Gate::configured(&policy.url(), config).await;
     let open = gate.post("/callbackBeforeAddFriendCommand", "{}").await;

@@ -10,11 +10,14 @@ mod webhooks;
 
 use std::fmt;
 
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet, prometheus_text, text};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::admin::Sources;
@@ -27,18 +30,21 @@ const GROUPS: &[fn(&Sources, &mut Writer<'_>) -> fmt::Result] =
 /// The content type of OpenMetrics.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Returns the content type and the text of a scrape: OpenMetrics if the client accepts that, otherwise the older text
-/// format of Prometheus, which curl and `promtool check metrics` expect.
-pub(super) fn scrape(sources: &Sources, accept: &str) -> Result<(&'static str, String), fmt::Error> {
+/// Returns a scrape: OpenMetrics if the client accepts that, otherwise the older text format of Prometheus, which curl and
+/// `promtool check metrics` expect.
+pub(super) async fn scrape(State(sources): State<Sources>, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let mut registry = Registry::with_prefix("hookgate");
-    registry.register_collector(Box::new(sources.clone()));
+    registry.register_collector(Box::new(sources));
     let mut out = String::new();
-    if accept.contains("application/openmetrics-text") {
-        text::encode(&mut out, &registry)?;
-        return Ok((OPEN_METRICS, out));
+    let (content_type, written) = match accept.contains("application/openmetrics-text") {
+        true => (OPEN_METRICS, text::encode(&mut out, &registry)),
+        false => (prometheus_text::CONTENT_TYPE, prometheus_text::encode(&mut out, &registry)),
+    };
+    match written {
+        Ok(()) => ([(header::CONTENT_TYPE, content_type)], out).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
-    prometheus_text::encode(&mut out, &registry)?;
-    Ok((prometheus_text::CONTENT_TYPE, out))
 }
 
 impl Collector for Sources {
@@ -56,21 +62,20 @@ struct Writer<'a>(DescriptorEncoder<'a>);
 
 impl Writer<'_> {
     /// Writes a family with a sample for each set of labels. A family without samples is omitted.
-    fn family<'l, M: EncodeMetric + TypedMetric, const N: usize>(
+    fn family<'l, M: EncodeMetric, const N: usize>(
         &mut self,
         name: &str,
         help: &str,
         samples: impl IntoIterator<Item = ([Label<'l>; N], M)>,
     ) -> fmt::Result {
         let mut samples = samples.into_iter().peekable();
-        if samples.peek().is_none() {
-            return Ok(());
-        }
+        let Some((_, first)) = samples.peek() else { return Ok(()) };
+        let kind = first.metric_type();
         // The encoder wants the unit by itself.
         let units = [("_seconds", Unit::Seconds), ("_bytes", Unit::Bytes)];
         let unit = units.iter().find_map(|(suffix, unit)| Some((name.strip_suffix(suffix)?, unit)));
         let (name, unit) = unit.map_or((name, None), |(name, unit)| (name, Some(unit)));
-        let mut encoder = self.0.encode_descriptor(name, help, unit, M::TYPE)?;
+        let mut encoder = self.0.encode_descriptor(name, help, unit, kind)?;
         samples.try_for_each(|(labels, metric)| metric.encode(encoder.encode_family(&labels)?))
     }
 
@@ -95,16 +100,12 @@ fn gauge(value: impl Into<f64>) -> ConstGauge<f64> {
     ConstGauge::new(value.into())
 }
 
-impl TypedMetric for Histogram {
-    const TYPE: MetricType = MetricType::Histogram;
-}
-
 impl EncodeMetric for Histogram {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         encoder.encode_histogram::<NoLabelSet>(self.sum, self.count, &self.buckets, None)
     }
 
     fn metric_type(&self) -> MetricType {
-        Self::TYPE
+        MetricType::Histogram
     }
 }

@@ -10,7 +10,7 @@ use super::settings;
 use crate::config::access::{Passwords, Paths};
 use crate::config::certificates::Roots;
 use crate::config::tls::{Identity, ServerTls};
-use crate::config::value::{Kind, path};
+use crate::config::value::{Kind, expecting, path};
 
 settings! {
     /// Access rules for callers. Every rule that is set must match; a rule matches by any of its entries. Without a rule
@@ -80,10 +80,8 @@ settings! {
 }
 
 fn server_name() -> Kind<String> {
-    Kind::quoted("host", |text| match ServerName::try_from(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(format!("{text:?}: expected a host name or an IP address")),
-    })
+    let read = |text: &str| ServerName::try_from(text).is_ok().then(|| text.to_owned());
+    Kind::quoted("host", expecting("a host name or an IP address", read))
 }
 
 /// IP networks and single addresses.

@@ -11,8 +11,8 @@ use tracing_subscriber::filter::Targets;
 
 use super::{Access, After, Channel, Decisions, Denial, Drain, Limits, OpenIm, PolicyTls, Tls, Traces, settings};
 use crate::config::address::{loopback, policy_url};
-use crate::config::value::{Kind, log_levels, number, path, time};
-use crate::config::{Address, ClientCa, Handling, OnFailure, Override, PolicyUrl, Rule, Rules};
+use crate::config::value::{Kind, expecting, log_levels, number, path, time};
+use crate::config::{Address, ClientCa, Handling, Override, PolicyUrl, Rule, Rules};
 use crate::contract::Callback;
 
 settings! {
@@ -85,13 +85,9 @@ impl Config {
     /// Returns the handling of a callback. Its own failure rules override the contract's, and these the rules of all
     /// callbacks. The fallback has that of all callbacks.
     pub fn handling(&self, callback: &Callback) -> Handling {
-        let general =
-            if callback.fails_open { OnFailure::all(Rule::Allow) } else { self.on_failure.over(OnFailure::default()) };
-        let own = self.callbacks.get(callback.command);
-        Handling {
-            budget: own.and_then(|own| own.budget).unwrap_or(self.budget),
-            on_failure: own.map_or(general, |own| own.on_failure.over(general)),
-        }
+        let general = if callback.fails_open { Rules::all(Rule::Allow) } else { self.on_failure };
+        let own = self.callbacks.get(callback.command).cloned().unwrap_or_default();
+        Handling { budget: own.budget.unwrap_or(self.budget), on_failure: own.on_failure.over(general) }
     }
 
     /// Returns true if not everybody may call: there is an access rule, or client certificates are required.
@@ -112,16 +108,15 @@ fn address() -> Kind<Address> {
 
 /// IP addresses and ports.
 fn socket_address() -> Kind<SocketAddr> {
-    Kind::quoted("address", |text| {
-        text.parse().map_err(|_| format!("{text:?}: expected an IP address and a port, as in 127.0.0.1:50051"))
-    })
+    let expected = "an IP address and a port, as in 127.0.0.1:50051";
+    Kind::quoted("address", expecting(expected, |text| text.parse().ok()))
 }
 
 /// Hosts as a browser names them, without a port.
 fn host() -> Kind<String> {
-    Kind::quoted("host", |text| match ServerName::try_from(text) {
-        Ok(ServerName::IpAddress(_)) => Ok(text.to_ascii_lowercase()),
-        Ok(_) => Ok(text.trim_end_matches('.').to_ascii_lowercase()),
-        Err(_) => Err(format!("{text:?}: expected a host name or an IP address, without a port")),
-    })
+    let read = |text: &str| match ServerName::try_from(text).ok()? {
+        ServerName::IpAddress(_) => Some(text.to_ascii_lowercase()),
+        _ => Some(text.trim_end_matches('.').to_ascii_lowercase()),
+    };
+    Kind::quoted("host", expecting("a host name or an IP address, without a port", read))
 }

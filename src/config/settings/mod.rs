@@ -160,9 +160,9 @@ pub fn of_callback() -> &'static [Setting<Override>] {
         let help = "Time from the webhook's arrival to the reply.";
         let budget = Setting::new("", "budget", help, time().optional(), None, |own: &mut Override| &mut own.budget);
         let help = "Reply to a webhook of this callback without a verdict.";
+        // Without values of their own, those of all callbacks apply.
         let rules = rules::settings(help, Rules::print, |own: &mut Override| &mut own.on_failure);
-        // No defaults of their own: the settings for all callbacks apply.
-        [budget].into_iter().chain(rules).map(|setting| Setting { default: None, ..setting }).collect()
+        [budget].into_iter().chain(rules).collect()
     });
     &SETTINGS
 }
@@ -200,14 +200,14 @@ impl<C: 'static> Setting<C> {
     pub fn is_path(&self, text: &str) -> bool {
         !text.is_empty() && (self.kind == "path" || self.kind == "stdout or path" && text != "stdout")
     }
+}
 
-    /// Returns its flag: `--openim-webhooks`.
-    pub fn flag_name(&self) -> String {
-        format!("--{}", self.path.replace(['.', '_'], "-"))
-    }
+/// Returns the flag of a setting: `--openim-webhooks`.
+pub fn flag_name(path: &str) -> String {
+    format!("--{}", path.replace(['.', '_'], "-"))
+}
 
-    /// Returns its variable: `HOOKGATE_OPENIM_WEBHOOKS`.
-    pub fn variable(&self) -> String {
-        format!("HOOKGATE_{}", self.path.replace('.', "_").to_uppercase())
-    }
+/// Returns the variable of a setting: `HOOKGATE_OPENIM_WEBHOOKS`.
+pub fn variable(path: &str) -> String {
+    format!("HOOKGATE_{}", path.replace('.', "_").to_uppercase())
 }

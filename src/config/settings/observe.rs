@@ -6,7 +6,7 @@ use http::Uri;
 
 use super::settings;
 use crate::config::address::grpc_url;
-use crate::config::report::nearest;
+use crate::config::report::{did_you_mean, nearest};
 use crate::config::value::{Kind, fraction, quoted};
 use crate::contract::request_field_names;
 
@@ -74,10 +74,7 @@ fn request_field() -> Kind<String> {
         // Often the last part is right, and the message that holds it is missing.
         let within = || names.iter().find(|known| known.rsplit_once('.').is_some_and(|(_, last)| last == name));
         let meant = nearest(name, names.iter().map(String::as_str)).or_else(|| within().map(String::as_str));
-        let hint = match meant {
-            Some(meant) => format!("did you mean {meant}?"),
-            None => "docs/reference/contract lists the names".to_owned(),
-        };
+        let hint = did_you_mean(meant, "docs/reference/contract lists the names");
         Err(format!("{name:?}: no request has such a field; {hint}"))
     })
 }

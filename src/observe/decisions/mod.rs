@@ -29,11 +29,8 @@ const OPTIONS: Options = Options { capacity: 8 << 20, report_interval: Duration:
 
 /// The decision log. Clones share it; the default is off until [`change`](Self::change) turns it on.
 #[derive(Debug, Clone, Default)]
-pub struct Decisions(Arc<Shared>);
-
-#[derive(Debug, Default)]
-struct Shared {
-    open: RwLock<Option<Arc<Open>>>,
+pub struct Decisions {
+    open: Arc<RwLock<Option<Arc<Open>>>>,
     counts: Arc<Counts>,
 }
 
@@ -47,13 +44,6 @@ struct Open {
 }
 
 impl Decisions {
-    /// Opens the decision log. The error says what cannot be written.
-    pub fn open(settings: &config::Decisions) -> io::Result<Self> {
-        let decisions = Self::default();
-        decisions.change(settings)?;
-        Ok(decisions)
-    }
-
     /// Checks that the decision log could be opened. Leaves no new file behind.
     pub fn check(settings: &config::Decisions) -> io::Result<()> {
         let Some(DecisionsTo::File(path)) = &settings.to else { return Ok(()) };
@@ -62,7 +52,8 @@ impl Decisions {
         if is_new { fs::remove_file(path) } else { Ok(()) }
     }
 
-    /// Applies other settings, or changes nothing if they fail. Queued lines still go to the sink that they were meant for.
+    /// Applies other settings, or changes nothing if they fail: the error says what cannot be written. Queued lines still go
+    /// to the sink that they were meant for.
     pub fn change(&self, settings: &config::Decisions) -> io::Result<()> {
         let before = self.now();
         if before.as_ref().map(|open| &open.settings) == Some(settings) {
@@ -73,14 +64,14 @@ impl Decisions {
             Some(to) => {
                 let lines = match before.filter(|open| open.settings.to.as_ref() == Some(to)) {
                     Some(open) => open.lines.clone(),
-                    None => start(to, self.0.counts.clone())?,
+                    None => start(to, self.counts.clone())?,
                 };
                 let rows = Callback::all().iter().chain([Callback::fallback()]);
                 let shown = rows.map(|callback| Shown::of(callback, &settings.fields)).collect();
                 Some(Arc::new(Open { settings: settings.clone(), lines, shown }))
             }
         };
-        *self.0.open.write() = open;
+        *self.open.write() = open;
         Ok(())
     }
 
@@ -91,12 +82,12 @@ impl Decisions {
 
     /// Returns true if it is on.
     pub fn is_on(&self) -> bool {
-        self.0.open.read().is_some()
+        self.open.read().is_some()
     }
 
     /// Returns the counters of lines since the start of the process.
     pub fn counts(&self) -> &Counts {
-        &self.0.counts
+        &self.counts
     }
 
     /// Writes a line about a verdict, unless the log is off or the verdict is an allow outside of the sample.
@@ -109,7 +100,7 @@ impl Decisions {
     }
 
     fn now(&self) -> Option<Arc<Open>> {
-        self.0.open.read().clone()
+        self.open.read().clone()
     }
 }
 

@@ -31,15 +31,9 @@ impl Context {
         let Some(parent) = headers.get(TRACEPARENT).filter(|parent| parent.len() <= LONGEST_PARENT) else {
             return Self::default();
         };
-        let mut states = headers.get_all(TRACESTATE).iter();
-        let state = match (states.next(), states.next()) {
-            (state, None) => state.cloned(),
-            _ => {
-                let lines: Vec<_> = headers.get_all(TRACESTATE).iter().map(HeaderValue::as_bytes).collect();
-                HeaderValue::from_bytes(&lines.join(&b","[..])).ok()
-            }
-        };
-        Self { parent: Some(parent.clone()), state: state.filter(|state| state.len() <= LONGEST_STATE) }
+        let states: Vec<_> = headers.get_all(TRACESTATE).iter().map(HeaderValue::as_bytes).collect();
+        let state = Some(states.join(&b","[..])).filter(|state| (1..=LONGEST_STATE).contains(&state.len()));
+        Self { parent: Some(parent.clone()), state: state.and_then(|state| HeaderValue::try_from(state).ok()) }
     }
 
     /// Returns the context in a call's metadata.

@@ -27,7 +27,7 @@ use tracing::warn;
 use crate::config;
 pub(crate) use context::Context;
 pub(crate) use export::Counts;
-pub(crate) use spans::{AttemptOf, WebhookSpan};
+pub(crate) use spans::WebhookSpan;
 
 /// Minimum time to export the last spans, even if the drain time is over.
 const MIN_SHUTDOWN: Duration = Duration::from_millis(500);
@@ -84,10 +84,6 @@ impl Traces {
 fn resource() -> Resource {
     let resource = Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
     let name = Resource::builder().build().get(&Key::new("service.name")).map(|name| name.to_string());
-    match name.as_deref().unwrap_or_default() {
-        name if name.is_empty() || name.starts_with("unknown_service") => {
-            resource.with_service_name("hookgate").build()
-        }
-        _ => resource.build(),
-    }
+    let is_named = name.is_some_and(|name| !name.is_empty() && !name.starts_with("unknown_service"));
+    if is_named { resource.build() } else { resource.with_service_name("hookgate").build() }
 }

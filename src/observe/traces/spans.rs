@@ -20,15 +20,6 @@ const EVENT_ID: &str = "hookgate.event_id";
 #[derive(Debug, Default)]
 pub(crate) struct WebhookSpan(Option<Box<Span>>);
 
-/// An attempt of a policy call: the callback, the webhook's metadata, the number from 1 on, the deadline.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct AttemptOf<'a> {
-    pub(crate) callback: &'static Callback,
-    pub(crate) metadata: &'a Metadata,
-    pub(crate) number: u32,
-    pub(crate) deadline: Instant,
-}
-
 /// The span of an attempt, and the deadline of the call. It ends when dropped.
 #[derive(Debug, Default)]
 pub(crate) struct AttemptSpan(Option<(Box<Span>, Instant)>);
@@ -49,23 +40,25 @@ impl Traces {
             // Not traced here, so the caller's context is propagated.
             return WebhookSpan::default();
         }
-        let span = on
-            .tracer
-            .span_builder(callback.service_and_method())
-            .with_kind(SpanKind::Server)
-            .with_attributes([
-                KeyValue::new(COMMAND, command.to_owned()),
-                KeyValue::new(OPERATION_ID, operation_id.to_owned()),
-            ])
-            .start_with_context(&on.tracer, &caller);
+        let attributes = [(COMMAND, command), (OPERATION_ID, operation_id)];
+        let attributes = attributes.map(|(name, value)| KeyValue::new(name, value.to_owned()));
+        let builder = on.tracer.span_builder(callback.service_and_method()).with_kind(SpanKind::Server);
+        let span = builder.with_attributes(attributes).start_with_context(&on.tracer, &caller);
         *context = Context::of_span(span.span_context());
         WebhookSpan(span.is_recording().then(|| Box::new(span)))
     }
 
-    /// Starts the span of an attempt, as a child of its webhook's, and adds its context to the call.
-    pub(crate) fn attempt(&self, attempt: AttemptOf<'_>, headers: &mut HeaderMap) -> AttemptSpan {
+    /// Starts the span of an attempt, whose number begins at 1, as a child of its webhook's, and adds its context to the call.
+    /// `metadata` is the webhook's.
+    pub(crate) fn attempt(
+        &self,
+        callback: &'static Callback,
+        metadata: &Metadata,
+        number: u32,
+        deadline: Instant,
+        headers: &mut HeaderMap,
+    ) -> AttemptSpan {
         let Some(on) = &self.0 else { return AttemptSpan(None) };
-        let AttemptOf { callback, metadata, number, deadline } = attempt;
         let webhook = Context::within(metadata).read();
         // Without a parent it would be a trace of one span.
         if !webhook.span().span_context().is_sampled() {
@@ -74,20 +67,17 @@ impl Traces {
         let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let text = |name| decoded(metadata.get(name));
         let rpc = callback.rpc.trim_start_matches('/');
-        let span = on
-            .tracer
-            .span_builder(rpc)
-            .with_kind(SpanKind::Client)
-            .with_attributes([
-                KeyValue::new("rpc.system", "grpc"),
-                KeyValue::new("rpc.service", rpc.split_once('/').map_or(rpc, |(service, _)| service)),
-                KeyValue::new("rpc.method", callback.method()),
-                KeyValue::new("hookgate.attempt", i64::from(number)),
-                KeyValue::new(COMMAND, decoded(metadata.shown_command())),
-                KeyValue::new(OPERATION_ID, text(&metadata::OPERATION_ID)),
-                KeyValue::new(EVENT_ID, text(&metadata::EVENT_ID)),
-            ])
-            .start_with_context(&on.tracer, &webhook);
+        let attributes = [
+            KeyValue::new("rpc.system", "grpc"),
+            KeyValue::new("rpc.service", rpc.split_once('/').map_or(rpc, |(service, _)| service)),
+            KeyValue::new("rpc.method", callback.method()),
+            KeyValue::new("hookgate.attempt", i64::from(number)),
+            KeyValue::new(COMMAND, decoded(metadata.shown_command())),
+            KeyValue::new(OPERATION_ID, text(&metadata::OPERATION_ID)),
+            KeyValue::new(EVENT_ID, text(&metadata::EVENT_ID)),
+        ];
+        let builder = on.tracer.span_builder(rpc).with_kind(SpanKind::Client).with_attributes(attributes);
+        let span = builder.start_with_context(&on.tracer, &webhook);
         Context::of_span(span.span_context()).replace_in(headers);
         AttemptSpan(span.is_recording().then(|| (Box::new(span), deadline)))
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hookgate::config::Class;
-use hookgate::config::{self, Config, Handling, OnFailure, Rule};
+use hookgate::config::{self, Config, Handling, Rule, Rules};
 use hookgate::contract::Callback;
 
 use super::{ALL_OF_IT, FRIEND, SINGLE, assert_round_trip, handling, lines, load, load_openim_and, load_yaml, millis};
@@ -152,7 +152,7 @@ fn failed_continue_adds_nothing_to_a_callback_that_fails_open() {
     for wish in [true, false] {
         let openim = format!("url: http://127.0.0.1:10006\n{key}: {{enable: true, failedContinue: {wish}}}");
         let loaded = load_openim_and(yaml, &openim);
-        assert_eq!(handling(&loaded.config, OPEN[0]).on_failure, OnFailure::all(Rule::Allow), "{wish}");
+        assert_eq!(handling(&loaded.config, OPEN[0]).on_failure, Rules::all(Rule::Allow), "{wish}");
         assert_round_trip(&loaded);
     }
 }
@@ -164,7 +164,7 @@ fn a_config_key_of_two_callbacks_sets_both_and_older_keys_are_known() {
     assert_eq!(millis(&config, "callbackBeforeMemberJoinGroupCommand"), 2000);
     assert_eq!(millis(&config, "callbackBeforeMsgModifyCommand"), 3000);
     assert_eq!(config.callbacks.len(), 3);
-    let general = Handling { budget: config.budget, on_failure: OnFailure::default() };
+    let general = Handling { budget: config.budget, on_failure: Rules::default() };
     assert_eq!(config.handling(Callback::fallback()), general);
 }
 

@@ -1,7 +1,7 @@
 //! Answers whose parts contradict each other, or whose text is odd. The status decides: a denial stays one under every
 //! failure rule, and an allow is one message with an OK behind it, over HTTP 200 and nothing else.
 
-use hookgate::config::{Config, OnFailure, Rule};
+use hookgate::config::{Config, Rule, Rules};
 use hookgate::internals::outbox::Reason;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -34,7 +34,7 @@ async fn answering(http: u16, head: Fields, body: &'static [u8], trailers: Field
 /// The configuration under which no failure denies.
 fn open() -> Config {
     let mut config = support::config();
-    config.on_failure = OnFailure::all(Rule::Allow).into();
+    config.on_failure = Rules::all(Rule::Allow);
     config
 }
 

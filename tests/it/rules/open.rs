@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hookgate::app::Stop;
 use hookgate::config::Class;
-use hookgate::config::{Config, OnFailure, Override, Rule};
+use hookgate::config::{Config, Override, Rule, Rules};
 use hookgate::contract::Callback;
 use hookgate::internals::observe::Outcome;
 use hookgate::openim::{self, Reading, Release};
@@ -29,7 +29,7 @@ fn callback(command: &str) -> &'static Callback {
 fn with_own(rule: Rule) -> Config {
     let mut config = support::config();
     for command in OPEN {
-        config.callbacks.insert(command, Override { on_failure: OnFailure::all(rule).into(), budget: None });
+        config.callbacks.insert(command, Override { on_failure: Rules::all(rule), budget: None });
     }
     config
 }
@@ -78,7 +78,7 @@ async fn every_class_is_allowed_and_a_rule_of_its_own_denies() {
                 config.budget = Duration::from_secs(60);
             }
             // A rule for all callbacks decides nothing here.
-            config.on_failure = OnFailure::all(own.map_or(Rule::Deny, |_| Rule::Allow)).into();
+            config.on_failure = Rules::all(own.map_or(Rule::Deny, |_| Rule::Allow));
             let gate = Gate::configured(&url, config).await;
             for command in OPEN {
                 let (callback, outcome) = (callback(command), Outcome::Failed(own.unwrap_or(Rule::Allow), class));
@@ -111,7 +111,7 @@ async fn a_body_that_cannot_be_read() {
         config.limits.body = 1000;
         config.budget = Duration::from_millis(300);
         // Whatever is to be allowed of other callbacks: these bytes were not looked at.
-        config.on_failure = OnFailure::all(Rule::Allow).into();
+        config.on_failure = Rules::all(Rule::Allow);
         let gate = Gate::configured(&policy.url(), config).await;
         for (class, status, rest, half_close) in &bodies {
             for (command, open) in OPEN.map(|command| (command, open)).into_iter().chain([(COMMAND, false)]) {
@@ -137,7 +137,7 @@ async fn a_body_that_cannot_be_read() {
 async fn a_panic() {
     for own in [None, Some(Rule::Deny)] {
         let mut config = own.map_or_else(support::config, with_own);
-        config.on_failure = OnFailure::all(Rule::Allow).into();
+        config.on_failure = Rules::all(Rule::Allow);
         let gate = Gate::that_panics(config).await;
         for command in OPEN {
             let reply = gate.post(&format!("/{command}"), "{}").await;
