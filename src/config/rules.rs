@@ -110,6 +110,11 @@ impl Rules {
         self.classes[class as usize] = Some(rule);
     }
 
+    /// Returns true if these rules have one for a class.
+    pub(super) fn has(&self, class: Class) -> bool {
+        self.classes[class as usize].or(self.default).is_some()
+    }
+
     /// Resolves these rules, with `rest` for the classes that have none.
     pub fn over(&self, rest: OnFailure) -> OnFailure {
         let rest = self.default.map_or(rest, OnFailure::all);

@@ -1,5 +1,6 @@
 //! Settings of the whole program and of each call: addresses, the policy, the budget.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use crate::config::address::{loopback, policy_url};
 use crate::config::value::{Kind, log_levels, number, path, time};
 use crate::config::{Address, ClientCa, Handling, OnFailure, Override, PolicyUrl, Rule, Rules};
 use crate::contract::Callback;
+use crate::failure::Class;
 
 settings! {
     /// The configuration, resolved: every value is legal, every default filled in.
@@ -91,6 +93,16 @@ impl Config {
         Handling {
             budget: own.and_then(|own| own.budget).unwrap_or(self.budget),
             on_failure: own.map_or(general, |own| own.on_failure.over(general)),
+        }
+    }
+
+    /// Returns the setting that holds a callback's failure rule for a class: `callbacks.NAME.on_failure` or `on_failure`;
+    /// `contract` if the callback fails open by contract.
+    pub(crate) fn failure_setting(&self, callback: &Callback, class: Class) -> Cow<'static, str> {
+        match self.callbacks.get(callback.command) {
+            Some(own) if own.on_failure.has(class) => format!("callbacks.{}.on_failure", callback.config_key).into(),
+            _ if callback.fails_open => "contract".into(),
+            _ => "on_failure".into(),
         }
     }
 
