@@ -45,7 +45,7 @@ pub struct Callback {
     pub ordered_by: Vec<Vec<usize>>,
     /// True if it is allowed without a verdict, unless the operator has a rule for it.
     pub fails_open: bool,
-    /// The damage of a failure rule that denies. Empty if it does not fail open.
+    /// The effect of a denial, which the API client does not see. Empty if it does not fail open.
     pub fail_closed_breaks: String,
     pub denial_breaks: Option<DenialBreaks>,
 }
@@ -150,6 +150,7 @@ pub struct Rules {
     pub one_of: Vec<i32>,
     pub refused_when: Option<(String, Vec<i32>)>,
     pub refused_unless: Option<(String, Vec<i32>)>,
+    pub empty_is_unset: bool,
 }
 
 impl Rules {

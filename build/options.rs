@@ -107,6 +107,7 @@ impl Options {
                 one_of: numbers(&wire, "one_of"),
                 refused_when: condition(&wire, "refused_when"),
                 refused_unless: condition(&wire, "refused_unless"),
+                empty_is_unset: flag(&wire, "empty_is_unset"),
             },
         }
     }

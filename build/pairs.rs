@@ -96,7 +96,7 @@ fn check_change(field: &Field, top: bool) -> Result<(), String> {
     if !rules.one_of.is_empty() && !is_number {
         return Err(format!("{name} cannot be one_of: only an int32 can"));
     }
-    if !top && (rules.echo || rules.only_if_sent || rules.conditions().next().is_some()) {
+    if !top && (rules.echo || rules.only_if_sent || rules.empty_is_unset || rules.conditions().next().is_some()) {
         return Err(format!("{name} is compared with the request, which only a response's own fields can be"));
     }
     Ok(())
@@ -150,7 +150,7 @@ fn check_beside(response: &Message, request: &Message) -> Result<(), String> {
     for field in &response.fields {
         let Field { name, json, kind, rules, .. } = field;
         let is_twin = |other: &Field| other.kind == *kind && other.is_single() == field.is_single();
-        if (rules.echo || rules.only_if_sent) && !of_request(json).is_some_and(is_twin) {
+        if (rules.echo || rules.only_if_sent || rules.empty_is_unset) && !of_request(json).is_some_and(is_twin) {
             return Err(format!("{name} is compared with {json}, which {} does not have in that type", request.name));
         }
         for condition in rules.conditions() {

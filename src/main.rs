@@ -1,5 +1,6 @@
 //! The process: options in, exit code out.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -14,7 +15,8 @@ fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{error}");
+            // Unlike eprintln, this does not panic if standard error is closed.
+            let _ = writeln!(io::stderr(), "{error}");
             error.exit_code().into()
         }
     }

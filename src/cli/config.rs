@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use super::Error;
+use super::{Error, complain};
 use crate::config::{self, Loaded, Options};
 use crate::reload::Source;
 
@@ -49,6 +49,6 @@ impl Config {
 
 fn warn(loaded: &Loaded) {
     for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
+        complain(format_args!("warning: {warning}"));
     }
 }

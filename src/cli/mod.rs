@@ -11,11 +11,12 @@ mod serve;
 mod trigger;
 mod verify;
 
+use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 
 use crate::config::{Options, Report};
@@ -116,6 +117,16 @@ fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
 }
 
+/// Ignores that the reader of the output has closed it, as head does, where the exit code says more than the output.
+fn unless_closed(printed: io::Result<()>) -> io::Result<()> {
+    printed.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+}
+
+/// Prints a line to standard error. A closed one is ignored, where `eprintln` panics.
+fn complain(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// Prints a value as indented JSON.
 fn print_json(value: &impl Serialize) -> io::Result<()> {
     let mut out = io::stdout().lock();
@@ -123,8 +134,11 @@ fn print_json(value: &impl Serialize) -> io::Result<()> {
     writeln!(out)
 }
 
-/// Makes a progress bar on standard error. indicatif shows it on a terminal alone.
+/// Makes a progress bar on standard error, with whole numbers. indicatif shows it on a terminal alone.
 fn progress_bar(len: usize, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(len as u64).with_style(style)
+    let per_second = |state: &ProgressState, out: &mut dyn fmt::Write| {
+        let _ = write!(out, "{:.0}/s", state.per_sec());
+    };
+    ProgressBar::new(len as u64).with_style(style.with_key("per_sec", per_second))
 }

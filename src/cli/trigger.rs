@@ -1,7 +1,7 @@
 //! `hookgate trigger`: posts webhooks as OpenIM would.
 
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::ExitCode;
@@ -14,7 +14,7 @@ use tokio::signal::ctrl_c;
 use tokio::time::{Instant, sleep_until};
 
 use super::callbacks::callback_named;
-use super::{Error, block_on, print_json, progress_bar};
+use super::{Error, block_on, complain, print_json, progress_bar, unless_closed};
 use crate::client::{Client, ServerUrl};
 use crate::config::Roots;
 use crate::contract::Callback;
@@ -61,7 +61,7 @@ pub(super) struct Trigger {
     json: bool,
 
     /// Exit with 3 if the newest OpenIM that sends the callback would stop the operation, with 4 if it could not read the
-    /// reply or would be harmed
+    /// reply or would be harmed. Without it, and otherwise, exit with 1 if there is no reply, or one that no hookgate wrote
     #[arg(long)]
     exit_code: bool,
 }
@@ -77,16 +77,16 @@ impl Trigger {
         let client = Client::new(self.to.clone(), authorities);
         let webhook = self.webhook()?;
         if let Err(error) = trigger::remember(&webhook) {
-            eprintln!("hookgate: --repeat-last will not know this webhook: {error}");
+            complain(format_args!("hookgate: --repeat-last will not know this webhook: {error}"));
         }
-        let worst = block_on(async {
+        let (worst, is_of_hookgate) = block_on(async {
             if self.count == 1 { self.one(&client, &webhook).await } else { self.many(&client, &webhook).await }
         })??;
         Ok(match worst {
-            None => ExitCode::FAILURE,
             Some(Interpretation::Denied) if self.exit_code => 3.into(),
             Some(Interpretation::Unreadable | Interpretation::Harmful) if self.exit_code => 4.into(),
-            Some(_) => ExitCode::SUCCESS,
+            Some(_) if is_of_hookgate => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
         })
     }
 
@@ -117,20 +117,22 @@ impl Trigger {
         changed.map_err(|error| Error::Usage(format!("--set: {error}")))
     }
 
-    async fn one(&self, client: &Client, webhook: &Webhook) -> io::Result<Option<Interpretation>> {
+    /// Posts one. Returns the reading of the reply, and true if a hookgate wrote it.
+    async fn one(&self, client: &Client, webhook: &Webhook) -> io::Result<(Option<Interpretation>, bool)> {
         let reply = webhook.post(client).await;
         let url = self.to.display(&format!("/{}", webhook.command));
-        match &reply {
-            Ok(reply) if self.json => print_json(&Report::new(&url, webhook, reply)?)?,
-            Err(_) if self.json => {}
+        unless_closed(match &reply {
+            Ok(reply) if self.json => print_json(&Report::new(&url, webhook, reply)?),
+            Err(_) if self.json => Ok(()),
             // anstream strips colour where there is no terminal, and with NO_COLOR.
-            reply => trigger::print(&url, webhook, reply.as_ref().ok(), &mut anstream::stdout().lock())?,
-        }
-        Ok(Some(reply?.verdict()))
+            reply => trigger::print(&url, webhook, reply.as_ref().ok(), &mut anstream::stdout().lock()),
+        })?;
+        let reply = reply?;
+        Ok((Some(reply.verdict()), reply.is_of_hookgate()))
     }
 
-    /// Posts many. Returns the worst reading of a reply, none if replies are missing.
-    async fn many(&self, client: &Client, webhook: &Webhook) -> io::Result<Option<Interpretation>> {
+    /// Posts many. Returns the worst reading of a reply, none if replies are missing, and true if a hookgate wrote each.
+    async fn many(&self, client: &Client, webhook: &Webhook) -> io::Result<(Option<Interpretation>, bool)> {
         let (began, mut summary) = (Instant::now(), Summary::default());
         let progress = progress_bar(self.count as usize, "{bar:32} {pos}/{len}  {per_sec}  {msg}");
         let posts = stream::iter(0..self.count).map(|number| async move {
@@ -150,16 +152,15 @@ impl Trigger {
             progress.set_message(summary.verdicts());
         }
         progress.finish_and_clear();
-        if self.json {
-            print_json(&summary.json(began.elapsed()))?;
-        } else {
-            write!(io::stdout(), "{}", summary.text(began.elapsed()))?;
-        }
+        unless_closed(match self.json {
+            true => print_json(&summary.json(began.elapsed())),
+            false => summary.print(began.elapsed(), &mut anstream::stdout().lock()),
+        })?;
         if summary.count() < self.count {
-            eprintln!("hookgate: interrupted after {} of {}", summary.count(), self.count);
-            return Ok(None);
+            complain(format_args!("hookgate: interrupted after {} of {}", summary.count(), self.count));
+            return Ok((None, true));
         }
-        Ok(summary.worst())
+        Ok((summary.worst(), summary.is_of_hookgate()))
     }
 }
 

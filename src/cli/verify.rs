@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Error, block_on, print_json, progress_bar};
+use super::{Error, block_on, complain, print_json, progress_bar};
 use crate::config::{self, nearest};
 use crate::contract::Callback;
 use crate::verify::{self, Check, Outcome, Plan};
@@ -60,7 +60,8 @@ impl Verify {
         if self.json {
             print_json(&report)?;
         } else if is_unreached {
-            eprintln!("hookgate: {} ({})", report.stopped.as_deref().unwrap_or_default(), report.policy);
+            let why = report.stopped.as_deref().unwrap_or_default();
+            complain(format_args!("hookgate: {why} ({})", report.policy));
         } else {
             // anstream strips colour where there is no terminal, and with NO_COLOR.
             verify::print(&report, &mut anstream::stdout().lock())?;

@@ -91,6 +91,7 @@ impl Client {
         let reply = async {
             let response = self.client.request(request).await.map_err(|error| match error.is_connect() {
                 true => io::Error::other(format!("nobody answers at {}: {}", self.to, root_cause(&error))),
+                false if is_not_http1(&error) => broken("what answers is no HTTP/1.1: a gRPC server, or one with TLS?"),
                 false => broken(root_cause(&error)),
             })?;
             let (head, body) = response.into_parts();
@@ -115,6 +116,11 @@ async fn connect(url: Uri, socket: Option<Arc<Path>>, tls: Option<TlsConnector>)
     let Some(tls) = tls else { return Ok(TokioIo::new(Box::new(stream))) };
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
     Ok(TokioIo::new(Box::new(tls.connect(name, stream).await?)))
+}
+
+/// Returns true if the reply could not be parsed as HTTP/1.
+fn is_not_http1(error: &legacy::Error) -> bool {
+    error.source().and_then(|source| source.downcast_ref::<hyper::Error>()).is_some_and(hyper::Error::is_parse)
 }
 
 /// Returns the text of the innermost error, which is the system's.

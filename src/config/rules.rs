@@ -93,6 +93,11 @@ impl Rules {
         self.classes[class as usize].or(self.default).unwrap_or_default()
     }
 
+    /// Returns true if these rules have one for a class.
+    pub(super) fn has(&self, class: Class) -> bool {
+        self.classes[class as usize].or(self.default).is_some()
+    }
+
     /// Returns these rules, with those of `rest` for the classes that have none.
     pub(super) fn over(self, rest: Self) -> Self {
         if self.default.is_some() {

@@ -34,7 +34,7 @@ pub struct Callback {
     /// True if the webhook is allowed when the policy fails, unless the operator has a failure rule for this very
     /// callback. Its response echoes nothing.
     pub fails_open: bool,
-    /// The damage in OpenIM if a failure rule denies this callback. Empty if it does not fail open.
+    /// The effect of a denial in OpenIM, whose API client gets no error for it. Empty if the callback does not fail open.
     pub fail_closed_breaks: &'static str,
     /// The denials by a policy that leave OpenIM's data broken.
     pub denial_breaks: Option<DenialBreaks>,

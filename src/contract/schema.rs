@@ -105,6 +105,7 @@ pub struct Rules {
     pub one_of: &'static [i32],
     pub refused_when: Option<RequestIs>,
     pub refused_unless: Option<RequestIs>,
+    pub empty_is_unset: bool,
 }
 
 impl Rules {
@@ -117,6 +118,7 @@ impl Rules {
         one_of: &[],
         refused_when: None,
         refused_unless: None,
+        empty_is_unset: false,
     };
 }
 

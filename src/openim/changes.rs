@@ -44,7 +44,11 @@ impl<'a> Operation<'a> {
             None if always => self.nothing(field),
             None => return Ok(None),
         };
-        Ok((now != self.own(field)).then_some(Effect { field: field.json, value }))
+        let own = self.own(field);
+        let overwrites = field.rules.empty_is_unset && value.as_ref().is_some_and(decode::is_zero);
+        let changes = overwrites || now != own;
+        let instead_of = own.filter(|own| !decode::is_zero(own));
+        Ok(changes.then_some(Effect { field: field.json, value, instead_of }))
     }
 
     /// Checks that OpenIM can work with a value.

@@ -98,6 +98,18 @@ pub(crate) fn zero(kind: Kind) -> Value {
     }
 }
 
+/// Returns true if a value is empty, 0, false or null.
+pub(super) fn is_zero(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(value) => !value,
+        Value::Number(value) => value.as_i64() == Some(0),
+        Value::String(value) => value.is_empty(),
+        Value::Array(value) => value.is_empty(),
+        Value::Object(value) => value.is_empty(),
+    }
+}
+
 /// Decodes the fields of an object. A name matches exactly, otherwise case-insensitively. The last of duplicate names counts.
 /// Null sets a pointer, list or map to nil, and does not change a plain value.
 fn fields(rows: &[Row<'_>], object: &str) -> Result<Vec<Option<Value>>, Undecodable> {

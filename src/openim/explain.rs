@@ -18,6 +18,8 @@ pub(crate) struct Explanation {
     pub verdict: Interpretation,
     /// The reading, in a sentence.
     pub sentence: String,
+    /// The JSON names of the fields whose value is lost to an empty one.
+    pub emptied: Vec<&'static str>,
 }
 
 /// The effect of a reply on the operation that OpenIM asked about, from the best to the worst.
@@ -48,16 +50,23 @@ pub(crate) fn explain(callback: &Callback, request: &[u8], reply: &[u8]) -> Vec<
         releases => releases.contains(&release.as_str()),
     };
     for release in Release::ALL.into_iter().rev().filter(is_sent) {
-        let (verdict, sentence) = describe(callback, read(callback, request, reply, release), release);
+        let reading = read(callback, request, reply, release);
+        let emptied = match &reading {
+            Reading::Allowed(effects) => {
+                effects.iter().filter(|effect| effect.empties()).map(|effect| effect.field).collect()
+            }
+            _ => Vec::new(),
+        };
+        let (verdict, sentence) = describe(callback, request, reading, release);
         match all.iter_mut().find(|other| other.verdict == verdict && other.sentence == sentence) {
             Some(other) => other.releases.push(release.as_str()),
-            None => all.push(Explanation { releases: vec![release.as_str()], verdict, sentence }),
+            None => all.push(Explanation { releases: vec![release.as_str()], verdict, sentence, emptied }),
         }
     }
     all
 }
 
-fn describe(callback: &Callback, reading: Reading, release: Release) -> (Interpretation, String) {
+fn describe(callback: &Callback, request: &[u8], reading: Reading, release: Release) -> (Interpretation, String) {
     let is_event = callback.timing == Timing::After;
     match reading {
         _ if !release.heeds(callback.timing) => {
@@ -68,26 +77,42 @@ fn describe(callback: &Callback, reading: Reading, release: Release) -> (Interpr
         }
         Reading::Allowed(effects) if effects.is_empty() => (Interpretation::Allowed, "it goes on as it is".to_owned()),
         Reading::Allowed(effects) => {
-            let value = |effect: &Effect| effect.value.as_ref().map_or("empty".to_owned(), Value::to_string);
-            let changes = effects.iter().map(|effect| format!("{} becomes {}", effect.field, value(effect)));
-            (Interpretation::Changed, changes.collect::<Vec<_>>().join(", "))
+            (Interpretation::Changed, effects.iter().map(describe_effect).collect::<Vec<_>>().join(", "))
         }
-        Reading::Denied(error) => (Interpretation::Denied, describe_error(&error, is_event)),
+        Reading::Denied(error) => (Interpretation::Denied, describe_error(callback, request, &error)),
         Reading::Unreadable { told, why } => {
-            let error = describe_error(&told, is_event);
+            let error = describe_error(callback, request, &told);
             (Interpretation::Unreadable, format!("{error}: the reply cannot be read ({why})"))
         }
         Reading::Harmful { field, why } => (Interpretation::Harmful, format!("{field}: {why}")),
     }
 }
 
-/// Describes the error that the API client gets.
-fn describe_error(error: &ClientError, is_event: bool) -> String {
+fn describe_effect(effect: &Effect) -> String {
+    let Effect { field, value, instead_of } = effect;
+    let now = match value {
+        Some(value) if !effect.empties() || value.is_number() || value.is_boolean() => value.to_string(),
+        _ => "empty".to_owned(),
+    };
+    match instead_of {
+        _ if !effect.empties() => format!("{field} becomes {now}"),
+        Some(own) => format!("{field} becomes {now} instead of {own}"),
+        None => format!("{field} becomes {now}, whatever it was"),
+    }
+}
+
+/// Describes the error that the API client gets, or the effect of one that it does not get.
+fn describe_error(callback: &Callback, request: &[u8], error: &ClientError) -> String {
     let ClientError { code, message, detail } = error;
-    let mut sentence = match (code, is_event) {
+    // OpenIM asks these callbacks outside of the API client's call.
+    if callback.fails_open {
+        let effect = callback.denial_damage(request).unwrap_or(callback.fail_closed_breaks);
+        return format!("the client that sent the message does not see errCode {code}: {effect}");
+    }
+    let mut sentence = match (code, callback.timing) {
         (0, _) => "the client gets errCode 0, a success, although it is stopped".to_owned(),
-        (_, false) => format!("the client gets errCode {code}"),
-        (_, true) => format!("it has happened already, but the client gets errCode {code}"),
+        (_, Timing::Before) => format!("the client gets errCode {code}"),
+        (_, Timing::After) => format!("it has happened already, but the client gets errCode {code}"),
     };
     if !message.is_empty() {
         let _ = write!(sentence, ", errMsg {}", Value::from(&**message));

@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::contract::{Callback, Kind, Label};
 use changes::Operation;
-use decode::Row;
+use decode::{Row, is_zero};
 
 pub(crate) use decode::zero;
 pub(crate) use explain::{Explanation, Interpretation, explain};
@@ -48,6 +48,20 @@ pub struct Effect {
     pub field: &'static str,
     /// The value that OpenIM uses from here on, as it decodes it; `None` if it takes the field's absence for a value.
     pub value: Option<Value>,
+    /// The request's value. `None` if that is empty or 0, or the request has none.
+    pub instead_of: Option<Value>,
+}
+
+impl Effect {
+    /// Returns true if nothing replaces something: an empty text, list or object, or the field's absence; or a 0 or false
+    /// where the request has no other value.
+    pub(crate) fn empties(&self) -> bool {
+        match &self.value {
+            Some(Value::Bool(_) | Value::Number(_)) if self.instead_of.is_some() => false,
+            Some(value) => is_zero(value),
+            None => true,
+        }
+    }
 }
 
 /// The effect of a reply on the operation.

@@ -1,5 +1,6 @@
 //! The decision on a call: the policy's, or the one that a rule or a refusal makes in its place.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -22,6 +23,8 @@ pub(super) struct Decision {
     pub(super) closes: bool,
     /// The damage in OpenIM of a denial.
     pub(super) denial_damage: Option<&'static str>,
+    /// The setting whose failure rule decided, or `contract`.
+    pub(super) rule_setting: Option<Cow<'static, str>>,
 }
 
 #[derive(Debug)]
@@ -35,7 +38,7 @@ pub(super) enum Why {
 
 impl Decision {
     fn new(reply: Reply, why: Why) -> Self {
-        Self { reply, why, status: StatusCode::OK, closes: false, denial_damage: None }
+        Self { reply, why, status: StatusCode::OK, closes: false, denial_damage: None, rule_setting: None }
     }
 
     /// The policy decided.
@@ -94,6 +97,14 @@ impl Decision {
         }
     }
 
+    /// The code of the policy's denial, if another one replaces it.
+    pub(super) fn replaced_code(&self) -> Option<i32> {
+        match &self.reply {
+            Reply::Deny(denial) => denial.replaced_code(),
+            Reply::Allow { .. } => None,
+        }
+    }
+
     pub(super) fn outcome(&self) -> Outcome {
         match &self.why {
             Why::Verdict if !self.is_allow() => Outcome::Deny,
@@ -143,14 +154,13 @@ impl Decider {
         });
         match reply {
             Ok(reply) => Decision::verdict(reply).noting_damage(self.callback, body),
-            Err(failure) => self.by_rule(self.handling.on_failure.rule(failure.class), failure, body),
+            Err(failure) => self.by_setting(failure, body),
         }
     }
 
     /// Decides on a Before webhook whose body was not read. An allow that would have to repeat some of it becomes a denial.
     pub(super) fn unread(&self, failure: Failure) -> Decision {
-        let rule = if self.callback.echoes() { Rule::Deny } else { self.handling.on_failure.rule(failure.class) };
-        self.by_rule(rule, failure, &[])
+        if self.callback.echoes() { self.by_rule(Rule::Deny, failure, &[]) } else { self.by_setting(failure, &[]) }
     }
 
     /// Decides on a webhook that OpenIM would not send, or that did not come whole: a denial, but for callbacks that fail open.
@@ -159,10 +169,18 @@ impl Decider {
             Some(class) => {
                 let closes = refusal.closes();
                 let failure = Failure::because(class, refusal.to_string()).unasked();
-                Decision { closes, ..Decision::allowed(failure) }
+                let rule_setting = Some(self.config.failure_setting(self.callback, class));
+                Decision { closes, rule_setting, ..Decision::allowed(failure) }
             }
             None => Decision::refused(refusal).noting_damage(self.callback, &[]),
         }
+    }
+
+    /// Decides by the configured failure rule.
+    fn by_setting(&self, failure: Failure, body: &[u8]) -> Decision {
+        let rule_setting = Some(self.config.failure_setting(self.callback, failure.class));
+        let rule = self.handling.on_failure.rule(failure.class);
+        Decision { rule_setting, ..self.by_rule(rule, failure, body) }
     }
 
     fn by_rule(&self, rule: Rule, failure: Failure, body: &[u8]) -> Decision {

@@ -191,10 +191,10 @@ impl Record {
             (Why::Verdict, Reply::Allow { changes, .. }) if changes.is_empty() => line!(debug, "webhook allowed"),
             (Why::Verdict, Reply::Allow { changes, .. }) => line!(info, "webhook changed", ?changes),
             (Why::Verdict, Reply::Deny(denial)) => {
-                let code = denial.code(self.config.denial.code);
+                let (code, replaced_code) = (denial.code(self.config.denial.code), denial.replaced_code());
                 match breaks {
-                    Some(breaks) => line!(warn, "webhook denied", code, breaks),
-                    None => line!(info, "webhook denied", code),
+                    Some(breaks) => line!(warn, "webhook denied", code, replaced_code, breaks),
+                    None => line!(info, "webhook denied", code, replaced_code),
                 }
             }
             (Why::Accepted, _) => line!(debug, "event accepted"),

@@ -8,7 +8,13 @@ use super::{Refusal, Response};
 use crate::config::Config;
 
 /// The response header that names the outcome of a webhook.
-const OUTCOME: HeaderName = HeaderName::from_static("hookgate-outcome");
+pub(crate) const OUTCOME: HeaderName = HeaderName::from_static("hookgate-outcome");
+
+/// The response header that names the setting whose failure rule decided, or the contract.
+pub(crate) const RULE: HeaderName = HeaderName::from_static("hookgate-rule");
+
+/// The response header that has the code of the policy's denial, if another one replaces it.
+pub(crate) const REPLACED_CODE: HeaderName = HeaderName::from_static("hookgate-replaced-code");
 
 impl Decision {
     /// Returns the reply.
@@ -18,6 +24,12 @@ impl Decision {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(OUTCOME, HeaderValue::from_static(self.outcome().as_str()));
+        if let Some(rule) = self.rule_setting.as_deref().and_then(|setting| HeaderValue::from_str(setting).ok()) {
+            headers.insert(RULE, rule);
+        }
+        if let Some(code) = self.replaced_code() {
+            headers.insert(REPLACED_CODE, code.into());
+        }
         if let Why::Refused(Refusal::Method) = self.why {
             headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
         }

@@ -1,10 +1,12 @@
 //! Posts webhooks to a hookgate as OpenIM does, and explains how each OpenIM release reads the replies.
 //!
+//! - `account`: hookgate's account of its decision.
 //! - `body`: changes of single fields of a webhook's JSON.
 //! - `report`: a webhook and its reply, printed.
 //! - `summary`: counts and latencies of many webhooks.
 //! - `last`: the last webhook, for `--repeat-last`.
 
+mod account;
 mod body;
 mod last;
 mod report;
@@ -13,6 +15,7 @@ mod summary;
 use std::io;
 use std::time::Instant;
 
+use account::Account;
 pub(crate) use body::Set;
 pub(crate) use last::{recall, remember};
 pub(crate) use report::{Report, print};
@@ -52,6 +55,8 @@ pub(crate) struct Reply {
     millis: f64,
     /// The reading of each release that sends the callback: newest first, those that agree together.
     explanations: Vec<Explanation>,
+    /// Sentences about hookgate's part in it.
+    notes: Vec<String>,
 }
 
 impl Webhook {
@@ -72,7 +77,9 @@ impl Webhook {
         let response = client.send(Method::POST, &path, Some(operation_id), self.body.clone()).await?;
         let millis = began.elapsed().as_secs_f64() * 1000.0;
         let explanations = explain(self.callback(), &self.body, response.body());
-        Ok(Reply { response, millis, explanations })
+        let is_emptied = explanations.iter().any(|explanation| !explanation.emptied.is_empty());
+        let notes = account::notes(self, response.headers(), response.body(), is_emptied);
+        Ok(Reply { response, millis, explanations, notes })
     }
 }
 
@@ -80,5 +87,15 @@ impl Reply {
     /// Returns the reading of the newest release.
     pub(crate) fn verdict(&self) -> Interpretation {
         self.explanations.first().map_or(Interpretation::Told, |newest| newest.verdict)
+    }
+
+    /// Returns hookgate's account of the reply; `None` if no hookgate wrote it.
+    fn account(&self) -> Option<Account<'_>> {
+        Account::read(self.response.headers())
+    }
+
+    /// Returns true if a hookgate wrote the reply.
+    pub(crate) fn is_of_hookgate(&self) -> bool {
+        self.account().is_some()
     }
 }

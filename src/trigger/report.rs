@@ -8,8 +8,10 @@ use http::HeaderMap;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
+use terminal_size::{Width, terminal_size_of};
+use textwrap::{Options, WordSplitter, fill};
 
-use super::{Reply, Webhook};
+use super::{Account, Reply, Webhook};
 use crate::openim::{Explanation, Interpretation};
 
 /// The object of `--json`.
@@ -24,6 +26,9 @@ pub(crate) struct Report<'a> {
     headers: BTreeMap<&'a str, String>,
     reply: Box<RawValue>,
     milliseconds: f64,
+    /// Null if no hookgate wrote the reply.
+    hookgate: Option<Account<'a>>,
+    notes: &'a [String],
     verdict: Interpretation,
     openim: &'a [Explanation],
 }
@@ -42,6 +47,8 @@ impl<'a> Report<'a> {
             headers: texts(reply.response.headers()).collect(),
             reply: json(reply.response.body())?,
             milliseconds: reply.millis,
+            hookgate: reply.account(),
+            notes: &reply.notes,
             verdict: reply.verdict(),
             openim: &reply.explanations,
         })
@@ -60,20 +67,36 @@ pub(crate) fn print(url: &str, webhook: &Webhook, reply: Option<&Reply>, out: &m
         writeln!(out, "{dim}{name}: {value}{dim:#}")?;
     }
     writeln!(out, "{}\n", indented(reply.response.body()))?;
+    print_notes(reply.is_of_hookgate(), &reply.notes, out)?;
     if webhook.callback().releases.is_empty() {
         writeln!(out, "{dim}No OpenIM that is known sends this callback.{dim:#}")?;
     }
-    for Explanation { releases, verdict, sentence } in &reply.explanations {
+    for Explanation { releases, verdict, sentence, emptied } in &reply.explanations {
         let color = match verdict {
             Interpretation::Allowed | Interpretation::Told => AnsiColor::Green,
-            Interpretation::Changed => AnsiColor::Cyan,
-            Interpretation::Denied => AnsiColor::Yellow,
+            Interpretation::Changed if emptied.is_empty() => AnsiColor::Cyan,
+            Interpretation::Changed | Interpretation::Denied => AnsiColor::Yellow,
             Interpretation::Unreadable | Interpretation::Harmful => AnsiColor::Red,
         };
         let style = color.on_default().bold();
-        writeln!(out, "OpenIM {}: {style}{verdict}{style:#}: {sentence}", releases.join(", "))?;
+        let line = format!("OpenIM {}: {style}{verdict}{style:#}: {sentence}", releases.join(", "));
+        writeln!(out, "{}", wrapped(&line))?;
     }
     Ok(())
+}
+
+/// Prints the notes on a reply.
+pub(super) fn print_notes(is_of_hookgate: bool, notes: &[String], out: &mut impl Write) -> io::Result<()> {
+    let (by, color) = if is_of_hookgate { ("hookgate", AnsiColor::Yellow) } else { ("no hookgate", AnsiColor::Red) };
+    let style = color.on_default().bold();
+    notes.iter().try_for_each(|note| writeln!(out, "{}", wrapped(&format!("{style}{by}:{style:#} {note}"))))
+}
+
+/// Wraps a line between words to the width of the terminal. It stays one line if standard output is no terminal.
+fn wrapped(line: &str) -> String {
+    let Some((Width(width), _)) = terminal_size_of(io::stdout()) else { return line.to_owned() };
+    let options = Options::new(width.into()).subsequent_indent("    ");
+    fill(line, options.word_splitter(WordSplitter::NoHyphenation))
 }
 
 fn texts(headers: &HeaderMap) -> impl Iterator<Item = (&str, String)> {

@@ -2,19 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::io;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::Reply;
+use super::report::print_notes;
 use crate::openim::Interpretation;
+
+/// The outcome of a reply that no hookgate wrote.
+const NO_HOOKGATE: &str = "(not a hookgate)";
 
 /// Counts and latencies of webhooks, as OpenIM's newest release that sends them reads the replies.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
     verdicts: BTreeMap<Interpretation, u64>,
     outcomes: BTreeMap<String, u64>,
+    /// The notes on the first reply of each outcome.
+    notes: BTreeMap<String, Vec<String>>,
     no_reply: BTreeMap<String, u64>,
     millis: Vec<f64>,
 }
@@ -25,9 +31,10 @@ impl Summary {
         match result {
             Ok(reply) => {
                 *self.verdicts.entry(reply.verdict()).or_default() += 1;
-                let outcome = reply.response.headers().get("hookgate-outcome").and_then(|value| value.to_str().ok());
-                *self.outcomes.entry(outcome.unwrap_or("(not a hookgate)").to_owned()).or_default() += 1;
+                let outcome = reply.account().map_or(NO_HOOKGATE, |account| account.outcome).to_owned();
+                *self.outcomes.entry(outcome.clone()).or_default() += 1;
                 self.millis.push(reply.millis);
+                self.notes.entry(outcome).or_insert(reply.notes);
             }
             Err(error) => *self.no_reply.entry(error.to_string()).or_default() += 1,
         }
@@ -41,6 +48,11 @@ impl Summary {
     /// Returns the worst reading of a reply; none if a reply is missing.
     pub(crate) fn worst(&self) -> Option<Interpretation> {
         self.verdicts.keys().next_back().copied().filter(|_| self.no_reply.is_empty())
+    }
+
+    /// Returns true if a hookgate wrote each reply.
+    pub(crate) fn is_of_hookgate(&self) -> bool {
+        !self.outcomes.contains_key(NO_HOOKGATE)
     }
 
     /// Returns the readings, as in `allowed 12, denied 3, no reply 1`.
@@ -57,23 +69,25 @@ impl Summary {
             "seconds": elapsed.as_secs_f64(),
             "verdicts": self.verdicts,
             "outcomes": self.outcomes,
+            "notes": self.notes,
             "no_reply": self.no_reply,
             "milliseconds": self.percentiles().map(|[p50, p99, max]| json!({ "p50": p50, "p99": p99, "max": max })),
         })
     }
 
-    /// Returns the summary as text.
-    pub(crate) fn text(&self, elapsed: Duration) -> String {
+    /// Prints the summary as text.
+    pub(crate) fn print(&self, elapsed: Duration, out: &mut impl Write) -> io::Result<()> {
         let seconds = elapsed.as_secs_f64();
         let rate = self.count() as f64 / seconds.max(f64::MIN_POSITIVE);
-        let mut text = format!("{} webhooks in {seconds:.2} s, {rate:.0} a second\n", self.count());
-        text += &format!("OpenIM reads    {}\n", self.verdicts());
+        writeln!(out, "{} webhooks in {seconds:.2} s, {rate:.0} a second", self.count())?;
+        writeln!(out, "OpenIM reads    {}", self.verdicts())?;
         if let Some([p50, p99, max]) = self.percentiles() {
-            text += &format!("hookgate says   {}\n", counted(&self.outcomes).collect::<Vec<_>>().join(", "));
-            text += &format!("replies after   p50 {p50:.2} ms, p99 {p99:.2} ms, at most {max:.2} ms\n");
+            writeln!(out, "hookgate says   {}", counted(&self.outcomes).collect::<Vec<_>>().join(", "))?;
+            writeln!(out, "replies after   p50 {p50:.2} ms, p99 {p99:.2} ms, at most {max:.2} ms")?;
         }
-        text.extend(self.no_reply.iter().map(|(why, count)| format!("{count} times    {why}\n")));
-        text
+        self.no_reply.iter().try_for_each(|(why, count)| writeln!(out, "{count} times    {why}"))?;
+        let mut notes = self.notes.iter();
+        notes.try_for_each(|(outcome, notes)| print_notes(outcome != NO_HOOKGATE, notes, out))
     }
 
     /// Returns the median, the 99th percentile and the maximum of the latencies, in milliseconds.

@@ -9,7 +9,7 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use tonic::Status;
 
-use crate::support::program::{EVERYTHING_FREE, Running, hookgate};
+use crate::support::program::{EVERYTHING_FREE, Running, configured, hookgate};
 use crate::support::{self, ALLOWED, Policy};
 
 async fn output(command: &mut Command) -> Output {
@@ -285,6 +285,44 @@ async fn callbacks_are_listed_for_people_and_for_programs() {
     for row in rows {
         let command = row["command"].as_str().unwrap();
         assert_eq!(table.lines().filter(|line| line.starts_with(&format!("{command} "))).count(), 1, "{command}");
+    }
+}
+
+/// A reader that has closed the pipe, as head does, changes no exit code and causes no panic, whose code is 101.
+#[tokio::test]
+async fn closed_pipes_for_output_and_errors_are_no_panic() {
+    let policy = Policy::start(|_| Ok(support::denial(5001, "no"))).await;
+    let gate = Running::of(configured(&policy.url(), "closed-pipes", "log: error")).await;
+    let (to, admin) = (format!("http://{}", gate.webhooks), format!("http://{}", gate.admin));
+    let nobody = format!("http://{}", support::nobody().await);
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("closed-pipes");
+    for (args, code) in [
+        (&["--help"][..], 0),
+        (&["--version"], 0),
+        (&["nonsense"], 2),
+        (&["--budget", "0s"], 2),
+        (&["callbacks"], 0),
+        (&["callbacks", "--json"], 0),
+        (&["completions", "bash"], 0),
+        (&["config", "print"], 0),
+        (&["config", "check"], 0),
+        (&["drift", "--admin", &admin], 0),
+        (&["drift", "--admin", &nobody], 1),
+        (&["outbox", "--admin", &nobody], 1),
+        (&["proto", "--out", home.to_str().unwrap()], 0),
+        (&["trigger", "beforeAddBlack", "--to", &to, "--exit-code"], 3),
+        (&["trigger", "beforeAddBlack", "--to", &to, "--exit-code", "--json"], 3),
+        (&["trigger", "beforeAddBlack", "--to", &to, "--exit-code", "--count", "2"], 3),
+        (&["trigger", "beforeAddBlack", "--to", &nobody], 1),
+        (&["trigger", "beforeAdBlack"], 2),
+        (&["verify", "--policy", &nobody], 1),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = hookgate(args);
+        command.env("HOME", &home).env("XDG_CACHE_HOME", &home);
+        command.stdout(writer.try_clone().unwrap()).stderr(writer);
+        assert_eq!(command.status().await.unwrap().code(), Some(code), "{args:?}");
     }
 }
 

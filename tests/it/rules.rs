@@ -102,6 +102,8 @@ async fn a_class_and_a_callback_can_have_rules_of_their_own() {
     assert_eq!(open.headers["hookgate-outcome"], "failed-open:error");
     let closed = gate.post("/callbackBeforeAddBlackCommand", "{}").await;
     assert_eq!(closed.headers["hookgate-outcome"], "failed-closed:error");
+    let rules = [&open, &closed].map(|reply| reply.headers["hookgate-rule"].to_str().unwrap());
+    assert_eq!(rules, ["on_failure", "callbacks.beforeAddBlack.on_failure"]);
     let unknown = gate.post("/callbackOfTomorrow", "{}").await;
     assert_eq!(unknown.headers["hookgate-outcome"], "failed-open:error");
 }

@@ -1,5 +1,7 @@
 //! `hookgate trigger`, from outside: what it posts, and what it says of the reply.
 
+mod says;
+
 use std::path::Path;
 use std::process::{Output, Stdio};
 

@@ -1,5 +1,6 @@
 //! Settings of the whole program and of each call: addresses, the policy, the budget.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use crate::config::address::{loopback, policy_url};
 use crate::config::value::{Kind, expecting, log_levels, number, path, time};
 use crate::config::{Address, ClientCa, Handling, Override, PolicyUrl, Rule, Rules};
 use crate::contract::Callback;
+use crate::failure::Class;
 
 settings! {
     /// The configuration, resolved: every value is legal, every default filled in.
@@ -88,6 +90,16 @@ impl Config {
         let general = if callback.fails_open { Rules::all(Rule::Allow) } else { self.on_failure };
         let own = self.callbacks.get(callback.command).cloned().unwrap_or_default();
         Handling { budget: own.budget.unwrap_or(self.budget), on_failure: own.on_failure.over(general) }
+    }
+
+    /// Returns the setting that holds a callback's failure rule for a class: `callbacks.NAME.on_failure` or `on_failure`;
+    /// `contract` if the callback fails open by contract.
+    pub(crate) fn failure_setting(&self, callback: &Callback, class: Class) -> Cow<'static, str> {
+        match self.callbacks.get(callback.command) {
+            Some(own) if own.on_failure.has(class) => format!("callbacks.{}.on_failure", callback.config_key).into(),
+            _ if callback.fails_open => "contract".into(),
+            _ => "on_failure".into(),
+        }
     }
 
     /// Returns true if not everybody may call: there is an access rule, or client certificates are required.

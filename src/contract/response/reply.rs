@@ -40,7 +40,7 @@ pub enum Reply {
 /// A denial: the error that OpenIM's API client gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denial {
-    code: Option<i32>,
+    code: i32,
     message: String,
     detail: String,
 }
@@ -54,7 +54,7 @@ impl Denial {
             beginning(text, LONGEST_SENTENCE).to_owned()
         };
         let message = or(message, "denied by policy");
-        Self { code: (code >= LOWEST_CODE).then_some(code), detail: or(detail, &message), message }
+        Self { code, detail: or(detail, &message), message }
     }
 
     /// A denial without a code of its own.
@@ -62,9 +62,14 @@ impl Denial {
         Self::new(0, message, "")
     }
 
-    /// The error code that the API client gets; `default` if the denial has none.
+    /// The error code that the API client gets; `default` if the denial has none that OpenIM passes on.
     pub fn code(&self, default: i32) -> i32 {
-        self.code.unwrap_or(default)
+        if self.code < LOWEST_CODE { default } else { self.code }
+    }
+
+    /// The policy's own code, if the default replaces it. 0 is no code.
+    pub fn replaced_code(&self) -> Option<i32> {
+        Some(self.code).filter(|code| *code != 0 && *code < LOWEST_CODE)
     }
 
     /// The JSON that OpenIM reads; `default` is the code of a denial that has none.

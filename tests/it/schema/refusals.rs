@@ -458,6 +458,9 @@ refused! {
     only_if_sent_in_a_request:
         "/* request */" => "string other = 9 [(wire).only_if_sent = true];";
         "CaseRequest.other is checked like a change but stands in a request"
+    empty_is_unset_of_what_the_request_lacks:
+        "/* response */" => "optional string other = 9 [(wire).empty_is_unset = true];";
+        "CaseResponse.other is compared with other, which CaseRequest does not have in that type"
     non_empty_in_a_request:
         "/* request */" => "string other = 9 [(wire).non_empty = true];";
         "CaseRequest.other is checked like a change but stands in a request"
