@@ -101,6 +101,8 @@ pub struct Field {
     pub label: Label,
     pub redact: bool,
     pub id: Option<Id>,
+    /// The JSON name of the number that says the kind of message whose content it is.
+    pub content_of: Option<String>,
     pub rules: Rules,
 }
 
@@ -150,6 +152,7 @@ pub struct Rules {
     pub one_of: Vec<i32>,
     pub refused_when: Option<(String, Vec<i32>)>,
     pub refused_unless: Option<(String, Vec<i32>)>,
+    pub empty_is_unset: bool,
 }
 
 impl Rules {

@@ -24,6 +24,8 @@ pub fn check(contract: &Contract) -> Result<(), String> {
         messages.check(response, Way::Response, true)?;
         check_response(response, callback)?;
         check_beside(response, request)?;
+        check_contents(request, request)?;
+        check_contents(response, request)?;
         check_failure(callback, response, request)?;
     }
     Ok(())
@@ -49,6 +51,9 @@ impl Messages<'_> {
         for field in &message.fields {
             if field.id.is_some() && field.redact {
                 return Err(format!("{} is an ID, which the decision log has, and redacted", field.name));
+            }
+            if !top && field.content_of.is_some() {
+                return Err(format!("{} is content, which only a field of an rpc's own messages can be", field.name));
             }
             match way {
                 Way::Request => check_request_field(field)?,
@@ -96,7 +101,7 @@ fn check_change(field: &Field, top: bool) -> Result<(), String> {
     if !rules.one_of.is_empty() && !is_number {
         return Err(format!("{name} cannot be one_of: only an int32 can"));
     }
-    if !top && (rules.echo || rules.only_if_sent || rules.conditions().next().is_some()) {
+    if !top && (rules.echo || rules.only_if_sent || rules.empty_is_unset || rules.conditions().next().is_some()) {
         return Err(format!("{name} is compared with the request, which only a response's own fields can be"));
     }
     Ok(())
@@ -150,11 +155,25 @@ fn check_beside(response: &Message, request: &Message) -> Result<(), String> {
     for field in &response.fields {
         let Field { name, json, kind, rules, .. } = field;
         let is_twin = |other: &Field| other.kind == *kind && other.is_single() == field.is_single();
-        if (rules.echo || rules.only_if_sent) && !of_request(json).is_some_and(is_twin) {
+        if (rules.echo || rules.only_if_sent || rules.empty_is_unset) && !of_request(json).is_some_and(is_twin) {
             return Err(format!("{name} is compared with {json}, which {} does not have in that type", request.name));
         }
         for condition in rules.conditions() {
             check_condition(&format!("{name} is refused by"), condition, request)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses content that is no text, or whose kind the request does not say.
+fn check_contents(message: &Message, request: &Message) -> Result<(), String> {
+    for content in &message.fields {
+        let Some(json) = &content.content_of else { continue };
+        let is_number = |field: &Field| field.json == *json && field.kind == Kind::Int32 && field.is_single();
+        let is_text = content.kind == Kind::String && content.is_single();
+        if !is_text || !request.fields.iter().any(is_number) {
+            let (name, request) = (&content.name, &request.name);
+            return Err(format!("{name} is the content of {json:?}, which takes a text and an int32 of {request}"));
         }
     }
     Ok(())

@@ -99,7 +99,7 @@ impl Display for Row<&Message> {
 
 impl Display for Row<&Field> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Field { name, json, aliases, number, group, kind, label, redact, id, rules } = self.0;
+        let Field { name, json, aliases, number, group, kind, label, redact, id, content_of, rules } = self.0;
         let id = match id {
             Some(Id::User) => "Some(Id::User)",
             Some(Id::Group) => "Some(Id::Group)",
@@ -114,7 +114,7 @@ impl Display for Row<&Field> {
         write!(
             f,
             "Field {{ name: {:?}, json: {json:?}, aliases: &{aliases:?}, number: {number}, group: {group:?}, kind: {}, \
-             label: Label::{label}, redact: {redact}, id: {id}, rules: {} }}",
+             label: Label::{label}, redact: {redact}, id: {id}, content_of: {content_of:?}, rules: {} }}",
             field_of(name),
             Row(kind),
             Row(rules)
@@ -134,14 +134,15 @@ impl Display for Row<&Kind> {
 
 impl Display for Row<&Rules> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Rules { echo, only_if_sent, non_empty, json_object, one_of, refused_when, refused_unless } = self.0;
+        let Rules { echo, only_if_sent, non_empty, json_object, one_of, refused_when, refused_unless, empty_is_unset } =
+            self.0;
         if *self.0 == Rules::default() {
             return write!(f, "Rules::NONE");
         }
         write!(
             f,
             "Rules {{ echo: {echo}, only_if_sent: {only_if_sent}, non_empty: {non_empty}, json_object: {json_object}, \
-             one_of: &{one_of:?}, refused_when: {}, refused_unless: {} }}",
+             one_of: &{one_of:?}, refused_when: {}, refused_unless: {}, empty_is_unset: {empty_is_unset} }}",
             condition(refused_when.as_ref()),
             condition(refused_unless.as_ref())
         )

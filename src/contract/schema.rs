@@ -47,6 +47,8 @@ pub struct Field {
     pub redact: bool,
     /// The kind of ID that it holds, if it holds one.
     pub id: Option<Id>,
+    /// The JSON name of the number that says the kind of message whose content it is, if it is content.
+    pub content_of: Option<&'static str>,
     /// Rules that a change must keep.
     pub rules: Rules,
 }
@@ -105,6 +107,7 @@ pub struct Rules {
     pub one_of: &'static [i32],
     pub refused_when: Option<RequestIs>,
     pub refused_unless: Option<RequestIs>,
+    pub empty_is_unset: bool,
 }
 
 impl Rules {
@@ -117,6 +120,7 @@ impl Rules {
         one_of: &[],
         refused_when: None,
         refused_unless: None,
+        empty_is_unset: false,
     };
 }
 
