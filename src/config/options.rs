@@ -25,6 +25,15 @@ pub struct Options {
 }
 
 impl Options {
+    /// Options of some flags: the file's name, and settings by path.
+    pub(crate) fn of_flags(file: Option<String>, given: Vec<(&'static str, String)>) -> Self {
+        let flag = |path: &str| Origin::Flag(settings::find(path).map(Setting::flag_name).unwrap_or_default());
+        Self {
+            file: file.map(|name| (name, Origin::Flag(format!("--{FILE}")))),
+            given: given.into_iter().map(|(path, text)| (path, text, flag(path))).collect(),
+        }
+    }
+
     /// Returns the name of the configuration file, if there is one.
     pub(crate) fn file(&self) -> Option<&str> {
         self.file.as_ref().map(|(name, _)| &**name)
