@@ -101,6 +101,8 @@ pub struct Field {
     pub label: Label,
     pub redact: bool,
     pub id: Option<Id>,
+    /// The JSON name of the number that says the kind of message whose content it is.
+    pub content_of: Option<String>,
     pub rules: Rules,
 }
 

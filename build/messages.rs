@@ -91,6 +91,7 @@ impl<'a> Messages<'a> {
             redact: wire.redacted,
             id: wire.id,
             aliases: wire.aliases,
+            content_of: wire.content_of,
             rules: wire.rules,
         })
     }

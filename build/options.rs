@@ -46,6 +46,7 @@ pub struct Wire {
     pub bare: bool,
     pub id: Option<Id>,
     pub redacted: bool,
+    pub content_of: Option<String>,
     pub rules: Rules,
 }
 
@@ -99,6 +100,7 @@ impl Options {
                 _ => None,
             },
             redacted: flag(&wire, "redacted"),
+            content_of: Some(text(&wire, "content_of")).filter(|json| !json.is_empty()),
             rules: Rules {
                 echo: flag(&wire, "echo"),
                 only_if_sent: flag(&wire, "only_if_sent"),

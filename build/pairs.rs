@@ -24,6 +24,8 @@ pub fn check(contract: &Contract) -> Result<(), String> {
         messages.check(response, Way::Response, true)?;
         check_response(response, callback)?;
         check_beside(response, request)?;
+        check_contents(request, request)?;
+        check_contents(response, request)?;
         check_failure(callback, response, request)?;
     }
     Ok(())
@@ -49,6 +51,9 @@ impl Messages<'_> {
         for field in &message.fields {
             if field.id.is_some() && field.redact {
                 return Err(format!("{} is an ID, which the decision log has, and redacted", field.name));
+            }
+            if !top && field.content_of.is_some() {
+                return Err(format!("{} is content, which only a field of an rpc's own messages can be", field.name));
             }
             match way {
                 Way::Request => check_request_field(field)?,
@@ -155,6 +160,20 @@ fn check_beside(response: &Message, request: &Message) -> Result<(), String> {
         }
         for condition in rules.conditions() {
             check_condition(&format!("{name} is refused by"), condition, request)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses content that is no text, or whose kind the request does not say.
+fn check_contents(message: &Message, request: &Message) -> Result<(), String> {
+    for content in &message.fields {
+        let Some(json) = &content.content_of else { continue };
+        let is_number = |field: &Field| field.json == *json && field.kind == Kind::Int32 && field.is_single();
+        let is_text = content.kind == Kind::String && content.is_single();
+        if !is_text || !request.fields.iter().any(is_number) {
+            let (name, request) = (&content.name, &request.name);
+            return Err(format!("{name} is the content of {json:?}, which takes a text and an int32 of {request}"));
         }
     }
     Ok(())

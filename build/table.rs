@@ -99,7 +99,7 @@ impl Display for Row<&Message> {
 
 impl Display for Row<&Field> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Field { name, json, aliases, number, group, kind, label, redact, id, rules } = self.0;
+        let Field { name, json, aliases, number, group, kind, label, redact, id, content_of, rules } = self.0;
         let id = match id {
             Some(Id::User) => "Some(Id::User)",
             Some(Id::Group) => "Some(Id::Group)",
@@ -114,7 +114,7 @@ impl Display for Row<&Field> {
         write!(
             f,
             "Field {{ name: {:?}, json: {json:?}, aliases: &{aliases:?}, number: {number}, group: {group:?}, kind: {}, \
-             label: Label::{label}, redact: {redact}, id: {id}, rules: {} }}",
+             label: Label::{label}, redact: {redact}, id: {id}, content_of: {content_of:?}, rules: {} }}",
             field_of(name),
             Row(kind),
             Row(rules)

@@ -5,18 +5,35 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use console::Term;
+
 use super::{Error, block_on, complain, print_json, progress_bar};
-use crate::config::{self, nearest};
+use crate::config::{self, Config, Options, PolicyUrl, nearest};
 use crate::contract::Callback;
 use crate::verify::{self, Check, Outcome, Plan};
+
+/// Columns of the text where there is no terminal.
+const COLUMNS: usize = 100;
 
 /// Options of `hookgate verify`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = after_help())]
 pub(super) struct Verify {
     /// The policy service to check, as in http://policy:50051, https://policy:50051 or unix:///run/policy.sock
-    #[arg(long, value_name = "URL", env = "HOOKGATE_POLICY", hide_env_values = true)]
-    policy: String,
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "HOOKGATE_POLICY",
+        hide_env_values = true,
+        required_unless_present = "config"
+    )]
+    policy: Option<String>,
+    /// Take policy, policy_tls, budgets and the rest from the file that hookgate serves with
+    #[arg(long, value_name = "FILE")]
+    config: Option<String>,
+    /// Send these webhooks too: bodies as OpenIM posts them or fixtures, a directory of them, or - for standard input; repeatable
+    #[arg(long, value_name = "FILE")]
+    requests: Vec<PathBuf>,
     /// Run only these: callbacks by command, rpc or key, and checks by name
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<String>,
@@ -29,9 +46,28 @@ pub(super) struct Verify {
     /// Write the report to a file as JUnit's XML too, for CI
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Timeout of a call
-    #[arg(long, value_name = "TIME", default_value = "4500ms")]
-    timeout: String,
+    /// Timeout of every call, in place of the budgets [default: 4500ms]
+    #[arg(long, value_name = "TIME")]
+    timeout: Option<String>,
+    #[command(flatten)]
+    tls: PolicyTls,
+}
+
+/// The settings of `policy_tls`, by the names that `serve` has for them.
+#[derive(Debug, clap::Args)]
+struct PolicyTls {
+    /// Certificate authorities that are trusted for the policy's certificate (PEM), in place of the system's
+    #[arg(long, value_name = "FILE")]
+    policy_tls_ca: Option<String>,
+    /// Certificate chain that the policy is shown if it asks for one (PEM)
+    #[arg(long, value_name = "FILE")]
+    policy_tls_certificate: Option<String>,
+    /// Private key of that certificate (PEM)
+    #[arg(long, value_name = "FILE")]
+    policy_tls_key: Option<String>,
+    /// Name that the policy's certificate must have, if it is not the host of its URL
+    #[arg(long, value_name = "NAME")]
+    policy_tls_server_name: Option<String>,
 }
 
 /// Lists the checks for the help.
@@ -64,7 +100,9 @@ impl Verify {
             complain(format_args!("hookgate: {why} ({})", report.policy));
         } else {
             // anstream strips colour where there is no terminal, and with NO_COLOR.
-            verify::print(&report, &mut anstream::stdout().lock())?;
+            let columns =
+                Term::stdout().size_checked().map_or(COLUMNS, |(_, columns)| usize::from(columns).clamp(40, 120));
+            verify::print(&report, columns, &mut anstream::stdout().lock())?;
         }
         Ok(if report.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -73,19 +111,38 @@ impl Verify {
     fn plan(&self) -> Result<Plan, Error> {
         let mut mistakes = Vec::new();
         let mut note = |flag: &str, mistake: String| mistakes.push(format!("{flag}: {mistake}"));
-        let policy = self.policy.parse().map_err(|mistake| note("--policy", mistake)).ok();
-        let budget =
-            config::parse_time(&self.timeout).map_err(|mistake| note("--timeout", mistake)).unwrap_or_default();
+        if let Some(Err(mistake)) = self.policy.as_deref().map(str::parse::<PolicyUrl>) {
+            note("--policy", mistake);
+        }
+        let timeout = self.timeout.as_deref().map(config::parse_time).transpose();
+        let timeout = timeout.map_err(|mistake| note("--timeout", mistake)).unwrap_or_default();
+        let mut requests = Vec::new();
+        for read in self.requests.iter().map(|file| verify::read_requests(file)) {
+            match read {
+                Ok(read) => requests.extend(read),
+                Err(found) => found.into_iter().for_each(|mistake| note("--requests", mistake)),
+            }
+        }
         let only = Names::read(&self.only, |mistake| note("--only", mistake));
         let skip = Names::read(&self.skip, |mistake| note("--skip", mistake));
         let is_chosen =
             |only: &[&str], skip: &[&str], name| (only.is_empty() || only.contains(&name)) && !skip.contains(&name);
-        let callbacks = Callback::all().iter().filter(|callback| is_chosen(&only.rpcs, &skip.rpcs, callback.rpc));
-        let callbacks: Vec<_> = callbacks.collect();
+        let is_sent = |callback: &Callback| requests.iter().any(|own| std::ptr::eq(own.callback, callback));
+        let fallback = [Callback::fallback()].into_iter().filter(|fallback| is_sent(fallback));
+        let callbacks = Callback::all().iter().chain(fallback);
+        let mut callbacks: Vec<_> =
+            callbacks.filter(|callback| is_chosen(&only.rpcs, &skip.rpcs, callback.rpc)).collect();
         let checks = Check::all().filter(|check| is_chosen(&only.checks, &skip.checks, check.name));
         let mut checks: Vec<_> = checks.collect();
         if skip.checks.contains(&Check::OF_SERVICE[0].name) {
             note("--skip", "every other check needs the connection".to_owned());
+        }
+        let of_callbacks = || checks.iter().filter(|check| Check::OF_CALLBACK.contains(check));
+        let only_own = of_callbacks().next().is_some() && of_callbacks().all(|check| **check == Check::REQUESTS);
+        if only_own && self.requests.is_empty() {
+            note("--only", "requests needs --requests FILE".to_owned());
+        } else if only_own && !requests.is_empty() {
+            callbacks.retain(|callback| is_sent(callback));
         }
         if checks.is_empty() || callbacks.is_empty() {
             note("--skip", "nothing is left to check".to_owned());
@@ -99,10 +156,28 @@ impl Verify {
         {
             checks.push(implemented);
         }
-        match policy {
-            Some(policy) if mistakes.is_empty() => Ok(Plan { policy, callbacks, checks, budget }),
-            _ => Err(Error::Usage(mistakes.join("\nhookgate: "))),
+        if !mistakes.is_empty() {
+            return Err(Error::Usage(mistakes.join("\nhookgate: ")));
         }
+        let config = Config::load(&self.options())?.config;
+        let policy = config.policy.clone().ok_or_else(|| {
+            Error::Usage("--policy: names the policy service to check, which builtin is not".to_owned())
+        })?;
+        Ok(Plan { policy, callbacks, checks, requests, config, timeout })
+    }
+
+    /// Returns the options that serve would have.
+    fn options(&self) -> Options {
+        let PolicyTls { policy_tls_ca, policy_tls_certificate, policy_tls_key, policy_tls_server_name } = &self.tls;
+        let given = [
+            ("config", &self.config),
+            ("policy", &self.policy),
+            ("policy_tls.ca", policy_tls_ca),
+            ("policy_tls.certificate", policy_tls_certificate),
+            ("policy_tls.key", policy_tls_key),
+            ("policy_tls.server_name", policy_tls_server_name),
+        ];
+        Options::of_flags(given.into_iter().filter_map(|(path, text)| Some((path, text.clone()?))))
     }
 
     fn cannot_write(&self, error: &io::Error) -> io::Error {

@@ -23,6 +23,12 @@ pub struct Options {
 }
 
 impl Options {
+    /// Options of some flags: the path of each setting, and its text.
+    pub(crate) fn of_flags(flags: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        let given = flags.into_iter().map(|(path, text)| (path, text, Origin::Flag(settings::flag_name(path))));
+        Self { given: given.collect() }
+    }
+
     /// Returns the name of the configuration file and its source, if there is one.
     pub(crate) fn file(&self) -> Option<(&str, &Origin)> {
         self.given.iter().find(|(path, ..)| *path == FILE).map(|(_, name, origin)| (&**name, origin))

@@ -47,6 +47,8 @@ pub struct Field {
     pub redact: bool,
     /// The kind of ID that it holds, if it holds one.
     pub id: Option<Id>,
+    /// The JSON name of the number that says the kind of message whose content it is, if it is content.
+    pub content_of: Option<&'static str>,
     /// Rules that a change must keep.
     pub rules: Rules,
 }

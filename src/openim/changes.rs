@@ -85,13 +85,21 @@ impl<'a> Operation<'a> {
         sent.or_else(|| self.nothing(field))
     }
 
+    /// Returns the value of a field of the request, as Go decodes it. `None` is null, or not in any request.
+    pub(super) fn own_by_name(&self, json: &str) -> Option<Value> {
+        let row = self.row(json)?;
+        let sent = self.raw(json).and_then(|raw| decode::value(row.label, row.kind, raw).ok());
+        sent.or_else(|| nothing(row))
+    }
+
+    /// Returns true if requests have a field.
+    pub(super) fn shows(&self, json: &str) -> bool {
+        self.row(json).is_some()
+    }
+
     /// Returns the field's value in Go if nothing is decoded into it.
     fn nothing(&self, field: &Field) -> Option<Value> {
-        match self.row(field.json)?.label {
-            Label::Plain => Some(decode::zero(field.kind)),
-            Label::Repeated => Some(Value::Array(Vec::new())),
-            Label::Optional | Label::Map => None,
-        }
+        nothing(self.row(field.json)?)
     }
 
     /// Returns true if the request meets a condition. OpenIM sends the field always, so an absent one is 0.
@@ -127,9 +135,18 @@ impl<'a> Operation<'a> {
     }
 }
 
+/// Returns the value in Go of a request's field into which nothing is decoded.
+fn nothing(row: &Field) -> Option<Value> {
+    match row.label {
+        Label::Plain => Some(decode::zero(row.kind)),
+        Label::Repeated => Some(Value::Array(Vec::new())),
+        Label::Optional | Label::Map => None,
+    }
+}
+
 /// Returns true if a value replaces that of OpenIM. An empty list counts as absent, unless the contract allows an empty one:
 /// that is a pointer in Go.
-fn replaces(field: &Field, value: &Value) -> bool {
+pub(super) fn replaces(field: &Field, value: &Value) -> bool {
     let empty = value.as_array().is_some_and(Vec::is_empty);
     let pointer = matches!(field.kind, Kind::Bare(_)) && !field.rules.non_empty;
     !empty || pointer

@@ -11,10 +11,13 @@
 //!
 //! - `decode`: JSON as Go decodes it.
 //! - `changes`: the effect of changed fields on the operation.
+//! - `caution`: changes that are hardly meant; `content`: the names in a message's content by its type.
 //! - `release`: the differences between releases.
 //! - `explain`: how each release reads a reply, in words.
 
+mod caution;
 mod changes;
+mod content;
 mod decode;
 mod explain;
 mod release;
@@ -25,6 +28,8 @@ use crate::contract::{Callback, Kind, Label};
 use changes::Operation;
 use decode::{Row, is_zero};
 
+pub(crate) use caution::{Caution, CautionKind, cautions};
+pub(crate) use content::{CONTENT_TYPES, ContentType};
 pub(crate) use decode::zero;
 pub(crate) use explain::{Explanation, Interpretation, explain};
 pub use release::Release;

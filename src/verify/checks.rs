@@ -2,8 +2,7 @@
 
 use tonic::Code;
 
-use super::report::Outcome;
-use super::requests::{Fill, ODD_TEXT, huge};
+use super::requests::{Fill, ODD_TEXT, content_types, huge, undeniable};
 use crate::contract::Callback;
 
 /// A check: a row of the table.
@@ -19,10 +18,14 @@ pub struct Check {
     pub(super) how: How,
     /// Makes the JSON body of the webhook.
     pub(super) body: fn(&Callback) -> String,
-    /// Statuses with their own outcome and hint.
-    pub(super) statuses: &'static [(Code, Outcome, &'static str)],
-    /// Hint for every other status.
-    pub(super) hint: &'static str,
+    /// Makes a label and the JSON body of each webhook of a check that sends several.
+    pub(super) bodies: fn(&Callback) -> Vec<(String, String)>,
+    /// True if OpenIM sends no such request, so that a refusal of it is no fault.
+    pub(super) is_made_up: bool,
+    /// Statuses that are a warning.
+    pub(super) warns_at: &'static [Code],
+    /// Hint for every status, in place of that for the status.
+    pub(super) hint: Option<&'static str>,
 }
 
 /// Procedure of a check.
@@ -38,6 +41,10 @@ pub(super) enum How {
     Implemented,
     /// Calls once.
     Once,
+    /// Calls once for each of several bodies.
+    Each,
+    /// Calls once for each of the requests that the user has.
+    Own,
     /// Delivers one event twice.
     Twice,
     /// Cancels calls, then calls once.
@@ -48,16 +55,7 @@ pub(super) enum How {
     AtOnce,
 }
 
-const NOT_A_VERDICT: &str = "answer OK, with a denial to deny; any other status but PERMISSION_DENIED is a failure, \
-                             and the operator's rule decides";
 const TWICE: &str = "answer a second delivery as the first: hookgate delivers at least once, by design";
-const RECEIVE_LIMIT: &str =
-    "raise the receive limit of the gRPC server above 1 MiB (4 MiB is the default of most libraries)";
-const INVALID_ARGUMENT: (Code, Outcome, &str) = (
-    Code::InvalidArgument,
-    Outcome::Warning,
-    "a failure all the same: answer OK with a denial if this is to be denied",
-);
 
 pub(super) const CONNECTION: Check = Check {
     name: "connection",
@@ -65,8 +63,10 @@ pub(super) const CONNECTION: Check = Check {
     sent: "a connection",
     how: How::Connection,
     body: |_| String::new(),
-    statuses: &[],
-    hint: NOT_A_VERDICT,
+    bodies: |_| Vec::new(),
+    is_made_up: false,
+    warns_at: &[],
+    hint: None,
 };
 
 pub(super) const LIFELIKE: Check = Check {
@@ -79,6 +79,15 @@ pub(super) const LIFELIKE: Check = Check {
 };
 
 impl Check {
+    /// The webhooks of the user's are answered.
+    pub const REQUESTS: Self = Self {
+        name: "requests",
+        purpose: "The webhooks of --requests are answered.",
+        sent: "a webhook of --requests",
+        how: How::Own,
+        ..LIFELIKE
+    };
+
     /// At least one callback is answered.
     pub const IMPLEMENTED: Self = Self {
         name: "implemented",
@@ -111,12 +120,13 @@ impl Check {
     /// Checks of every callback that is implemented, in the order in which they are run.
     pub const OF_CALLBACK: &[Self] = &[
         LIFELIKE,
+        Self::REQUESTS,
         Self {
             name: "empty",
-            purpose: "A request without any field is answered.",
+            purpose: "A request without any field, which OpenIM never sends, does no harm.",
             sent: "a request without any field",
             body: |_| "{}".to_owned(),
-            statuses: &[INVALID_ARGUMENT],
+            is_made_up: true,
             ..LIFELIKE
         },
         Self {
@@ -124,12 +134,7 @@ impl Check {
             purpose: "A large webhook, of 1 MiB, is answered.",
             sent: "a request near 1 MiB: every text long, 500 entries in every list",
             body: huge,
-            statuses: &[
-                INVALID_ARGUMENT,
-                (Code::ResourceExhausted, Outcome::Failed, RECEIVE_LIMIT),
-                // Some libraries call a message over their limit out of range.
-                (Code::OutOfRange, Outcome::Failed, RECEIVE_LIMIT),
-            ],
+            warns_at: &[Code::InvalidArgument],
             ..LIFELIKE
         },
         Self {
@@ -154,11 +159,27 @@ impl Check {
             ..LIFELIKE
         },
         Self {
+            name: "content-types",
+            purpose: "A message of each common content type is answered, and its content stays of that type.",
+            sent: "lifelike messages of each common content type",
+            how: How::Each,
+            bodies: content_types,
+            ..LIFELIKE
+        },
+        Self {
+            name: "must-allow",
+            purpose: "Requests whose denial damages OpenIM's data are allowed.",
+            sent: "requests whose denial damages OpenIM's data",
+            how: How::Each,
+            bodies: undeniable,
+            ..LIFELIKE
+        },
+        Self {
             name: "duplicate",
             purpose: "An event that comes again, with the same hookgate-event-id, is answered as well.",
             sent: "a lifelike event twice, with one hookgate-event-id",
             how: How::Twice,
-            hint: TWICE,
+            hint: Some(TWICE),
             ..LIFELIKE
         },
         Self {

@@ -1,123 +1,130 @@
-//! From an answer to a finding: by hookgate's own rules, then by how each OpenIM release reads the reply.
+//! From an answer to a finding: by hookgate's own rules, by how each OpenIM release reads the reply, and by what a policy has
+//! hardly meant.
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use prost::DecodeError;
-use tonic::Code;
 
 use super::Check;
+use super::advice::{code_name, on_failure};
+use super::finding::{Fault, Finding, Judged, shown};
 use super::report::Outcome;
 use super::requests::Request;
-use crate::config::Config;
-use crate::contract::{Callback, Denial, LONGEST_SENTENCE, LOWEST_CODE, Reply, proto};
-use crate::cut::cut;
+use crate::contract::{Denial, InvalidReply, LONGEST_SENTENCE, LOWEST_CODE, Reply, proto};
 use crate::failure::{Class, Failure};
-use crate::openim::{self, Reading, Release};
+use crate::openim::{self, CautionKind, Reading, Release, cautions};
 use crate::policy::Answer;
 
-/// Maximum bytes of a policy's text that are repeated.
-const LONGEST_TEXT: usize = 200;
-
-const UNIMPLEMENTED: &str = "it answers other requests of this rpc: answer OK, with a denial to deny";
-const LATE: &str = "answer within the budget; what takes longer is done behind the answer";
-const DISCONNECTED: &str = "the policy closed or reset the connection, or its process ended: look at its log";
 const CONTRACT: &str = "the comments of the response's fields in the contract say what each may hold";
+const CONTENT: &str =
+    "give content the form of its content_type, or change content_type with it: clients show nothing else";
+const EMPTIED: &str = "set only the fields that are to change: one that is set to an empty value overwrites, one that is left \
+                       out does not";
+const DROPPED: &str = "copy what is to stay: the list or object of a response replaces the whole, and what an entry leaves out \
+                       becomes empty";
+const DAMAGE: &str = "let it through, and deny earlier, where OpenIM asks about the operation itself; hookgate passes this \
+                      denial on and logs a warning";
+const DENIAL: &str =
+    "give each denial a code of 100 or more (5000 to 9999 is OpenIM's advice) and a sentence that a person reads";
 
-/// The reason why a check did not pass.
-#[derive(Debug)]
-pub(super) struct Finding {
-    /// The outcome of the check.
-    pub outcome: Outcome,
-    /// The answer in words, or the reason why the check was not run.
-    pub message: String,
-    /// Advice to the author of the policy.
-    pub hint: Option<&'static str>,
-    /// The failure of the call, if there was no usable answer.
-    pub failure: Option<Failure>,
+/// A call that has ended.
+pub(super) struct Call<'a> {
+    /// The request.
+    pub request: &'a Request,
+    /// Time until it ended.
+    pub elapsed: Duration,
+    /// Time that the policy had.
+    pub budget: Duration,
 }
 
-/// The result of a check: a note, perhaps, if it passed.
-pub(super) type Judged = Result<Option<String>, Finding>;
-
-impl Finding {
-    /// Makes a finding that fails the check.
-    pub(super) fn failed(message: impl Into<String>, hint: &'static str) -> Self {
-        Self { outcome: Outcome::Failed, message: message.into(), hint: Some(hint), failure: None }
-    }
-
-    /// Makes a finding that hookgate can live with.
-    pub(super) fn warning(message: impl Into<String>, hint: &'static str) -> Self {
-        Self { outcome: Outcome::Warning, ..Self::failed(message, hint) }
-    }
-
-    /// Makes the finding of a check that was not run.
-    pub(super) fn not_run(reason: &str) -> Self {
-        Self { outcome: Outcome::NotRun, message: reason.to_owned(), hint: None, failure: None }
-    }
-
-    /// Puts words in front of the message.
-    pub(super) fn prefixed(self, words: &str) -> Self {
-        Self { message: format!("{words}: {}", self.message), ..self }
-    }
-}
-
-/// Judges the answer to a request. `budget` is the time that the policy had.
-pub(super) fn judge(check: &Check, request: &Request, answer: Result<Answer, Failure>, budget: Duration) -> Judged {
-    let failed = |failure| judge_failure(check, failure, budget);
-    let (denial, reply) = match answer.map_err(failed)? {
-        Answer::Response(response) => {
-            let reply = request.callback.reply(&response, &request.body).map_err(|error| failed(error.into()))?;
-            (denial_of(&response), reply)
-        }
-        Answer::PermissionDenied(message) => {
+/// Judges the answer to a call. `default` is the code of a denial that has none.
+pub(super) fn judge(check: &Check, call: &Call<'_>, answer: Result<Answer, Failure>, default: i32) -> Judged {
+    let Request { callback, body, .. } = call.request;
+    let (denial, reply) = match answer {
+        Ok(Answer::Response(response)) => match callback.reply(&response, body) {
+            Ok(reply) => (denial_of(&response), reply),
+            Err(InvalidReply::Rule(rule)) if check.is_made_up => {
+                return Ok(Some(made_up(&format!("the change of {rule}"))));
+            }
+            Err(error) => return Err(judge_failure(check, error.into(), call)),
+        },
+        Ok(Answer::PermissionDenied(message)) => {
             let reply = Reply::Deny(Denial::because(&message));
             (Some(Ok(proto::Denial { code: LOWEST_CODE, message, ..Default::default() })), reply)
         }
+        Err(Failure { status: Some(code), .. }) if check.is_made_up => {
+            return Ok(Some(made_up(&format!("status {}", code_name(code)))));
+        }
+        Err(failure) => return Err(judge_failure(check, failure, call)),
     };
-    judge_reply(request.callback, &request.body, &reply)?;
-    denial.map_or(Ok(None), judge_denial)
+    judge_reply(call.request, &reply, default)?;
+    let mut faults: Vec<Fault> = denial.and_then(|denial| judge_denial(denial, default)).into_iter().collect();
+    match &reply {
+        _ if check.is_made_up => {}
+        Reply::Allow { body: reply, .. } => faults.extend(cautions(callback, body, reply).into_iter().map(caution)),
+        Reply::Deny(_) => {
+            let damage = callback.denial_damage(body);
+            faults.extend(
+                damage.map(|what| Fault::new("a denial that damages OpenIM", format!("a denial: {what}"), DAMAGE)),
+            );
+        }
+    }
+    match faults.is_empty() {
+        true => Ok(None),
+        false => Err(Finding { outcome: Outcome::Warning, faults, failure: None }),
+    }
 }
 
-fn judge_failure(check: &Check, failure: Failure, budget: Duration) -> Finding {
-    let mut message = describe(&failure, budget);
-    let (outcome, hint) = match (failure.class, failure.status) {
-        (Class::InvalidReply, _) => (Outcome::Failed, CONTRACT),
-        (class, Some(code)) => {
-            message += &format!(", a failure of class {class}");
-            let row = check.statuses.iter().find(|(of, ..)| *of == code);
-            let hint = if code == Code::Unimplemented { UNIMPLEMENTED } else { check.hint };
-            row.map_or((Outcome::Failed, hint), |(_, outcome, hint)| (*outcome, *hint))
-        }
-        (Class::Deadline, None) => (Outcome::Failed, LATE),
-        (_, None) if is_disconnect(&failure) => (Outcome::Failed, DISCONNECTED),
-        (_, None) => (Outcome::Failed, "something that is no gRPC service answers in its place"),
+/// Returns the note of a check that sends what OpenIM does not.
+fn made_up(answer: &str) -> String {
+    format!("{answer}, which is no fault: OpenIM never sends such a request")
+}
+
+fn caution(caution: openim::Caution) -> Fault {
+    let (name, hint) = match caution.kind {
+        CautionKind::Content => ("content of another type", CONTENT),
+        CautionKind::Emptied => ("a change to an empty value", EMPTIED),
+        CautionKind::Dropped => ("a change that drops values", DROPPED),
     };
-    Finding { outcome, message, hint: Some(hint), failure: Some(failure) }
+    Fault::new(name, caution.what, hint)
+}
+
+fn judge_failure(check: &Check, failure: Failure, call: &Call<'_>) -> Finding {
+    let mut message = describe(&failure, call.budget);
+    let (name, hint) = match failure.class {
+        Class::InvalidReply => ("an invalid reply".into(), CONTRACT),
+        _ => on_failure(&failure, own_text(&failure), call),
+    };
+    let is_status = failure.status.is_some() && failure.class != Class::InvalidReply;
+    if is_status {
+        message += &format!(", a failure of class {}", failure.class);
+    }
+    let is_warning = failure.status.is_some_and(|code| check.warns_at.contains(&code));
+    let outcome = if is_warning { Outcome::Warning } else { Outcome::Failed };
+    let hint = check.hint.filter(|_| is_status).unwrap_or(hint);
+    Finding { outcome, faults: vec![Fault::new(name, message, hint)], failure: Some(failure) }
+}
+
+/// Returns the text of a failure without the code of its status.
+fn own_text(failure: &Failure) -> &str {
+    let code = failure.status.map(|code| format!("{code:?}: ")).unwrap_or_default();
+    failure.cause.strip_prefix(&code).unwrap_or(&failure.cause)
 }
 
 /// Describes a failure to the author of the policy.
 pub(super) fn describe(failure: &Failure, budget: Duration) -> String {
-    let cause = &failure.cause;
     match (failure.class, failure.status) {
-        (Class::InvalidReply, _) => format!("an invalid reply, which hookgate refuses: {}", shown(cause)),
-        (_, Some(code)) => {
-            let text = cause.strip_prefix(&format!("{code:?}: ")).unwrap_or(cause);
-            format!("status {} \"{}\"", code_name(code), shown(text))
-        }
+        (Class::InvalidReply, _) => format!("an invalid reply, which hookgate refuses: {}", shown(&failure.cause)),
+        (_, Some(code)) => format!("status {} \"{}\"", code_name(code), shown(own_text(failure))),
         (Class::Deadline, None) => format!("does not answer within {budget:?}"),
-        (_, None) => shown(cause),
+        (_, None) => shown(&failure.cause),
     }
 }
 
-/// Returns true if there was no connection, or it broke.
-pub(super) fn is_disconnect(failure: &Failure) -> bool {
-    failure.class == Class::Unavailable && failure.status.is_none() && !failure.not_grpc
-}
-
 /// Checks that every release that sends the callback reads the reply as it was meant.
-fn judge_reply(callback: &Callback, body: &Bytes, reply: &Reply) -> Result<(), Finding> {
-    let bytes = reply.body(Config::default().denial.code);
+fn judge_reply(request: &Request, reply: &Reply, default: i32) -> Result<(), Finding> {
+    let Request { callback, body, .. } = request;
+    let bytes = reply.body(default);
     for release in Release::ALL.into_iter().filter(|release| callback.releases.contains(&release.as_str())) {
         let problem = match (reply, openim::read(callback, body, &bytes, release)) {
             (Reply::Allow { .. }, Reading::Allowed(_)) => continue,
@@ -127,18 +134,18 @@ fn judge_reply(callback: &Callback, body: &Bytes, reply: &Reply) -> Result<(), F
             (_, Reading::Allowed(_)) => "it takes the denial for an allow".to_owned(),
             (_, Reading::Denied(_)) => "it takes the reply for another denial".to_owned(),
         };
-        return Err(Finding::failed(format!("OpenIM {}: {problem}", release.as_str()), CONTRACT));
+        let message = format!("OpenIM {}: {problem}", release.as_str());
+        return Err(Fault::new("a reply that OpenIM misreads", message, CONTRACT).failed());
     }
     Ok(())
 }
 
 /// Checks what hookgate has to replace in a denial.
-fn judge_denial(denial: Result<proto::Denial, DecodeError>) -> Judged {
+fn judge_denial(denial: Result<proto::Denial, DecodeError>, default: i32) -> Option<Fault> {
     let Ok(denial) = denial else {
         let message = "a denial in a response that cannot be read";
-        return Err(Finding::warning(message, "send the response of this rpc"));
+        return Some(Fault::new(message, message, "send the response of this rpc"));
     };
-    let default = Config::default().denial.code;
     let longest = denial.message.len().max(denial.detail.len());
     let mut problems = Vec::new();
     if denial.code < LOWEST_CODE {
@@ -150,12 +157,7 @@ fn judge_denial(denial: Result<proto::Denial, DecodeError>) -> Judged {
     if longest > LONGEST_SENTENCE {
         problems.push(format!("a denial with a text of {longest} bytes: hookgate cuts it after {LONGEST_SENTENCE}"));
     }
-    if problems.is_empty() {
-        return Ok(None);
-    }
-    let hint =
-        "give each denial a code of 100 or more (5000 to 9999 is OpenIM's advice) and a sentence that a person reads";
-    Err(Finding::warning(problems.join("; "), hint))
+    (!problems.is_empty()).then(|| Fault::new("a denial that hookgate mends", problems.join("; "), DENIAL))
 }
 
 /// Decodes the denial of any response of the contract: each has it in field 1.
@@ -168,33 +170,22 @@ fn denial_of(response: &[u8]) -> Option<Result<proto::Denial, DecodeError>> {
     prost::Message::decode(response).map(|any: Any| any.denial).transpose()
 }
 
-/// Returns a code as gRPC writes it: `INVALID_ARGUMENT`.
-fn code_name(code: Code) -> String {
-    let part = |letter: char| match letter.is_ascii_uppercase() {
-        true => format!("_{letter}"),
-        false => letter.to_ascii_uppercase().to_string(),
-    };
-    format!("{code:?}").chars().map(part).collect::<String>().trim_start_matches('_').to_owned()
-}
-
-/// Makes a policy's text fit for a terminal and for XML: cut, and without control characters.
-pub(super) fn shown(text: &str) -> String {
-    cut(&text.replace(char::is_control, "\u{fffd}"), LONGEST_TEXT).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::checks::LIFELIKE;
     use super::*;
+    use crate::contract::Callback;
 
     /// None of these leaves hookgate today; the finding would show it if one ever did.
     #[test]
     fn a_reply_that_openim_does_not_read_as_meant_is_found() {
-        let callback = &Callback::all()[0];
+        let request = Request::new(&Callback::all()[0], &LIFELIKE).expect("a lifelike request");
         for (body, words) in [("", "cannot read the reply"), (r#"{"nextCode":1}"#, "another denial")] {
             let reply = Reply::Allow { changes: Vec::new(), body: body.into() };
-            let found = judge_reply(callback, &"{}".into(), &reply).expect_err("it is not read as meant").message;
+            let finding = judge_reply(&request, &reply, 5000).expect_err("it is not read as meant");
+            let found = &finding.faults[0].answer;
             assert!(found.starts_with("OpenIM 3.") && found.contains(words), "{found}");
         }
-        assert!(judge_reply(callback, &"{}".into(), &Reply::Deny(Denial::because("no"))).is_ok());
+        assert!(judge_reply(&request, &Reply::Deny(Denial::because("no")), 5000).is_ok());
     }
 }

@@ -23,13 +23,15 @@ fn case(class: &str, check: &CheckResult) -> TestCase {
         Outcome::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
         Outcome::NotRun => TestCaseStatus::skipped(),
     };
+    let fault = check.fault.as_ref().map(|fault| format!("fault: {fault}\n")).unwrap_or_default();
     let word = if check.outcome == Outcome::Warning { "warning" } else { "came" };
     let answer = check.message.as_ref().map(|message| format!("\n{word}: {message}")).unwrap_or_default();
-    let hint = check.hint.map(|hint| format!("\nchange: {hint}")).unwrap_or_default();
-    let text = format!("sent: {}{answer}{hint}", check.sent);
+    let hint = check.hint.as_ref().map(|hint| format!("\nchange: {hint}")).unwrap_or_default();
+    let text = format!("{fault}sent: {}{answer}{hint}", check.sent);
     // A success keeps neither.
     status.set_message(check.message.as_deref().unwrap_or_default()).set_description(&*text);
-    let mut case = TestCase::new(check.name, status);
+    let name = check.source.as_ref().map(|source| format!("{} {source}", check.name));
+    let mut case = TestCase::new(name.as_deref().unwrap_or(check.name), status);
     case.set_classname(class);
     if matches!(check.outcome, Outcome::Passed | Outcome::Warning) {
         case.set_system_out(text);

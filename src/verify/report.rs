@@ -1,9 +1,15 @@
 //! The results of a run, as programs read them.
 
-use serde::Serialize;
+use std::borrow::Cow;
+use std::fmt::{self, Display};
+
+use serde::{Serialize, Serializer};
 
 use super::Check;
-use super::judge::Judged;
+use super::finding::{Fault, Judged};
+
+/// Maximum different answers that are repeated of a fault.
+const MOST_MESSAGES: usize = 3;
 
 /// Results of a run.
 #[derive(Debug, Serialize)]
@@ -16,6 +22,8 @@ pub(crate) struct Report {
     pub service: Vec<CheckResult>,
     /// Results by callback, implemented or not.
     pub callbacks: Vec<CallbackResult>,
+    /// Faults and warnings, each once.
+    pub faults: Vec<FaultResult>,
     /// Reason why the run ended early.
     pub stopped: Option<String>,
     /// Counts.
@@ -35,19 +43,47 @@ pub(crate) struct CallbackResult {
     pub checks: Vec<CheckResult>,
 }
 
+/// A fault, with all that show it.
+#[derive(Debug, Serialize)]
+pub(crate) struct FaultResult {
+    /// The fault in a few words.
+    pub fault: String,
+    /// The worst outcome of the checks that show it.
+    pub outcome: Outcome,
+    /// Description of the first request that shows it.
+    pub sent: &'static str,
+    /// The first different answers to such requests.
+    pub messages: Vec<Message>,
+    /// Advice to the author of the policy.
+    pub hint: Option<&'static str>,
+    /// Names of the checks that show it.
+    pub checks: Vec<&'static str>,
+    /// Names of the rpcs that show it; `service` for the service as a whole.
+    pub callbacks: Vec<&'static str>,
+    /// The webhooks of the user's that show it, by file and line.
+    pub requests: Vec<String>,
+}
+
 /// Result of a check.
 #[derive(Debug, Serialize)]
 pub(crate) struct CheckResult {
     /// Name of the check.
     pub name: &'static str,
+    /// File and line of the webhook, if it is the user's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Outcome.
     pub outcome: Outcome,
+    /// The fault in a few words.
+    pub fault: Option<String>,
     /// Description of the request.
     pub sent: &'static str,
     /// The answer, or the reason why the check was not run; a note if it passed.
     pub message: Option<String>,
     /// Advice to the author of the policy.
-    pub hint: Option<&'static str>,
+    pub hint: Option<String>,
+    #[serde(skip)]
+    pub(super) faults: Vec<Fault>,
 }
 
 /// Outcome of a check.
@@ -102,7 +138,31 @@ impl Report {
             implemented: implemented(true),
             not_implemented: implemented(false),
         };
-        Self { version: env!("CARGO_PKG_VERSION"), policy, service, callbacks, stopped, totals }
+        let faults = Vec::new();
+        let mut report =
+            Self { version: env!("CARGO_PKG_VERSION"), policy, service, callbacks, faults, stopped, totals };
+        report.faults = report.group_faults();
+        report
+    }
+
+    /// Returns each fault once. The reason why the run ended early is none.
+    fn group_faults(&self) -> Vec<FaultResult> {
+        let mut all: Vec<FaultResult> = Vec::new();
+        let checks = self.suites().flat_map(|(name, _, checks)| checks.iter().map(move |check| (name, check)));
+        for (callback, check, fault) in
+            checks.flat_map(|(name, check)| check.faults.iter().map(move |fault| (name, check, fault)))
+        {
+            if self.stopped.as_ref().is_some_and(|why| fault.name == *why) {
+                continue;
+            }
+            let same = |other: &FaultResult| (&*other.fault, other.hint) == (&*fault.name, fault.hint);
+            let index = all.iter().position(same).unwrap_or_else(|| {
+                all.push(FaultResult::new(check, fault));
+                all.len() - 1
+            });
+            all[index].add(callback, check, fault);
+        }
+        all
     }
 
     /// Returns name, class and results of the service and of each callback that was called, or was to be.
@@ -123,12 +183,89 @@ pub(super) fn count<'a>(results: impl IntoIterator<Item = &'a CheckResult>, outc
     results.into_iter().filter(|result| result.outcome == outcome).count()
 }
 
+impl FaultResult {
+    fn new(check: &CheckResult, fault: &Fault) -> Self {
+        Self {
+            fault: fault.name.to_string(),
+            outcome: check.outcome,
+            sent: check.sent,
+            messages: Vec::new(),
+            hint: fault.hint,
+            checks: Vec::new(),
+            callbacks: Vec::new(),
+            requests: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, callback: &'static str, check: &CheckResult, fault: &Fault) {
+        add_new(&mut self.callbacks, callback);
+        add_new(&mut self.checks, check.name);
+        if check.outcome == Outcome::Failed {
+            self.outcome = Outcome::Failed;
+        }
+        if let Some(message) = self.messages.iter_mut().find(|message| message.answer == fault.answer) {
+            message.add(fault.part.as_deref());
+        } else if self.messages.len() < MOST_MESSAGES {
+            let parts = fault.part.clone().map(|part| vec![part]);
+            self.messages.push(Message { parts, answer: fault.answer.clone() });
+        }
+        self.requests.extend(check.source.clone());
+    }
+}
+
+/// An answer that shows a fault.
+#[derive(Debug)]
+pub(crate) struct Message {
+    /// The parts of checks that had it; `None` if it came without any of them.
+    parts: Option<Vec<String>>,
+    answer: String,
+}
+
+impl Message {
+    /// Adds a part; none means all.
+    fn add(&mut self, part: Option<&str>) {
+        match (&mut self.parts, part) {
+            (Some(parts), Some(part)) => add_new(parts, part.to_owned()),
+            (parts, _) => *parts = None,
+        }
+    }
+}
+
+impl Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.parts {
+            Some(parts) => write!(f, "{}: {}", parts.join(", "), self.answer),
+            None => f.write_str(&self.answer),
+        }
+    }
+}
+
+impl Serialize for Message {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+fn add_new<T: PartialEq>(list: &mut Vec<T>, entry: T) {
+    if !list.contains(&entry) {
+        list.push(entry);
+    }
+}
+
 impl CheckResult {
     pub(super) fn new(check: &Check, judged: Judged) -> Self {
-        let (outcome, message, hint) = match judged {
-            Ok(note) => (Outcome::Passed, note, None),
-            Err(finding) => (finding.outcome, Some(finding.message), finding.hint),
+        let (outcome, note, faults) = match judged {
+            Ok(note) => (Outcome::Passed, note, Vec::new()),
+            Err(finding) => (finding.outcome, None, finding.faults),
         };
-        Self { name: check.name, outcome, sent: check.sent, message, hint }
+        let joined = |text: fn(&Fault) -> Option<Cow<'_, str>>| {
+            let mut texts = Vec::new();
+            faults.iter().filter_map(text).for_each(|text| add_new(&mut texts, text));
+            (!texts.is_empty()).then(|| texts.join("; "))
+        };
+        let fault = joined(|fault| Some(fault.name.clone()));
+        let message = note.or_else(|| joined(|fault| Some(fault.message().into())));
+        let hint = joined(|fault| fault.hint.map(Cow::from));
+        Self { name: check.name, source: None, outcome, fault, sent: check.sent, message, hint, faults }
     }
 }

@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::Check;
-use super::judge::Finding;
+use super::finding::{Fault, Finding};
 use crate::contract::{Callback, Field, Kind, Label, Message, Metadata};
-use crate::openim::zero;
+use crate::openim::{CONTENT_TYPES, ContentType, zero};
 use crate::policy::PolicyCall;
 use crate::server::Refusal;
 use crate::server::webhook::Webhook;
@@ -41,23 +41,36 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Makes the webhook of a check, with an event ID of its own. The check's name stands in the operation ID.
+    /// Makes the webhook of a check that sends one, with an event ID of its own.
     ///
     /// # Errors
     ///
     /// If the front refuses it, which the tests rule out for every check and callback.
     pub(super) fn new(callback: &'static Callback, check: &Check) -> Result<Self, Finding> {
-        let refused = |refusal| Finding::failed(format!("hookgate refuses its own request: {refusal}"), "tell us");
         let is_fallback = std::ptr::eq(callback, Callback::fallback());
         // The fallback's own name makes a command that the table does not have.
         let command = if is_fallback { format!("callback{}", callback.method()) } else { callback.command.to_owned() };
+        let body = if is_fallback { json!({"callbackCommand": command}).to_string() } else { (check.body)(callback) };
+        Self::posted(callback, &format!("/{command}"), check, body.into())
+    }
+
+    /// Makes a webhook that is posted to this path and query. The check's name stands in the operation ID.
+    pub(super) fn posted(callback: &'static Callback, path: &str, check: &Check, body: Bytes) -> Result<Self, Finding> {
+        let refused = |refusal| {
+            let message = format!("hookgate refuses the request: {refusal}");
+            Fault::new("a request that hookgate refuses", message, "tell us").failed()
+        };
         let operation_id = format!("verify-{}-{}", callback.method(), check.name);
-        let request = http::Request::post(format!("/{command}")).header("operationid", operation_id).body(());
+        let request = http::Request::post(path).header("operationid", operation_id).body(());
         let head = request.map_err(|_| refused(Refusal::NotFound))?.into_parts().0;
         let webhook = Webhook::route(&head, false).map_err(refused)?;
-        let body = if is_fallback { json!({"callbackCommand": command}).to_string() } else { (check.body)(callback) };
-        let (message, drift) = webhook.transcode(body.as_bytes()).map_err(refused)?;
-        Ok(Self { callback, body: body.into(), message, metadata: webhook.metadata(&drift), attempt: 1 })
+        let (message, drift) = webhook.transcode(&body).map_err(refused)?;
+        Ok(Self { callback, body, message, metadata: webhook.metadata(&drift), attempt: 1 })
+    }
+
+    /// Returns true if servers may find it too long.
+    pub(super) fn is_huge(&self) -> bool {
+        self.message.len() > HUGE / 2
     }
 
     /// Returns the next delivery of the same event.
@@ -83,6 +96,35 @@ pub(super) fn huge(callback: &Callback) -> String {
     with_texts_of((HUGE - MARGIN).saturating_sub(empty) / texts)
 }
 
+/// Returns a label and a body for each common type of content; none if the callback is not about messages.
+pub(super) fn content_types(callback: &Callback) -> Vec<(String, String)> {
+    let kinds = callback.request.fields.iter().filter_map(|field| field.content_of);
+    kinds.flat_map(|json| CONTENT_TYPES.iter().map(move |kind| of_kind(callback, json, kind.number))).collect()
+}
+
+/// Returns a label and a body for each value of a field whose requests are not to be denied.
+pub(super) fn undeniable(callback: &Callback) -> Vec<(String, String)> {
+    let when = callback.denial_breaks.as_ref().and_then(|breaks| breaks.when.as_ref());
+    let values = when.into_iter().flat_map(|when| when.values.iter().map(|value| (when.field, *value)));
+    values.map(|(json, value)| of_kind(callback, json, value.into())).collect()
+}
+
+/// Makes a lifelike body with another number in a field, and with the content that belongs to it if the field says its kind:
+/// that of notifications is normally empty.
+fn of_kind(callback: &Callback, json: &str, number: i64) -> (String, String) {
+    let mut body = example(callback);
+    body[json] = number.into();
+    for content in callback.request.fields.iter().filter(|field| field.content_of == Some(json)) {
+        body[content.json] = ContentType::by_number(number).map_or("", |kind| kind.example).into();
+    }
+    (format!("{json} {number}"), body.to_string())
+}
+
+/// Returns the body of the callback's example.
+fn example(callback: &Callback) -> Value {
+    serde_json::from_str(callback.example).unwrap_or_default()
+}
+
 /// Differences of a body from the callback's example.
 #[derive(Default)]
 pub(super) struct Fill<'a> {
@@ -99,8 +141,15 @@ pub(super) struct Fill<'a> {
 impl Fill<'_> {
     /// Makes the JSON body.
     pub(super) fn body(&self, callback: &Callback) -> String {
-        let like = serde_json::from_str(callback.example).unwrap_or_default();
+        let like = example(callback);
         let mut body = self.object(callback.request, Some(&like));
+        // Neither request nor reply has a list empty that the contract wants filled.
+        let filled = |change: &&Field| change.rules.non_empty && matches!(change.kind, Kind::Bare(_));
+        for change in callback.response.fields.iter().filter(filled) {
+            if let (Some(null @ Value::Null), Some(list)) = (body.get_mut(change.json), like.get(change.json)) {
+                *null = list.clone();
+            }
+        }
         // A body that names another command than its path is odd in another way.
         if let Some(command) = body.get_mut("callbackCommand") {
             *command = callback.command.into();

@@ -12,12 +12,14 @@ use futures_util::future::join_all;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::advice::is_disconnect;
 use super::checks::{CONNECTION, How, LIFELIKE};
-use super::judge::{Finding, Judged, is_disconnect, judge, shown};
+use super::finding::{Fault, Finding, Judged, shown};
+use super::judge::{Call, judge};
 use super::report::{CallbackResult, CheckResult, Report};
 use super::requests::Request;
-use super::{Check, Outcome, Plan, service};
-use crate::config::{self, Config, PolicyTls};
+use super::{Check, Outcome, OwnRequest, Plan, service};
+use crate::config;
 use crate::contract::Callback;
 use crate::failure::Class;
 use crate::policy::{Channel, Policy};
@@ -44,14 +46,16 @@ const HURRIED: usize = 4;
 pub(crate) async fn run(plan: &Plan, mut progress: impl FnMut(usize, &'static str)) -> Report {
     let mut run = Run::new(plan);
     let asks = |how| plan.checks.iter().any(|check| check.how == how);
-    let health = service::health(&run.channel, plan.budget).await;
+    let budget = run.budget;
+    let health = service::health(&run.channel, budget).await;
     let connection = service::judge_connection(&run.channel, &health);
     if let Err(finding) = &connection {
-        run.stopped = Some(format!("the policy cannot be reached: {}", finding.message));
+        let why = finding.faults.first().map_or("", |fault| &fault.answer);
+        run.stopped = Some(format!("the policy cannot be reached: {why}"));
     }
     let is_reached = connection.is_ok();
     let services = match is_reached && asks(How::Reflection) {
-        true => Some(service::services(&run.channel, plan.budget).await),
+        true => Some(service::services(&run.channel, budget).await),
         false => None,
     };
     let mut callbacks = Vec::new();
@@ -65,8 +69,8 @@ pub(crate) async fn run(plan: &Plan, mut progress: impl FnMut(usize, &'static st
     for check in Check::OF_SERVICE.iter().skip(1).filter(|check| plan.checks.contains(check)) {
         let judged = match (&services, check.how) {
             _ if !is_reached => Err(Finding::not_run("the policy cannot be reached")),
-            (_, How::Health) => service::judge_health(&health, plan.budget),
-            (Some(services), How::Reflection) => service::judge_reflection(services, &run.implemented, plan.budget),
+            (_, How::Health) => service::judge_health(&health, budget),
+            (Some(services), How::Reflection) => service::judge_reflection(services, &run.implemented, budget),
             _ => run.judge_implemented().await,
         };
         results.push(CheckResult::new(check, judged));
@@ -78,6 +82,8 @@ struct Run<'p> {
     plan: &'p Plan,
     channel: Channel,
     policy: Policy<Channel>,
+    /// Timeout of a call that is of no callback.
+    budget: Duration,
     implemented: Vec<&'static Callback>,
     /// Callbacks that were answered with HTTP status 404.
     not_found: usize,
@@ -90,10 +96,12 @@ struct Run<'p> {
 impl<'p> Run<'p> {
     fn new(plan: &'p Plan) -> Self {
         // The breaker would answer in the policy's place.
-        let settings = config::Channel { breaker_failures: u32::MAX, ..config::Channel::default() };
-        let channel = Channel::connect(plan.policy.clone(), &settings, &PolicyTls::default());
-        let policy = Policy::over(channel.clone(), Config::default().limits.reply);
-        Self { plan, channel, policy, implemented: Vec::new(), not_found: 0, silent: 0, stopped: None }
+        let config = &plan.config;
+        let settings = config::Channel { breaker_failures: u32::MAX, ..config.channel.clone() };
+        let channel = Channel::connect(plan.policy.clone(), &settings, &config.policy_tls);
+        let policy = Policy::over(channel.clone(), config.limits.reply);
+        let budget = plan.timeout.unwrap_or(config.budget);
+        Self { plan, channel, policy, budget, implemented: Vec::new(), not_found: 0, silent: 0, stopped: None }
     }
 
     /// Runs every check of a callback.
@@ -102,20 +110,24 @@ impl<'p> Run<'p> {
             CallbackResult { callback: callback.method(), rpc: callback.rpc, implemented: None, checks: Vec::new() };
         let (mut unanswered, mut is_answered) = (0, false);
         let plan = self.plan;
-        let mut add = |check, judged| {
+        let mut add = |check, own: Option<&OwnRequest>, judged| {
             if plan.checks.contains(&check) {
-                result.checks.push(CheckResult::new(check, judged));
+                let source = own.map(|own| own.source.clone());
+                result.checks.push(CheckResult { source, ..CheckResult::new(check, judged) });
             }
         };
-        for check in plan.checks_of(callback) {
+        for (number, (check, own)) in plan.checks_of(callback).into_iter().enumerate() {
             let stopped = self.stopped.as_deref();
             if let Some(why) = stopped.or((unanswered >= MOST_UNANSWERED).then_some("it does not answer")) {
-                add(check, Err(Finding::not_run(why)));
+                add(check, own, Err(Finding::not_run(why)));
                 continue;
             }
-            let judged = self.check(check, callback).await;
+            let began = Instant::now();
+            let judged = self.check(check, callback, own).await;
+            // A status that comes at once is an answer, whatever it says.
+            let is_late = began.elapsed() > plan.budget(callback) / 2;
             let failure = judged.as_ref().err().and_then(|finding| finding.failure.as_ref());
-            if *check == LIFELIKE {
+            if number == 0 {
                 let is_unimplemented = failure.is_some_and(|failure| failure.class == Class::Unimplemented);
                 result.implemented = Some(!is_unimplemented);
                 if is_unimplemented {
@@ -125,11 +137,11 @@ impl<'p> Run<'p> {
                 self.implemented.push(callback);
             }
             match failure {
-                Some(failure) if failure.class == Class::Deadline => unanswered += 1,
+                Some(failure) if failure.class == Class::Deadline && is_late => unanswered += 1,
                 Some(failure) if is_disconnect(failure) => self.stop_if_gone(check, callback).await,
                 _ => is_answered = true,
             }
-            add(check, judged);
+            add(check, own, judged);
         }
         self.silent = if is_answered || unanswered == 0 { 0 } else { self.silent + 1 };
         if self.silent >= MOST_SILENT && self.stopped.is_none() {
@@ -138,14 +150,34 @@ impl<'p> Run<'p> {
         result
     }
 
-    async fn check(&self, check: &Check, callback: &'static Callback) -> Judged {
-        let request = || Request::new(callback, check);
+    async fn check(&self, check: &Check, callback: &'static Callback, own: Option<&OwnRequest>) -> Judged {
+        let request = || match own {
+            Some(own) => Request::posted(callback, &own.path, check, own.body.clone()),
+            None => Request::new(callback, check),
+        };
         match check.how {
+            How::Each => {
+                let path = format!("/{}", callback.command);
+                let mut worst: Judged = Ok(None);
+                for (label, body) in (check.bodies)(callback) {
+                    let request = Request::posted(callback, &path, check, body.into())?;
+                    let judged = self.call(check, &request).await.map_err(|finding| finding.of_part(&label));
+                    let is_silent = judged.as_ref().is_err_and(Finding::is_silent);
+                    worst = match (worst, judged) {
+                        (Err(one), Err(other)) if one.outcome == other.outcome => Err(one.and(other)),
+                        (one, other) => worse(one, other),
+                    };
+                    if is_silent {
+                        break;
+                    }
+                }
+                worst
+            }
             How::Twice => {
                 let first = request()?;
-                self.call(check, &first).await.map_err(|finding| finding.prefixed("the first delivery"))?;
+                self.call(check, &first).await.map_err(|finding| finding.of_part("the first delivery"))?;
                 let second = self.call(check, &first.again()).await;
-                second.map_err(|finding| finding.prefixed("the second delivery"))
+                second.map_err(|finding| finding.of_part("the second delivery"))
             }
             How::AfterCancelled => {
                 for turns in CANCEL_AFTER_TURNS {
@@ -173,10 +205,9 @@ impl<'p> Run<'p> {
             How::AtOnce => {
                 let requests = (0..AT_ONCE).map(|_| request()).collect::<Result<Vec<_>, _>>()?;
                 let judged = join_all(requests.iter().map(|request| self.call(check, request))).await;
-                let findings: Vec<_> = judged.into_iter().filter_map(Result::err).collect();
-                let alike = format!("{} of {AT_ONCE} calls, one of them", findings.len());
-                let worst = findings.into_iter().min_by_key(|finding| finding.outcome == Outcome::Warning);
-                worst.map_or(Ok(None), |finding| Err(finding.prefixed(&alike)))
+                let faulty = judged.iter().filter(|judged| judged.is_err()).count();
+                let worst = judged.into_iter().fold(Ok(None), worse);
+                worst.map_err(|finding| finding.of_part(&format!("{faulty} of {AT_ONCE} calls, one of them")))
             }
             _ => self.call(check, &request()?).await,
         }
@@ -184,21 +215,23 @@ impl<'p> Run<'p> {
 
     /// Calls the policy and judges the answer.
     async fn call(&self, check: &Check, request: &Request) -> Judged {
-        let answer = self.policy.ask(request.call(Instant::now() + self.plan.budget)).await;
-        judge(check, request, answer, self.plan.budget)
+        let (began, budget) = (Instant::now(), self.plan.budget(request.callback));
+        let answer = self.policy.ask(request.call(began + budget)).await;
+        let call = Call { request, elapsed: began.elapsed(), budget };
+        judge(check, &call, answer, self.plan.config.denial.code)
     }
 
     /// Makes a lifelike call after others.
     async fn call_after(&self, what: &str, callback: &'static Callback) -> Judged {
         let judged = self.call(&LIFELIKE, &Request::new(callback, &LIFELIKE)?).await;
-        judged.map_err(|finding| finding.prefixed(&format!("after {what}")))
+        judged.map_err(|finding| finding.of_part(&format!("after {what}")))
     }
 
     /// Stops the run if nothing listens any more after a call was cut off. Something may start the policy again, within the
     /// budget.
     async fn stop_if_gone(&mut self, check: &Check, callback: &Callback) {
-        let end = Instant::now() + self.plan.budget;
-        while let Err(failure) = service::health(&self.channel, self.plan.budget).await
+        let end = Instant::now() + self.budget;
+        while let Err(failure) = service::health(&self.channel, self.budget).await
             && is_disconnect(&failure)
         {
             if timeout_at(end, self.channel.changed()).await.is_err() {
@@ -223,14 +256,22 @@ impl<'p> Run<'p> {
                 false => format!("UNIMPLEMENTED from all of {callbacks} callbacks"),
             };
             let hint = "implement the rpcs that you switch on in OpenIM, and register their services with the server";
-            return Err(Finding::failed(answers, hint));
+            return Err(Fault::new("nothing is implemented", answers, hint).failed());
         }
         let (fallback, name) = (Callback::fallback(), Callback::fallback().method());
         self.call(&LIFELIKE, &Request::new(fallback, &LIFELIKE)?).await.or_else(|finding| match &finding.failure {
             Some(failure) if failure.class == Class::Unimplemented => {
                 Ok(Some(format!("{name} is not; the callbacks of a newer OpenIM will fail as unimplemented")))
             }
-            _ => Err(Finding { outcome: Outcome::Warning, ..finding.prefixed(name) }),
+            _ => Err(Finding { outcome: Outcome::Warning, ..finding.of_part(name) }),
         })
     }
+}
+
+/// Returns the worse of two results, the first of two that are alike.
+fn worse(one: Judged, other: Judged) -> Judged {
+    let rank = |judged: &Judged| {
+        judged.as_ref().err().map_or(0, |finding| if finding.outcome == Outcome::Failed { 2 } else { 1 })
+    };
+    if rank(&other) > rank(&one) { other } else { one }
 }

@@ -12,7 +12,8 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
-use super::judge::{Finding, Judged, describe, shown};
+use super::finding::{Fault, Judged, shown};
+use super::judge::describe;
 use crate::contract::Callback;
 use crate::failure::{Class, Failure};
 use crate::policy::channel::{self, Channel};
@@ -85,29 +86,36 @@ pub(super) fn judge_connection<T>(channel: &Channel, health: &Result<T, Failure>
         Err(failure) if !channel.status().addresses.iter().any(|address| address.is_ready) => shown(&failure.cause),
         _ => return Ok(None),
     };
-    Err(Finding::failed(why, "start the policy, and see that --policy names its gRPC address"))
+    let hint = "start the policy, and see that --policy names its gRPC address";
+    Err(Fault::new("the policy cannot be reached", why, hint).failed())
 }
 
 /// Judges the answer of health.
 pub(super) fn judge_health(health: &Result<ServingStatus, Failure>, budget: Duration) -> Judged {
     match health {
         Ok(ServingStatus::Serving) => Ok(None),
-        Ok(status) => Err(Finding::failed(
+        Ok(status) => Err(Fault::new(
+            "health is not SERVING",
             format!("health says {}", status.as_str_name()),
             "say SERVING for the service \"\" while it serves: hookgate is not ready before",
-        )),
+        )
+        .failed()),
         Err(failure) if failure.class == Class::Unimplemented => {
             Ok(Some("not served; hookgate then takes any answer as ready".to_owned()))
         }
         // As at run time: a proxy before a policy that is not there says UNAVAILABLE.
-        Err(failure) if failure.status.is_some_and(|code| code != Code::Unavailable) => Err(Finding::warning(
+        Err(failure) if failure.status.is_some_and(|code| code != Code::Unavailable) => Err(Fault::new(
+            "health fails",
             describe(failure, budget),
             "say SERVING for the service \"\"; hookgate takes this answer as ready",
-        )),
-        Err(failure) => Err(Finding::failed(
+        )
+        .warning()),
+        Err(failure) => Err(Fault::new(
+            "health fails",
             describe(failure, budget),
             "serve grpc.health.v1 as your gRPC library has it, or not at all",
-        )),
+        )
+        .failed()),
     }
 }
 
@@ -124,7 +132,7 @@ pub(super) fn judge_reflection(
         }
         Err(failure) => {
             let hint = "serve grpc.reflection.v1 as your gRPC library has it, or not at all";
-            return Err(Finding::failed(describe(failure, budget), hint));
+            return Err(Fault::new("reflection fails", describe(failure, budget), hint).failed());
         }
     };
     let mut missing: Vec<&str> = implemented.iter().filter_map(|callback| callback.rpc.split('/').nth(1)).collect();
@@ -135,5 +143,6 @@ pub(super) fn judge_reflection(
         return Ok(None);
     }
     let message = format!("does not list {}", missing.join(", "));
-    Err(Finding::failed(message, "register the services that you implement with the reflection service"))
+    let hint = "register the services that you implement with the reflection service";
+    Err(Fault::new("reflection lacks services", message, hint).failed())
 }

@@ -423,6 +423,7 @@ fn every_option_is_used_by_a_row() {
             "json_object" => any(|field| field.rules.json_object),
             "one_of" => any(|field| !field.rules.one_of.is_empty()),
             "refused_when" => any(|field| field.rules.refused_when.is_some()),
+            "content_of" => any(|field| field.content_of.is_some()),
             "empty_is_unset" => any(|field| field.rules.empty_is_unset),
             "refused_unless" => any(|field| field.rules.refused_unless.is_some()),
             other => panic!("this test does not know the option {other}"),

@@ -458,6 +458,15 @@ refused! {
     only_if_sent_in_a_request:
         "/* request */" => "string other = 9 [(wire).only_if_sent = true];";
         "CaseRequest.other is checked like a change but stands in a request"
+    content_within_a_request:
+        "/* user */" => "string other = 9 [(wire).content_of = 'level'];";
+        "CaseUser.other is content, which only a field of an rpc's own messages can be"
+    content_that_is_no_text:
+        "/* request */" => "int32 other = 9 [(wire).content_of = 'level'];";
+        "CaseRequest.other is the content of \"level\", which takes a text and an int32 of CaseRequest"
+    content_of_a_kind_that_the_request_does_not_say:
+        "/* response */" => "optional string other = 9 [(wire).content_of = 'name'];";
+        "CaseResponse.other is the content of \"name\", which takes a text and an int32 of CaseRequest"
     empty_is_unset_of_what_the_request_lacks:
         "/* response */" => "optional string other = 9 [(wire).empty_is_unset = true];";
         "CaseResponse.other is compared with other, which CaseRequest does not have in that type"
