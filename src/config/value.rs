@@ -210,7 +210,7 @@ fn refuse_bare_number(text: &str, kind: &str, example: &str) -> Result<(), Strin
 /// Log levels, by module or for all.
 pub(super) fn log_levels() -> Kind<Targets> {
     Kind::quoted("log levels", |text| {
-        let expected = "expected error, warn, info, debug, trace or off, or a list as in info,hookgate=debug";
+        let expected = "expected error, warn, info, debug, trace or off, or a list as in info,h2=debug";
         // A single word would be read as the name of a module, and silence all others.
         let is_module = |part: &str| !part.contains('=') && part.trim().parse::<LevelFilter>().is_err();
         match text.parse() {

@@ -22,7 +22,7 @@ pub(crate) fn subscribe(
 ) {
     on_change(config, move |now| policy.set_response_limit(now.limits.reply));
     on_change(config, move |now| {
-        if let Err(error) = log.levels.reload(now.log.clone()) {
+        if let Err(error) = log.set_levels(&now.log) {
             error!(%error, "log levels not changed");
         }
     });

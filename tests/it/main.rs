@@ -26,6 +26,8 @@ mod fuzz;
 mod lines;
 /// Bad days under load, small; at full size by `--ignored`.
 mod load;
+/// The log: levels and formats.
+mod log;
 /// Metrics, as Prometheus scrapes them.
 mod metrics;
 /// The judge: what OpenIM makes of a reply.

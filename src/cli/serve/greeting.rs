@@ -1,10 +1,11 @@
 //! The lines that are printed when hookgate is ready.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::timeout;
-use tracing::warn;
+use tracing::{Level, warn};
 
 use crate::app::App;
 use crate::config::Config;
@@ -26,25 +27,27 @@ pub(super) fn greet(app: &App, config: &Config, log: Log) -> io::Result<impl Fut
     Ok(async move {
         let answered = timeout(FIRST_ANSWER, health.wait_for(health::State::is_ready)).await.is_ok();
         let callbacks = Callback::all().len();
-        let mut lines = String::new();
-        if io::stderr().is_terminal() {
-            let what = if builtin { "   built in: allows and logs everything" } else { "" };
-            lines = format!(
-                "hookgate {}: OpenIM webhooks in, gRPC policy out\n\n\
-                 \x20 webhooks   {webhooks}   the url in OpenIM's webhooks.yml\n\
-                 \x20 policy     {policy}{what}\n\
-                 \x20 admin      {admin}   /livez /readyz /status /metrics\n\
-                 \x20 callbacks  {callbacks}   listed by: hookgate callbacks\n\n",
-                env!("CARGO_PKG_VERSION")
-            );
-        }
         if builtin {
             warn!("no --policy: the built-in one allows everything");
         }
         if !answered {
             warn!("the policy has not answered yet; until it does, the failure rules decide");
         }
-        lines += &format!("hookgate ready: webhooks {webhooks} policy {policy} admin {admin} callbacks {callbacks}\n");
-        log.say(&lines);
+        let what = if builtin { "   built in: allows and logs everything" } else { "" };
+        log.greet(&format!(
+            "hookgate {}: OpenIM webhooks in, gRPC policy out\n\n\
+             \x20 webhooks   {webhooks}   the url in OpenIM's webhooks.yml\n\
+             \x20 policy     {policy}{what}\n\
+             \x20 admin      {admin}   /livez /readyz /status /metrics\n\
+             \x20 callbacks  {callbacks}   listed by: hookgate callbacks\n\n",
+            env!("CARGO_PKG_VERSION")
+        ));
+        let fields = [
+            ("webhooks", json!(webhooks)),
+            ("policy", json!(policy)),
+            ("admin", json!(admin)),
+            ("callbacks", json!(callbacks)),
+        ];
+        log.say(Level::INFO, "hookgate ready", &fields);
     })
 }

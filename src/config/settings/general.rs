@@ -9,7 +9,9 @@ use std::time::Duration;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tracing_subscriber::filter::Targets;
 
-use super::{Access, After, Channel, Decisions, Denial, Drain, Limits, OpenIm, PolicyTls, Tls, Traces, settings};
+use super::{
+    Access, After, Channel, Decisions, Denial, Drain, Limits, LogFormat, OpenIm, PolicyTls, Tls, Traces, settings,
+};
 use crate::config::address::{loopback, policy_url};
 use crate::config::value::{Kind, log_levels, number, path, time};
 use crate::config::{Address, ClientCa, Handling, OnFailure, Override, PolicyUrl, Rule, Rules};
@@ -43,8 +45,13 @@ settings! {
     threads: usize = 1, number("count", 1..=1024, "a whole number from 1 to 1024"), value_name = "COUNT",
         needs_restart = true;
 
-    /// Log level: error, warn, info, debug or trace, or a list as in info,hookgate=debug.
+    /// Log level of hookgate's own lines: error, warn, info, debug, trace or off. Other crates are logged where a list names
+    /// them, as in debug,h2=info.
     log: Targets = Targets::new().with_default(tracing::Level::INFO), log_levels(), value_name = "LEVELS";
+
+    /// Format of the log: text, or json for one JSON object on each line.
+    log_format: LogFormat = LogFormat::Text, Kind::plain("text or json", "text or json"), value_name = "FORMAT",
+        needs_restart = true;
 
     /// Directory for After events, which then survive a crash; without it they are in memory only.
     data: Option<PathBuf> = None, path().optional(), value_name = "DIR", needs_restart = true;
