@@ -12,7 +12,7 @@ use tracing_subscriber::filter::Targets;
 use super::{
     Access, After, Channel, Decisions, Denial, Drain, Limits, LogFormat, OpenIm, PolicyTls, Tls, Traces, settings,
 };
-use crate::config::address::{loopback, policy_url};
+use crate::config::address::{self, loopback, policy_url};
 use crate::config::value::{Kind, log_levels, number, path, time};
 use crate::config::{Address, ClientCa, Handling, OnFailure, Override, PolicyUrl, Rule, Rules};
 use crate::contract::Callback;
@@ -21,20 +21,20 @@ settings! {
     /// The configuration, resolved: every value is legal, every default filled in.
     pub struct Config(""), |config| config;
 
-    /// Policy service to ask, as in http://policy:50051, https://policy:50051 or unix:///run/policy.sock; builtin is one
-    /// that allows and logs everything. With a configuration file it must be named, there or here. A reload changes one
-    /// URL to another; between builtin and a URL it takes a restart.
+    /// Policy service to ask, as in policy:50051, https://policy:50051 or unix:///run/policy.sock; builtin is one that
+    /// allows and logs everything. With a configuration file it must be named, there or here. A reload changes one URL to
+    /// another; between builtin and a URL it takes a restart.
     policy: Option<PolicyUrl> = None, policy_url(), value_name = "URL";
 
     /// Address of the built-in policy, when no other is asked; port 0 takes a free one.
     builtin_listen: SocketAddr = loopback(50051), socket_address(), value_name = "ADDRESS", needs_restart = true;
 
-    /// Address for OpenIM's webhooks: an IP address and a port, of which 0 takes a free one, or a Unix socket as in
-    /// unix:///run/hookgate.sock.
-    listen: Address = Address::Tcp(loopback(10006)), address(), value_name = "ADDRESS", needs_restart = true;
+    /// Address for OpenIM's webhooks: an IP address and a port, of which 0 takes a free one, a port alone as in :10006 for
+    /// every IPv4 address, or a Unix socket as in unix:///run/hookgate.sock.
+    listen: Address = Address::Tcp(loopback(10006)), listener(), value_name = "ADDRESS", needs_restart = true;
 
     /// Address of the admin listener, for health, status and metrics: an address or a Unix socket, as for listen.
-    admin_listen: Address = Address::Tcp(loopback(10007)), address(), value_name = "ADDRESS", needs_restart = true;
+    admin_listen: Address = Address::Tcp(loopback(10007)), listener(), value_name = "ADDRESS", needs_restart = true;
 
     /// Host names under which hookgate outbox reaches admin_listen, if it is another than localhost. Requests to other
     /// names are shown no event and change nothing.
@@ -113,14 +113,15 @@ impl Config {
 }
 
 /// Addresses of listeners.
-fn address() -> Kind<Address> {
+fn listener() -> Kind<Address> {
     Kind::quoted("address or unix:// path", str::parse)
 }
 
 /// IP addresses and ports.
 fn socket_address() -> Kind<SocketAddr> {
     Kind::quoted("address", |text| {
-        text.parse().map_err(|_| format!("{text:?}: expected an IP address and a port, as in 127.0.0.1:50051"))
+        let expected = || format!("{text:?}: expected an IP address and a port, as in 127.0.0.1:50051");
+        address::socket_address(text).ok_or_else(expected)
     })
 }
 
