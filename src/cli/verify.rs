@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Error, block_on, print_json, progress_bar};
+use super::{Error, block_on, examples, print_json, progress_bar};
 use crate::config::{self, nearest};
 use crate::contract::Callback;
 use crate::verify::{self, Check, Outcome, Plan};
@@ -37,7 +37,14 @@ pub(super) struct Verify {
 /// Lists the checks for the help.
 fn after_help() -> String {
     let checks: String = Check::all().map(|check| format!("  {:<16}{}\n", check.name, check.purpose)).collect();
-    format!("Checks:\n{checks}\nExit code 0: all passed. 1: a check failed, or the policy cannot be reached. 2: usage.")
+    let examples = examples(&[
+        "hookgate verify --policy policy:50051",
+        "hookgate verify --policy policy:50051 --only CALLBACK,health",
+        "hookgate verify --policy unix:/run/policy.sock --junit report.xml",
+    ]);
+    format!(
+        "{examples}\n\nChecks:\n{checks}\nExit code 0: all passed. 1: a check failed, or the policy cannot be reached. 2: usage."
+    )
 }
 
 impl Verify {
@@ -136,9 +143,5 @@ impl Names {
 
 /// Returns the names of all checks and callbacks, older ones too.
 fn known_names() -> impl Iterator<Item = &'static str> {
-    let of_callback = |callback: &'static Callback| {
-        let today = [callback.method(), callback.config_key, callback.command, callback.service_and_method()];
-        today.into_iter().chain(callback.older_commands.iter().chain(callback.older_config_keys).copied())
-    };
-    Check::all().map(|check| check.name).chain(Callback::all().iter().flat_map(of_callback))
+    Check::all().map(|check| check.name).chain(Callback::all().iter().flat_map(Callback::names))
 }

@@ -22,6 +22,8 @@ mod events;
 mod faults;
 /// Mutated input to the entry points of `fuzz/`.
 mod fuzz;
+/// What the program tells people about itself: help, version, callbacks, what to try first.
+mod help;
 /// The writer of log and decision lines.
 mod lines;
 /// Bad days under load, small; at full size by `--ignored`.

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use tracing::{Level, warn};
 
 use crate::app::App;
+use crate::cli::callbacks;
 use crate::config::Config;
 use crate::contract::Callback;
 use crate::observe::logging::Log;
@@ -24,6 +25,7 @@ pub(super) fn greet(app: &App, config: &Config, log: Log) -> io::Result<impl Fut
     let policy = app.sources().channel.url().to_string();
     let builtin = config.policy.is_none();
     let mut health = app.sources().health.clone();
+    let try_it = is_tried_out(config).then(|| format!("try it in another terminal: {}", trigger_command(&webhooks)));
     Ok(async move {
         let answered = timeout(FIRST_ANSWER, health.wait_for(health::State::is_ready)).await.is_ok();
         let callbacks = Callback::all().len();
@@ -49,5 +51,23 @@ pub(super) fn greet(app: &App, config: &Config, log: Log) -> io::Result<impl Fut
             ("callbacks", json!(callbacks)),
         ];
         log.say(Level::INFO, "hookgate ready", &fields);
+        if let Some(try_it) = try_it {
+            log.say(Level::INFO, &try_it, &[]);
+        }
     })
+}
+
+/// Returns true before the built-in policy, if anybody may call: somebody is trying hookgate out.
+fn is_tried_out(config: &Config) -> bool {
+    config.policy.is_none() && config.tls.server.is_none() && !config.asks_who_calls()
+}
+
+/// Returns a command for a shell that posts a webhook to this URL.
+fn trigger_command(webhooks: &str) -> String {
+    let program = std::env::args().next().unwrap_or_default();
+    let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+".contains(letter);
+    let program = if program.chars().all(is_plain) { program } else { format!("'{}'", program.replace('\'', r"'\''")) };
+    let is_default = webhooks == Config::default().listen.url(false);
+    let to = if is_default { String::new() } else { format!(" --to {webhooks}") };
+    format!("{program} trigger {}{to}", callbacks::example())
 }
