@@ -220,6 +220,7 @@ async fn one_callback_is_shown_in_full_by_any_of_its_names() {
         ("afterRemoveBlack", "on failure   delivered again until the policy answers"),
         ("beforeSendSingleMsg", "Response BeforeSendSingleMsgResponse: a denial, and no changes"),
         ("beforeUserRegister", "  users[].user_id (userID): string"),
+        ("beforeUserRegister", "  users.users[].user_id (userID): string"),
         ("beforeSendSingleMsg", "  message.send_id (sendID): string"),
     ] {
         let text = shown(100, &["callbacks", name]).await;

@@ -45,17 +45,18 @@ pub(super) fn print(callback: &Callback, comments: &Comments, out: &mut impl Wri
     }
     let (request, response) = (callback.request, callback.response);
     writeln!(out, "\nRequest {}: fields, with OpenIM's names", request.name)?;
-    print_fields(request, "", 0, comments, out)?;
+    print_fields(request, "", false, 0, comments, out)?;
     let changes = if callback.changes().next().is_some() { "or changes" } else { "and no changes" };
     writeln!(out, "\nResponse {}: a denial, {changes}", response.name)?;
     // The first field of a response is its denial.
-    print_fields(response, "", 1, comments, out)
+    print_fields(response, "", false, 1, comments, out)
 }
 
 /// Prints the fields of a message without the first `skipped`, and those inside of them, with `path` before their names.
 fn print_fields(
     message: &Message,
     path: &str,
+    is_bare: bool,
     skipped: usize,
     comments: &Comments,
     out: &mut impl Write,
@@ -69,7 +70,7 @@ fn print_fields(
             Kind::CodePoint => ("character", None),
             Kind::String => ("string", None),
             Kind::Message(inner) => (inner.name, Some(inner)),
-            Kind::Bare(inner) => (inner.name, None),
+            Kind::Bare(inner) => (inner.name, Some(inner)),
         };
         let (label, of_each) = match field.label {
             Label::Plain => ("", ""),
@@ -79,12 +80,14 @@ fn print_fields(
         };
         let group = field.group.map(|group| format!("{}.", message.groups[group].name)).unwrap_or_default();
         let path = format!("{path}{group}{}", field.name);
-        let json = if field.json == field.name { String::new() } else { format!(" ({})", field.json) };
+        // A bare list or map is the value of the field that holds it: its own name is not in the JSON.
+        let json = if field.json == field.name || is_bare { String::new() } else { format!(" ({})", field.json) };
         writeln!(out, "  {path}{json}: {label}{kind}")?;
         let meaning = wrap(comments.of_field(message, field), MEANING, text_width());
         writeln!(out, "{:MEANING$}{meaning}", "")?;
         if let Some(inner) = inner {
-            print_fields(inner, &format!("{path}{of_each}."), 0, comments, out)?;
+            let is_bare = matches!(field.kind, Kind::Bare(_));
+            print_fields(inner, &format!("{path}{of_each}."), is_bare, 0, comments, out)?;
         }
     }
     Ok(())
