@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 # hookgate and the system's roots, nothing else: no shell, no package manager, no user but a number.
 #
-#   docker build --tag hookgate .
+#   docker build --build-arg HOOKGATE_COMMIT="$(git log -1 --format='%h, %cs')" --tag hookgate .
 #   docker run --rm --read-only --cap-drop ALL --publish 127.0.0.1:10006:10006 hookgate --listen 0.0.0.0:10006
 #
 # Binaries that are there already, in a folder as out/amd64/hookgate, are taken with --build-context binary=FOLDER.
@@ -10,6 +10,8 @@ FROM rust:1.95-bookworm AS binary
 ARG TARGETARCH
 WORKDIR /source
 COPY . .
+# What hookgate --version says of the commit: the clone is not copied.
+ARG HOOKGATE_COMMIT
 # The list of dependencies goes into the binary, where scanners of images look for it.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target,id=hookgate-$TARGETARCH \

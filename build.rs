@@ -1,7 +1,10 @@
-//! Compiles the .proto files to messages, service traits, the callback table and the descriptors.
+//! Compiles the .proto files to messages, service traits, the callback table and the descriptors. Names the commit.
 
-use std::{env, error::Error, ffi::OsStr, fs, path::PathBuf};
+use std::path::{Path, PathBuf};
+use std::{env, error::Error, ffi::OsStr, fs};
 
+#[path = "build/commit.rs"]
+mod commit;
 #[path = "build/contract.rs"]
 mod contract;
 #[path = "build/table.rs"]
@@ -12,6 +15,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     println!("cargo:rerun-if-changed=build");
     println!("cargo:rerun-if-changed=tests/fixtures");
+
+    name_commit();
 
     let mut files: Vec<PathBuf> = fs::read_dir("proto/openim/policy/v1")?
         .map(|entry| entry.map(|entry| entry.path()))
@@ -30,6 +35,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The clients take any transport; none brings its own.
     tonic_prost_build::configure().build_transport(false).compile_fds(compiler.file_descriptor_set())?;
     Ok(())
+}
+
+/// Gives the commit to the program, as `HOOKGATE_COMMIT`: from the variable of that name, or in release builds from git. A
+/// development build has none, or it would be made anew after each commit.
+fn name_commit() {
+    println!("cargo:rerun-if-env-changed=HOOKGATE_COMMIT");
+    let is_given = env::var_os("HOOKGATE_COMMIT").is_some_and(|commit| !commit.is_empty());
+    if is_given || env::var_os("PROFILE").is_none_or(|profile| profile != "release") {
+        return;
+    }
+    let here = Path::new(".");
+    if let Some(commit) = commit::of_clone(here) {
+        println!("cargo:rustc-env=HOOKGATE_COMMIT={commit}");
+    }
+    if let Some(file) = commit::changes_with(here) {
+        println!("cargo:rerun-if-changed={file}");
+    }
 }
 
 /// Returns the contract's files as Rust source: a list of names and texts.

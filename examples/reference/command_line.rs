@@ -31,7 +31,8 @@ pub fn man_pages() -> BTreeMap<String, String> {
 }
 
 fn command() -> Command {
-    let mut command = Cli::command().disable_help_subcommand(true);
+    // Without the commit.
+    let mut command = Cli::command().disable_help_subcommand(true).long_version(None);
     command.build();
     command
 }
@@ -58,6 +59,9 @@ fn section(command: &Command, name: &str, out: &mut String) {
     if !arguments.is_empty() {
         out.push_str("\n| option | |\n|---|---|\n");
         arguments.iter().for_each(|arg| row(arg, out));
+    }
+    if let Some(more) = command.get_after_help() {
+        let _ = writeln!(out, "\n```text\n{more}\n```");
     }
     for command in command.get_subcommands() {
         section(command, &format!("{name} {}", command.get_name()), out);

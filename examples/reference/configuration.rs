@@ -31,7 +31,7 @@ or nothing if it has a mistake. A setting with `restart` keeps its value until h
 | address or unix:// path | `127.0.0.1:10006`, `\"[::1]:10006\"`, `unix:///run/hookgate.sock` |
 | path | `passwords`; relative to the folder of the file, on the command line to the working directory |
 | network | `10.0.0.0/8`, `fd00::/8`, `192.0.2.1` |
-| log levels | `info`, `info,hookgate=debug` |
+| log levels | `info`, `debug,h2=info` |
 | failure rules | `deny`, `allow`, `{default: deny, unavailable: allow}`, on the command line `unavailable=allow,deadline=allow` |
 | list of … | `[a, b]`, or `a,b` |
 ";

@@ -67,7 +67,9 @@ fn value<B: 'static>(setting: &Setting<B>) -> Value {
         "count" => json!({ "type": "integer", "minimum": 1 }),
         "error code" => json!({ "type": "integer", "minimum": 100 }),
         "fraction" => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
-        words @ ("deny or allow" | "refuse or drop_dead") => json!({ "enum": words.split(" or ").collect::<Vec<_>>() }),
+        words @ ("deny or allow" | "refuse or drop_dead" | "text or json") => {
+            json!({ "enum": words.split(" or ").collect::<Vec<_>>() })
+        }
         // In YAML 1.1 off is false.
         "each, off or time" => json!({ "type": ["string", "boolean"] }),
         _ => json!({ "type": "string" }),

@@ -5,10 +5,11 @@ use std::io;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::Cli;
+use super::{Cli, examples};
 
 /// Options of `hookgate completions`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = examples(&["hookgate completions bash > /usr/share/bash-completion/completions/hookgate"]))]
 pub(super) struct Completions {
     /// Shell to print the completions for
     shell: Shell,

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use serde::Deserialize;
 
 use super::admin::Admin;
-use super::{Error, block_on, print_json};
+use super::{Error, block_on, examples, print_json};
 use crate::observe::drift::{self, Report};
 
 /// Options of `hookgate drift`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = examples(&["hookgate drift", "hookgate drift --admin hookgate:10007 --exit-code"]))]
 pub(super) struct Drift {
     #[command(flatten)]
     admin: Admin,

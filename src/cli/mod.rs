@@ -8,6 +8,7 @@ mod drift;
 mod outbox;
 mod proto;
 mod serve;
+mod terminal;
 mod trigger;
 mod verify;
 
@@ -20,11 +21,18 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 
 use crate::config::{Options, Report};
+use crate::openim::Release;
 use crate::outbox::OpenError;
 
 /// OpenIM webhooks in, gRPC policy out.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+#[command(
+    version,
+    long_version = long_version(),
+    args_conflicts_with_subcommands = true,
+    max_term_width = 100,
+    after_help = examples(&["hookgate", "hookgate --policy policy:50051", "hookgate --config hookgate.yaml", "hookgate trigger CALLBACK", "hookgate help trigger"]),
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -36,8 +44,14 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Answer OpenIM's webhooks (the default)
+    #[command(after_help = examples(&[
+        "hookgate serve --policy policy:50051",
+        "hookgate serve --policy https://policy:50051 --data /var/lib/hookgate",
+        "hookgate serve --policy unix:/run/policy.sock --listen :10006 --log debug",
+        "hookgate serve --config hookgate.yaml",
+    ]))]
     Serve(Options),
-    /// List the callbacks: command, timing, rpc, and the fields that an allow can change
+    /// List the callbacks, or show one in full: its names and releases, what it carries, what an allow can change
     Callbacks(callbacks::Callbacks),
     /// Write the .proto files of the contract that this hookgate was built from
     Proto(proto::Proto),
@@ -54,6 +68,20 @@ enum Command {
     Verify(verify::Verify),
     /// Print shell completions
     Completions(completions::Completions),
+}
+
+/// Returns the version, the commit if the build knew it, and OpenIM's releases.
+fn long_version() -> String {
+    let commit = option_env!("HOOKGATE_COMMIT").filter(|commit| !commit.is_empty());
+    let commit = commit.map(|commit| format!(" (commit {commit})")).unwrap_or_default();
+    let releases = Release::ALL.map(Release::as_str).join(", ");
+    format!("{}{commit}\nOpenIM releases: {releases}", env!("CARGO_PKG_VERSION"))
+}
+
+/// Returns the examples of a command's help. `CALLBACK` stands for the key of a callback.
+fn examples(commands: &[&str]) -> String {
+    let lines: String = commands.iter().map(|command| format!("\n  {command}")).collect();
+    format!("Examples:{}", lines.replace("CALLBACK", callbacks::example()))
 }
 
 /// Error of a command.

@@ -4,10 +4,12 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use super::examples;
 use crate::contract::proto::FILES;
 
 /// Options of `hookgate proto`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = examples(&["hookgate proto --out proto"]))]
 pub(super) struct Proto {
     /// Directory for the files, which code generators get as the root of imports
     #[arg(long, value_name = "DIR")]

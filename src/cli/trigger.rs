@@ -14,7 +14,7 @@ use tokio::signal::ctrl_c;
 use tokio::time::{Instant, sleep_until};
 
 use super::callbacks::callback_named;
-use super::{Error, block_on, complain, print_json, progress_bar, unless_closed};
+use super::{Error, block_on, complain, examples, print_json, progress_bar, unless_closed};
 use crate::client::{Client, ServerUrl};
 use crate::config::Roots;
 use crate::contract::Callback;
@@ -23,6 +23,13 @@ use crate::trigger::{self, Report, Set, Summary, Webhook};
 
 /// Options of `hookgate trigger`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = examples(&[
+    "hookgate trigger CALLBACK",
+    "hookgate trigger CALLBACK --set ownerUserID=u7 --exit-code",
+    "hookgate trigger CALLBACK --body webhook.json --to http://hookgate:10006",
+    "hookgate trigger CALLBACK --count 1000 --rate 100",
+    "hookgate trigger --repeat-last",
+]))]
 pub(super) struct Trigger {
     /// The callback: its key in OpenIM's webhooks.yml, its command or its rpc; hookgate callbacks lists them
     #[arg(required_unless_present = "repeat_last")]

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use console::Term;
 
-use super::{Error, block_on, complain, print_json, progress_bar};
+use super::{Error, block_on, complain, examples, print_json, progress_bar};
 use crate::config::{self, Config, Options, PolicyUrl, nearest};
 use crate::contract::Callback;
 use crate::verify::{self, Check, Outcome, Plan};
@@ -73,7 +73,14 @@ struct PolicyTls {
 /// Lists the checks for the help.
 fn after_help() -> String {
     let checks: String = Check::all().map(|check| format!("  {:<16}{}\n", check.name, check.purpose)).collect();
-    format!("Checks:\n{checks}\nExit code 0: all passed. 1: a check failed, or the policy cannot be reached. 2: usage.")
+    let examples = examples(&[
+        "hookgate verify --policy policy:50051",
+        "hookgate verify --policy policy:50051 --only CALLBACK,health",
+        "hookgate verify --policy unix:/run/policy.sock --junit report.xml",
+    ]);
+    format!(
+        "{examples}\n\nChecks:\n{checks}\nExit code 0: all passed. 1: a check failed, or the policy cannot be reached. 2: usage."
+    )
 }
 
 impl Verify {
@@ -212,9 +219,5 @@ impl Names {
 
 /// Returns the names of all checks and callbacks, older ones too.
 fn known_names() -> impl Iterator<Item = &'static str> {
-    let of_callback = |callback: &'static Callback| {
-        let today = [callback.method(), callback.config_key, callback.command, callback.service_and_method()];
-        today.into_iter().chain(callback.older_commands.iter().chain(callback.older_config_keys).copied())
-    };
-    Check::all().map(|check| check.name).chain(Callback::all().iter().flat_map(of_callback))
+    Check::all().map(|check| check.name).chain(Callback::all().iter().flat_map(Callback::names))
 }

@@ -41,14 +41,22 @@ impl ServerUrl {
 impl FromStr for ServerUrl {
     type Err = String;
 
-    /// Parses a URL. The error does not repeat the text, which may hold a password.
+    /// Parses a URL. `http://` may be left out, and the host too, if it is this machine. The error does not repeat the text,
+    /// which may hold a password.
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(socket) = Address::unix(text) {
             return Ok(Self { url: Uri::from_static("http://localhost"), socket: Some(socket?), authorization: None });
         }
+        let text = match text.strip_prefix(':') {
+            Some(port) => format!("http://127.0.0.1:{port}"),
+            None if !text.contains("://") => format!("http://{text}"),
+            None => text.to_owned(),
+        };
         let url: Uri = text.parse().map_err(|error| format!("{error}"))?;
         let (Some("http" | "https"), Some(authority)) = (url.scheme_str(), url.authority()) else {
-            return Err("http:// or https:// and a host are needed, or unix:// and a socket's path".to_owned());
+            return Err(
+                "a host is needed, with http:// or https:// before it, or unix:// and a socket's path".to_owned()
+            );
         };
         let Some((user, host)) = authority.as_str().rsplit_once('@') else {
             return Ok(Self { url, socket: None, authorization: None });

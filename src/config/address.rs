@@ -12,8 +12,8 @@ use serde::{Serialize, Serializer};
 
 use super::value::{Kind, quoted};
 
-/// The scheme of Unix sockets.
-const UNIX: &str = "unix://";
+/// The scheme of Unix sockets. An authority, which is empty, may follow: `unix:///run/policy.sock`.
+const UNIX: &str = "unix:";
 
 /// The address of a socket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -36,6 +36,18 @@ pub enum PolicyUrl {
 /// Returns 127.0.0.1 with a port.
 pub(super) fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// Parses the address of a listener: an IP address and a port. `localhost` is 127.0.0.1; a port alone is for every IPv4
+/// address.
+pub(super) fn socket_address(text: &str) -> Option<SocketAddr> {
+    let (host, port) = text.rsplit_once(':')?;
+    let ip = match host {
+        "" => "0.0.0.0",
+        "localhost" => "127.0.0.1",
+        host => host,
+    };
+    format!("{ip}:{port}").parse().ok()
 }
 
 /// URLs of policy services, or `builtin`.
@@ -77,9 +89,10 @@ impl Address {
         if let Self::Tcp(address) = self { Some(*address) } else { None }
     }
 
-    /// Parses the path of a Unix socket after `unix://`; `None` for a text without that scheme.
+    /// Parses the path of a Unix socket after `unix:` or `unix://`; `None` for a text without that scheme.
     pub(crate) fn unix(text: &str) -> Option<Result<Arc<Path>, String>> {
-        text.strip_prefix(UNIX).map(|path| {
+        text.strip_prefix(UNIX).map(|rest| {
+            let path = rest.strip_prefix("//").unwrap_or(rest);
             if !path.starts_with('/') || path.ends_with('/') {
                 return Err(format!(
                     "{text:?}: expected a file's path from the root on, as in unix:///run/policy.sock"
@@ -127,10 +140,10 @@ impl FromStr for Address {
         if let Some(unix) = Self::unix(text) {
             return unix.map(Self::Unix);
         }
-        text.parse().map(Self::Tcp).map_err(|_| {
+        socket_address(text).map(Self::Tcp).ok_or_else(|| {
             format!(
-                "{text:?}: expected an IP address and a port, as in 127.0.0.1:10006, or a socket's path, as in \
-                 unix:///run/hookgate.sock"
+                "{text:?}: expected an IP address and a port, as in 127.0.0.1:10006, localhost:10006 or :10006, or a \
+                 socket's path, as in unix:///run/hookgate.sock"
             )
         })
     }
@@ -140,7 +153,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "{UNIX}{}", path.display()),
+            Self::Unix(path) => write!(f, "{UNIX}//{}", path.display()),
         }
     }
 }
@@ -154,13 +167,23 @@ impl Serialize for Address {
 impl FromStr for PolicyUrl {
     type Err = String;
 
+    /// Parses a URL, or a target as gRPC's clients name it: `host:port` and `dns:///host:port` are asked without TLS. The
+    /// error does not repeat the text, which may hold a password.
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(unix) = Address::unix(text) {
             return unix.map(Self::Unix);
         }
-        let expected = "expected http:// or https://, a host and a port, as in http://policy:50051, or a socket's path, \
-                        as in unix:///run/policy.sock";
-        grpc_url(text, expected, "a user and password are not sent to a policy service").map(Self::Host)
+        let expected = "expected a host and a port, as in policy:50051, http://policy:50051 or https://policy:50051, or \
+                        a socket's path, as in unix:///run/policy.sock";
+        let target = text.strip_prefix("dns:").map(|name| name.strip_prefix("///").unwrap_or(name));
+        let url = match target.or_else(|| (!text.contains("://")).then_some(text)) {
+            Some(target) if target.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) => {
+                return Err(expected.to_owned());
+            }
+            Some(target) => format!("http://{target}"),
+            None => text.to_owned(),
+        };
+        grpc_url(&url, expected, "a user and password are not sent to a policy service").map(Self::Host)
     }
 }
 

@@ -39,14 +39,14 @@ pub(crate) use differences::{differences, losses};
 pub(crate) use file::text;
 pub use load::{Loaded, TextOf};
 pub use options::Options;
-pub(crate) use print::init;
 pub use print::print;
+pub(crate) use print::{init, list};
 pub(crate) use report::nearest;
 pub use report::{Finding, Origin, Report};
 pub use rules::{Handling, Override, Rule, Rules};
 pub use settings::{
-    Access, After, Channel, Config, Decisions, DecisionsTo, Denial, Drain, Limits, OpenIm, PolicyTls, SyncRule, Tls,
-    Traces, WhenFull,
+    Access, After, Channel, Config, Decisions, DecisionsTo, Denial, Drain, Limits, LogFormat, OpenIm, PolicyTls,
+    SyncRule, Tls, Traces, WhenFull,
 };
 pub use settings::{Setting, flag_name, general as all_settings, of_callback as callback_settings, variable};
 pub(crate) use tls::connector;

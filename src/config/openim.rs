@@ -2,6 +2,9 @@
 //! posts to: whether it leads to our listener, and is let in.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
 use std::net::IpAddr;
 
 use http::Uri;
@@ -12,7 +15,7 @@ use super::load::{Loaded, TextOf};
 use super::report::{Finding, Origin};
 use super::rules::Rules;
 use super::value::show_time;
-use super::webhooks_yml::{self, WebhooksYml};
+use super::webhooks_yml::{self, VARIABLES, WebhooksYml};
 use super::{Config, Rule};
 use crate::contract::Timing;
 
@@ -20,7 +23,7 @@ use crate::contract::Timing;
 pub(super) fn apply(loaded: &mut Loaded, text_of: TextOf<'_>) {
     let Some(file) = loaded.config.openim.webhooks.clone() else { return };
     let openim = match text_of(&file) {
-        Ok(text) => webhooks_yml::read(&file.display().to_string(), &text),
+        Ok(text) => webhooks_yml::read(&file.display().to_string(), &text, variables()),
         Err(what) => return loaded.certain_mistake("openim.webhooks", what),
     };
     warn(loaded, &openim);
@@ -31,6 +34,13 @@ pub(super) fn apply(loaded: &mut Loaded, text_of: TextOf<'_>) {
     loaded.config.openim.enables = Some(enabled.map(|webhook| webhook.callback.command).collect());
     loaded.mistakes.extend(openim.mistakes);
     loaded.warnings.extend(openim.warnings);
+}
+
+/// Returns OpenIM's own variables, of which it ignores empty ones.
+fn variables() -> BTreeMap<String, String> {
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    let is_meant = |(name, value): &(String, String)| name.starts_with(VARIABLES) && !value.is_empty();
+    env::vars_os().filter_map(text).filter(is_meant).collect()
 }
 
 /// Warns of what is enabled in OpenIM and will not work.
@@ -130,6 +140,8 @@ fn apply_failed_continue(loaded: &mut Loaded, openim: &WebhooksYml) {
         if same.all(|other| other.failed_continue) && own.on_failure == Rules::default() {
             own.on_failure.clone_from(general);
             own.on_failure.default = Some(Rule::Allow);
+            let path = format!("callbacks.{}.on_failure", webhook.callback.config_key);
+            loaded.origins.insert(path, webhook.origin.clone());
         }
     }
 }

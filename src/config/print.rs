@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::load::Loaded;
+use super::report::Origin;
 use super::settings::{self, Setting};
 use crate::contract::Callback;
 
@@ -14,12 +15,41 @@ const HEAD: &str = "\
 
 /// Prints a configuration as YAML, with the description of every setting, and its source if it is not a default.
 pub fn print(loaded: &Loaded) -> String {
+    let with_origin = |value: String, path: &str| match loaded.origins.get(path) {
+        Some(origin) => format!("{value}  # {}", plain(origin)),
+        None => value,
+    };
     let mut out = String::new();
     let rows = settings::resolved(&loaded.config)
-        .filter_map(|(setting, value)| Some((setting, format!("{}{}", value?, origin(loaded, &setting.path)))));
+        .filter_map(|(setting, value)| Some((setting, with_origin(value?, &setting.path))));
     write_settings(&mut out, |_| "", rows);
-    callbacks(loaded, &mut out);
+    let mut last = "";
+    for Own { callback, setting, value, path } in of_callbacks(loaded) {
+        if last.is_empty() {
+            out += "# Settings of single callbacks\ncallbacks:\n";
+        }
+        if last != callback.config_key {
+            out += &format!("  {}:\n", callback.config_key);
+            last = callback.config_key;
+        }
+        out += &format!("    {setting}: {}\n", with_origin(value, &path));
+    }
     out
+}
+
+/// Lists every setting with its source and its value as YAML, and the settings of single callbacks.
+pub(crate) fn list(loaded: &Loaded) -> Vec<[String; 3]> {
+    let mut config = loaded.config.clone();
+    // Rules by class are part of on_failure.
+    let general = settings::general().iter().filter(|setting| !setting.path.starts_with("on_failure."));
+    let rows = general.map(|setting| (setting.path.clone(), (setting.print)(&mut config)));
+    let own = of_callbacks(loaded).into_iter().map(|Own { path, value, .. }| (path, Some(value)));
+    rows.chain(own)
+        .map(|(path, value)| {
+            let origin = loaded.origins.get(&path).map_or_else(|| "default".to_owned(), plain);
+            [path, origin, value.unwrap_or_else(|| "-".to_owned())]
+        })
+        .collect()
 }
 
 /// Returns a file with every setting as a comment. It chooses the built-in policy.
@@ -51,29 +81,35 @@ fn write_settings(out: &mut String, prefix: fn(&str) -> &str, rows: impl Iterato
     }
 }
 
-fn callbacks(loaded: &Loaded, out: &mut String) {
-    // Callbacks of one key have the same settings.
-    let mut keys = BTreeSet::new();
+/// A setting of a single callback.
+struct Own {
+    callback: &'static Callback,
+    setting: &'static str,
+    value: String,
+    /// By the key that the file has for the callback.
+    path: String,
+}
+
+/// Returns the settings of single callbacks. Those of one key have the same settings, which are returned once.
+fn of_callbacks(loaded: &Loaded) -> Vec<Own> {
+    let (mut keys, mut all) = (BTreeSet::new(), Vec::new());
     for callback in Callback::all() {
-        let Some(own) = loaded.config.callbacks.get(callback.command) else { continue };
+        let Some(mut own) = loaded.config.callbacks.get(callback.command).cloned() else { continue };
         if !keys.insert(callback.config_key) {
             continue;
         }
-        if keys.len() == 1 {
-            *out += "# Settings of single callbacks\ncallbacks:\n";
-        }
-        *out += &format!("  {}:\n", callback.config_key);
-        let mut own = own.clone();
         for setting in settings::of_callback().iter().filter(|setting| !setting.path.contains('.')) {
             if let Some(value) = (setting.print)(&mut own) {
-                let origin = loaded.callback_path(callback, &setting.path).map(|path| origin(loaded, &path));
-                *out += &format!("    {}: {value}{}\n", setting.path, origin.unwrap_or_default());
+                let path = loaded.callback_path(callback, &setting.path);
+                let path = path.unwrap_or_else(|| format!("callbacks.{}.{}", callback.config_key, setting.path));
+                all.push(Own { callback, setting: &setting.path, value, path });
             }
         }
     }
+    all
 }
 
-/// Returns a comment with the source of a setting; empty for a default.
-fn origin(loaded: &Loaded, path: &str) -> String {
-    loaded.origins.get(path).map(|origin| format!("  # {}", origin.to_string().escape_debug())).unwrap_or_default()
+/// Returns the source of a setting on one line.
+fn plain(origin: &Origin) -> String {
+    origin.to_string().escape_debug().to_string()
 }

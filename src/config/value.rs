@@ -212,7 +212,7 @@ fn refuse_bare_number(text: &str, kind: &str, example: &str) -> Result<(), Strin
 
 /// Log levels, by module or for all.
 pub(super) fn log_levels() -> Kind<Targets> {
-    let expected = "error, warn, info, debug, trace or off, or a list as in info,hookgate=debug";
+    let expected = "error, warn, info, debug, trace or off, or a list as in info,h2=debug";
     // A single word would be read as the name of a module, and silence all others.
     let is_module = |part: &str| !part.contains('=') && part.trim().parse::<LevelFilter>().is_err();
     let read = move |text: &str| if text.split(',').any(is_module) { None } else { text.parse().ok() };

@@ -2,8 +2,10 @@
 //!
 //! Sources: pkg/common/config/config.go and config/webhooks.yml of OpenIM 3.7 to main (keys on top),
 //! deployments/templates/config.yaml of 3.5 (a `callback` block), pkg/common/webhook/http_client.go (what a timeout
-//! means), and openimsdk/tools, utils/httputil/http_client.go (what caps it).
+//! means), and openimsdk/tools, utils/httputil/http_client.go (what caps it). Variables: pkg/common/config/env.go and
+//! load_config.go, and what viper 1.18.2 makes of them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::file::by_config_key;
@@ -13,6 +15,9 @@ use crate::contract::{Callback, Timing};
 
 /// The timeout of OpenIM's HTTP client, which caps every other timeout.
 pub(crate) const LONGEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The start of the variables that OpenIM 3.8.4 and later read in place of keys of the file.
+pub(super) const VARIABLES: &str = "IMENV_WEBHOOKS_";
 
 /// A parsed `webhooks.yml`.
 #[derive(Debug, Default)]
@@ -29,6 +34,8 @@ pub(super) struct WebhooksYml {
     pub warnings: Vec<Finding>,
     /// The number of lines before the text, if it is part of another file.
     first_line: usize,
+    /// The variables that replace values, by the path of their key in lower case.
+    replaced: BTreeMap<String, String>,
 }
 
 /// A callback's settings in OpenIM.
@@ -48,15 +55,18 @@ pub(super) struct Webhook {
     pub failed_continue: bool,
 }
 
-/// Reads the text of a file.
-pub(super) fn read(name: &str, text: &str) -> WebhooksYml {
+/// Reads the text of a file, and the variables in place of its values.
+pub(super) fn read(name: &str, text: &str, variables: BTreeMap<String, String>) -> WebhooksYml {
     let mut file = WebhooksYml { name: name.to_owned(), ..WebhooksYml::default() };
     match file.root(text) {
         // The `callback` block of 3.5 stands among the rest of its config.yaml.
-        Ok(Some(root)) => match root.get("callback").filter(|block| block.entries().is_some()) {
-            Some(block) => file.settings("callback.", block),
-            None => file.settings("", &root),
-        },
+        Ok(Some(mut root)) => {
+            file.apply_variables(&mut root, variables);
+            match root.get("callback").filter(|block| block.entries().is_some()) {
+                Some(block) => file.settings("callback.", block),
+                None => file.settings("", &root),
+            }
+        }
         Ok(None) => {}
         Err((line, what)) => file.mistake(line, "", what),
     }
@@ -68,30 +78,65 @@ pub(super) fn read(name: &str, text: &str) -> WebhooksYml {
 }
 
 impl WebhooksYml {
-    fn origin(&self, line: usize) -> Origin {
-        Origin::File(self.name.clone(), Some(self.first_line + line))
+    fn origin(&self, line: usize, path: &str) -> Origin {
+        match self.replaced.get(&path.to_lowercase()) {
+            Some(variable) => Origin::Variable(variable.clone()),
+            None => Origin::File(self.name.clone(), Some(self.first_line + line)),
+        }
     }
 
     fn mistake(&mut self, line: usize, path: &str, what: impl Into<String>) {
-        self.mistakes.push(Finding::new(self.origin(line), path, what));
+        self.mistakes.push(Finding::new(self.origin(line, path), path, what));
     }
 
     fn warning(&mut self, line: usize, path: &str, what: impl Into<String>) {
-        self.warnings.push(Finding::new(self.origin(line), path, what));
+        self.warnings.push(Finding::new(self.origin(line, path), path, what));
     }
 
-    /// Parses a text, or the file that it holds as a ConfigMap does; `None` if that is no text.
+    /// Parses a text, or the file that a ConfigMap in it holds: of one or more documents, or in a List, as kubectl prints them.
+    /// `None` if that file is no text.
     fn root(&mut self, text: &str) -> Result<Option<Node>, Unreadable> {
-        let root = yaml::read(text)?;
-        let Some((line, files)) = root.get("data").and_then(|data| Some((data.line, data.entries()?))) else {
-            return Ok(Some(root));
+        let documents = yaml::read_all(text)?;
+        let objects: Vec<_> = documents.iter().flat_map(items).collect();
+        let data = objects.iter().filter_map(|object| object.get("data"));
+        let maps: Vec<_> = data.filter_map(|data| Some((data.line, data.entries()?))).collect();
+        let held = |name| maps.iter().flat_map(|(_, files)| *files).filter(|file| file.key == name).collect::<Vec<_>>();
+        let files =
+            ["webhooks.yml", "webhooks.yaml", "config.yaml"].map(held).into_iter().find(|held| !held.is_empty());
+        match (files.as_deref().unwrap_or_default(), maps.first()) {
+            ([file], _) => {
+                self.first_line = file.line;
+                file.value.text().map(yaml::read).transpose()
+            }
+            ([one, other, ..], _) => {
+                Err((other.line, format!("a second ConfigMap holds {}; the first is on line {}", other.key, one.line)))
+            }
+            ([], Some((line, _))) => Err((*line, "data: holds no webhooks.yml".to_owned())),
+            // As OpenIM's reader does, which ignores further documents.
+            ([], None) => Ok(documents.into_iter().next().or(Some(Node { line: 1, value: Value::Null }))),
+        }
+    }
+
+    /// Replaces values by variables. OpenIM reads a variable for a key that stands in the file, and for no other.
+    fn apply_variables(&mut self, root: &mut Node, mut variables: BTreeMap<String, String>) {
+        let mut replace = |path: String, node: &mut Node| {
+            let name = format!("{VARIABLES}{}", path.replace('.', "_").to_uppercase());
+            if let Some(text) = variables.remove(&name) {
+                node.value = Value::Scalar(text);
+                self.replaced.insert(path.to_lowercase(), name);
+            }
         };
-        let held = |name: &&str| files.iter().find(|file| file.key == *name);
-        let Some(file) = ["webhooks.yml", "webhooks.yaml", "config.yaml"].iter().find_map(held) else {
-            return Err((line, "data: holds no webhooks.yml".to_owned()));
-        };
-        self.first_line = file.line;
-        file.value.text().map(yaml::read).transpose()
+        let entries = if let Value::Map(entries) = &mut root.value { &mut **entries } else { &mut [] };
+        for Entry { key, value, .. } in entries {
+            if let Value::Map(fields) = &mut value.value {
+                fields.iter_mut().for_each(|field| replace(format!("{key}.{}", field.key), &mut field.value));
+            } else {
+                replace(key.clone(), value);
+            }
+        }
+        let without_key = "has no effect: OpenIM reads it only if webhooks.yml has the key that it is named after";
+        let without_key = variables.into_keys().map(|name| Finding::new(Origin::Variable(name), "", without_key));
+        self.warnings.extend(without_key);
     }
 
     fn settings(&mut self, block: &str, node: &Node) {
@@ -105,7 +150,7 @@ impl WebhooksYml {
                 self.mistake(entry.line, &path, "given twice");
             } else if entry.key.eq_ignore_ascii_case("url") {
                 if let Some(url) = entry.value.text() {
-                    self.url = Some((url.to_owned(), self.origin(entry.line)));
+                    self.url = Some((url.to_owned(), self.origin(entry.line, "url")));
                 }
             } else if callbacks.peek().is_none() {
                 if field(&entry.value, "enable").is_some_and(|enable| boolean(enable) == Some(true)) {
@@ -119,7 +164,7 @@ impl WebhooksYml {
                 let [enabled, failed_continue] =
                     ["enable", "failedContinue"].map(|name| self.switch(name, &path, &entry.value));
                 let timeout = self.timeout(&format!("{path}.timeout"), entry, enabled);
-                let origin = self.origin(entry.line);
+                let origin = self.origin(entry.line, &format!("{path}.timeout"));
                 self.callbacks.extend(callbacks.map(|callback| Webhook {
                     callback,
                     key: path.clone(),
@@ -162,6 +207,14 @@ impl WebhooksYml {
             Ok(timeout) if !timeout.is_zero() => timeout,
             _ => LONGEST_TIMEOUT,
         }
+    }
+}
+
+/// Returns the objects of a List, or the document itself.
+fn items(document: &Node) -> &[Node] {
+    match document.get("items").map(|items| &items.value) {
+        Some(Value::List(items)) => items,
+        _ => std::slice::from_ref(document),
     }
 }
 

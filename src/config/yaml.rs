@@ -1,4 +1,4 @@
-//! Parses YAML to a tree with line numbers. Unbounded aliases, unbounded nesting and a second document are refused.
+//! Parses YAML to a tree with line numbers. Unbounded aliases and unbounded nesting are refused.
 
 use std::collections::HashMap;
 
@@ -65,18 +65,26 @@ impl Node {
 
 /// Parses a text of one document, or of none.
 pub(super) fn read(text: &str) -> Result<Node, Unreadable> {
+    let mut documents = read_all(text)?.into_iter();
+    let root = documents.next().unwrap_or(Node { line: 1, value: Value::Null });
+    match documents.next() {
+        None => Ok(root),
+        Some(second) => Err((second.line, "a second document begins; one is expected".to_owned())),
+    }
+}
+
+/// Parses a text of any number of documents.
+pub(super) fn read_all(text: &str) -> Result<Vec<Node>, Unreadable> {
     let events = Parser::new_from_str(text.trim_start_matches('\u{feff}'));
     let mut reader = Reader { events, anchors: HashMap::new(), nodes: 0 };
-    let mut root = None;
+    let (mut documents, mut start) = (Vec::new(), 1);
     loop {
         let (event, line) = reader.next()?;
         match event {
-            Event::StreamEnd => return Ok(root.unwrap_or(Node { line: 1, value: Value::Null })),
-            Event::DocumentStart(_) if root.is_some() => {
-                return Err((line, "a second document begins; one is expected".to_owned()));
-            }
-            Event::Nothing | Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd => {}
-            event => root = Some(reader.node(event, line, 0)?),
+            Event::StreamEnd => return Ok(documents),
+            Event::DocumentStart(_) => start = line,
+            Event::Nothing | Event::StreamStart | Event::DocumentEnd => {}
+            event => documents.push(Node { line: start, ..reader.node(event, line, 0)? }),
         }
     }
 }

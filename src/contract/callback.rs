@@ -115,6 +115,12 @@ impl Callback {
             .or_else(|| CALLBACKS.iter().find(by_key))
     }
 
+    /// Its names: rpc with and without its service, key in OpenIM's `webhooks.yml`, command; older ones too.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        let today = [self.method(), self.service_and_method(), self.config_key, self.command];
+        today.into_iter().chain(self.older_commands.iter().chain(self.older_config_keys).copied())
+    }
+
     /// The rpc's path without its package: `RelationPolicyService/AfterRemoveBlack`.
     pub fn service_and_method(&self) -> &'static str {
         self.rpc.rsplit_once('.').map_or(self.rpc, |(_, short)| short)

@@ -11,6 +11,7 @@
 //! - [`Metadata`]: the gRPC metadata of a call.
 
 mod callback;
+pub(crate) mod comments;
 mod decode;
 mod field_path;
 pub mod metadata;

@@ -7,6 +7,7 @@ pub(super) fn keep_restart_only(before: &Config, now: &mut Config) -> Vec<&'stat
     let mut kept = Vec::new();
     keep("listen", &before.listen, &mut now.listen, &mut kept);
     keep("admin_listen", &before.admin_listen, &mut now.admin_listen, &mut kept);
+    keep("log_format", &before.log_format, &mut now.log_format, &mut kept);
     keep("threads", &before.threads, &mut now.threads, &mut kept);
     keep("traces", &before.traces, &mut now.traces, &mut kept);
     keep("data", &before.data, &mut now.data, &mut kept);

@@ -21,7 +21,7 @@ async fn apply_each(mut config: ConfigHandle, policy: Policy<Channel>, log: Log)
     loop {
         let now = config.changed().await;
         policy.set_response_limit(now.limits.reply);
-        if let Err(error) = log.levels.reload(now.log.clone()) {
+        if let Err(error) = log.set_levels(&now.log) {
             error!(%error, "log levels not changed");
         }
     }

@@ -1,5 +1,6 @@
 //! The configuration: what each source may say, who goes before whom, and every mistake in one line.
 
+mod addresses;
 mod command_line;
 mod file;
 mod mistakes;
@@ -99,6 +100,7 @@ admin_hosts: [Gate.Test, "10.0.0.1"]
 policy: https://policy
 threads: 3
 log: warn,hookgate=debug
+log_format: json
 budget: 1234567us
 on_failure: {default: allow, error: deny}
 callbacks:

@@ -22,10 +22,14 @@ mod events;
 mod faults;
 /// Mutated input to the entry points of `fuzz/`.
 mod fuzz;
+/// What the program tells people about itself: help, version, callbacks, what to try first.
+mod help;
 /// The writer of log and decision lines.
 mod lines;
 /// Bad days under load, small; at full size by `--ignored`.
 mod load;
+/// The log: levels and formats.
+mod log;
 /// Metrics, as Prometheus scrapes them.
 mod metrics;
 /// The judge: what OpenIM makes of a reply.

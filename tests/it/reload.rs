@@ -219,6 +219,7 @@ async fn each_setting_is_applied_or_kept_as_its_declaration_says() {
             "URL" if setting.path != "policy" => "http://collector:4317",
             "log levels" => "debug",
             "refuse or drop_dead" => "drop_dead",
+            "text or json" => "json",
             _ => continue,
         };
         if setting.path.starts_with("openim.") {

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tonic::Status;
 
 use crate::support::collector::Collector;
-use crate::support::program::{EVERYTHING_FREE, Running, configured, hookgate};
+use crate::support::program::{ALL_LOGS, EVERYTHING_FREE, Running, configured, hookgate};
 use crate::support::{Policy, Reply, denial, file, send};
 
 /// In every text of a body that is the ID of a user or a group. The decision log alone may have it.
@@ -195,9 +195,9 @@ fn secrets_and(others: &[&'static str]) -> Vec<&'static str> {
 async fn nothing_of_a_webhook_is_in_anything_that_hookgate_says() {
     let (policy, mode) = policy().await;
     let collector = Collector::start().await;
-    let yaml = "log: trace\nbudget: 1s\ndecisions: {to: stdout}\nchannel: {breaker_failures: 1000000}\n\
+    let yaml = "budget: 1s\ndecisions: {to: stdout}\nchannel: {breaker_failures: 1000000}\n\
                 after: {answer_within: 0s, attempts: 2, retry_max: 100ms}\ndrain: {time: 3s}";
-    let yaml = format!("{yaml}\n{}\ntraces: {{endpoint: '{}'}}", access("secrecy"), collector.url());
+    let yaml = format!("log: {ALL_LOGS}\n{yaml}\n{}\ntraces: {{endpoint: '{}'}}", access("secrecy"), collector.url());
     let mut hookgate = Running::of(configured(&policy.url(), "secrecy", &yaml)).await;
     let mut stdout = hookgate.child.stdout.take().unwrap();
     let decisions = tokio::spawn(async move {
@@ -279,11 +279,14 @@ async fn nothing_of_a_webhook_is_in_anything_that_hookgate_says() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_built_in_policy_shows_calls_without_their_content() {
-    let hookgate = Running::of(hookgate(&[&EVERYTHING_FREE[..], &["--log", "trace"]].concat())).await;
-    post_all(&hookgate).await;
-    hookgate.signal("-INT").await;
-    let (code, said) = hookgate.end().await;
-    assert_eq!(code, Some(0));
-    assert!(said.contains(ID) && said.contains(TEXT), "it shows calls");
-    lacks("the log", &said, &secrets_and(&[CONTENT]));
+    for format in ["text", "json"] {
+        let options = ["--log", ALL_LOGS, "--log-format", format];
+        let hookgate = Running::of(hookgate(&[&EVERYTHING_FREE[..], &options].concat())).await;
+        post_all(&hookgate).await;
+        hookgate.signal("-INT").await;
+        let (code, said) = hookgate.end().await;
+        assert_eq!(code, Some(0));
+        assert!(said.contains(ID) && said.contains(TEXT), "it shows calls");
+        lacks("the log", &said, &secrets_and(&[CONTENT]));
+    }
 }

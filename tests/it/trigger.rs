@@ -187,8 +187,8 @@ async fn what_cannot_be_posted_is_refused_in_a_sentence() {
     for args in [
         &[][..],
         &["x", "--set", "y"],
-        &["x", "--to", "https://h"],
-        &["x", "--to", "h"],
+        &["beforeAddBlack", "--to", "ftp://h"],
+        &["beforeAddBlack", "--to", "/h"],
         &["x", "--count", "0"],
         &["x", "--repeat-last"],
     ] {

@@ -145,7 +145,7 @@ async fn callbacks_and_checks_are_chosen_by_name() {
 
 #[tokio::test]
 async fn wrong_usage_is_exit_code_2_and_everything_that_is_wrong_at_once() {
-    let args = ["--policy", "policy:50051", "--only", "befoerSendSingleMsg,hgue", "--skip", "xyz", "--timeout", "5"];
+    let args = ["--policy", "policy", "--only", "befoerSendSingleMsg,hgue", "--skip", "xyz", "--timeout", "5"];
     let ended = verify(&args).await;
     assert_eq!((ended.code, &*ended.out), (2, ""));
     let lines: Vec<&str> = ended.err.lines().collect();

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::admin::Admin;
 use super::callbacks::callback_named;
-use super::{Error, block_on, print_json, progress_bar};
+use super::{Error, block_on, examples, print_json, progress_bar};
 use crate::outbox::{Changed, Count, Filter, Item, Offline, OperateError, State};
 use backend::Backend;
 
@@ -23,6 +23,7 @@ const REASONS: [&str; 5] = ["unimplemented", "invalid_reply", "attempts", "age",
 
 /// Options of `hookgate outbox`.
 #[derive(Debug, Args)]
+#[command(after_help = examples(&["hookgate outbox", "hookgate outbox list --dead", "hookgate outbox --data /var/lib/hookgate"]))]
 pub(super) struct Outbox {
     #[command(subcommand)]
     command: Option<Command>,
@@ -49,6 +50,7 @@ pub(super) struct Outbox {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List events without their content: waiting ones first, oldest first
+    #[command(after_help = examples(&["hookgate outbox list", "hookgate outbox list --dead --reason unimplemented --since 2h"]))]
     List {
         #[command(flatten)]
         which: Which,
@@ -63,6 +65,7 @@ enum Command {
         limit: usize,
     },
     /// Show an event, as JSON
+    #[command(after_help = examples(&["hookgate outbox show 01928f3c-5d3a-7c11-8f0e-3a1b2c4d5e6f"]))]
     Show {
         /// The hookgate-event-id
         id: String,
@@ -71,8 +74,10 @@ enum Command {
         reveal: bool,
     },
     /// Deliver dead letters again, as if they had just arrived; by ID also a waiting event, at once
+    #[command(after_help = examples(&["hookgate outbox replay --all", "hookgate outbox replay --reason unimplemented"]))]
     Replay(Change),
     /// Delete dead letters; by ID also a waiting event
+    #[command(after_help = examples(&["hookgate outbox drop --all", "hookgate outbox drop --reason age --data /var/lib/hookgate"]))]
     Drop(Change),
 }
 

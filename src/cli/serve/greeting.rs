@@ -1,12 +1,14 @@
 //! The lines that are printed when hookgate is ready.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::timeout;
-use tracing::warn;
+use tracing::{Level, warn};
 
 use crate::app::App;
+use crate::cli::callbacks;
 use crate::config::Config;
 use crate::contract::Callback;
 use crate::observe::logging::Log;
@@ -23,28 +25,49 @@ pub(super) fn greet(app: &App, config: &Config, log: Log) -> io::Result<impl Fut
     let policy = app.sources().channel.url().to_string();
     let builtin = config.policy.is_none();
     let mut health = app.sources().health.clone();
+    let try_it = is_tried_out(config).then(|| format!("try it in another terminal: {}", trigger_command(&webhooks)));
     Ok(async move {
         let answered = timeout(FIRST_ANSWER, health.wait_for(health::State::is_ready)).await.is_ok();
         let callbacks = Callback::all().len();
-        let mut lines = String::new();
-        if io::stderr().is_terminal() {
-            let what = if builtin { "   built in: allows and logs everything" } else { "" };
-            lines = format!(
-                "hookgate {}: OpenIM webhooks in, gRPC policy out\n\n\
-                 \x20 webhooks   {webhooks}   the url in OpenIM's webhooks.yml\n\
-                 \x20 policy     {policy}{what}\n\
-                 \x20 admin      {admin}   /livez /readyz /status /metrics\n\
-                 \x20 callbacks  {callbacks}   listed by: hookgate callbacks\n\n",
-                env!("CARGO_PKG_VERSION")
-            );
-        }
         if builtin {
             warn!("no --policy: the built-in one allows everything");
         }
         if !answered {
             warn!("the policy has not answered yet; until it does, the failure rules decide");
         }
-        lines += &format!("hookgate ready: webhooks {webhooks} policy {policy} admin {admin} callbacks {callbacks}\n");
-        log.say(&lines);
+        let what = if builtin { "   built in: allows and logs everything" } else { "" };
+        log.greet(&format!(
+            "hookgate {}: OpenIM webhooks in, gRPC policy out\n\n\
+             \x20 webhooks   {webhooks}   the url in OpenIM's webhooks.yml\n\
+             \x20 policy     {policy}{what}\n\
+             \x20 admin      {admin}   /livez /readyz /status /metrics\n\
+             \x20 callbacks  {callbacks}   listed by: hookgate callbacks\n\n",
+            env!("CARGO_PKG_VERSION")
+        ));
+        let fields = [
+            ("webhooks", json!(webhooks)),
+            ("policy", json!(policy)),
+            ("admin", json!(admin)),
+            ("callbacks", json!(callbacks)),
+        ];
+        log.say(Level::INFO, "hookgate ready", &fields);
+        if let Some(try_it) = try_it {
+            log.say(Level::INFO, &try_it, &[]);
+        }
     })
+}
+
+/// Returns true before the built-in policy, if anybody may call: somebody is trying hookgate out.
+fn is_tried_out(config: &Config) -> bool {
+    config.policy.is_none() && config.tls.server.is_none() && !config.asks_who_calls()
+}
+
+/// Returns a command for a shell that posts a webhook to this URL.
+fn trigger_command(webhooks: &str) -> String {
+    let program = std::env::args().next().unwrap_or_default();
+    let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+".contains(letter);
+    let program = if program.chars().all(is_plain) { program } else { format!("'{}'", program.replace('\'', r"'\''")) };
+    let is_default = webhooks == Config::default().listen.url(false);
+    let to = if is_default { String::new() } else { format!(" --to {webhooks}") };
+    format!("{program} trigger {}{to}", callbacks::example())
 }

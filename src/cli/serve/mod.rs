@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{info, warn};
+use tracing::{Level, info, warn};
 
 use crate::app::{self, App, Stop};
 use crate::cli::Error;
@@ -23,7 +23,7 @@ const DECISIONS_DRAIN: Duration = Duration::from_secs(1);
 /// Serves until SIGTERM or Ctrl-C.
 pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     let (source, loaded) = Source::load(options)?;
-    let log = logging::init(loaded.config.log.clone())?;
+    let log = logging::init(&loaded.config.log, loaded.config.log_format)?;
     logging::panic_hook();
     let _flushed = FlushedAtEnd(log.clone());
     for warning in &loaded.warnings {
@@ -41,7 +41,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // In order with the rest of the log; standard error may have no reader any more.
-            log.say(&format!("{error}\n"));
+            log.say(Level::ERROR, &error.to_string(), &[]);
             error.exit_code().into()
         }
     })

@@ -10,8 +10,10 @@ use std::time::Duration;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tracing_subscriber::filter::Targets;
 
-use super::{Access, After, Channel, Decisions, Denial, Drain, Limits, OpenIm, PolicyTls, Tls, Traces, settings};
-use crate::config::address::{loopback, policy_url};
+use super::{
+    Access, After, Channel, Decisions, Denial, Drain, Limits, LogFormat, OpenIm, PolicyTls, Tls, Traces, settings,
+};
+use crate::config::address::{self, loopback, policy_url};
 use crate::config::value::{Kind, expecting, log_levels, number, path, time};
 use crate::config::{Address, ClientCa, Handling, Override, PolicyUrl, Rule, Rules};
 use crate::contract::Callback;
@@ -21,20 +23,20 @@ settings! {
     /// The configuration, resolved: every value is legal, every default filled in.
     pub struct Config(""), |config| config;
 
-    /// Policy service to ask, as in http://policy:50051, https://policy:50051 or unix:///run/policy.sock; builtin is one
-    /// that allows and logs everything. With a configuration file it must be named, there or here. A reload changes one
-    /// URL to another; between builtin and a URL it takes a restart.
+    /// Policy service to ask, as in policy:50051, https://policy:50051 or unix:///run/policy.sock; builtin is one that
+    /// allows and logs everything. With a configuration file it must be named, there or here. A reload changes one URL to
+    /// another; between builtin and a URL it takes a restart.
     policy: Option<PolicyUrl> = None, policy_url(), value_name = "URL";
 
     /// Address of the built-in policy, when no other is asked; port 0 takes a free one.
     builtin_listen: SocketAddr = loopback(50051), socket_address(), value_name = "ADDRESS", needs_restart = true;
 
-    /// Address for OpenIM's webhooks: an IP address and a port, of which 0 takes a free one, or a Unix socket as in
-    /// unix:///run/hookgate.sock.
-    listen: Address = Address::Tcp(loopback(10006)), address(), value_name = "ADDRESS", needs_restart = true;
+    /// Address for OpenIM's webhooks: an IP address and a port, of which 0 takes a free one, a port alone as in :10006 for
+    /// every IPv4 address, or a Unix socket as in unix:///run/hookgate.sock.
+    listen: Address = Address::Tcp(loopback(10006)), listener(), value_name = "ADDRESS", needs_restart = true;
 
     /// Address of the admin listener, for health, status and metrics: an address or a Unix socket, as for listen.
-    admin_listen: Address = Address::Tcp(loopback(10007)), address(), value_name = "ADDRESS", needs_restart = true;
+    admin_listen: Address = Address::Tcp(loopback(10007)), listener(), value_name = "ADDRESS", needs_restart = true;
 
     /// Host names under which hookgate outbox reaches admin_listen, if it is another than localhost. Requests to other
     /// names are shown no event and change nothing.
@@ -45,8 +47,13 @@ settings! {
     threads: usize = 1, number("count", 1..=1024, "a whole number from 1 to 1024"), value_name = "COUNT",
         needs_restart = true;
 
-    /// Log level: error, warn, info, debug or trace, or a list as in info,hookgate=debug.
+    /// Log level of hookgate's own lines: error, warn, info, debug, trace or off. Other crates are logged where a list names
+    /// them, as in debug,h2=info.
     log: Targets = Targets::new().with_default(tracing::Level::INFO), log_levels(), value_name = "LEVELS";
+
+    /// Format of the log: text, or json for one JSON object on each line.
+    log_format: LogFormat = LogFormat::Text, Kind::plain("text or json", "text or json"), value_name = "FORMAT",
+        needs_restart = true;
 
     /// Directory for After events, which then survive a crash; without it they are in memory only.
     data: Option<PathBuf> = None, path().optional(), value_name = "DIR", needs_restart = true;
@@ -114,14 +121,14 @@ impl Config {
 }
 
 /// Addresses of listeners.
-fn address() -> Kind<Address> {
+fn listener() -> Kind<Address> {
     Kind::quoted("address or unix:// path", str::parse)
 }
 
 /// IP addresses and ports.
 fn socket_address() -> Kind<SocketAddr> {
     let expected = "an IP address and a port, as in 127.0.0.1:50051";
-    Kind::quoted("address", expecting(expected, |text| text.parse().ok()))
+    Kind::quoted("address", expecting(expected, address::socket_address))
 }
 
 /// Hosts as a browser names them, without a port.

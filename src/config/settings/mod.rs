@@ -14,7 +14,7 @@ pub use access::{Access, PolicyTls, Tls};
 pub use after::{After, SyncRule, WhenFull};
 pub use general::Config;
 pub use limits::{Drain, Limits};
-pub use observe::{Decisions, DecisionsTo, Traces};
+pub use observe::{Decisions, DecisionsTo, LogFormat, Traces};
 pub use policy::{Channel, Denial, OpenIm};
 
 use super::Rules;

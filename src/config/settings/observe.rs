@@ -1,4 +1,4 @@
-//! Traces and the decision log.
+//! The log's format, traces and the decision log.
 
 use std::path::PathBuf;
 
@@ -9,6 +9,16 @@ use crate::config::address::grpc_url;
 use crate::config::report::{did_you_mean, nearest};
 use crate::config::value::{Kind, fraction, quoted};
 use crate::contract::request_field_names;
+
+/// The format of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub enum LogFormat {
+    /// A line of text: time, level, phrase and fields.
+    Text,
+    /// A JSON object on a line.
+    Json,
+}
 
 settings! {
     /// Export of traces.

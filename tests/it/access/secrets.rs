@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::{assert_denied, basic};
 use crate::support::collector::Collector;
-use crate::support::program::{EVERYTHING_FREE, Running, configured};
+use crate::support::program::{ALL_LOGS, EVERYTHING_FREE, Running, configured};
 use crate::support::{COMMAND, Policy, file, send};
 
 #[tokio::test]
@@ -15,7 +15,7 @@ async fn no_secret_is_in_a_log_a_status_or_a_reply_whether_it_is_right_or_was_or
     let policy = Policy::allow().await;
     let passwords = file("secret-passwords", "openim:MARKER-new\nopenim:MARKER-other");
     let paths = file("secret-paths", "MARKER-path\ncallbackMARKER");
-    let yaml = format!("log: trace\naccess: {{passwords: {passwords}, paths: {paths}}}");
+    let yaml = format!("log: {ALL_LOGS}\naccess: {{passwords: {passwords}, paths: {paths}}}");
     let hookgate = Running::of(configured(&policy.url(), "secrets", &yaml)).await;
     let mut replies = String::new();
     for path in [
@@ -62,7 +62,7 @@ async fn where_paths_are_secret_no_part_of_one_is_written_down() {
     let collector = Collector::start().await;
     let paths = file("written-paths", "MARKER-path\ncallbackBeforeMARKER\ncallbackAfterMARKER");
     let yaml = format!(
-        "log: trace\naccess: {{paths: {paths}}}\ndecisions: {{to: stdout}}\ntraces: {{endpoint: '{}'}}",
+        "log: {ALL_LOGS}\naccess: {{paths: {paths}}}\ndecisions: {{to: stdout}}\ntraces: {{endpoint: '{}'}}",
         collector.url()
     );
     let mut hookgate = Running::of(configured(&policy.url(), "written-down", &yaml)).await;

@@ -23,11 +23,11 @@ fn each_mistake_on_the_command_line_is_one_line_with_its_flag() {
         (&["--budget", "5"], "--budget: \"5\": a time needs a unit, as in 800ms, 5s, 1m or 1h"),
         (
             &["--policy", "ftp://p"],
-            "--policy: expected http:// or https://, a host and a port, as in http://policy:50051, or a socket's path, as in unix:///run/policy.sock",
+            "--policy: expected a host and a port, as in policy:50051, http://policy:50051 or https://policy:50051, or a socket's path, as in unix:///run/policy.sock",
         ),
         (
             &["--policy", ""],
-            "--policy: empty string; expected http:// or https://, a host and a port, as in http://policy:50051, or a socket's path, as in unix:///run/policy.sock",
+            "--policy: expected a host and a port, as in policy:50051, http://policy:50051 or https://policy:50051, or a socket's path, as in unix:///run/policy.sock",
         ),
         (
             &["--on-failure", "deadlin=allow"],
@@ -62,7 +62,7 @@ fn config_check_says_ok_or_what_is_wrong() {
         "HOOKGATE_POLCY: no such variable; did you mean HOOKGATE_POLICY?\n\
          {yaml}:1: listn: no such key; did you mean listen?\n\
          {yaml}:2: budget: \"1\": a time needs a unit, as in 800ms, 5s, 1m or 1h\n\
-         HOOKGATE_LOG: \"loud\": expected error, warn, info, debug, trace or off, or a list as in info,hookgate=debug\n"
+         HOOKGATE_LOG: \"loud\": expected error, warn, info, debug, trace or off, or a list as in info,h2=debug\n"
     );
     let variables = [
         ("HOOKGATE_CONFIG", &*yaml),

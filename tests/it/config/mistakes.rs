@@ -13,7 +13,7 @@ fn each_mistake_in_the_file_is_one_line_with_path_and_line() {
         ("limits: 5", "1: limits: expected keys with values: body, head, reply, memory, calls, connections"),
         (
             "- a",
-            "1: expected keys with values: policy, builtin_listen, listen, admin_listen, admin_hosts, threads, log, data, budget, on_failure, \
+            "1: expected keys with values: policy, builtin_listen, listen, admin_listen, admin_hosts, threads, log, log_format, data, budget, on_failure, \
           openim, denial, limits, access, tls, policy_tls, channel, after, drain, traces, decisions, callbacks",
         ),
         ("budget: [1s]", "1: budget: expected a single value"),
@@ -21,7 +21,7 @@ fn each_mistake_in_the_file_is_one_line_with_path_and_line() {
         // Values.
         (
             "listen: localhost",
-            "1: listen: \"localhost\": expected an IP address and a port, as in 127.0.0.1:10006, or a socket's path, as in unix:///run/hookgate.sock",
+            "1: listen: \"localhost\": expected an IP address and a port, as in 127.0.0.1:10006, localhost:10006 or :10006, or a socket's path, as in unix:///run/hookgate.sock",
         ),
         ("budget: 5", "1: budget: \"5\": a time needs a unit, as in 800ms, 5s, 1m or 1h"),
         ("budget: 5 parsecs", "1: budget: \"5 parsecs\": expected a time, as in 800ms, 5s, 1m or 1h"),
@@ -58,11 +58,11 @@ fn each_mistake_in_the_file_is_one_line_with_path_and_line() {
         ),
         (
             "log: verbose",
-            "1: log: \"verbose\": expected error, warn, info, debug, trace or off, or a list as in info,hookgate=debug",
+            "1: log: \"verbose\": expected error, warn, info, debug, trace or off, or a list as in info,h2=debug",
         ),
         (
-            "policy: policy:50051",
-            "1: policy: expected http:// or https://, a host and a port, as in http://policy:50051, or a socket's path, as in unix:///run/policy.sock",
+            "policy: policy",
+            "1: policy: expected a host and a port, as in policy:50051, http://policy:50051 or https://policy:50051, or a socket's path, as in unix:///run/policy.sock",
         ),
         ("policy: http://user:secret@policy", "1: policy: a user and password are not sent to a policy service"),
         (
@@ -191,7 +191,7 @@ fn everything_that_is_wrong_is_said_at_once() {
         "/etc/hookgate.yaml:2: budget: \"5\": a time needs a unit, as in 800ms, 5s, 1m or 1h",
         "/etc/hookgate.yaml:4: limits.calls: \"0\": expected a whole number of 1 or more",
         "/etc/hookgate.yaml:6: callbacks.beforeX: no such callback; hookgate callbacks --json lists the config keys",
-        "--log: \"loud\": expected error, warn, info, debug, trace or off, or a list as in info,hookgate=debug",
+        "--log: \"loud\": expected error, warn, info, debug, trace or off, or a list as in info,h2=debug",
         "/etc/hookgate.yaml:7: callbacks.beforeAddFriend.budget: 9s is longer than the 5s that OpenIM waits (/etc/webhooks.yml:1)",
         "/etc/webhooks.yml:2: afterAddFriend.timeout: \"soon\": expected a whole number of seconds",
     ];

@@ -61,6 +61,49 @@ fn openim_s_own_file_may_be_as_odd_as_openim_takes_it() {
 }
 
 #[test]
+fn openim_s_own_file_is_found_among_several_objects_of_kubernetes() {
+    let openim = "url: http://localhost:10006\nbeforeAddFriend: {enable: true, timeout: 9}\n";
+    let map = |key: &str| {
+        let text: String = openim.lines().map(|line| format!("    {line}\n")).collect();
+        format!("kind: ConfigMap\ndata:\n  log.yml: 'x: 1'\n  {key}: |\n{text}")
+    };
+    let in_list = |maps: &[String]| {
+        let item = |map: &String| format!("- {}\n", map.trim_end().replace('\n', "\n  "));
+        format!("apiVersion: v1\nkind: List\nitems:\n{}", maps.iter().map(item).collect::<String>())
+    };
+    let other = "kind: ConfigMap\ndata:\n  config.yaml: 'x: 1'\n".to_owned();
+    let service = "kind: Service\nspec: {ports: []}\n".to_owned();
+    for (text, line) in [
+        (map("webhooks.yml"), 6),
+        (format!("---\n{service}---\n{other}---\n{}---\n", map("webhooks.yml")), 14),
+        (in_list(&[service.clone(), other.clone(), map("webhooks.yaml")]), 14),
+        (format!("{}---\n{service}", in_list(&[map("webhooks.yml")])), 9),
+        // Of plain documents OpenIM reads the first.
+        (format!("{openim}---\nbeforeAddFriend: {{timeout: 1}}\n"), 2),
+    ] {
+        let loaded = load_openim(&text).unwrap_or_else(|report| panic!("{report}\n{text}"));
+        assert_eq!((millis(&loaded.config, FRIEND), lines(&loaded.warnings).len()), (8500, 0), "{text}");
+        let origin = loaded.origins["callbacks.beforeAddFriend.budget"].to_string();
+        assert_eq!(origin, format!("webhooks.yml:{line}"), "{text}");
+    }
+    for (text, expected) in [
+        (
+            format!("{}---\n{}", map("webhooks.yml"), map("webhooks.yml")),
+            "webhooks.yml:11: a second ConfigMap holds webhooks.yml; the first is on line 4",
+        ),
+        (
+            format!("{service}---\n{}", other.replace("config.yaml", "other.yml")),
+            "webhooks.yml:6: data: holds no webhooks.yml",
+        ),
+        (service, "webhooks.yml: names no callback; expected OpenIM's webhooks.yml, or the config.yaml of 3.5"),
+        (in_list(&[]), "webhooks.yml: names no callback; expected OpenIM's webhooks.yml, or the config.yaml of 3.5"),
+        (String::new(), "webhooks.yml:1: expected url and callbacks"),
+    ] {
+        assert_eq!(load_openim(&text).unwrap_err(), expected, "{text}");
+    }
+}
+
+#[test]
 fn what_openim_has_enabled_and_will_not_work_is_said() {
     let here = "url: http://127.0.0.1:10006\n";
     let table = [

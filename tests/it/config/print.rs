@@ -8,7 +8,7 @@ use hookgate::contract::Callback;
 use proptest::prelude::*;
 
 use super::{ALL_OF_IT, assert_round_trip, load, load_openim, load_yaml, shipped};
-use crate::support::OPEN;
+use crate::support::{OPEN, file, program};
 
 #[test]
 fn what_is_printed_is_read_back_to_the_same() {
@@ -30,6 +30,54 @@ fn what_is_printed_says_who_said_it() {
     for line in ["log: \"warn\"  # --log", "  time: 9s  # c.yaml:2", "budget: 4500ms", "  code: 5000"] {
         assert!(printed.lines().any(|printed| printed == line), "{line}\n{printed}");
     }
+}
+
+#[test]
+fn print_all_lists_every_setting_with_its_source_and_without_a_secret() {
+    let passwords = file("print-all-passwords", "user:MARKER");
+    let openim =
+        file("print-all-webhooks.yml", "url: http://user:MARKER@127.0.0.1:10006\nbeforeAddFriend: {timeout: 9}\n");
+    let yaml = format!(
+        "policy: unix:/run/policy.sock\naccess: {{passwords: {passwords}}}\nopenim: {{webhooks: {openim}}}\n\
+         on_failure: {{unavailable: allow}}\nlimits:\n  body: 2MiB\ncallbacks: {{beforeAddBlack: {{on_failure: allow}}}}\n"
+    );
+    let yaml = file("print-all.yaml", yaml);
+    let args = ["config", "print", "--all", "--config", &yaml, "--listen", "localhost:10006"];
+    let output = program::hookgate(&args).as_std_mut().env("HOOKGATE_LOG", "debug,h2=info").output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let columns = |line: &str| {
+        let mut rest = line.trim();
+        let mut cells = Vec::new();
+        for _ in 0..2 {
+            let (cell, more) = rest.split_once("  ").unwrap_or_else(|| panic!("{line}"));
+            cells.push(cell.to_owned());
+            rest = more.trim_start();
+        }
+        cells.push(rest.to_owned());
+        cells
+    };
+    let rows: Vec<_> = printed.lines().map(columns).collect();
+    assert_eq!(rows[0], ["SETTING", "FROM", "VALUE"]);
+    for expected in [
+        ["policy", &format!("{yaml}:1"), "\"unix:///run/policy.sock\""],
+        ["listen", "--listen", "\"127.0.0.1:10006\""],
+        ["log", "HOOKGATE_LOG", "\"h2=info,debug\""],
+        ["log_format", "default", "text"],
+        ["limits.body", &format!("{yaml}:6"), "2MiB"],
+        ["limits.head", "default", "32KiB"],
+        ["data", "default", "-"],
+        ["on_failure", &format!("{yaml}:4"), "{default: deny, unavailable: allow}"],
+        ["access.passwords", &format!("{yaml}:2"), &format!("\"{passwords}\"")],
+        ["openim.webhooks", &format!("{yaml}:3"), &format!("\"{openim}\"")],
+        ["callbacks.beforeAddFriend.budget", &format!("{openim}:2"), "8500ms"],
+        ["callbacks.beforeAddBlack.on_failure", &format!("{yaml}:7"), "allow"],
+    ] {
+        assert!(rows.iter().any(|row| row == &expected), "{expected:?}\n{printed}");
+    }
+    for setting in config::all_settings().iter().filter(|setting| !setting.path.starts_with("on_failure.")) {
+        assert_eq!(rows.iter().filter(|row| row[0] == setting.path).count(), 1, "{}\n{printed}", setting.path);
+    }
+    assert!(!printed.contains("MARKER"), "{printed}");
 }
 
 /// Failure rules as somebody says them: for all classes in one word, or some in a map.

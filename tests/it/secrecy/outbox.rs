@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{CONTENT, ID, MODES, TEXT, WORDS, access, lacks, policy, post_all, secrets_and};
-use crate::support::program::{Running, configured, hookgate};
+use crate::support::program::{ALL_LOGS, Running, configured, hookgate};
 
 /// What `hookgate outbox` prints.
 async fn outbox(args: &[&str]) -> String {
@@ -40,7 +40,7 @@ async fn the_outbox_shows_content_to_nobody_who_does_not_ask_for_it() {
     let _ = std::fs::remove_dir_all(&data);
     let data = data.to_str().unwrap();
     let yaml = format!(
-        "log: trace\ndata: {data}\nafter: {{answer_within: 0s, attempts: 1, pause_max: 5ms}}\ndrain: {{time: 3s}}\n{}",
+        "log: {ALL_LOGS}\nlog_format: json\ndata: {data}\nafter: {{answer_within: 0s, attempts: 1, pause_max: 5ms}}\ndrain: {{time: 3s}}\n{}",
         access("secrecy-outbox")
     );
     let hookgate = Running::of(configured(&policy.url(), "secrecy-outbox", &yaml)).await;

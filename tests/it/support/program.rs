@@ -16,6 +16,10 @@ use super::{Reply, file, send};
 pub const EVERYTHING_FREE: [&str; 6] =
     ["--listen", "127.0.0.1:0", "--builtin-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
 
+/// Log levels at which every crate that hookgate is made of says all it can.
+pub const ALL_LOGS: &str = "trace,axum=trace,h2=trace,hyper=trace,hyper_util=trace,mio=trace,opentelemetry=trace,\
+                            opentelemetry_otlp=trace,opentelemetry_sdk=trace,rustls=trace,tokio_util=trace,tonic=trace,tower=trace";
+
 /// hookgate with these arguments, not started yet.
 pub fn hookgate(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
@@ -33,6 +37,17 @@ pub fn configured(url: &str, name: &str, yaml: &str) -> Command {
     let file = file(&format!("{name}.yaml"), yaml);
     let places = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
     hookgate(&[&places[..], &["--policy", url, "--config", &file]].concat())
+}
+
+/// The URLs of webhooks, policy and admin listener in the line that says hookgate is ready, text or JSON.
+fn ready(line: &str) -> Option<[String; 3]> {
+    if let Some(rest) = line.strip_prefix("hookgate ready: ") {
+        let words: Vec<_> = rest.split(' ').collect();
+        return Some([1, 3, 5].map(|place| words[place].to_owned()));
+    }
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    let url = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+    (line["message"] == "hookgate ready").then(|| ["webhooks", "policy", "admin"].map(url))
 }
 
 /// A hookgate that has said it is ready.
@@ -65,15 +80,14 @@ impl Running {
         loop {
             let line = lines.recv().await.unwrap_or_else(|| panic!("it says that it is ready:\n{}", said.join("\n")));
             said.push(line.clone());
-            if let Some(rest) = line.strip_prefix("hookgate ready: ") {
-                let words: Vec<_> = rest.split(' ').collect();
-                let address = |word: &str| {
-                    let address = word.trim_start_matches("http://").trim_start_matches("https://");
+            if let Some([webhooks, policy, admin]) = ready(&line) {
+                let address = |url: String| {
+                    let address = url.trim_start_matches("http://").trim_start_matches("https://");
                     // Of a Unix socket the test knows the path.
                     address.parse().unwrap_or(SocketAddr::from(([0; 4], 0)))
                 };
-                let (webhooks, admin) = (address(words[1]), address(words[5]));
-                return Self { child, lines, said, webhooks, policy: words[3].to_owned(), admin };
+                let (webhooks, admin) = (address(webhooks), address(admin));
+                return Self { child, lines, said, webhooks, policy, admin };
             }
         }
     }

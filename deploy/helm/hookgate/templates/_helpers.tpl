@@ -42,7 +42,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{/* Changes with the settings that hookgate reads at its start only. All others are reloaded, and do not restart the pods. */}}
 {{- define "hookgate.restartChecksum" -}}
-{{- pick (include "hookgate.config" . | fromYaml) "listen" "admin_listen" "threads" "data" "after" "traces" | toJson | sha256sum -}}
+{{- pick (include "hookgate.config" . | fromYaml) "listen" "admin_listen" "log_format" "threads" "data" "after" "traces" | toJson | sha256sum -}}
 {{- end -}}
 
 {{/* `hookgate verify` in a pod of its own has no socket of another pod, no client certificate and no other server name. */}}

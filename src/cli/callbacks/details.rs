@@ -1,0 +1,94 @@
+//! One callback in full.
+
+use std::io::{self, Write};
+
+use crate::cli::terminal::{text_width, wrap};
+use crate::contract::comments::Comments;
+use crate::contract::{Callback, Kind, Label, Message, Timing};
+
+/// The columns before the facts about a callback.
+const FACTS: usize = 13;
+
+/// The columns before the meaning of a field.
+const MEANING: usize = 6;
+
+/// Prints what there is to know about a callback: its names, when it is sent, what it carries, what an answer can change.
+pub(super) fn print(callback: &Callback, comments: &Comments, out: &mut impl Write) -> io::Result<()> {
+    let width = text_width();
+    writeln!(out, "{}\n", callback.config_key)?;
+    for paragraph in comments.of_callback(callback).split("\n\n") {
+        writeln!(out, "{}\n", wrap(paragraph, 0, width))?;
+    }
+    let older = |names: &[&str]| match names {
+        [] => String::new(),
+        names => format!(" (older servers: {})", names.join(", ")),
+    };
+    let timing = match callback.timing {
+        Timing::Before => "before: OpenIM waits for the reply and obeys it",
+        Timing::After => "after: OpenIM tells what has happened",
+    };
+    let failure = match (callback.timing, callback.fails_open) {
+        (Timing::After, _) => "delivered again until the policy answers".to_owned(),
+        (Timing::Before, true) => format!("allow, unless callbacks.{}.on_failure says otherwise", callback.config_key),
+        (Timing::Before, false) => "deny, unless on_failure says otherwise".to_owned(),
+    };
+    let facts = [
+        ("key", format!("{}{}, in OpenIM's webhooks.yml", callback.config_key, older(callback.older_config_keys))),
+        ("command", format!("{}{}", callback.command, older(callback.older_commands))),
+        ("rpc", format!("{}, in the package openim.policy.v1", callback.service_and_method())),
+        ("timing", timing.to_owned()),
+        ("on failure", failure),
+        ("releases", callback.releases.join(", ")),
+    ];
+    for (name, fact) in facts {
+        writeln!(out, "{name:<FACTS$}{}", wrap(&fact, FACTS, width))?;
+    }
+    let (request, response) = (callback.request, callback.response);
+    writeln!(out, "\nRequest {}: fields, with OpenIM's names", request.name)?;
+    print_fields(request, "", false, 0, comments, out)?;
+    let changes = if callback.changes().next().is_some() { "or changes" } else { "and no changes" };
+    writeln!(out, "\nResponse {}: a denial, {changes}", response.name)?;
+    // The first field of a response is its denial.
+    print_fields(response, "", false, 1, comments, out)
+}
+
+/// Prints the fields of a message without the first `skipped`, and those inside of them, with `path` before their names.
+fn print_fields(
+    message: &Message,
+    path: &str,
+    is_bare: bool,
+    skipped: usize,
+    comments: &Comments,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    for field in message.fields.iter().skip(skipped) {
+        let (kind, inner) = match field.kind {
+            Kind::Bool => ("bool", None),
+            Kind::Int32 => ("int32", None),
+            Kind::Int64 => ("int64", None),
+            Kind::Uint32 => ("uint32", None),
+            Kind::CodePoint => ("character", None),
+            Kind::String => ("string", None),
+            Kind::Message(inner) => (inner.name, Some(inner)),
+            Kind::Bare(inner) => (inner.name, Some(inner)),
+        };
+        let (label, of_each) = match field.label {
+            Label::Plain => ("", ""),
+            Label::Optional => ("optional ", ""),
+            Label::Repeated => ("repeated ", "[]"),
+            Label::Map => ("map of ", "{}"),
+        };
+        let group = field.group.map(|group| format!("{}.", message.groups[group].name)).unwrap_or_default();
+        let path = format!("{path}{group}{}", field.name);
+        // A bare list or map is the value of the field that holds it: its own name is not in the JSON.
+        let json = if field.json == field.name || is_bare { String::new() } else { format!(" ({})", field.json) };
+        writeln!(out, "  {path}{json}: {label}{kind}")?;
+        let meaning = wrap(comments.of_field(message, field), MEANING, text_width());
+        writeln!(out, "{:MEANING$}{meaning}", "")?;
+        if let Some(inner) = inner {
+            let is_bare = matches!(field.kind, Kind::Bare(_));
+            print_fields(inner, &format!("{path}{of_each}."), is_bare, 0, comments, out)?;
+        }
+    }
+    Ok(())
+}

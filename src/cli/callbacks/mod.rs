@@ -1,0 +1,126 @@
+//! `hookgate callbacks`: lists the callbacks, or shows one of them in full.
+
+mod details;
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+use tabwriter::TabWriter;
+
+use super::{Error, examples, print_json, terminal};
+use crate::config::nearest;
+use crate::contract::comments::Comments;
+use crate::contract::{Callback, Timing};
+
+/// Columns that are kept for the changes, at least.
+const CHANGES: usize = 20;
+
+/// Returns the callback with this key, command or rpc.
+pub(super) fn callback_named(name: &str) -> Result<&'static Callback, Error> {
+    Callback::by_name(name).ok_or_else(|| {
+        let known = Callback::all().iter().flat_map(|row| [row.config_key, row.command, row.method()]);
+        let nearest = nearest(name, known).map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
+        Error::Usage(format!("no callback is named {name:?}{nearest} (hookgate callbacks lists them)"))
+    })
+}
+
+/// Returns the key of a callback for examples: the shortest of a Before callback.
+pub(super) fn example() -> &'static str {
+    let before = Callback::all().iter().filter(|callback| callback.timing == Timing::Before);
+    before.map(|callback| callback.config_key).min_by_key(|key| key.len()).unwrap_or_default()
+}
+
+/// Options of `hookgate callbacks`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = examples(&["hookgate callbacks", "hookgate callbacks CALLBACK", "hookgate callbacks group --timing before"]))]
+pub(super) struct Callbacks {
+    /// Callback to show in full: its key in OpenIM's webhooks.yml, its command or its rpc. A part of such a name lists
+    /// those that have it
+    name: Option<String>,
+
+    /// List those alone that OpenIM sends before an operation, or after it
+    #[arg(long, value_parser = ["before", "after"])]
+    timing: Option<String>,
+
+    /// Print a JSON array of objects
+    #[arg(long)]
+    json: bool,
+}
+
+impl Callbacks {
+    /// Prints the callbacks.
+    pub(super) fn run(self) -> Result<(), Error> {
+        let has_timing = |callback: &&Callback| self.timing.as_ref().is_none_or(|it| it == callback.timing.as_str());
+        let mut rows: Vec<_> = Callback::all().iter().filter(has_timing).collect();
+        let mut is_named = false;
+        if let Some(name) = &self.name {
+            is_named = rows.iter().any(|callback| callback.names().any(|known| known == name));
+            let part = name.to_lowercase();
+            let is_meant = |known: &str| if is_named { known == name } else { known.to_lowercase().contains(&part) };
+            rows.retain(|callback| callback.names().any(is_meant));
+            if rows.is_empty() {
+                let timing = callback_named(name)?.timing.as_str();
+                return Err(Error::Usage(format!("--timing: {name} is sent {timing} its operation")));
+            }
+        }
+        let mut out = io::stdout().lock();
+        if self.json {
+            print_json(&rows.into_iter().map(json_of).collect::<Vec<_>>())?;
+        } else if is_named {
+            let comments = Comments::read();
+            rows.into_iter().try_for_each(|callback| details::print(callback, &comments, &mut out))?;
+        } else {
+            list(&rows, terminal::columns(), &mut out)?;
+        }
+        Ok(())
+    }
+}
+
+/// Prints a line for each callback, with as many columns as fit in `width`; all without one.
+fn list(rows: &[&Callback], width: Option<usize>, out: &mut impl Write) -> io::Result<()> {
+    let cells = |callback: &Callback| {
+        [callback.config_key, callback.timing.as_str(), callback.command, callback.service_and_method()]
+    };
+    let heads = ["KEY", "TIMING", "COMMAND", "RPC"];
+    let width_of = |column: usize| {
+        let longest = rows.iter().map(|row| cells(row)[column].len()).max().unwrap_or_default();
+        longest.max(heads[column].len()) + 2
+    };
+    let fits =
+        |columns: &usize| width.is_none_or(|width| (0..*columns).map(width_of).sum::<usize>() + CHANGES <= width);
+    let columns = (2..=heads.len()).rev().find(fits).unwrap_or(2);
+    let rest = width.map(|width| width.saturating_sub((0..columns).map(width_of).sum()));
+    let mut table = TabWriter::new(out);
+    writeln!(table, "{}\tCHANGES", heads[..columns].join("\t"))?;
+    for row in rows {
+        writeln!(table, "{}\t{}", cells(row)[..columns].join("\t"), changes(row, rest))?;
+    }
+    table.flush()
+}
+
+/// Returns the fields that an allow can change, as many of them as fit in `width`.
+fn changes(callback: &Callback, width: Option<usize>) -> String {
+    let names: Vec<_> = callback.changes().collect();
+    let shown = |count: usize| match names.len() - count {
+        0 => names.join(", "),
+        more => format!("{}, {more} more", names[..count].join(", ")),
+    };
+    let mut shorter = (1..=names.len()).rev().map(shown);
+    match shorter.find(|shown| width.is_none_or(|width| shown.len() <= width)) {
+        Some(shown) => shown,
+        None if names.is_empty() => "-".to_owned(),
+        None => format!("{} fields", names.len()),
+    }
+}
+
+fn json_of(callback: &Callback) -> Value {
+    json!({
+        "command": callback.command,
+        "older_commands": callback.older_commands,
+        "config_key": callback.config_key,
+        "timing": callback.timing.as_str(),
+        "rpc": callback.rpc,
+        "releases": callback.releases,
+        "changes": callback.changes().collect::<Vec<_>>(),
+    })
+}
