@@ -1,20 +1,31 @@
 //! `/status`: a JSON object about everything that an operator may want to see.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
+use axum::http::{HeaderMap, Uri};
+use axum::{Extension, Json};
 use serde_json::{Map, Value, json};
 
-use super::Sources;
+use super::{Sources, origin};
 use crate::config::{Config, days_until};
+use crate::observe::failures::LastFailure;
 use crate::outbox::{Backlog, Counts, Disk, Reason};
 
-pub(super) async fn status(State(sources): State<Sources>) -> Json<Value> {
+/// Returns the object. The policy's own words about its failures, which may quote content, are for this machine alone.
+pub(super) async fn status(
+    State(sources): State<Sources>,
+    Extension(peer): Extension<Option<IpAddr>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Json<Value> {
     let config = sources.config.now();
     let decisions = sources.decisions.counts();
-    let mut status = sources.status.report();
+    let quotes = origin::is_local(&config, peer, &uri, &headers).is_ok();
+    let mut status = sources.status.report(quotes);
     status["certificates"] = certificates(&config);
     status["stopping"] = sources.stopping.is_cancelled().into();
     status["configuration"] = json!(sources.reloads.counts());
@@ -24,7 +35,8 @@ pub(super) async fn status(State(sources): State<Sources>) -> Json<Value> {
         "state": sources.health.borrow().to_string(),
         "channel": sources.channel.status(),
     });
-    status["after_events"] = after_events(&sources.events.backlog(), &sources.events.counts());
+    let failures = sources.events.failures(quotes);
+    status["after_events"] = after_events(&sources.events.backlog(), &sources.events.counts(), &failures);
     status["decisions"] = json!({
         "on": sources.decisions.is_on(),
         "written": decisions.written.load(Relaxed),
@@ -43,7 +55,7 @@ fn certificates(config: &Config) -> Value {
     Value::Object(certificates.collect())
 }
 
-fn after_events(backlog: &Backlog, counts: &Counts) -> Value {
+fn after_events(backlog: &Backlog, counts: &Counts, failures: &BTreeMap<&str, LastFailure>) -> Value {
     let rpcs = backlog.rpcs.iter().map(|rpc| {
         let members = json!({
             "waiting": rpc.waiting,
@@ -61,6 +73,7 @@ fn after_events(backlog: &Backlog, counts: &Counts) -> Value {
             "oldest_ms": backlog.oldest.map(milliseconds),
         },
         "rpcs": rpcs.collect::<Map<_, _>>(),
+        "failures": failures,
         "disk": backlog.disk.as_ref().map(disk),
         "delivered": counts.delivered,
         "retried": counts.retried,
@@ -72,6 +85,8 @@ fn disk(disk: &Disk) -> Value {
     json!({
         "dead": disk.dead,
         "dead_bytes": disk.dead_bytes,
+        "unimplemented_bytes": disk.unimplemented_bytes,
+        "unimplemented_evicted": disk.unimplemented_evicted,
         "file_bytes": disk.file_bytes,
         "unwritten_bytes": disk.unwritten_bytes,
         "stopped": disk.stopped,
