@@ -45,8 +45,8 @@ pub(crate) use report::nearest;
 pub use report::{Finding, Origin, Report};
 pub use rules::{Handling, OnFailure, Override, Rule, Rules};
 pub use settings::{
-    Access, After, Channel, Config, Decisions, DecisionsTo, Denial, Drain, Limits, OpenIm, PolicyTls, SyncRule, Tls,
-    Traces, WhenFull,
+    Access, After, Channel, Config, Decisions, DecisionsTo, Denial, Drain, Enabled, Limits, OpenIm, PolicyTls,
+    SyncRule, Tls, Traces, WhenFull,
 };
 pub use settings::{Setting, general as all_settings, of_callback as callback_settings};
 pub(crate) use tls::connector;
