@@ -13,6 +13,7 @@ mod verify;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -121,6 +122,35 @@ fn print_json(value: &impl Serialize) -> io::Result<()> {
     let mut out = io::stdout().lock();
     serde_json::to_writer_pretty(&mut out, value)?;
     writeln!(out)
+}
+
+/// Returns a time in its two largest units: `2h 5m`.
+fn age(time: Duration) -> String {
+    let mut seconds = time.as_secs();
+    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    let first = units.iter().position(|(_, length)| seconds >= *length).unwrap_or(units.len() - 1);
+    let parts = units[first..].iter().take(2).map(|(unit, length)| {
+        let part = format!("{}{unit}", seconds / length);
+        seconds %= length;
+        part
+    });
+    parts.collect::<Vec<_>>().join(" ")
+}
+
+/// Returns a number of things: `1 event`, `2 events`.
+fn count(number: impl Into<u64>, what: &str) -> String {
+    let number = number.into();
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Returns the name of an rpc without its service.
+fn method(rpc: &str) -> &str {
+    rpc.rsplit_once('/').map_or(rpc, |(_, method)| method)
+}
+
+/// Returns the columns of the terminal on standard output, if it is one.
+fn terminal_width() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(terminal_size::Width(width), _)| width.into())
 }
 
 /// Makes a progress bar on standard error. indicatif shows it on a terminal alone.
