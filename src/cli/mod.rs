@@ -8,6 +8,7 @@ mod drift;
 mod outbox;
 mod proto;
 mod serve;
+mod status;
 mod trigger;
 mod verify;
 
@@ -43,6 +44,10 @@ enum Command {
     Proto(proto::Proto),
     /// Post a webhook as OpenIM would, and explain how OpenIM reads the reply
     Trigger(trigger::Trigger),
+    /// Show the state of a running hookgate on one page
+    ///
+    /// What needs attention comes first. The exit code is 0 if hookgate is ready, and 1 if it is not or does not answer.
+    Status(status::Status),
     /// Show what a running hookgate has received from OpenIM that this build does not expect
     Drift(drift::Drift),
     /// Write, check or print the configuration that serve would run with
@@ -105,6 +110,7 @@ impl Cli {
             Command::Outbox(options) => options.run()?,
             Command::Proto(options) => options.run()?,
             Command::Drift(options) => return options.run(),
+            Command::Status(options) => return options.run(),
             Command::Trigger(options) => return options.run(),
             Command::Verify(options) => return options.run(),
         }
