@@ -48,6 +48,8 @@ pub struct Callback {
     /// The effect of a denial, which the API client does not see. Empty if it does not fail open.
     pub fail_closed_breaks: String,
     pub denial_breaks: Option<DenialBreaks>,
+    pub dead_config_keys: Vec<String>,
+    pub attention_ids: String,
 }
 
 /// The denials of a callback that damage OpenIM's data.
@@ -205,5 +207,7 @@ fn callback(method: &MethodDescriptor, webhook: Webhook, ordered_by: Vec<Vec<usi
         fails_open: webhook.fails_open,
         fail_closed_breaks: webhook.fail_closed_breaks,
         denial_breaks: webhook.denial_breaks,
+        dead_config_keys: webhook.dead_config_keys,
+        attention_ids: webhook.attention_ids,
     }
 }

@@ -35,6 +35,8 @@ pub struct Webhook {
     pub fails_open: bool,
     pub fail_closed_breaks: String,
     pub denial_breaks: Option<DenialBreaks>,
+    pub dead_config_keys: Vec<String>,
+    pub attention_ids: String,
 }
 
 /// The options of a field: its JSON form, and the changes that it takes.
@@ -83,6 +85,8 @@ impl Options {
             fails_open: get(&webhook, "on_failure").as_enum_number() == Some(ALLOW),
             fail_closed_breaks: text(&webhook, "fail_closed_breaks"),
             denial_breaks: denial_breaks(&webhook),
+            dead_config_keys: texts(&webhook, "dead_config_keys"),
+            attention_ids: text(&webhook, "attention_ids"),
         }
     }
 

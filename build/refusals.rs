@@ -36,6 +36,9 @@ pub fn check_rpc(method: &MethodDescriptor, webhook: &Webhook) -> Result<(), Str
     if webhook.timing != BEFORE && webhook.timing != AFTER {
         return Err(format!("{name} is neither a Before nor an After callback"));
     }
+    if !webhook.attention_ids.is_empty() && webhook.timing != AFTER {
+        return Err(format!("{name} says what attentionIds does, which OpenIM reads for After callbacks only"));
+    }
     let known = RELEASES.join(" ");
     let releases = releases(webhook);
     if webhook.releases != "none" && (releases.is_empty() || releases.join(" ") != webhook.releases) {
@@ -54,8 +57,16 @@ pub fn only(fallbacks: Vec<Callback>) -> Result<Callback, String> {
     }
 }
 
-/// Refuses two rpcs for one command.
+/// Refuses two rpcs for one command, and a config key that is dead and in use.
 pub fn check_commands(callbacks: &[Callback]) -> Result<(), String> {
+    let keys = || callbacks.iter().flat_map(|callback| callback.older_config_keys.iter().chain([&callback.config_key]));
+    for callback in callbacks {
+        if let Some(key) =
+            callback.dead_config_keys.iter().find(|dead| keys().any(|key| key.eq_ignore_ascii_case(dead)))
+        {
+            return Err(format!("{} calls the config key {key} dead, which is in use", callback.name()));
+        }
+    }
     let mut commands = BTreeMap::new();
     for callback in callbacks {
         for command in callback.older_commands.iter().chain([&callback.command]) {

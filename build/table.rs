@@ -57,6 +57,8 @@ impl Display for Row<(usize, &Callback, &str)> {
             fails_open,
             fail_closed_breaks,
             denial_breaks,
+            dead_config_keys,
+            attention_ids,
         } = callback;
         let timing = if *before { "Before" } else { "After" };
         let (request, response) = (constant(request), constant(response));
@@ -73,7 +75,8 @@ impl Display for Row<(usize, &Callback, &str)> {
              older_config_keys: &{older_config_keys:?}, timing: Timing::{timing}, \
              releases: &{releases:?}, rpc: {rpc:?}, request: &{request}, response: &{response}, \
              ordered_by: &[{ordered_by}], example: {example:?}, fails_open: {fails_open}, \
-             fail_closed_breaks: {fail_closed_breaks:?}, denial_breaks: {denial_breaks} }}"
+             fail_closed_breaks: {fail_closed_breaks:?}, denial_breaks: {denial_breaks}, \
+             dead_config_keys: &{dead_config_keys:?}, attention_ids: {attention_ids:?} }}"
         )
     }
 }

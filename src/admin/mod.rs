@@ -1,4 +1,4 @@
-//! The admin listener: `/livez`, `/readyz`, `/status`, `/metrics` and `/outbox`.
+//! The admin listener: `/livez`, `/readyz`, `/status`, `/metrics` and `/outbox`, and an index of them at `/`.
 
 mod metrics;
 mod origin;
@@ -117,9 +117,22 @@ async fn serve(stream: Stream, router: Router) {
     }
 }
 
+/// The index of the routes.
+const INDEX: &str = concat!(
+    "hookgate ",
+    env!("CARGO_PKG_VERSION"),
+    ", admin listener\n\n",
+    "/livez    200 while the process runs\n",
+    "/readyz   200 if webhooks should be sent here, otherwise 503 and the reason\n",
+    "/status   everything at a glance, as JSON; hookgate status prints it for people\n",
+    "/metrics  for Prometheus\n",
+    "/outbox   After events on disk, for hookgate outbox on this machine\n",
+);
+
 fn router(admin: Sources) -> Router {
     let check = from_fn_with_state(admin.config.clone(), origin::check);
     Router::new()
+        .route("/", get(async || INDEX))
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/status", get(status::status))

@@ -28,15 +28,24 @@ pub(super) async fn check(
     request: Request,
     next: Next,
 ) -> Response {
-    let allowed = match peer {
-        // Browsers cannot connect to a Unix socket.
-        None => Ok(()),
-        Some(peer) if peer.is_loopback() => is_allowed(&config.now(), request.uri(), request.headers()),
-        Some(_) => Err(REMOTE),
-    };
-    match allowed {
+    match is_local(&config.now(), peer, request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(why) => (StatusCode::FORBIDDEN, Json(json!({ "error": why }))).into_response(),
+    }
+}
+
+/// Checks that a request comes from this machine, and from no page of another origin. The error is the reason to refuse it.
+pub(super) fn is_local(
+    config: &Config,
+    peer: Option<IpAddr>,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(), &'static str> {
+    match peer {
+        // Browsers cannot connect to a Unix socket.
+        None => Ok(()),
+        Some(peer) if peer.is_loopback() => is_allowed(config, uri, headers),
+        Some(_) => Err(REMOTE),
     }
 }
 

@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::outbox::{Changed, Count, Events, Filter, Item, OperateError};
+use crate::outbox::{Changed, Count, Events, Filter, Item, Numbers, OperateError, Undelivered};
 
 /// Returns the routes below `/outbox`.
 pub(super) fn router<S: Clone + Send + Sync + 'static>(events: Events) -> Router<S> {
@@ -20,6 +20,7 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(events: Events) -> Router
         .route("/count", post(count))
         .route("/show", post(show))
         .route("/replay", post(replay))
+        .route("/undelivered", post(undelivered))
         .route("/drop", post(discard))
         .fallback(async || StatusCode::NOT_FOUND)
         .with_state(events)
@@ -67,6 +68,10 @@ async fn show(State(events): State<Events>, Json(ShowRequest { id, reveal }): Js
 
 async fn replay(State(events): State<Events>, Json(filter): Json<Filter>) -> Response<Changed> {
     respond(events.replay(filter).await)
+}
+
+async fn undelivered(State(events): State<Events>, Json(numbers): Json<Numbers>) -> Response<Vec<Undelivered>> {
+    respond(events.undelivered(numbers).await)
 }
 
 async fn discard(State(events): State<Events>, Json(filter): Json<Filter>) -> Response<Changed> {

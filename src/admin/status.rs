@@ -1,19 +1,30 @@
 //! `/status`: a JSON object about everything that an operator may want to see.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
-use axum::Json;
 use axum::extract::State;
+use axum::http::{HeaderMap, Uri};
+use axum::{Extension, Json};
 use serde_json::{Map, Value, json};
 
-use super::Sources;
+use super::{Sources, origin};
 use crate::config::{Config, days_until};
+use crate::observe::failures::LastFailure;
 use crate::outbox::{Backlog, Counts, Reason};
 
-pub(super) async fn status(State(sources): State<Sources>) -> Json<Value> {
+/// Returns the object. The policy's own words about its failures, which may quote content, are for this machine alone.
+pub(super) async fn status(
+    State(sources): State<Sources>,
+    Extension(peer): Extension<Option<IpAddr>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Json<Value> {
     let config = sources.config.now();
     let decisions = sources.decisions.counts();
-    let mut status = sources.status.report();
+    let quotes = origin::is_local(&config, peer, &uri, &headers).is_ok();
+    let mut status = sources.status.report(quotes);
     status["certificates"] = certificates(&config);
     status["stopping"] = sources.stopping.is_cancelled().into();
     status["configuration"] = json!(sources.reloads.counts());
@@ -23,7 +34,8 @@ pub(super) async fn status(State(sources): State<Sources>) -> Json<Value> {
         "state": sources.health.borrow().to_string(),
         "channel": sources.channel.status(),
     });
-    status["after_events"] = after_events(&sources.events.backlog(), &sources.events.counts());
+    let failures = sources.events.failures(quotes);
+    status["after_events"] = after_events(&sources.events.backlog(), &sources.events.counts(), &failures);
     status["decisions"] = json!({
         "on": sources.decisions.is_on(),
         "written": decisions.written.load(Relaxed),
@@ -42,12 +54,13 @@ fn certificates(config: &Config) -> Value {
     Value::Object(certificates.collect())
 }
 
-fn after_events(backlog: &Backlog, counts: &Counts) -> Value {
+fn after_events(backlog: &Backlog, counts: &Counts, failures: &BTreeMap<&str, LastFailure>) -> Value {
     let rpcs = backlog.rpcs.iter().map(|rpc| (rpc.rpc.to_owned(), json!(rpc)));
     let undelivered = Reason::ALL.map(|reason| (reason.as_str().to_owned(), counts.undelivered(reason).into()));
     json!({
         "backlog": backlog,
         "rpcs": rpcs.collect::<Map<_, _>>(),
+        "failures": failures,
         "disk": backlog.disk,
         "delivered": counts.delivered,
         "retried": counts.retried,

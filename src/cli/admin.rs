@@ -1,5 +1,6 @@
 //! Requests to the admin listener of a running hookgate.
 
+use std::fmt::Display;
 use std::io;
 
 use clap::Args;
@@ -32,14 +33,18 @@ impl Admin {
         let response = Client::new(admin.clone(), None).send(method, path, None, body.into()).await;
         let response = response.map_err(|error| io::Error::other(format!("{error} ({options})")))?;
         let (status, body) = (response.status(), response.body());
-        let not_hookgate = |why| io::Error::other(format!("{admin} is not a hookgate's admin listener: {why}"));
         if status.is_success() {
-            return serde_json::from_slice(body).map_err(|error| not_hookgate(error.to_string()));
+            return serde_json::from_slice(body).map_err(|error| self.not_hookgate(error));
         }
         let answer: Value = serde_json::from_slice(body).unwrap_or_default();
         Err(match answer["error"].as_str() {
             Some(refusal) => io::Error::other(refusal),
-            None => not_hookgate(format!("it answers {path} with {status}")),
+            None => self.not_hookgate(format!("it answers {path} with {status}")),
         })
+    }
+
+    /// The error of a server that answers as no hookgate does.
+    pub(super) fn not_hookgate(&self, why: impl Display) -> io::Error {
+        io::Error::other(format!("{} is not a hookgate's admin listener: {why}", self.admin))
     }
 }

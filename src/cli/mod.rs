@@ -8,6 +8,7 @@ mod drift;
 mod outbox;
 mod proto;
 mod serve;
+mod status;
 mod terminal;
 mod trigger;
 mod verify;
@@ -15,6 +16,7 @@ mod verify;
 use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
@@ -57,6 +59,10 @@ enum Command {
     Proto(proto::Proto),
     /// Post a webhook as OpenIM would, and explain how OpenIM reads the reply
     Trigger(trigger::Trigger),
+    /// Show the state of a running hookgate on one page
+    ///
+    /// What needs attention comes first. The exit code is 0 if hookgate is ready, and 1 if it is not or does not answer.
+    Status(status::Status),
     /// Show what a running hookgate has received from OpenIM that this build does not expect
     Drift(drift::Drift),
     /// Write, check or print the configuration that serve would run with
@@ -133,6 +139,7 @@ impl Cli {
             Command::Outbox(options) => options.run()?,
             Command::Proto(options) => options.run()?,
             Command::Drift(options) => return options.run(),
+            Command::Status(options) => return options.run(),
             Command::Trigger(options) => return options.run(),
             Command::Verify(options) => return options.run(),
         }
@@ -160,6 +167,30 @@ fn print_json(value: &impl Serialize) -> io::Result<()> {
     let mut out = io::stdout().lock();
     serde_json::to_writer_pretty(&mut out, value)?;
     writeln!(out)
+}
+
+/// Returns a time in its two largest units: `2h 5m`.
+fn age(time: Duration) -> String {
+    let mut seconds = time.as_secs();
+    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    let first = units.iter().position(|(_, length)| seconds >= *length).unwrap_or(units.len() - 1);
+    let parts = units[first..].iter().take(2).map(|(unit, length)| {
+        let part = format!("{}{unit}", seconds / length);
+        seconds %= length;
+        part
+    });
+    parts.collect::<Vec<_>>().join(" ")
+}
+
+/// Returns a number of things: `1 event`, `2 events`.
+fn count(number: impl Into<u64>, what: &str) -> String {
+    let number = number.into();
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Returns the name of an rpc without its service.
+fn method(rpc: &str) -> &str {
+    rpc.rsplit_once('/').map_or(rpc, |(_, method)| method)
 }
 
 /// Makes a progress bar on standard error, with whole numbers. indicatif shows it on a terminal alone.

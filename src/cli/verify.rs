@@ -5,9 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use console::Term;
-
-use super::{Error, block_on, complain, examples, print_json, progress_bar};
+use super::{Error, block_on, complain, examples, print_json, progress_bar, terminal};
 use crate::config::{self, Config, Options, PolicyUrl, nearest};
 use crate::contract::Callback;
 use crate::verify::{self, Check, Outcome, Plan};
@@ -107,8 +105,7 @@ impl Verify {
             complain(format_args!("hookgate: {why} ({})", report.policy));
         } else {
             // anstream strips colour where there is no terminal, and with NO_COLOR.
-            let columns =
-                Term::stdout().size_checked().map_or(COLUMNS, |(_, columns)| usize::from(columns).clamp(40, 120));
+            let columns = terminal::columns().map_or(COLUMNS, |columns| columns.clamp(40, 120));
             verify::print(&report, columns, &mut anstream::stdout().lock())?;
         }
         Ok(if report.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

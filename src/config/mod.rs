@@ -45,7 +45,7 @@ pub(crate) use report::nearest;
 pub use report::{Finding, Origin, Report};
 pub use rules::{Handling, Override, Rule, Rules};
 pub use settings::{
-    Access, After, Channel, Config, Decisions, DecisionsTo, Denial, Drain, Limits, LogFormat, OpenIm, PolicyTls,
+    Access, After, Channel, Config, Decisions, DecisionsTo, Denial, Drain, Enabled, Limits, LogFormat, OpenIm, PolicyTls,
     SyncRule, Tls, Traces, WhenFull,
 };
 pub use settings::{Setting, flag_name, general as all_settings, of_callback as callback_settings, variable};

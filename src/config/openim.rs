@@ -16,7 +16,7 @@ use super::report::{Finding, Origin};
 use super::rules::Rules;
 use super::value::show_time;
 use super::webhooks_yml::{self, VARIABLES, WebhooksYml};
-use super::{Config, Rule};
+use super::{Config, Enabled, Rule};
 use crate::contract::Timing;
 
 /// Reads OpenIM's file, if one is named, and applies it where no other source gave a setting.
@@ -31,7 +31,8 @@ pub(super) fn apply(loaded: &mut Loaded, text_of: TextOf<'_>) {
     apply_timeouts(loaded, &openim);
     apply_failed_continue(loaded, &openim);
     let enabled = openim.callbacks.iter().filter(|webhook| webhook.enabled);
-    loaded.config.openim.enables = Some(enabled.map(|webhook| webhook.callback.command).collect());
+    let commands = enabled.map(|webhook| webhook.callback.command).collect();
+    loaded.config.openim.enables = Some(Enabled { commands, caveats: openim.caveats });
     loaded.mistakes.extend(openim.mistakes);
     loaded.warnings.extend(openim.warnings);
 }

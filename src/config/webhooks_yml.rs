@@ -28,6 +28,8 @@ pub(super) struct WebhooksYml {
     pub url: Option<(String, Origin)>,
     /// The callbacks that it names.
     pub callbacks: Vec<Webhook>,
+    /// The reasons why not all comes that an enabled key seems to switch on, by key.
+    pub caveats: BTreeMap<&'static str, String>,
     /// Parts that cannot be read.
     pub mistakes: Vec<Finding>,
     /// Parts that will not work.
@@ -154,9 +156,7 @@ impl WebhooksYml {
                 }
             } else if callbacks.peek().is_none() {
                 if field(&entry.value, "enable").is_some_and(|enable| boolean(enable) == Some(true)) {
-                    let what = "enabled, but this build knows no such callback; if OpenIM sends it, it goes to \
-                                FallbackPolicyService with the budget and rules of all callbacks";
-                    self.warning(entry.line, &path, what);
+                    self.enabled_unknown(entry, &path);
                 }
             } else if !matches!(entry.value.value, Value::Map(_) | Value::Null) {
                 self.mistake(entry.line, &path, "expected enable and timeout");
@@ -164,6 +164,9 @@ impl WebhooksYml {
                 let [enabled, failed_continue] =
                     ["enable", "failedContinue"].map(|name| self.switch(name, &path, &entry.value));
                 let timeout = self.timeout(&format!("{path}.timeout"), entry, enabled);
+                if let (true, Some(callback)) = (enabled, callbacks.peek().copied()) {
+                    self.enabled(callback, entry, &path);
+                }
                 let origin = self.origin(entry.line, &format!("{path}.timeout"));
                 self.callbacks.extend(callbacks.map(|callback| Webhook {
                     callback,
@@ -174,6 +177,35 @@ impl WebhooksYml {
                     failed_continue: failed_continue && callback.timing == Timing::Before,
                 }));
             }
+        }
+    }
+
+    /// Warns of an enabled key of no callback.
+    fn enabled_unknown(&mut self, entry: &Entry, path: &str) {
+        let Some(callback) = Callback::by_dead_config_key(&entry.key) else {
+            let what = "enabled, but this build knows no such callback; if OpenIM sends it, it goes to \
+                        FallbackPolicyService with the budget and rules of all callbacks";
+            return self.warning(entry.line, path, what);
+        };
+        let what = format!("switches nothing on in any OpenIM; {} is the key that works", callback.config_key);
+        self.warning(entry.line, path, format!("enabled, but it {what}"));
+        let key = callback.dead_config_keys.iter().find(|key| key.eq_ignore_ascii_case(&entry.key));
+        self.caveats.extend(key.map(|key| (*key, what)));
+    }
+
+    /// Warns of an enabled callback that does not come, or not as its `attentionIds` seems to say.
+    fn enabled(&mut self, callback: &'static Callback, entry: &Entry, path: &str) {
+        if callback.releases.is_empty() {
+            self.warning(entry.line, path, "enabled, but no OpenIM that is known sends it");
+        }
+        let ids = field(&entry.value, "attentionIds").filter(|ids| match &ids.value {
+            Value::List(ids) => !ids.is_empty(),
+            _ => ids.text().is_some_and(|text| !text.is_empty()),
+        });
+        if let (Some(ids), false) = (ids, callback.attention_ids.is_empty()) {
+            let what = callback.attention_ids;
+            self.warning(ids.line, &format!("{path}.attentionIds"), what);
+            self.caveats.insert(callback.config_key, format!("attentionIds {what}"));
         }
     }
 

@@ -38,6 +38,11 @@ pub struct Callback {
     pub fail_closed_breaks: &'static str,
     /// The denials by a policy that leave OpenIM's data broken.
     pub denial_breaks: Option<DenialBreaks>,
+    /// Keys in `webhooks.yml` that look like those of this callback and switch nothing on in any release.
+    pub dead_config_keys: &'static [&'static str],
+    /// The effect of a list in `attentionIds` below the key, as a sentence without a subject; empty if it is the one that
+    /// OpenIM tells of, or nothing reads it.
+    pub attention_ids: &'static str,
 }
 
 /// The denials of a callback that leave OpenIM's data broken.
@@ -113,6 +118,12 @@ impl Callback {
             .or_else(|| CALLBACKS.iter().find(|callback| callback.service_and_method() == rpc))
             .or_else(|| CALLBACKS.iter().find(|callback| callback.method().eq_ignore_ascii_case(name)))
             .or_else(|| CALLBACKS.iter().find(by_key))
+    }
+
+    /// Finds the callback that a key in `webhooks.yml` seems to be of, which switches nothing on in any release.
+    pub(crate) fn by_dead_config_key(key: &str) -> Option<&'static Self> {
+        let is_it = |dead: &&str| dead.eq_ignore_ascii_case(key);
+        CALLBACKS.iter().find(|callback| callback.dead_config_keys.iter().any(is_it))
     }
 
     /// Its names: rpc with and without its service, key in OpenIM's `webhooks.yml`, command; older ones too.

@@ -13,6 +13,7 @@ use crate::failure::Class;
 use crate::memory::Memory;
 use crate::observe::drift::NameCounters;
 use crate::observe::durations::Durations;
+use crate::observe::failures::Failures;
 use crate::observe::rejected::{CallersRefused, Reason};
 
 /// The outcome of a webhook.
@@ -97,6 +98,8 @@ pub struct CallbackCounters {
     outcomes: [AtomicU64; OUTCOMES],
     /// Milliseconds since 1970; 0 is never.
     last_seen: AtomicU64,
+    /// Those without a verdict.
+    pub(crate) failures: Failures,
     /// Histograms of the phases of its webhooks.
     pub durations: Durations,
 }
@@ -192,14 +195,20 @@ impl Status {
         reasons.zip(self.not_webhooks.iter().map(|count| count.load(Relaxed)))
     }
 
-    /// Returns the JSON of `/status`. Callbacks that never came are left out.
-    pub fn report(&self) -> Value {
+    /// Returns the JSON of `/status`. Callbacks that never came are left out. `quotes` is set if causes may quote the policy.
+    pub fn report(&self, quotes: bool) -> Value {
         let came = self.callbacks().filter(|(_, counters)| counters.last_seen() > 0);
         let callbacks = came.map(|(callback, counters)| {
             let counted = Outcome::all().map(|outcome| (outcome.as_str().to_owned(), counters.counted(outcome).into()));
             let outcomes: Map<String, Value> = counted.filter(|(_, count)| *count != 0).collect();
             let name = if callback.command.is_empty() { "unknown" } else { callback.command };
-            (name.to_owned(), json!({ "last_seen_ms": counters.last_seen(), "outcomes": outcomes }))
+            let last_failure = counters.failures.last(quotes);
+            let counters = json!({
+                "last_seen_ms": counters.last_seen(),
+                "outcomes": outcomes,
+                "last_failure": last_failure,
+            });
+            (name.to_owned(), counters)
         });
         let callers_refused = Reason::VARIANTS
             .iter()

@@ -2,6 +2,7 @@
 //!
 //! - [`counters`], [`durations`], [`rejected`]: counters for `/status` and `/metrics`.
 //! - [`drift`]: differences between what OpenIM sends and what this build expects.
+//! - [`failures`]: the last failure of each rpc.
 //! - [`log_limit`]: a limit on the rate of log messages.
 //! - [`logging`], [`decisions`]: the log and the decision log.
 //! - [`writer`], [`sink`]: the non-blocking writer of both, and the files it writes to.
@@ -11,6 +12,7 @@ pub(crate) mod counters;
 pub(crate) mod decisions;
 pub mod drift;
 pub(crate) mod durations;
+pub(crate) mod failures;
 pub(crate) mod log_limit;
 pub(crate) mod logging;
 pub(crate) mod rejected;

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{debug, warn};
 
+use super::lane::LOG_INTERVAL;
 use super::{Event, Reason};
 use crate::contract;
 use crate::contract::Callback;
 use crate::contract::{Metadata, metadata};
 use crate::failure::Failure;
+use crate::observe::log_limit::LogLimit;
 use crate::policy::PolicyCall;
 
 /// An event and how far it has come.
@@ -75,6 +77,20 @@ impl Entry {
 
     pub(super) fn event_id(&self) -> &str {
         self.metadata.get(&metadata::EVENT_ID)
+    }
+
+    /// Logs an attempt that failed: at debug if `limit` is reached.
+    pub(super) fn log_attempt(&self, failure: &Failure, limit: &LogLimit) {
+        let (rpc, event_id, attempts) = (self.callback.rpc, self.event_id(), self.attempts);
+        let (class, cause) = (failure.class.as_str(), &failure.cause);
+        let mut is_logged = false;
+        limit.log(LOG_INTERVAL, |unlogged| {
+            is_logged = true;
+            warn!(rpc, event_id, attempts, class, cause, unlogged, "event attempt failed");
+        });
+        if !is_logged {
+            debug!(rpc, event_id, attempts, class, cause, "event attempt failed");
+        }
     }
 
     /// The one line about an event that ends undelivered.

@@ -10,9 +10,17 @@
 
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
+use tracing::{debug, warn};
 
+use super::Reason;
+use super::entry::Entry;
 use super::waiting::Prefer;
 use crate::failure::Failure;
+use crate::observe::failures::Failures;
+use crate::observe::log_limit::LogLimit;
+
+/// Seconds between two lines about one rpc's failures.
+pub(super) const LOG_INTERVAL: u64 = 60;
 
 /// An rpc's deliveries.
 #[derive(Debug, Default)]
@@ -26,6 +34,12 @@ pub(super) struct Lane {
     ramp: Option<usize>,
     /// The last failure, for the log of what ends while it waits.
     pub(super) last_failure: Option<Failure>,
+    /// The failures since the start, for `/status`.
+    pub(super) noted: Failures,
+    pub(super) failure_log: LogLimit,
+    unimplemented_log: LogLimit,
+    /// True if the log says that the policy does not implement the rpc, until the policy answers it.
+    unimplemented_logged: bool,
     timer: Option<Timer>,
 }
 
@@ -92,6 +106,23 @@ impl Lane {
             self.ramp = Some(1);
         }
         another && self.failures == 2
+    }
+
+    /// Logs that the policy does not implement the rpc of an event: once until it answers, and at most once in
+    /// [`LOG_INTERVAL`].
+    pub(super) fn log_unimplemented(&mut self, entry: &Entry, failure: &Failure) {
+        let (rpc, command, event_id, cause) = (entry.callback.rpc, entry.command(), entry.event_id(), &failure.cause);
+        debug!(command, rpc, event_id, reason = Reason::Unimplemented.as_str(), "event dead-lettered");
+        if !std::mem::replace(&mut self.unimplemented_logged, true) {
+            self.unimplemented_log.log(LOG_INTERVAL, |_| {
+                warn!(command, rpc, event_id, cause, "rpc unimplemented, dead-lettering its events");
+            });
+        }
+    }
+
+    /// Notes that the policy implements the rpc.
+    pub(super) fn is_implemented(&mut self) {
+        self.unimplemented_logged = false;
     }
 
     /// When to look again, where no delivery's end will make it: when the pause is over and an event is due.

@@ -36,6 +36,7 @@ mod stop;
 pub(crate) mod store;
 mod waiting;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -50,6 +51,7 @@ use crate::contract::Callback;
 use crate::contract::Metadata;
 use crate::contract::Reply;
 use crate::observe::decisions::Decisions;
+use crate::observe::failures::LastFailure;
 use crate::policy::Policy;
 use crate::policy::Transport;
 use queue::{Queue, Saved, Taken};
@@ -59,7 +61,7 @@ pub use offline::Offline;
 pub(crate) use operate::{Changed, OperateError};
 pub use status::{Backlog, Reason};
 pub(crate) use status::{Counts, Disk};
-pub(crate) use store::look::{Count, Item};
+pub(crate) use store::look::{Count, Item, Numbers, Undelivered};
 pub use store::meant::{Filter, State};
 pub(crate) use store::{COMMIT_BUCKETS, OpenError};
 
@@ -189,6 +191,11 @@ impl Events {
     /// What is kept now.
     pub fn backlog(&self) -> Backlog {
         self.0.backlog()
+    }
+
+    /// Returns the last failure of each rpc that had one. `quotes` is set if causes may quote the policy.
+    pub(crate) fn failures(&self, quotes: bool) -> BTreeMap<&'static str, LastFailure> {
+        self.0.failures(quotes)
     }
 
     /// What has become of the events so far. Every event that was taken is kept, or delivered, or counted by the reason

@@ -13,7 +13,7 @@ use super::Events;
 use super::outbox::Shelf;
 use super::queue::{Phase, Queue};
 use super::store::act::{self, Replayed};
-use super::store::look::{self, Count, Item};
+use super::store::look::{self, Count, Item, Numbers, Undelivered};
 use super::store::meant::{AT_A_TIME, Filter, meant};
 use super::store::{Acted, Clock, News, Next, Op, Standing, Store};
 use crate::contract::Callback;
@@ -51,15 +51,18 @@ pub struct Changed {
     pub events: usize,
     /// Where it ended: there may be more behind it that are meant. None where there are not.
     pub last: Option<i64>,
+    /// The numbers of those that are replayed; none while hookgate does not serve.
+    #[serde(default)]
+    pub numbers: Option<Numbers>,
 }
 
 impl Changed {
-    pub(super) const ONE: Self = Self { events: 1, last: None };
+    pub(super) const ONE: Self = Self { events: 1, last: None, numbers: None };
 
     /// Of those that are meant, which are in these places; there are more if these are as many as there may be.
     pub(super) fn of(events: usize, filter: &Filter, places: &[i64]) -> Self {
         let most = filter.limit.unwrap_or(usize::MAX).min(AT_A_TIME);
-        Self { events, last: places.last().copied().filter(|_| places.len() >= most) }
+        Self { events, last: places.last().copied().filter(|_| places.len() >= most), numbers: None }
     }
 
     /// Nothing of one that was asked for by its ID means that there is no such event.
@@ -126,7 +129,19 @@ impl Events {
                 Ok((events, news.collect()))
             })
             .await?;
-        Changed::of(replayed, &filter, &places).known(filter)
+        let [from, to] = [first, first + count].map(|number| i64::try_from(number).unwrap_or(i64::MAX));
+        let numbers = Some(Numbers { from, to, tried: 0 });
+        Changed { numbers, ..Changed::of(replayed, &filter, &places) }.known(filter)
+    }
+
+    /// Counts those of the replayed events that are not delivered.
+    pub async fn undelivered(&self, numbers: Numbers) -> Result<Vec<Undelivered>, OperateError> {
+        let mut undelivered = self.read(move |connection| look::undelivered(connection, numbers)).await?;
+        let mut failures = self.failures(true);
+        for of in &mut undelivered {
+            of.last_failure = failures.remove(&*of.rpc);
+        }
+        Ok(undelivered)
     }
 
     /// Drops events that ended, some at a time. One that waits is dropped by its ID.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::delivery::{Attempt, Attended, Make, by_asking};
 use super::entry::Entry;
@@ -137,6 +137,7 @@ impl Queue {
         let state = &mut *self.lock();
         if state.phase != Phase::Closed {
             state.counts.delivered += 1;
+            state.lane(entry.callback.rpc).is_implemented();
             self.ended(state, entry, Op::Done);
         }
     }
@@ -148,6 +149,7 @@ impl Queue {
         if state.phase == Phase::Closed {
             return;
         }
+        state.lane(entry.callback.rpc).noted.note(&failure);
         if let Class::Unimplemented | Class::InvalidReply = failure.class {
             let unimplemented = failure.class == Class::Unimplemented;
             let reason = if unimplemented { Reason::Unimplemented } else { Reason::InvalidReply };
@@ -172,9 +174,7 @@ impl Queue {
             self.lose(state, &entry, reason, Some(&failure));
             self.bury(state, &entry, reason, Some(&failure));
         } else {
-            let (event_id, attempts) = (entry.event_id(), entry.attempts);
-            let (class, cause) = (failure.class.as_str(), &failure.cause);
-            debug!(rpc, event_id, attempts, class, cause, "event attempt failed");
+            entry.log_attempt(&failure, &state.lane(rpc).failure_log);
             self.put_back(state, entry, due);
         }
         state.lane(rpc).last_failure = Some(failure);
@@ -184,7 +184,12 @@ impl Queue {
     /// Counts and logs an event that ends undelivered.
     fn lose(&self, state: &mut State, entry: &Entry, reason: Reason, failure: Option<&Failure>) {
         state.counts.lose(reason, 1);
-        entry.log_end(reason, failure);
+        match failure {
+            Some(failure) if reason == Reason::Unimplemented => {
+                state.lane(entry.callback.rpc).log_unimplemented(entry, failure);
+            }
+            _ => entry.log_end(reason, failure),
+        }
         self.decisions.write(&entry.undelivered(reason, failure));
     }
 

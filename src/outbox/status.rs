@@ -1,5 +1,6 @@
 //! What can be read of the events: how many are kept, and what became of the others.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio::time::Instant;
 use super::lane::Lane;
 use super::queue::{Phase, Queue};
 use super::store::Store;
+use crate::observe::failures::LastFailure;
 
 /// What is kept at a moment. As JSON it has the totals alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -35,6 +37,10 @@ pub struct Disk {
     pub dead: usize,
     /// Their bytes.
     pub dead_bytes: usize,
+    /// Of those the ones that the policy does not implement.
+    pub unimplemented_bytes: usize,
+    /// Events of the latter that were evicted since the start.
+    pub unimplemented_evicted: u64,
     /// The size of the files, the log of what was last written (`-wal`) among them, as it was about a second ago.
     pub file_bytes: u64,
     /// Bytes of events that the disk has not taken yet: those of a moment, unless it fails or hangs.
@@ -159,6 +165,12 @@ impl Queue {
         self.lock().counts
     }
 
+    pub(super) fn failures(&self, quotes: bool) -> BTreeMap<&'static str, LastFailure> {
+        let state = self.lock();
+        let last = state.lanes.iter().filter_map(|(rpc, lane)| Some((*rpc, lane.noted.last(quotes)?)));
+        last.collect()
+    }
+
     pub(super) fn backlog(&self) -> Backlog {
         let now = Instant::now();
         let state = self.lock();
@@ -195,6 +207,8 @@ fn disk(store: &Store) -> Disk {
     Disk {
         dead: gauges.dead.load(Relaxed),
         dead_bytes: gauges.dead_bytes.load(Relaxed),
+        unimplemented_bytes: gauges.unimplemented_bytes.load(Relaxed),
+        unimplemented_evicted: gauges.unimplemented_evicted.load(Relaxed),
         file_bytes: gauges.file_bytes.load(Relaxed),
         unwritten_bytes: store.unwritten(),
         stopped: gauges.stopped.load(Relaxed),

@@ -160,6 +160,9 @@ impl Record {
         let (shared, now) = (&self.connection.shared, millis_now());
         let counters = shared.status.of(webhook.callback);
         counters.count(decision.outcome(), now);
+        if let Why::Failed(_, failure) = &decision.why {
+            counters.failures.note(failure);
+        }
         webhook.count_names(&notes.drift, &shared.status, now);
         if let Some(decoded) = notes.decoded {
             counters.durations.observe(Phase::Decode, decoded - self.arrived);

@@ -58,6 +58,8 @@ mod rules;
 mod schema;
 /// No secret and no content in anything that is said.
 mod secrecy;
+/// `hookgate status`, failures in `/status`, and the admin listener's index.
+mod status;
 /// Stopping: drains, signals, load balancers.
 mod stop;
 /// Parts that tests share: a policy service, hookgate in this process or as a program, clients, certificates.

@@ -31,6 +31,8 @@ pub(super) fn write(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
 fn write_disk(backlog: &Backlog, disk: &Disk, out: &mut Writer<'_>) -> fmt::Result {
     out.gauge("outbox_events", "After events on disk that are to be delivered", backlog.events as f64)?;
     out.gauge("outbox_dead", "After events on disk that ended undelivered", disk.dead as f64)?;
+    let help = "Unimplemented After events that ended undelivered and were evicted for their bound";
+    out.counter("outbox_dead_evicted", help, disk.unimplemented_evicted)?;
     let help = "What the files of the outbox take on the disk, the log of what was last written (-wal) among them";
     out.gauge("outbox_bytes", help, disk.file_bytes as f64)?;
     let bounds = COMMIT_BUCKETS.iter().map(|bound| bound.as_secs_f64()).chain([f64::INFINITY]);

@@ -57,7 +57,8 @@ pub(super) fn write(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
 /// that begins at 1 is no increase for an alert, which would miss the first failure.
 fn first_failures(callback: &Callback, config: &Config) -> Vec<Outcome> {
     let enabled = config.openim.enables.as_ref();
-    let comes = callback.timing == Timing::Before && enabled.is_none_or(|names| names.contains(callback.command));
+    let comes =
+        callback.timing == Timing::Before && enabled.is_none_or(|enabled| enabled.commands.contains(callback.command));
     // An unknown callback may have either timing, and be enabled or not.
     if !comes && callback.index != Callback::fallback().index {
         return Vec::new();

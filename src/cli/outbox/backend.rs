@@ -31,6 +31,11 @@ impl Backend {
         }
     }
 
+    /// Returns true if it is that of a hookgate that serves.
+    pub(super) fn serves(&self) -> bool {
+        matches!(self, Self::Serving(_))
+    }
+
     /// Asks the admin API, below `/outbox`, or the directory.
     pub(super) async fn ask<T: DeserializeOwned>(
         &mut self,

@@ -2,10 +2,11 @@
 
 mod backend;
 mod print;
+mod replay;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand};
 use serde::ser::{SerializeSeq as _, Serializer as _};
@@ -13,8 +14,8 @@ use serde_json::json;
 
 use super::admin::Admin;
 use super::callbacks::callback_named;
-use super::{Error, block_on, examples, print_json, progress_bar};
-use crate::outbox::{Changed, Count, Filter, Item, Offline, OperateError, State};
+use super::{Error, block_on, count, examples, print_json, progress_bar, terminal};
+use crate::outbox::{Changed, Count, Filter, Item, Numbers, Offline, OperateError, State};
 use backend::Backend;
 
 /// Reasons of dead letters, as they are stored. Events that end for another reason were never written, or wait for the next
@@ -75,7 +76,13 @@ enum Command {
     },
     /// Deliver dead letters again, as if they had just arrived; by ID also a waiting event, at once
     #[command(after_help = examples(&["hookgate outbox replay --all", "hookgate outbox replay --reason unimplemented"]))]
-    Replay(Change),
+    Replay {
+        #[command(flatten)]
+        change: Change,
+        /// Maximum time to wait for what becomes of the events, as in 30s or 0s
+        #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+        wait: Duration,
+    },
     /// Delete dead letters; by ID also a waiting event
     #[command(after_help = examples(&["hookgate outbox drop --all", "hookgate outbox drop --reason age --data /var/lib/hookgate"]))]
     Drop(Change),
@@ -146,10 +153,15 @@ impl Outbox {
                 let item: Item = outbox.ask("/show", Some(body), |outbox| outbox.show(&id, reveal)).await?;
                 print_json(&item)?;
             }
-            Some(Command::Replay(change)) => {
-                change.run(&mut outbox, "/replay", Offline::replay, "replayed", json).await?
+            Some(Command::Replay { change, wait }) => change.replay(&mut outbox, wait, json).await?,
+            Some(Command::Drop(change)) => {
+                let (dropped, _) = change.run(&mut outbox, "/drop", Offline::discard).await?;
+                let mut out = io::stdout();
+                match json {
+                    true => writeln!(out, "{}", json!({ "dropped": dropped }))?,
+                    false => writeln!(out, "{} dropped", count(dropped as u64, "event"))?,
+                }
             }
-            Some(Command::Drop(change)) => change.run(&mut outbox, "/drop", Offline::discard, "dropped", json).await?,
         }
         Ok(())
     }
@@ -166,10 +178,19 @@ async fn list(outbox: &mut Backend, filter: &Filter, states: &[State], limit: us
         array.end()?;
         return writeln!(out);
     }
-    match each_page(outbox, filter, states, limit, |items, listed| print::items(items, listed == 0, &mut out)).await? {
-        0 => writeln!(out, "no such events"),
-        _ => Ok(()),
+    let width = terminal::columns();
+    let print = |items: &[Item], listed| print::items(items, listed == 0, width, &mut out);
+    let listed = each_page(outbox, filter, states, limit, print).await?;
+    if listed < limit {
+        return if listed == 0 { writeln!(out, "no such events") } else { Ok(()) };
     }
+    let mut total = 0;
+    for state in states {
+        let filter = Filter { state: Some(*state), ..filter.clone() };
+        let count: i64 = outbox.ask("/count", Some(json!(filter)), |outbox| outbox.count(&filter)).await?;
+        total += usize::try_from(count).unwrap_or_default();
+    }
+    if total > listed { writeln!(out, "{listed} of {total} events; --limit 0 lists all") } else { Ok(()) }
 }
 
 /// Calls `print` with each page and the number of events before it. Returns the number of events.
@@ -196,15 +217,14 @@ async fn each_page(
 }
 
 impl Change {
-    /// Replays or drops all events that are selected, behind a progress bar, and prints their number.
+    /// Replays or drops all events that are selected, behind a progress bar. Returns how many they were and, of a replay, their
+    /// numbers.
     async fn run(
         self,
         outbox: &mut Backend,
         path: &str,
         offline: fn(&mut Offline, &Filter) -> Result<Changed, OperateError>,
-        verb: &str,
-        json: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<(usize, Vec<Numbers>), Error> {
         let filter = Filter { all: self.all, ..self.which.filter()? };
         if filter == Filter::default() {
             return Err(Error::Usage("which events? An ID, --rpc, --reason, --since or --all says it".to_owned()));
@@ -217,26 +237,21 @@ impl Change {
         };
         let mut left = usize::try_from(count).unwrap_or_default();
         let progress = progress_bar(left, "{bar:32} {pos}/{len}  {per_sec}  {eta}");
-        let (mut total, mut after) = (0, None);
+        let (mut total, mut numbers, mut after) = (0, Vec::new(), None);
         while left > 0 {
             let filter = Filter { limit: Some(left), after, ..filter.clone() };
             let changed = outbox.ask(path, Some(json!(filter)), |outbox| offline(outbox, &filter)).await?;
             total += changed.events;
             left = left.saturating_sub(changed.events);
             progress.inc(changed.events as u64);
+            numbers.extend(changed.numbers);
             after = changed.last;
             if after.is_none() {
                 break;
             }
         }
         progress.finish_and_clear();
-        let mut out = io::stdout();
-        match (json, total) {
-            (true, _) => writeln!(out, "{}", json!({ verb: total }))?,
-            (false, 1) => writeln!(out, "1 event {verb}")?,
-            (false, _) => writeln!(out, "{total} events {verb}")?,
-        }
-        Ok(())
+        Ok((total, numbers))
     }
 }
 

@@ -6,7 +6,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytesize::ByteSize;
 use tabwriter::TabWriter;
 
+use crate::cli::{age, method};
 use crate::outbox::{Count, Item, State};
+
+/// Columns that a line for each event needs; a narrower terminal shows two.
+const WIDE: usize = 110;
 
 /// Prints a line for each rpc, state and reason.
 pub(super) fn counts(counts: &[Count], out: &mut impl Write) -> io::Result<()> {
@@ -16,25 +20,31 @@ pub(super) fn counts(counts: &[Count], out: &mut impl Write) -> io::Result<()> {
     let mut table = TabWriter::new(out);
     writeln!(table, "RPC\tSTATE\tEVENTS\tBYTES\tOLDEST")?;
     for count in counts {
-        let (rpc, state) = (short(&count.rpc), state(count.state, count.reason.as_deref()));
+        let (rpc, state) = (method(&count.rpc), state(count.state, count.reason.as_deref()));
         let bytes = ByteSize::b(u64::try_from(count.bytes).unwrap_or_default());
-        writeln!(table, "{rpc}\t{state}\t{}\t{bytes}\t{}", count.events, age(count.oldest))?;
+        writeln!(table, "{rpc}\t{state}\t{}\t{bytes}\t{}", count.events, since(count.oldest))?;
     }
     table.flush()
 }
 
-/// Prints a line for each event, below the heads of the columns if they are the first.
-pub(super) fn items(items: &[Item], are_first: bool, out: &mut impl Write) -> io::Result<()> {
-    let mut table = TabWriter::new(out);
-    if are_first {
-        writeln!(table, "ID\tSTATE\tAGE\tATTEMPTS\tRPC\tBELONGS TO")?;
+/// Prints a line for each event, below the heads of the columns if they are the first; or two lines in a terminal of a width
+/// that is too narrow for one.
+pub(super) fn items(items: &[Item], are_first: bool, width: Option<usize>, out: &mut impl Write) -> io::Result<()> {
+    let is_narrow = width.is_some_and(|width| width < WIDE);
+    if are_first && !is_narrow {
+        let (id, state, age, attempts, rpc) = ("ID", "STATE", "AGE", "ATTEMPTS", "RPC");
+        writeln!(out, "{id:<36}  {state:<19}  {age:<8}  {attempts:<8}  {rpc:<23}  BELONGS TO")?;
     }
     for item in items {
-        let (rpc, state) = (short(&item.rpc), state(item.state, item.reason.as_deref()));
-        let key = item.key.as_deref().unwrap_or("-").escape_debug();
-        writeln!(table, "{}\t{state}\t{}\t{}\t{rpc}\t{key}", item.id, age(item.arrived), item.attempts)?;
+        let Item { id, attempts, .. } = item;
+        let (rpc, state) = (method(&item.rpc), state(item.state, item.reason.as_deref()));
+        let (age, key) = (since(item.arrived), item.key.as_deref().unwrap_or("-").escape_debug());
+        match is_narrow {
+            true => writeln!(out, "{id:<36} {state:<19} {age:>8}  {attempts} attempts\n    {rpc}  {key}")?,
+            false => writeln!(out, "{id:<36}  {state:<19}  {age:<8}  {attempts:<8}  {rpc:<23}  {key}")?,
+        }
     }
-    table.flush()
+    Ok(())
 }
 
 fn state(state: State, reason: Option<&str>) -> String {
@@ -44,13 +54,8 @@ fn state(state: State, reason: Option<&str>) -> String {
     }
 }
 
-fn short(rpc: &str) -> &str {
-    rpc.rsplit_once('.').map_or(rpc, |(_, short)| short)
-}
-
-/// Returns the time since a Unix time in milliseconds, in whole seconds.
-fn age(milliseconds: i64) -> humantime::FormattedDuration {
+/// Returns the time since a Unix time in milliseconds.
+fn since(milliseconds: i64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let then = Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default());
-    humantime::format_duration(Duration::from_secs(now.saturating_sub(then).as_secs()))
+    age(now.saturating_sub(Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default())))
 }

@@ -33,7 +33,8 @@ settings! {
     /// Only with --data: how long a dead letter is kept for hookgate outbox.
     dead_age: Duration = Duration::from_secs(30 * 24 * 3600), time(), needs = "data", needs_restart = true;
 
-    /// Only with --data: maximum bytes of dead letters kept for hookgate outbox.
+    /// Only with --data: maximum bytes of dead letters kept for hookgate outbox. Those of rpcs that the policy does not implement
+    /// have a tenth of it.
     dead_bytes: usize = 1 << 30, size(), needs = "data", needs_restart = true;
 
     /// Maximum number of attempts to deliver an event.

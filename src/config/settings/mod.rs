@@ -15,7 +15,7 @@ pub use after::{After, SyncRule, WhenFull};
 pub use general::Config;
 pub use limits::{Drain, Limits};
 pub use observe::{Decisions, DecisionsTo, LogFormat, Traces};
-pub use policy::{Channel, Denial, OpenIm};
+pub use policy::{Channel, Denial, Enabled, OpenIm};
 
 use super::Rules;
 use super::rules::{self, Override};

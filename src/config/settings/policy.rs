@@ -23,8 +23,17 @@ settings! {
     honour_failed_continue: bool = false, Kind::plain("boolean", "true or false"), needs = "openim.webhooks";
 
     fields:
-    /// The commands of the callbacks that the file enables; `None` if none was read.
-    enables: Option<BTreeSet<&'static str>> = None;
+    /// What the file enables; `None` if none was read.
+    enables: Option<Enabled> = None;
+}
+
+/// What OpenIM's webhooks.yml enables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Enabled {
+    /// The commands of the callbacks.
+    pub commands: BTreeSet<&'static str>,
+    /// The reasons why not all of it comes, by key.
+    pub caveats: BTreeMap<&'static str, String>,
 }
 
 settings! {

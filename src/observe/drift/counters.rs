@@ -1,14 +1,15 @@
 //! Counters of the names that OpenIM sends: commands, unknown fields, aliases of fields, and bodies without a known field.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 use parking_lot::Mutex;
 
-use super::names::{Count, Names};
+use super::names::{Count, Names, rfc3339};
 use super::report::never_came;
 use super::{LooksLike, Name, Report};
+use crate::config::Enabled;
 use crate::contract::{Callback, UnknownFields};
+use crate::observe::counters::millis_now;
 use crate::observe::log_limit::LogLimit;
 
 /// Maximum number of unknown commands counted by name.
@@ -26,6 +27,8 @@ pub struct NameCounters {
     unknown_commands: Mutex<Names>,
     /// By the callback's index, the fallback last.
     bodies: Vec<Bodies>,
+    /// The start of counting.
+    since: u64,
 }
 
 /// Counters of the bodies of one callback.
@@ -44,6 +47,7 @@ impl Default for NameCounters {
             commands: Callback::commands().map(|_| Count::default()).collect(),
             unknown_commands: Mutex::default(),
             bodies: (0..=Callback::all().len()).map(|_| Bodies::default()).collect(),
+            since: millis_now(),
         }
     }
 }
@@ -85,8 +89,8 @@ impl NameCounters {
         bodies.unrecognized_log.log(1, log);
     }
 
-    /// Makes the report. `enabled` are the commands that OpenIM enables, if they are known.
-    pub fn report(&self, enabled: Option<&BTreeSet<&'static str>>) -> Report {
+    /// Makes the report. `enabled` is what OpenIM enables, if it is known.
+    pub fn report(&self, enabled: Option<&Enabled>) -> Report {
         let counted = Callback::commands().zip(&self.commands);
         let commands: Vec<_> =
             counted.filter_map(|((command, callback), count)| Some((callback, count.report(None, command)?))).collect();
@@ -94,6 +98,7 @@ impl NameCounters {
         let unrecognized = self.bodies().filter_map(|(rpc, bodies)| bodies.unrecognized.report(None, rpc));
         let unknown_commands = self.unknown_commands.lock().report(None).collect();
         Report {
+            since: rfc3339(self.since),
             unknown_commands,
             unknown_fields: self.fields(|bodies| &bodies.unknown_fields),
             unrecognized_bodies: unrecognized.collect(),

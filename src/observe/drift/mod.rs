@@ -14,4 +14,5 @@ mod report;
 pub use counters::{MOST_COMMANDS, MOST_FIELDS, NameCounters};
 pub use names::{LONGEST_NAME, OTHER};
 pub use print::print;
+pub(crate) use print::summary;
 pub use report::{Key, LooksLike, Name, Report};

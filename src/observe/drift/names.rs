@@ -40,12 +40,15 @@ impl Count {
 
     /// Returns the counter of a name for a report, unless it is 0.
     pub(super) fn report(&self, rpc: Option<&str>, name: &str) -> Option<Name> {
-        let time = |millis: &AtomicU64| {
-            humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(millis.load(Relaxed))).to_string()
-        };
+        let time = |millis: &AtomicU64| rfc3339(millis.load(Relaxed));
         let (rpc, name, count) = (rpc.map(str::to_owned), name.to_owned(), self.count.load(Relaxed));
         (count > 0).then(|| Name { rpc, name, count, first_seen: time(&self.first), last_seen: time(&self.last) })
     }
+}
+
+/// Returns a time in milliseconds since 1970 as RFC 3339 has it, in UTC and whole seconds.
+pub(super) fn rfc3339(millis: u64) -> String {
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(millis)).to_string()
 }
 
 impl Names {

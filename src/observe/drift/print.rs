@@ -2,50 +2,96 @@
 
 use std::io::{self, Write};
 
+use textwrap::{Options, fill};
+
 use super::{Key, LooksLike, Name, Report};
 use crate::openim::Release;
+
+/// Width of the text.
+const WIDTH: usize = 80;
 
 /// Prints a report: a list for each difference, or a line that there is none, and the likely release.
 pub fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if !report.is_drift() {
         writeln!(out, "no drift: this build knows all that came")?;
     }
-    let names = |names: &[Name]| names.iter().map(name_line).collect::<Vec<_>>();
     let lists = [
         (
-            "rpcs whose webhooks have NONE of the fields that this build knows: their policy sees unknown_fields alone",
-            names(&report.unrecognized_bodies),
+            "webhooks with NONE of the known fields (the policy sees unknown_fields alone)",
+            name_lines(&report.unrecognized_bodies),
         ),
-        ("commands that this build does not know (FallbackPolicyService takes them)", names(&report.unknown_commands)),
-        ("fields that this build does not know (they are in unknown_fields)", names(&report.unknown_fields)),
-        ("commands with an older name", names(&report.older_commands)),
-        ("fields with another name (older servers, the Enterprise edition)", names(&report.older_fields)),
-        ("enabled in webhooks.yml, and never came", report.never_came.iter().flatten().map(key_line).collect()),
+        ("unknown commands (FallbackPolicyService takes them)", name_lines(&report.unknown_commands)),
+        ("unknown fields (they are in unknown_fields)", name_lines(&report.unknown_fields)),
+        ("commands with an older name", name_lines(&report.older_commands)),
+        ("fields with another name (older servers, the Enterprise edition)", name_lines(&report.older_fields)),
+        ("enabled in webhooks.yml, and never came", report.never_came.iter().flatten().map(key_lines).collect()),
     ];
     for (title, lines) in lists.iter().filter(|(_, lines)| !lines.is_empty()) {
-        writeln!(out, "{title}:\n{}", lines.join("\n"))?;
+        writeln!(out, "{title}:\n{lines}", lines = lines.trim_end())?;
     }
     if report.never_came.is_none() {
         writeln!(out, "callbacks that never came are not known: openim.webhooks names no webhooks.yml")?;
     }
-    let newer = !report.unknown_commands.is_empty() || !report.unknown_fields.is_empty();
-    writeln!(out, "OpenIM {}", looks_like(&report.looks_like, newer))
+    writeln!(out, "{}", fill(&release(report), WIDTH))?;
+    if !report.since.is_empty() {
+        writeln!(out, "counted since {} (UTC), when this hookgate started", report.since)?;
+    }
+    Ok(())
 }
 
-fn name_line(name: &Name) -> String {
-    let rpc = name.rpc.iter().map(|rpc| format!("{rpc} ")).collect::<String>();
-    // Any caller can choose the name.
-    let label = format!("{rpc}{}", name.name).replace(char::is_control, "?");
-    let times = if name.count == 1 { "time" } else { "times" };
-    format!("  {label:<64} {:>8} {times}, first {}", name.count, name.first_seen)
+/// Returns a report in a line.
+pub(crate) fn summary(report: &Report) -> String {
+    let never_came = report.never_came.as_deref().unwrap_or_default();
+    let counts = [
+        (report.unrecognized_bodies.len(), "rpcs without any known field"),
+        (report.unknown_commands.len(), "unknown commands"),
+        (report.unknown_fields.len(), "unknown fields"),
+        (report.older_commands.len(), "older commands"),
+        (report.older_fields.len(), "older fields"),
+        (never_came.len(), "enabled callbacks that never came"),
+    ];
+    let counts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{what}: {count}"));
+    let counts = counts.collect::<Vec<_>>().join(", ");
+    format!("{}; {}", if counts.is_empty() { "none" } else { &counts }, release(report))
 }
 
-fn key_line(key: &Key) -> String {
+/// Returns a line for each name; those of one rpc stand below it.
+fn name_lines(names: &[Name]) -> String {
+    let (mut lines, mut heading) = (String::new(), None);
+    for name in names {
+        if heading != name.rpc.as_ref() {
+            heading = name.rpc.as_ref();
+            lines.extend(heading.map(|rpc| format!("  {rpc}\n")));
+        }
+        // Any caller can choose the name.
+        let mut label = format!("{}{}", if heading.is_some() { "    " } else { "  " }, name.name);
+        label = label.replace(char::is_control, "?");
+        if label.chars().count() > 38 {
+            lines += &format!("{label}\n");
+            label.clear();
+        }
+        let times = if name.count == 1 { "time" } else { "times" };
+        lines += &format!("{label:<38}{:>8} {times}, first {}\n", name.count, name.first_seen);
+    }
+    lines
+}
+
+fn key_lines(key: &Key) -> String {
     let releases = match &key.releases[..] {
         [] => "sent by no known release of OpenIM".to_owned(),
         releases => format!("sent by {}", releases.join(", ")),
     };
-    format!("  {:<28} {releases}", key.config_key)
+    let caveat = key
+        .caveat
+        .as_deref()
+        .map(|caveat| fill(caveat, Options::new(WIDTH).initial_indent("    ").subsequent_indent("    ")) + "\n");
+    format!("  {:<28} {releases}\n{}", key.config_key, caveat.unwrap_or_default())
+}
+
+/// Returns a sentence about the release.
+fn release(report: &Report) -> String {
+    let newer = !report.unknown_commands.is_empty() || !report.unknown_fields.is_empty();
+    format!("OpenIM {}", looks_like(&report.looks_like, newer))
 }
 
 /// Returns the end of a sentence about the release. `newer` is set if names came that this build does not know.

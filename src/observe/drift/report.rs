@@ -4,12 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Enabled;
 use crate::contract::Callback;
 use crate::openim::Release;
 
 /// The differences between what OpenIM sends and what this build expects.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
+    /// The start of counting, which is that of the process, as RFC 3339 in UTC. Empty if an older hookgate does not say it.
+    #[serde(default)]
+    pub since: String,
     /// Commands that this build does not know.
     pub unknown_commands: Vec<Name>,
     /// Fields that this build does not know.
@@ -51,6 +55,9 @@ pub struct Key {
     pub config_key: String,
     /// The releases that send it; empty if servers only define it.
     pub releases: Vec<String>,
+    /// The reason why it may not come, if one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caveat: Option<String>,
 }
 
 /// A guess at the release of OpenIM.
@@ -72,11 +79,13 @@ impl Report {
 }
 
 /// Returns the enabled keys of which no callback came.
-pub(super) fn never_came(enabled: &BTreeSet<&'static str>, commands: &[(&'static Callback, Name)]) -> Vec<Key> {
-    let is_enabled = |callback: &&'static Callback| enabled.contains(callback.command);
+pub(super) fn never_came(enabled: &Enabled, commands: &[(&'static Callback, Name)]) -> Vec<Key> {
+    let is_enabled = |callback: &&'static Callback| enabled.commands.contains(callback.command);
     let callbacks = commands.iter().map(|(callback, _)| *callback);
     let came: BTreeSet<_> = callbacks.filter(is_enabled).map(|callback| callback.config_key).collect();
     let mut keys: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    // A key with a caveat can be that of no callback.
+    keys.extend(enabled.caveats.keys().map(|key| (*key, BTreeSet::new())));
     for callback in Callback::all().iter().filter(is_enabled) {
         keys.entry(callback.config_key).or_default().extend(callback.releases);
     }
@@ -84,6 +93,7 @@ pub(super) fn never_came(enabled: &BTreeSet<&'static str>, commands: &[(&'static
     let key = |(key, sent_by): (&str, BTreeSet<&str>)| Key {
         config_key: key.to_owned(),
         releases: releases(|release| sent_by.contains(release.as_str())),
+        caveat: enabled.caveats.get(key).cloned(),
     };
     missing.map(key).collect()
 }

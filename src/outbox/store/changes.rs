@@ -2,14 +2,17 @@
 
 use rusqlite::Connection;
 
-use super::{Clock, Ended, News, Next, Op, Place, dead, rows};
+use super::dead::{self, Dead};
+use super::{Clock, Ended, News, Next, Op, Place, rows};
 
 /// What a batch leads to.
 #[derive(Default)]
 pub(super) struct Outcome {
     pub(super) news: Vec<News>,
-    /// How many more undelivered events are kept, and their bytes.
-    pub(super) dead: (isize, isize),
+    /// How many more undelivered events are kept.
+    pub(super) dead: Dead,
+    /// Events that were evicted because the policy does not implement them.
+    pub(super) unimplemented_evicted: isize,
     /// Bytes that were to make room, less those of the events that were to be buried: both were counted when they were sent.
     pub(super) foreseen: isize,
     pub(super) unreadable: u64,
@@ -37,7 +40,7 @@ impl Outcome {
             Op::Bury { ended: Ended { number, bytes, next, .. }, attempts, reason, class } => {
                 self.foreseen -= *bytes as isize;
                 let buried = rows::bury(connection, *number, Some(*attempts), reason.as_str(), *class, clock.now())?;
-                self.bury(buried);
+                self.bury(buried, reason.as_str());
                 self.promote(next.as_ref(), connection)?;
             }
             Op::Hurry => {
@@ -47,7 +50,7 @@ impl Outcome {
             Op::Promote(all) => all.iter().try_for_each(|next| self.promote(Some(next), connection))?,
             Op::MakeRoom(bytes) => {
                 self.foreseen += *bytes as isize;
-                self.forget(dead::make_room(connection, *bytes)?);
+                self.forget(dead::make_room(connection, *bytes as isize)?);
             }
             // What acts cannot be done twice, so it is not done with a batch: see `tell`. What reads comes after that.
             Op::Act(_) | Op::Load { .. } | Op::Close { .. } => {}
@@ -63,7 +66,8 @@ impl Outcome {
         connection: &Connection,
         clock: &Clock,
     ) -> rusqlite::Result<()> {
-        self.bury(rows::bury(connection, *number, None, rows::UNREADABLE, None, clock.now())?);
+        let buried = rows::bury(connection, *number, None, rows::UNREADABLE, None, clock.now())?;
+        self.bury(buried, rows::UNREADABLE);
         self.unreadable += 1;
         self.news.push(News::Gone { rpc, number: *number, bytes: *bytes });
         self.promote(next.as_ref(), connection)
@@ -77,15 +81,13 @@ impl Outcome {
         Ok(())
     }
 
-    fn bury(&mut self, bytes: Option<usize>) {
+    fn bury(&mut self, bytes: Option<usize>, reason: &str) {
         if let Some(bytes) = bytes {
-            self.dead.0 += 1;
-            self.dead.1 += bytes as isize;
+            self.dead.add(Dead::one(bytes, reason));
         }
     }
 
-    pub(super) fn forget(&mut self, (count, bytes): (usize, usize)) {
-        self.dead.0 -= count as isize;
-        self.dead.1 -= bytes as isize;
+    pub(super) fn forget(&mut self, dropped: Dead) {
+        self.dead = self.dead - dropped;
     }
 }

@@ -1,46 +1,94 @@
 //! What ended undelivered, within its bounds.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use std::ops::Sub;
 
-/// How many there are, and their bytes.
-pub(super) fn count(connection: &Connection) -> rusqlite::Result<(usize, usize)> {
-    connection.query_row("select count(*), coalesce(sum(bytes), 0) from dead indexed by dead_died", [], |row| {
-        let count = |column| row.get::<_, i64>(column).map(|count| usize::try_from(count).unwrap_or_default());
-        Ok((count(0)?, count(1)?))
-    })
+use rusqlite::{Connection, OptionalExtension, Params};
+
+use crate::outbox::Reason;
+
+/// A number of dead letters, or a change of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Dead {
+    pub(super) events: isize,
+    pub(super) bytes: isize,
+    /// Of the bytes those of events that the policy does not implement.
+    pub(super) unimplemented: isize,
 }
 
-/// Drops the oldest until so many bytes are free; gives how many and their bytes.
-pub(super) fn make_room(connection: &Connection, bytes: usize) -> rusqlite::Result<(usize, usize)> {
-    let (mut dropped, mut freed) = (0, 0);
-    while freed < bytes {
-        let Some(size) = drop_oldest(connection, i64::MAX)? else { break };
-        dropped += 1;
-        freed += size;
+impl Dead {
+    /// One event.
+    pub(super) fn one(bytes: usize, reason: &str) -> Self {
+        let bytes = bytes as isize;
+        let unimplemented = if reason == Reason::Unimplemented.as_str() { bytes } else { 0 };
+        Self { events: 1, bytes, unimplemented }
     }
-    Ok((dropped, freed))
+
+    pub(super) fn add(&mut self, other: Self) {
+        *self = *self - (Self::default() - other);
+    }
+}
+
+impl Sub for Dead {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            events: self.events - other.events,
+            bytes: self.bytes - other.bytes,
+            unimplemented: self.unimplemented - other.unimplemented,
+        }
+    }
+}
+
+/// How many there are.
+pub(super) fn count(connection: &Connection) -> rusqlite::Result<Dead> {
+    let all = "select count(*), coalesce(sum(bytes), 0) from dead indexed by dead_died";
+    let (events, bytes) = connection.query_row(all, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let unimplemented = "select coalesce(sum(bytes), 0) from dead where reason = 'unimplemented'";
+    Ok(Dead { events, bytes, unimplemented: connection.query_row(unimplemented, [], |row| row.get(0))? })
+}
+
+/// Drops the oldest until so many bytes are free; gives what it dropped.
+pub(super) fn make_room(connection: &Connection, bytes: isize) -> rusqlite::Result<Dead> {
+    evict(bytes, || drop_first(connection, "true order by died", []))
+}
+
+/// Drops the oldest of the events that the policy does not implement, until so many bytes are free.
+pub(super) fn evict_unimplemented(connection: &Connection, bytes: isize) -> rusqlite::Result<Dead> {
+    evict(bytes, || drop_first(connection, "reason = 'unimplemented' order by died", []))
+}
+
+fn evict(bytes: isize, mut drop_one: impl FnMut() -> rusqlite::Result<Option<Dead>>) -> rusqlite::Result<Dead> {
+    let mut dropped = Dead::default();
+    while dropped.bytes < bytes {
+        let Some(one) = drop_one()? else { break };
+        dropped.add(one);
+    }
+    Ok(dropped)
 }
 
 /// So many are dropped at a time for their age.
-pub(super) const AT_ONCE: usize = 1_000;
+pub(super) const AT_ONCE: isize = 1_000;
 
-/// Drops what died before then, [`AT_ONCE`] at most, in one transaction; gives how many and their bytes.
-pub(super) fn drop_older(connection: &Connection, than: i64) -> rusqlite::Result<(usize, usize)> {
+/// Drops what died before then, [`AT_ONCE`] at most, in one transaction; gives what it dropped.
+pub(super) fn drop_older(connection: &Connection, than: i64) -> rusqlite::Result<Dead> {
     let transaction = connection.unchecked_transaction()?;
-    let (mut dropped, mut freed) = (0, 0);
-    while dropped < AT_ONCE {
-        let Some(size) = drop_oldest(connection, than)? else { break };
-        dropped += 1;
-        freed += size;
+    let mut dropped = Dead::default();
+    while dropped.events < AT_ONCE {
+        let Some(one) = drop_first(connection, "died < ? order by died", [than])? else { break };
+        dropped.add(one);
     }
     transaction.commit()?;
-    Ok((dropped, freed))
+    Ok(dropped)
 }
 
-fn drop_oldest(connection: &Connection, than: i64) -> rusqlite::Result<Option<usize>> {
-    let mut delete = connection.prepare_cached(
-        "delete from dead where id = (select id from dead where died < ? order by died limit 1) returning bytes",
-    )?;
-    let bytes: Option<i64> = delete.query_row(params![than], |row| row.get(0)).optional()?;
-    Ok(bytes.map(|bytes| usize::try_from(bytes).unwrap_or_default()))
+fn drop_first(connection: &Connection, which: &str, params: impl Params) -> rusqlite::Result<Option<Dead>> {
+    let mut delete = connection.prepare_cached(&format!(
+        "delete from dead where id = (select id from dead where {which} limit 1) returning bytes, reason"
+    ))?;
+    let dropped = delete.query_row(params, |row| {
+        let bytes = usize::try_from(row.get::<_, i64>(0)?).unwrap_or_default();
+        Ok(Dead::one(bytes, &row.get::<_, String>(1)?))
+    });
+    dropped.optional()
 }

@@ -1,6 +1,8 @@
 //! What people ask of the events on disk.
 
-use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -9,6 +11,7 @@ use super::rows;
 use crate::contract::Callback;
 use crate::contract::metadata;
 use crate::contract::{self, DecodedMessage};
+use crate::observe::failures::LastFailure;
 
 /// An event on disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +63,58 @@ pub struct Count {
     pub bytes: i64,
     /// When the oldest one arrived: milliseconds since 1970.
     pub oldest: i64,
+}
+
+/// The numbers of replayed events: `from`, and those after it below `to`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbers {
+    /// The first one.
+    pub from: i64,
+    /// The one after the last.
+    pub to: i64,
+    /// Attempts before the replay, if it did not reset them.
+    #[serde(default)]
+    pub tried: u32,
+}
+
+/// The events of an rpc that a replay has not delivered.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Undelivered {
+    /// The rpc's path.
+    pub rpc: String,
+    /// Waiting events without a failed attempt since the replay.
+    pub untried: i64,
+    /// Waiting events with one.
+    pub failed: i64,
+    /// Dead letters, by reason.
+    pub dead: BTreeMap<String, i64>,
+    /// The last failure of the rpc.
+    pub last_failure: Option<LastFailure>,
+}
+
+/// Counts those of these events that are still there, by rpc.
+pub(crate) fn undelivered(connection: &Connection, numbers: Numbers) -> rusqlite::Result<Vec<Undelivered>> {
+    let Numbers { from, to, tried } = numbers;
+    let mut found: BTreeMap<i64, Undelivered> = BTreeMap::new();
+    for query in [
+        "select rpc, iif(attempts > max(spared, ?3), 'failed', 'untried'), count(*) from events
+         where id >= ?1 and id < ?2 group by 1, 2",
+        "select rpc, reason, count(*) from dead where id >= ?1 and id < ?2 and ?3 >= 0 group by 1, 2",
+    ] {
+        let is_dead = query.contains("from dead");
+        let mut query = connection.prepare(query)?;
+        let mut rows = query.query(params![from, to, tried])?;
+        while let Some(row) = rows.next()? {
+            let (rpc, state, events): (i64, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let of = found.entry(rpc).or_default();
+            match &*state {
+                _ if is_dead => *of.dead.entry(state).or_default() += events,
+                "failed" => of.failed += events,
+                _ => of.untried += events,
+            }
+        }
+    }
+    found.into_iter().map(|(rpc, of)| Ok(Undelivered { rpc: name(connection, rpc)?, ..of })).collect()
 }
 
 /// How many there are, by rpc, state and reason.

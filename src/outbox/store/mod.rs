@@ -45,6 +45,7 @@ use tokio::time::Instant;
 use super::Reason;
 use super::entry::Entry;
 
+use dead::Dead;
 use inbox::{Sender, Sent};
 
 pub(crate) use clock::Clock;
@@ -164,6 +165,10 @@ pub(crate) const COMMIT_BUCKETS: [Duration; 9] = [
 pub(super) struct Gauges {
     pub(super) dead: AtomicUsize,
     pub(super) dead_bytes: AtomicUsize,
+    /// Of those the bytes of events that the policy does not implement.
+    pub(super) unimplemented_bytes: AtomicUsize,
+    /// Events of the latter that were evicted for their bound.
+    pub(super) unimplemented_evicted: AtomicU64,
     /// Bytes of undelivered events that can make room: of all that have been sent, less what is to make room already.
     spare: AtomicIsize,
     /// Bytes of events that the thread has taken and not written yet.
@@ -182,6 +187,25 @@ pub(super) struct Gauges {
 impl Gauges {
     fn add_spare(&self, bytes: isize) {
         self.spare.fetch_add(bytes, Relaxed);
+    }
+
+    /// The dead letters, as far as the disk has taken them.
+    fn dead(&self) -> Dead {
+        let [events, bytes, unimplemented] =
+            [&self.dead, &self.dead_bytes, &self.unimplemented_bytes].map(|gauge| gauge.load(Relaxed) as isize);
+        Dead { events, bytes, unimplemented }
+    }
+
+    fn count_dead(&self, change: Dead) {
+        let add = |gauge: &AtomicUsize, change| gauge.store(gauge.load(Relaxed).saturating_add_signed(change), Relaxed);
+        add(&self.dead, change.events);
+        add(&self.dead_bytes, change.bytes);
+        add(&self.unimplemented_bytes, change.unimplemented);
+        self.add_spare(change.bytes);
+    }
+
+    fn recount_dead(&self, count: Dead) {
+        self.count_dead(count - self.dead());
     }
 }
 

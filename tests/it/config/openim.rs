@@ -108,9 +108,23 @@ fn what_openim_has_enabled_and_will_not_work_is_said() {
     let here = "url: http://127.0.0.1:10006\n";
     let table = [
         (
-            "beforeAddBlack: {enable: true}\nafterGroupMsgRevoke: {enable: true}",
-            ":3: afterGroupMsgRevoke: enabled, but this build knows no such callback; if OpenIM sends it, it goes to \
+            "beforeAddBlack: {enable: true}\nafterTomorrow: {enable: true}",
+            ":3: afterTomorrow: enabled, but this build knows no such callback; if OpenIM sends it, it goes to \
              FallbackPolicyService with the budget and rules of all callbacks",
+        ),
+        (
+            "beforeAddBlack: {enable: true}\nAfterGroupMsgRevoke: {enable: true}",
+            ":3: AfterGroupMsgRevoke: enabled, but it switches nothing on in any OpenIM; afterRevokeMsg is the key that works",
+        ),
+        ("afterUserKickOff: {enable: true}", ":2: afterUserKickOff: enabled, but no OpenIM that is known sends it"),
+        (
+            "afterSendGroupMsg: {enable: true, attentionIds: [g1]}",
+            ":2: afterSendGroupMsg.attentionIds: is compared with user IDs, never with group IDs: OpenIM 3.8.4 sends no \
+             event at all, 3.8 and 3.8.3 only those of senders that it lists, 3.5 and 3.7 do not read it",
+        ),
+        (
+            "afterMsgSaveDB:\n  enable: true\n  attentionIds:\n    - u1",
+            ":5: afterMsgSaveDB.attentionIds: has no effect: OpenIM sends an event for every message",
         ),
         (
             "afterAddFriend: {enable: true, timeout: 16}",
@@ -124,6 +138,16 @@ fn what_openim_has_enabled_and_will_not_work_is_said() {
     for (text, expected) in table {
         let loaded = load_openim(&format!("{here}{text}")).expect(text);
         assert_eq!(lines(&loaded.warnings), [format!("webhooks.yml{expected}")], "{text}");
+    }
+    // What is not enabled, or has its documented effect.
+    for text in [
+        "afterSendSingleMsg: {enable: true, attentionIds: [u1]}",
+        "afterSendGroupMsg: {enable: true, attentionIds: []}\nafterMsgSaveDB: {enable: true, attentionIds: }",
+        "afterRevokeMsg: {enable: true}\nafterGroupMsgRevoke: {enable: false}\nafterUserKickOff: {enable: false}\n\
+         afterSendGroupMsg: {enable: false, attentionIds: [g1]}",
+    ] {
+        let loaded = load_openim(&format!("{here}{text}")).expect(text);
+        assert_eq!(lines(&loaded.warnings), [""; 0], "{text}");
     }
     let hasty = load(
         &["--config", "hookgate.yaml"],

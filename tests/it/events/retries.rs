@@ -1,6 +1,6 @@
 //! What becomes of an event when the policy fails.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use hookgate::internals::outbox::{Event, Reason};
 use tonic::{Code, Status};
 
 use super::{
-    InMemory, LONG, REMOVE_BLACK, at_once, attempt, event, events, events_in_memory, events_over, id, idle,
+    InMemory, LONG, REGISTER, REMOVE_BLACK, at_once, attempt, event, events, events_in_memory, events_over, id, idle,
     is_accepted, settings, unavailable,
 };
 use crate::support::Policy;
@@ -57,21 +57,48 @@ async fn an_event_is_tried_so_many_times_and_no_more() {
     assert_eq!((counts.delivered, counts.retried, counts.undelivered(Reason::Attempts)), (0, 4, 2));
 }
 
+/// Lines of the log, of this thread alone: the test's, as others of the process log too.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Collects what is logged until the guard is dropped.
+    fn begin() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let to = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone()).finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    /// The lines that hold all of these parts.
+    fn lines(&self, parts: &[&str]) -> Vec<String> {
+        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        log.lines().filter(|line| parts.iter().all(|part| line.contains(part))).map(str::to_owned).collect()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 #[tokio::test]
 async fn an_event_that_ends_undelivered_has_one_line_in_the_log() {
-    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(|| Lines).finish();
-    // Of this thread alone, which is the test's: other tests of the process log too.
-    let _until_the_end = tracing::subscriber::set_default(log);
+    let (log, _until_the_end) = Log::begin();
     let policy = Policy::start(|_| Err(Status::unavailable("one cause of many"))).await;
     let events = events(&policy, &After { attempts: 3, ..settings() });
     events.deliver(event(REMOVE_BLACK, "logged")).await;
     idle(&events).await;
-    let log = String::from_utf8(LOG.lock().unwrap().clone()).unwrap();
-    let lines: Vec<_> = log.lines().filter(|line| line.contains("one cause of many")).collect();
-    let [line] = lines[..] else { panic!("{lines:#?}") };
+    let lines = log.lines(&["event dead-lettered"]);
+    let [line] = &lines[..] else { panic!("{lines:#?}") };
     for part in [
         "WARN",
-        "event dead-lettered",
         "command=\"callbackAfterRemoveBlackCommand\"",
         "rpc=\"/openim.policy.v1.RelationPolicyService/AfterRemoveBlack\"",
         "operation_id=\"op-1\"",
@@ -85,19 +112,55 @@ async fn an_event_that_ends_undelivered_has_one_line_in_the_log() {
     }
 }
 
-static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
-
-struct Lines;
-
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        LOG.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
+#[tokio::test]
+async fn what_fails_is_logged_at_once_with_its_cause_and_not_for_each_event() {
+    const EVENTS: usize = 5;
+    // The status, and the lines of two rpcs' events: a phrase, how many, and the cause.
+    let table = [
+        (Status::internal("broken"), "event attempt failed", 2, "cause=\"Internal: broken\""),
+        (Status::internal("broken"), "event dead-lettered", 2 * EVENTS, "cause=\"Internal: broken\""),
+        (Status::unimplemented("no"), "rpc unimplemented, dead-lettering its events", 2, "cause=\"Unimplemented: no\""),
+        (Status::unimplemented("no"), "event dead-lettered", 0, ""),
+        (Status::unimplemented("no"), "event attempt failed", 0, ""),
+    ];
+    for (status, phrase, expected, cause) in table {
+        let (log, _until_the_end) = Log::begin();
+        let (code, answer) = (status.code(), status.clone());
+        let policy = Policy::start(move |_| Err(answer.clone())).await;
+        let events = events(&policy, &After { attempts: 3, ..settings() });
+        for command in [REMOVE_BLACK, REGISTER] {
+            for number in 0..EVENTS {
+                events.deliver(event(command, &number.to_string())).await;
+            }
+        }
+        idle(&events).await;
+        let lines = log.lines(&["WARN", phrase]);
+        assert_eq!(lines.len(), expected, "{code:?}, {phrase}: {lines:#?}");
+        for line in lines {
+            assert!(line.contains(cause) && line.contains("event_id="), "{line}");
+        }
     }
+}
 
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+#[tokio::test]
+async fn an_rpc_that_is_implemented_now_and_then_has_one_line_a_minute() {
+    let implemented = Arc::new(AtomicBool::new(false));
+    let answers = implemented.clone();
+    let policy = Policy::start(move |_| match answers.load(Ordering::SeqCst) {
+        true => Ok(Vec::new()),
+        false => Err(Status::unimplemented("no")),
+    })
+    .await;
+    let (log, _until_the_end) = Log::begin();
+    let events = events(&policy, &settings());
+    for (number, implements) in [false, true, true, false, false].into_iter().enumerate() {
+        implemented.store(implements, Ordering::SeqCst);
+        events.deliver(event(REMOVE_BLACK, &number.to_string())).await;
+        idle(&events).await;
     }
+    assert_eq!((events.counts().delivered, events.counts().undelivered(Reason::Unimplemented)), (2, 3));
+    // A second line within a minute would be one of many from a policy whose copies differ.
+    assert_eq!(log.lines(&["rpc unimplemented"]).len(), 1);
 }
 
 #[tokio::test]

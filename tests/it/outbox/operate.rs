@@ -54,7 +54,7 @@ async fn what_ended_is_listed_shown_replayed_and_dropped_while_hookgate_serves()
     let at = ["--admin", &*admin];
 
     let (_, table, _) = outbox(&at).await;
-    assert!(table.contains("MessagePolicyService/AfterSendGroupMsg  dead: attempts  5"), "{table}");
+    assert!(table.contains("AfterSendGroupMsg  dead: attempts  5"), "{table}");
     let items = json(&[&["list"], &at[..]].concat()).await;
     let items = items.as_array().unwrap();
     assert_eq!(items.len(), 5);
@@ -86,6 +86,8 @@ async fn what_ended_is_listed_shown_replayed_and_dropped_while_hookgate_serves()
     let (code, _, err) = outbox(&[&["replay", id], &at[..]].concat()).await;
     assert_eq!(code, Some(1));
     assert!(err.contains("no event has the ID"), "{err}");
+    let (_, said, _) = outbox(&[&["replay", "--all"], &at[..]].concat()).await;
+    assert_eq!(said, "0 events queued\n");
     let (code, _, err) = outbox(&[&["drop"], &at[..]].concat()).await;
     assert_eq!(code, Some(2));
     assert!(err.contains("which events?"), "{err}");
@@ -111,6 +113,8 @@ async fn what_ended_is_replayed_and_dropped_on_the_directory_while_hookgate_does
     assert_eq!(json(&[&["drop", &id], &at[..]].concat()).await["dropped"], 1);
     let (_, out, _) = outbox(&[&["replay", "--all", "--json"], &at[..]].concat()).await;
     assert_eq!(out, "{\"replayed\":4}\n");
+    let (_, out, _) = outbox(&[&["replay", "--all"], &at[..]].concat()).await;
+    assert_eq!(out, "0 events queued, for the next start\n");
     let counts = json(&at).await;
     assert_eq!((&counts[0]["state"], &counts[0]["events"]), (&"waiting".into(), &4.into()));
     // It waits, and so did not end for any reason.
@@ -124,6 +128,71 @@ async fn what_ended_is_replayed_and_dropped_on_the_directory_while_hookgate_does
     ledger.takes(4).await;
     let order = ledger.order.lock().unwrap().clone();
     assert_eq!(order, ["op-1", "op-2", "op-3", "op-4"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_says_what_became_of_the_events() {
+    const RPC: &str = "/openim.policy.v1.MessagePolicyService/AfterSendGroupMsg";
+    let policy = Policy::start(anywhere(), failing()).await;
+    let data = directory("replay-says");
+    let gate = gate_of_the_dead(&policy.url(), &data).await;
+    let poster = Poster::new(gate.webhooks);
+    for number in 0..3 {
+        poster.post(GROUP, &format!("op-{number}"), body(&format!("g{number}"))).await;
+    }
+    dead(&gate, 3).await;
+    let admin = format!("http://{}", gate.admin);
+    let at = ["--admin", &*admin];
+    let replay = async |args: &[&str]| outbox(&[&["replay"], args, &at].concat()).await.1;
+
+    // They fail again, each at its first attempt.
+    let said = replay(&["--all"]).await;
+    let failed = "3 events queued\n0 events delivered\n\
+                  3 events of AfterSendGroupMsg failed again, dead (attempts): error: Internal";
+    assert!(said.replace("\n  ", " ").starts_with(failed), "{said}");
+    let said = json(&[&["replay", "--all"], &at[..]].concat()).await;
+    assert_eq!((&said["replayed"], &said["delivered"]), (&3.into(), &0.into()));
+    assert_eq!((&said["undelivered"][0]["rpc"], &said["undelivered"][0]["dead"]["attempts"]), (&RPC.into(), &3.into()));
+
+    // One hangs, and the others are taken.
+    let address = policy.stop().await;
+    let hangs: Decide = std::sync::Arc::new(|headers| match headers["openim-operation-id"].as_bytes() {
+        b"op-1" => Act::Hang,
+        _ => Act::Allow,
+    });
+    let policy = Policy::start(address, hangs).await;
+    let said = replay(&["--all", "--wait", "1s"]).await;
+    assert_eq!(said, "3 events queued\n2 events delivered\n1 event of AfterSendGroupMsg still waiting after 1s\n",);
+    policy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_of_an_event_that_waits_says_what_became_of_it() {
+    let policy = Policy::start(anywhere(), failing()).await;
+    let data = directory("replay-waiting");
+    let yaml = "log: error\nafter: {answer_within: 0s, schedule: '1h', pause_max: 10ms}";
+    let gate = Running::of(with_data(&policy.url(), &data, yaml)).await;
+    Poster::new(gate.webhooks).post(GROUP, "op-1", body("g1")).await;
+    let admin = format!("http://{}", gate.admin);
+    let at = ["--admin", &*admin];
+    let item = loop {
+        let items = json(&[&["list"], &at[..]].concat()).await;
+        if items[0]["attempts"] == 1 {
+            break items[0].clone();
+        }
+    };
+    let id = item["id"].as_str().unwrap();
+    let (_, said, _) = outbox(&[&["replay", id], &at[..]].concat()).await;
+    let failed = "1 event queued\n0 events delivered\n\
+                  1 event of AfterSendGroupMsg failed again, waiting for the next attempt: error: Internal";
+    assert!(said.replace("\n  ", " ").starts_with(failed), "{said}");
+    let address = policy.stop().await;
+    let ledger = Ledger::new();
+    let _policy = Policy::start(address, ledger.policy(u32::MAX, Duration::ZERO)).await;
+    // The policy is back, so that it may have gone by itself.
+    let (code, said, err) = outbox(&[&["replay", id], &at[..]].concat()).await;
+    assert!(said == "1 event queued\n1 event delivered\n" || code == Some(1), "{said}{err}");
+    ledger.takes(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -181,10 +250,18 @@ async fn thousands_are_listed_dropped_and_replayed_by_their_thousands() {
     assert!(ids(&["--limit", "0"]).await == all);
     assert!(ids(&["--limit", "2500"]).await == all[..2_500]);
     assert!(ids(&[]).await == all[..100]);
+    for (args, last) in [
+        (&[][..], "100 of 5000 events; --limit 0 lists all"),
+        (&["--reason", "age"], "100 of 2500 events; --limit 0 lists all"),
+    ] {
+        let (_, table, _) = outbox(&[&["list"], args, &at].concat()).await;
+        assert_eq!(table.lines().last(), Some(last), "{args:?}");
+    }
     assert_eq!(ids(&["--waiting"]).await, [""; 0]);
     let (_, table, _) = outbox(&[&["list", "--limit", "1000000000"], &at[..]].concat()).await;
     assert_eq!(table.lines().count(), 5_001);
-    assert!(table.lines().last().unwrap().starts_with("e5000  dead: attempts"), "{:?}", table.lines().last());
+    let last = table.lines().last().unwrap();
+    assert!(last.starts_with("e5000 ") && last.contains("  dead: attempts  "), "{last}");
 
     assert_eq!(json(&[&["drop", "--reason", "age"], &at[..]].concat()).await["dropped"], 2_500);
     assert_eq!(json(&[&["replay", "--since", "1970-01-01T00:00:02Z"], &at[..]].concat()).await["replayed"], 1_501);

@@ -195,6 +195,12 @@ refused! {
     a_release_that_is_unknown:
         "'3.7 3.8'" => "'3.6 3.7'";
         r#"CaseService/BeforeCase names the releases "3.6 3.7"; it is some of "3.5 3.7 3.8 3.8.3 3.8.4", or "none""#
+    an_effect_of_attention_ids_before:
+        "releases: '3.7 3.8'" => "releases: '3.7 3.8' attention_ids: 'has none'";
+        "CaseService/BeforeCase says what attentionIds does, which OpenIM reads for After callbacks only"
+    a_dead_config_key_in_use:
+        "config_key: 'beforeCase'" => "config_key: 'beforeCase' dead_config_keys: 'BEFORECASE'";
+        "CaseService/BeforeCase calls the config key BEFORECASE dead, which is in use"
     releases_that_are_not_in_order:
         "'3.7 3.8'" => "'3.8 3.7'";
         r#"CaseService/BeforeCase names the releases "3.8 3.7"; it is some of "3.5 3.7 3.8 3.8.3 3.8.4", or "none""#

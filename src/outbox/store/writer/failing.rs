@@ -39,8 +39,8 @@ impl Writer {
         match salvage::salvage(&self.path, Some(damaged), &damage) {
             Ok(connection) => {
                 (self.connection, self.marked) = (connection, 0);
-                if let Ok((count, bytes)) = dead::count(&self.connection) {
-                    self.recount_dead(count, bytes);
+                if let Ok(count) = dead::count(&self.connection) {
+                    self.gauges.recount_dead(count);
                 }
             }
             Err(error) => {

@@ -19,6 +19,7 @@ use super::open::Lock;
 use super::pending::Pending;
 use super::{Act, Acted, Clock, Gauges, Hear, News, Op, Opened, Written, dead, rows, salvage};
 use crate::config::{self, SyncRule};
+use crate::observe::log_limit::LogLimit;
 
 /// So many changes are taken at a time.
 const BATCH: usize = 4_096;
@@ -57,6 +58,7 @@ pub(super) struct Writer {
     highest: i64,
     /// The number that is written down as given.
     marked: i64,
+    evicted_log: LogLimit,
     /// When it was last said that something cannot be read.
     unread_said: Option<Instant>,
     /// Until when the disk is left alone, as it takes nothing.
@@ -88,6 +90,7 @@ impl Writer {
             damage: None,
             highest: as_mark(number).saturating_sub(1),
             marked: 0,
+            evicted_log: LogLimit::default(),
             unread_said: None,
             fails_until: None,
         }
@@ -206,10 +209,7 @@ impl Writer {
         for op in batch.iter() {
             outcome.apply(op, &self.connection, &self.clock)?;
         }
-        let (dead, over) = (self.gauges.dead_bytes.load(Relaxed) as isize + outcome.dead.1, self.dead_bytes as isize);
-        if dead > over {
-            outcome.forget(dead::make_room(&self.connection, (dead - over) as usize)?);
-        }
+        self.bound_dead(&mut outcome)?;
         let numbers = batch.iter().filter_map(|op| match op {
             Op::Insert { entry, .. } => i64::try_from(entry.number).ok(),
             _ => None,
@@ -250,7 +250,8 @@ impl Writer {
 
     /// Tells everybody what a commit means to them. Whoever waits for it comes first, and what takes a while last.
     fn tell(&mut self, batch: Vec<Op>, outcome: Outcome, late: bool) {
-        self.count_dead(outcome.dead);
+        self.gauges.count_dead(outcome.dead);
+        self.tell_evicted(outcome.unimplemented_evicted);
         self.gauges.add_spare(outcome.foreseen);
         self.gauges.owed.store(0, Relaxed);
         self.gauges.unreadable.fetch_add(outcome.unreadable, Relaxed);
@@ -285,8 +286,8 @@ impl Writer {
             Ok::<_, rusqlite::Error>((acted, count))
         })();
         match done {
-            Ok((Acted { news, tell, .. }, (count, bytes))) => {
-                self.recount_dead(count, bytes);
+            Ok((Acted { news, tell, .. }, count)) => {
+                self.gauges.recount_dead(count);
                 news.into_iter().for_each(&mut self.hear);
                 tell();
             }

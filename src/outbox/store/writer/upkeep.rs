@@ -5,11 +5,16 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use super::super::{COMMIT_BUCKETS, dead};
+use super::super::COMMIT_BUCKETS;
+use super::super::changes::Outcome;
+use super::super::dead::{self, Dead};
 use super::{IDLE, Writer};
 
 /// How often what has been dead for too long is looked for.
 const TIDY: Duration = Duration::from_secs(60);
+
+/// Seconds between two lines about evicted events.
+const EVICTED_LOG: u64 = 60;
 
 /// How many free pages are given back to the file system at a time.
 const PAGES: u32 = 512;
@@ -55,9 +60,9 @@ impl Writer {
             return;
         }
         match dead::drop_older(&self.connection, self.clock.now().saturating_sub(self.dead_age)) {
-            Ok((count, bytes)) => {
-                self.count_dead((-(count as isize), -(bytes as isize)));
-                if count == dead::AT_ONCE {
+            Ok(dropped) => {
+                self.gauges.count_dead(Dead::default() - dropped);
+                if dropped.events == dead::AT_ONCE {
                     // There is more, and it is looked for again at once.
                     return;
                 }
@@ -94,19 +99,25 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) fn count_dead(&self, (count, bytes): (isize, isize)) {
-        let add = |gauge: &std::sync::atomic::AtomicUsize, change: isize| {
-            gauge.store(gauge.load(Relaxed).saturating_add_signed(change), Relaxed);
-        };
-        add(&self.gauges.dead, count);
-        add(&self.gauges.dead_bytes, bytes);
-        self.gauges.add_spare(bytes);
+    /// Drops the oldest dead letters beyond their bounds: a tenth is for those that the policy does not implement.
+    pub(super) fn bound_dead(&self, outcome: &mut Outcome) -> rusqlite::Result<()> {
+        let now = self.gauges.dead();
+        let over = now.unimplemented + outcome.dead.unimplemented - (self.dead_bytes / 10) as isize;
+        let evicted = dead::evict_unimplemented(&self.connection, over)?;
+        outcome.unimplemented_evicted = evicted.events;
+        outcome.forget(evicted);
+        let over = now.bytes + outcome.dead.bytes - self.dead_bytes as isize;
+        outcome.forget(dead::make_room(&self.connection, over)?);
+        Ok(())
     }
 
-    /// So many there are, as far as the disk has taken it.
-    pub(super) fn recount_dead(&self, count: usize, bytes: usize) {
-        let (dead, dead_bytes) = (self.gauges.dead.load(Relaxed), self.gauges.dead_bytes.load(Relaxed));
-        self.count_dead((count as isize - dead as isize, bytes as isize - dead_bytes as isize));
+    /// Counts and logs events that were evicted because the policy does not implement them.
+    pub(super) fn tell_evicted(&self, events: isize) {
+        if events > 0 {
+            let before = self.gauges.unimplemented_evicted.fetch_add(events as u64, Relaxed);
+            let total = before + events as u64;
+            self.evicted_log.log(EVICTED_LOG, |_| warn!(events, total, "unimplemented dead letters evicted"));
+        }
     }
 
     /// Looks at the size of the files, now and then.

@@ -1,0 +1,107 @@
+//! `hookgate outbox replay`: replays events, and follows what becomes of them.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde_json::json;
+use textwrap::{Options, fill};
+use tokio::time::{Instant, sleep};
+
+use super::Change;
+use super::backend::Backend;
+use crate::cli::{Error, age, count, method};
+use crate::outbox::{Filter, Item, Numbers, Offline, State, Undelivered};
+
+/// Time between two questions about what became of the events.
+const POLL: Duration = Duration::from_millis(100);
+
+impl Change {
+    /// Replays the events that are selected, and prints how many were queued, and what became of them within `wait`.
+    pub(super) async fn replay(self, outbox: &mut Backend, wait: Duration, json: bool) -> Result<(), Error> {
+        let waiting = waiting(outbox, self.which.id.clone()).await?;
+        let (queued, mut numbers) = self.run(outbox, "/replay", Offline::replay).await?;
+        numbers.extend(waiting.filter(|_| numbers.is_empty()));
+        let mut out = io::stdout();
+        if !json {
+            let later = if outbox.serves() { "" } else { ", for the next start" };
+            writeln!(out, "{} queued{later}", count(queued as u64, "event"))?;
+        }
+        // An older hookgate does not say which numbers they have.
+        if numbers.is_empty() || wait.is_zero() || queued == 0 {
+            if json {
+                writeln!(out, "{}", json!({ "replayed": queued }))?;
+            }
+            return Ok(());
+        }
+        let undelivered = follow(outbox, &numbers, wait).await?;
+        let left: i64 = undelivered.iter().map(|of| of.untried + of.failed + of.dead.values().sum::<i64>()).sum();
+        let delivered = queued.saturating_sub(usize::try_from(left).unwrap_or_default());
+        if json {
+            writeln!(out, "{}", json!({ "replayed": queued, "delivered": delivered, "undelivered": undelivered }))?;
+            return Ok(());
+        }
+        writeln!(out, "{} delivered", count(delivered as u64, "event"))?;
+        for of in &undelivered {
+            for line in lines(of, wait) {
+                writeln!(out, "{}", fill(&line, Options::new(80).subsequent_indent("  ")))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the number of an event with this ID that waits: its replay gives it no other.
+async fn waiting(outbox: &mut Backend, id: Option<String>) -> io::Result<Option<Numbers>> {
+    if id.is_none() || !outbox.serves() {
+        return Ok(None);
+    }
+    let filter = Filter { id, state: Some(State::Waiting), ..Filter::default() };
+    let items: Vec<Item> = outbox.ask("/list", Some(json!(filter)), |outbox| outbox.list(&filter)).await?;
+    Ok(items.first().map(|item| Numbers { from: item.place, to: item.place + 1, tried: item.attempts }))
+}
+
+/// Waits until each event is delivered or has failed, or `wait` is over. Returns those that are not delivered, by rpc.
+async fn follow(outbox: &mut Backend, numbers: &[Numbers], wait: Duration) -> io::Result<Vec<Undelivered>> {
+    let (until, mut all) = (Instant::now() + wait, BTreeMap::<String, Undelivered>::new());
+    for numbers in numbers {
+        let undelivered = loop {
+            let undelivered: Vec<Undelivered> =
+                outbox.ask("/undelivered", Some(json!(numbers)), |_| Ok(Vec::new())).await?;
+            if undelivered.iter().all(|of| of.untried == 0) || Instant::now() >= until {
+                break undelivered;
+            }
+            sleep(POLL).await;
+        };
+        for of in undelivered {
+            let sum =
+                all.entry(of.rpc.clone()).or_insert_with(|| Undelivered { rpc: of.rpc, ..Undelivered::default() });
+            (sum.untried, sum.failed) = (sum.untried + of.untried, sum.failed + of.failed);
+            sum.last_failure = of.last_failure.or(sum.last_failure.take());
+            for (reason, events) in of.dead {
+                *sum.dead.entry(reason).or_default() += events;
+            }
+        }
+    }
+    Ok(all.into_values().collect())
+}
+
+/// Returns a line for each thing that became of an rpc's events.
+fn lines(of: &Undelivered, wait: Duration) -> Vec<String> {
+    let rpc = method(&of.rpc);
+    let cause =
+        of.last_failure.as_ref().map(|last| format!(": {}: {}", last.class, last.cause.replace(char::is_control, " ")));
+    let cause = cause.unwrap_or_default();
+    let count = |number: i64| count(u64::try_from(number).unwrap_or_default(), "event");
+    let mut lines = Vec::new();
+    if of.failed > 0 {
+        lines.push(format!("{} of {rpc} failed again, waiting for the next attempt{cause}", count(of.failed)));
+    }
+    for (reason, events) in &of.dead {
+        lines.push(format!("{} of {rpc} failed again, dead ({reason}){cause}", count(*events)));
+    }
+    if of.untried > 0 {
+        lines.push(format!("{} of {rpc} still waiting after {}", count(of.untried), age(wait)));
+    }
+    lines
+}

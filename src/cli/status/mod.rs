@@ -1,0 +1,173 @@
+//! `hookgate status`: the state of a running hookgate, on one page.
+
+mod page;
+mod warnings;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::admin::Admin;
+use super::{Error, block_on, print_json};
+use crate::observe::counters::millis_now;
+use crate::observe::drift;
+use crate::observe::failures::LastFailure;
+
+/// Options of `hookgate status`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    admin: Admin,
+
+    /// Print /status as it is: a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Status {
+    /// Asks the admin listener and prints the page. Fails if hookgate is not ready.
+    pub(super) fn run(self) -> Result<ExitCode, Error> {
+        let status: Value = block_on(self.admin.ask("/status", None, "--admin takes another address"))??;
+        let report = Report::deserialize(&status).map_err(|error| self.admin.not_hookgate(error))?;
+        if self.json {
+            print_json(&status)?;
+        } else {
+            // anstream strips colour where there is no terminal, and with NO_COLOR.
+            page::print(&report, millis_now(), &mut anstream::stdout().lock())?;
+        }
+        Ok(if report.is_ready() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// What the page needs of `/status`. What an older hookgate does not say has a default.
+#[derive(Debug, Deserialize)]
+struct Report {
+    version: String,
+    uptime_seconds: u64,
+    stopping: bool,
+    in_flight: u64,
+    connections: u64,
+    held_bytes: u64,
+    not_webhooks: u64,
+    callers_refused: BTreeMap<String, u64>,
+    callbacks: BTreeMap<String, Calls>,
+    certificates: BTreeMap<String, Certificate>,
+    configuration: Configuration,
+    policy: Policy,
+    after_events: Events,
+    decisions: Decisions,
+    drift: drift::Report,
+}
+
+/// The webhooks of a callback, by outcome.
+#[derive(Debug, Deserialize)]
+struct Calls {
+    last_seen_ms: u64,
+    outcomes: BTreeMap<String, u64>,
+    #[serde(default)]
+    last_failure: Option<LastFailure>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Certificate {
+    expires: String,
+    days: i64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Configuration {
+    ok: u64,
+    refused: u64,
+    last: Option<Reload>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Reload {
+    at_ms: u64,
+    ok: bool,
+    refused: Vec<String>,
+    needs_restart: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Policy {
+    url: String,
+    ready: bool,
+    state: String,
+    channel: Channel,
+}
+
+#[derive(Debug, Deserialize)]
+struct Channel {
+    addresses: Vec<Address>,
+    /// The error of the last look-up.
+    name: Option<String>,
+    breakers: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Address {
+    address: String,
+    state: String,
+    in_flight: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Events {
+    backlog: Backlog,
+    rpcs: BTreeMap<String, Queue>,
+    #[serde(default)]
+    failures: BTreeMap<String, LastFailure>,
+    disk: Option<Disk>,
+    delivered: u64,
+    retried: u64,
+    undelivered: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Backlog {
+    events: u64,
+    bytes: u64,
+    oldest_ms: Option<u64>,
+}
+
+/// The events of an rpc that are kept.
+#[derive(Debug, Deserialize)]
+struct Queue {
+    waiting: u64,
+    in_flight: u64,
+    oldest_ms: Option<u64>,
+    paused_ms: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Disk {
+    dead: u64,
+    dead_bytes: u64,
+    file_bytes: u64,
+    stopped: bool,
+    unreadable: u64,
+    #[serde(default)]
+    unimplemented_evicted: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Decisions {
+    left_out: u64,
+}
+
+impl Report {
+    /// Returns true if webhooks should be sent here, as `/readyz` says it.
+    fn is_ready(&self) -> bool {
+        self.policy.ready && !self.stopping
+    }
+}
+
+impl Calls {
+    /// The webhooks of the outcomes whose names begin so.
+    fn count(&self, outcome: &str) -> u64 {
+        self.outcomes.iter().filter(|(name, _)| name.starts_with(outcome)).map(|(_, count)| count).sum()
+    }
+}

@@ -1,0 +1,209 @@
+//! The page of `hookgate status`, 80 columns wide.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use bytesize::ByteSize;
+use textwrap::{Options, fill};
+
+use super::warnings::warnings;
+use super::{Calls, Events, Report};
+use crate::cli::{age, count, method};
+use crate::contract::Callback;
+use crate::observe::drift;
+use crate::observe::failures::LastFailure;
+
+/// Width of the page.
+const WIDTH: usize = 80;
+
+/// Width of the labels at its left.
+const LABEL: usize = 15;
+
+/// Prints a report; `now` is in milliseconds since 1970.
+pub(super) fn print(report: &Report, now: u64, out: &mut impl Write) -> io::Result<()> {
+    let (green, yellow, red) =
+        (AnsiColor::Green.on_default(), AnsiColor::Yellow.on_default(), AnsiColor::Red.on_default());
+    let (style, state) = match (report.stopping, report.is_ready()) {
+        (true, _) => (red, "stopping".to_owned()),
+        (_, true) => (green, "ready".to_owned()),
+        (..) => (red, format!("NOT READY: {}", report.policy.state)),
+    };
+    let up = age(Duration::from_secs(report.uptime_seconds));
+    styled(out, style.bold(), wrapped("", 0, &format!("hookgate {}, up {up}: {state}", report.version)))?;
+    for warning in warnings(report, now) {
+        styled(out, yellow, wrapped("", 2, &format!("! {warning}")))?;
+    }
+    writeln!(out)?;
+    policy(report, out)?;
+    webhooks(report, now, out)?;
+    events(&report.after_events, now, out)?;
+    label(out, "Drift", drift::summary(&report.drift))?;
+    label(out, "Configuration", configuration(report, now))?;
+    for (name, certificate) in &report.certificates {
+        label(out, "Certificate", format!("{name} expires {}, in {} days", certificate.expires, certificate.days))?;
+    }
+    Ok(())
+}
+
+fn policy(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    let policy = &report.policy;
+    label(out, "Policy", format!("{}: {}", policy.url, policy.state))?;
+    for address in &policy.channel.addresses {
+        detail(out, format!("{} {}, {} in flight", address.address, address.state, address.in_flight))?;
+    }
+    for (rpc, state) in &policy.channel.breakers {
+        detail(out, format!("circuit breaker of {}: {state}", method(rpc)))?;
+    }
+    Ok(())
+}
+
+fn webhooks(report: &Report, now: u64, out: &mut impl Write) -> io::Result<()> {
+    let held = ByteSize::b(report.held_bytes);
+    label(
+        out,
+        "Webhooks",
+        format!("{} in flight, {}, {held} held", report.in_flight, count(report.connections, "connection")),
+    )?;
+    let refused: Vec<_> = report.callers_refused.iter().filter(|(_, count)| **count > 0).collect();
+    if !refused.is_empty() || report.not_webhooks > 0 {
+        let requests = (report.not_webhooks > 0).then(|| count(report.not_webhooks, "request") + " for no callback");
+        let callers = refused.iter().map(|(reason, count)| format!("{count} {reason}"));
+        label(out, "Refused", callers.chain(requests).collect::<Vec<_>>().join(", "))?;
+    }
+    if report.callbacks.is_empty() {
+        return Ok(());
+    }
+    let bold = Style::new().bold();
+    let head =
+        format!("{:<37}{:>8}{:>8}{:>8}{:>8}{:>11}", "CALLBACK", "CALLS", "CHANGED", "DENIED", "FAILED", "LAST SEEN");
+    styled(out, bold, head)?;
+    let mut callbacks: Vec<_> =
+        report.callbacks.iter().map(|(command, calls)| (Callback::by_command(command), command, calls)).collect();
+    callbacks.sort_by_key(|(callback, ..)| callback.map_or(usize::MAX, |callback| callback.index));
+    for (callback, command, calls) in callbacks {
+        let name = callback.map_or(command.as_str(), |callback| callback.method());
+        let [total, changed, denied, failed] =
+            ["", "changed", "deny", "failed-"].map(|outcome| short(calls.count(outcome)));
+        writeln!(
+            out,
+            "  {name:<35}{total:>8}{changed:>8}{denied:>8}{failed:>8}{:>11}",
+            since(calls.last_seen_ms, now)
+        )?;
+        failures(calls, now, out)?;
+    }
+    Ok(())
+}
+
+/// Prints the outcomes of a callback that are no verdict, and the last cause.
+fn failures(calls: &Calls, now: u64, out: &mut impl Write) -> io::Result<()> {
+    let odd = calls.outcomes.iter().filter(|(outcome, _)| outcome.starts_with("failed-") || *outcome == "refused");
+    let odd: Vec<_> = odd.map(|(outcome, count)| format!("{} {outcome}", short(*count))).collect();
+    if !odd.is_empty() {
+        detail(out, format!("{} ({} failed)", odd.join(", "), rate(calls)))?;
+    }
+    calls.last_failure.as_ref().map_or(Ok(()), |last| detail(out, cause(last, now)))
+}
+
+fn events(events: &Events, now: u64, out: &mut impl Write) -> io::Result<()> {
+    let Events { backlog, delivered, retried, .. } = events;
+    let oldest =
+        backlog.oldest_ms.map(|oldest| format!(", oldest {}", age(Duration::from_millis(oldest)))).unwrap_or_default();
+    let bytes = ByteSize::b(backlog.bytes);
+    label(
+        out,
+        "After events",
+        format!("{} kept ({bytes}{oldest}), {delivered} delivered, {retried} retried", backlog.events),
+    )?;
+    let rpcs: BTreeSet<_> = events.rpcs.keys().chain(events.failures.keys()).collect();
+    for rpc in rpcs {
+        if let Some(queue) = events.rpcs.get(rpc) {
+            let oldest = queue.oldest_ms.map(|oldest| format!(", oldest {}", age(Duration::from_millis(oldest))));
+            let paused = queue.paused_ms.map(|pause| format!(", paused for {}", age(Duration::from_millis(pause))));
+            let (oldest, paused) = (oldest.unwrap_or_default(), paused.unwrap_or_default());
+            detail(
+                out,
+                format!("{}: {} waiting, {} in flight{oldest}{paused}", method(rpc), queue.waiting, queue.in_flight),
+            )?;
+        }
+        if let Some(last) = events.failures.get(rpc) {
+            detail(out, format!("{}: {} failed; {}", method(rpc), count(last.count, "attempt"), cause(last, now)))?;
+        }
+    }
+    let undelivered: Vec<_> = events
+        .undelivered
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(reason, count)| format!("{count} {reason}"))
+        .collect();
+    if !undelivered.is_empty() {
+        detail(out, format!("undelivered: {}", undelivered.join(", ")))?;
+    }
+    let Some(disk) = &events.disk else {
+        return label(out, "Outbox", "in memory; --data DIR keeps events over a crash");
+    };
+    let dead = ByteSize::b(disk.dead_bytes);
+    label(
+        out,
+        "Outbox",
+        format!("{} ({dead}), {} on disk", count(disk.dead, "dead letter"), ByteSize::b(disk.file_bytes)),
+    )
+}
+
+fn configuration(report: &Report, now: u64) -> String {
+    let configuration = &report.configuration;
+    match &configuration.last {
+        None => "as at the start; not reloaded since".to_owned(),
+        Some(last) => {
+            let (times, ago) = (configuration.ok + configuration.refused, since(last.at_ms, now));
+            let result = if last.ok { "in force" } else { "REFUSED, the one before is in force" };
+            format!("read again {}, last {ago} ago: {result}", count(times, "time"))
+        }
+    }
+}
+
+/// Returns a failure in a sentence.
+pub(super) fn cause(last: &LastFailure, now: u64) -> String {
+    format!("last {} ago, {}: {}", since(last.at_ms, now), last.class, last.cause)
+}
+
+/// Returns the share of failed calls.
+pub(super) fn rate(calls: &Calls) -> String {
+    let (failed, all) = (calls.count("failed-"), calls.count(""));
+    match failed as f64 * 100.0 / all.max(1) as f64 {
+        share if failed > 0 && share < 0.1 => "<0.1%".to_owned(),
+        share => format!("{share:.1}%"),
+    }
+}
+
+/// Returns the time since a point in time, both in milliseconds since 1970.
+pub(super) fn since(then: u64, now: u64) -> String {
+    age(Duration::from_millis(now.saturating_sub(then)))
+}
+
+/// Returns a number in seven places at most.
+fn short(number: u64) -> String {
+    if number < 10_000_000 { number.to_string() } else { format!("{}M", number / 1_000_000) }
+}
+
+fn label(out: &mut impl Write, label: &str, text: impl AsRef<str>) -> io::Result<()> {
+    writeln!(out, "{}", wrapped(&format!("{label:<LABEL$}"), LABEL, text.as_ref()))
+}
+
+fn detail(out: &mut impl Write, text: impl AsRef<str>) -> io::Result<()> {
+    writeln!(out, "{}", wrapped("    ", 6, text.as_ref()))
+}
+
+fn styled(out: &mut impl Write, style: Style, text: impl Display) -> io::Result<()> {
+    writeln!(out, "{style}{text}{style:#}")
+}
+
+/// Breaks a text into lines; the first one begins with `first`, the others with `indent` spaces.
+fn wrapped(first: &str, indent: usize, text: &str) -> String {
+    let indent = " ".repeat(indent);
+    // It may hold text of the policy.
+    let text = text.replace(char::is_control, " ");
+    fill(&text, Options::new(WIDTH).initial_indent(first).subsequent_indent(&indent))
+}

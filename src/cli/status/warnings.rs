@@ -1,0 +1,92 @@
+//! What needs an operator's attention.
+
+use super::page::{rate, since};
+use super::{Events, Report};
+use crate::cli::{count, method};
+use crate::contract::Callback;
+
+/// Time after its last failure in which an rpc is warned of, in milliseconds.
+const RECENT: u64 = 15 * 60 * 1_000;
+
+/// Days before a certificate's end from which on it is warned of.
+const SOON: i64 = 14;
+
+/// Reasons for which an event on disk ends as a dead letter. An event that ends for another one is lost.
+const DEAD: [&str; 4] = ["unimplemented", "invalid_reply", "attempts", "age"];
+
+/// Returns a sentence for each thing that needs attention: the policy first, then events, then hookgate itself. `now` is in
+/// milliseconds since 1970.
+pub(super) fn warnings(report: &Report, now: u64) -> Vec<String> {
+    let mut found = Vec::new();
+    policy(report, now, &mut found);
+    events(&report.after_events, now, &mut found);
+    if let Some(last) = &report.configuration.last {
+        let ago = since(last.at_ms, now);
+        found.extend(last.refused.iter().map(|why| format!("configuration refused {ago} ago: {why}")));
+        if !last.needs_restart.is_empty() {
+            found.push(format!("restart hookgate to change {}", last.needs_restart.join(", ")));
+        }
+    }
+    let expiring = report.certificates.iter().filter(|(_, certificate)| certificate.days <= SOON);
+    found.extend(expiring.map(|(name, certificate)| format!("certificate {name} expires {}", certificate.expires)));
+    if report.decisions.left_out > 0 {
+        found.push(format!("decision log: {} dropped", count(report.decisions.left_out, "line")));
+    }
+    if report.drift.is_drift() {
+        found.push("OpenIM sends other than this build expects: hookgate drift shows it".to_owned());
+    }
+    found
+}
+
+fn policy(report: &Report, now: u64, found: &mut Vec<String>) {
+    let channel = &report.policy.channel;
+    found.extend(channel.name.iter().map(|why| format!("the policy's name is not resolved: {why}")));
+    // If there is none that is ready, the first line says it.
+    let unready = channel.addresses.iter().filter(|address| report.policy.ready && address.state != "ready");
+    found.extend(unready.map(|address| format!("policy at {}: {}", address.address, address.state)));
+    let breakers = channel.breakers.iter();
+    found.extend(breakers.map(|(rpc, state)| format!("circuit breaker of {} is {state}", method(rpc))));
+    for (command, calls) in &report.callbacks {
+        let Some(last) = calls.last_failure.as_ref().filter(|last| is_recent(last.at_ms, now)) else { continue };
+        let name = Callback::by_command(command).map_or(command.as_str(), |callback| callback.method());
+        let (failed, all, ago) = (calls.count("failed-"), calls.count(""), since(last.at_ms, now));
+        found.push(format!("{name}: {failed} of {all} calls failed ({}), last {ago} ago, {}", rate(calls), last.class));
+    }
+}
+
+fn events(events: &Events, now: u64, found: &mut Vec<String>) {
+    for (rpc, last) in events.failures.iter().filter(|(_, last)| is_recent(last.at_ms, now)) {
+        let paused = events.rpcs.get(rpc).is_some_and(|queue| queue.paused_ms.is_some());
+        let paused = if paused { " and are paused" } else { "" };
+        found.push(format!(
+            "{}: deliveries fail{paused}, last {} ago, {}",
+            method(rpc),
+            since(last.at_ms, now),
+            last.class
+        ));
+    }
+    let on_disk = events.disk.is_some();
+    let lost = events.undelivered.iter().filter(|(reason, _)| !(on_disk && DEAD.contains(&reason.as_str())));
+    let lost: u64 = lost.map(|(_, count)| count).sum();
+    if lost > 0 {
+        found.push(format!("{} lost", count(lost, "event")));
+    }
+    let Some(disk) = &events.disk else { return };
+    if disk.dead > 0 {
+        found.push(format!("{}: hookgate outbox lists, replays or drops them", count(disk.dead, "dead letter")));
+    }
+    if disk.unimplemented_evicted > 0 {
+        let evicted = disk.unimplemented_evicted;
+        found.push(format!("{} of unimplemented rpcs evicted", count(evicted, "dead letter")));
+    }
+    if disk.stopped {
+        found.push("the outbox is not written any more: restart hookgate".to_owned());
+    }
+    if disk.unreadable > 0 {
+        found.push(format!("{} on disk not readable", count(disk.unreadable, "event")));
+    }
+}
+
+fn is_recent(at: u64, now: u64) -> bool {
+    now.saturating_sub(at) <= RECENT
+}
