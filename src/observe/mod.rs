@@ -4,6 +4,7 @@
 //! - [`drift`]: differences between what OpenIM sends and what this build expects.
 //! - [`log_limit`]: a limit on the rate of log messages.
 //! - [`logging`], [`decisions`]: the log and the decision log.
+//! - [`notify`]: notifications to the service manager.
 //! - [`writer`], [`sink`]: the non-blocking writer of both, and the files it writes to.
 //! - [`traces`]: spans, exported by OTLP.
 
@@ -13,6 +14,7 @@ pub mod drift;
 pub(crate) mod durations;
 pub(crate) mod log_limit;
 pub(crate) mod logging;
+pub(crate) mod notify;
 pub(crate) mod rejected;
 pub(crate) mod sink;
 pub(crate) mod traces;

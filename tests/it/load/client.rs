@@ -52,6 +52,12 @@ impl Poster {
         Self { client, to }
     }
 
+    /// Keeps two idle connections, as OpenIM's client does.
+    pub fn with_two_idle(to: SocketAddr) -> Self {
+        let mut builder = Client::builder(TokioExecutor::new());
+        Self { client: builder.retry_canceled_requests(false).pool_max_idle_per_host(2).build_http(), to }
+    }
+
     pub async fn post(&self, command: &str, operation_id: &str) -> Shot {
         let began = Instant::now();
         let outcome = self.outcome(command, operation_id).await;
