@@ -5,6 +5,7 @@ mod callbacks;
 mod completions;
 mod config;
 mod drift;
+mod health;
 mod outbox;
 mod proto;
 mod serve;
@@ -44,6 +45,8 @@ enum Command {
     Trigger(trigger::Trigger),
     /// Show what a running hookgate has received from OpenIM that this build does not expect
     Drift(drift::Drift),
+    /// Exit with 0 if a running hookgate is ready, otherwise with 1 and the reason
+    Health(health::Health),
     /// Write, check or print the configuration that serve would run with
     #[command(subcommand)]
     Config(config::Config),
@@ -101,6 +104,7 @@ impl Cli {
             Command::Callbacks(options) => options.run()?,
             Command::Completions(options) => options.run()?,
             Command::Config(command) => command.run()?,
+            Command::Health(options) => options.run()?,
             Command::Outbox(options) => options.run()?,
             Command::Proto(options) => options.run()?,
             Command::Drift(options) => return options.run(),
