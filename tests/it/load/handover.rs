@@ -8,15 +8,15 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::Size;
-use super::client::{OpenLoop, Poster, assert_well_formed, figures};
+use super::client::{Load, Poster, assert_well_formed, figures};
 use crate::support::activated::activated;
 use crate::support::program::{Running, hookgate};
 use crate::support::restartable::{Act, Policy, anywhere};
 use crate::support::{file, free};
 
-/// Restarts hookgate so many times under a steady load, each time after so many webhooks. The client keeps two idle
-/// connections, as OpenIM does, and makes a new one for each webhook that finds none.
-async fn restarted(size: Size, rate: u32, times: usize, webhooks: usize, drain: &str) {
+/// Restarts hookgate so many times under webhooks of so many clients at a time, each time after so many webhooks. They keep
+/// two idle connections between them, as OpenIM does, and make a new one for each webhook that finds none.
+async fn restarted(size: Size, workers: usize, times: usize, webhooks: usize, drain: &str) {
     let name = format!("handover-{size:?}");
     let policy = Policy::start(anywhere(), Arc::new(|_| Act::AllowAfter(Duration::from_millis(5)))).await;
     let sockets = [TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap()];
@@ -30,7 +30,7 @@ async fn restarted(size: Size, rate: u32, times: usize, webhooks: usize, drain: 
     let start = async || Running::of(activated(&command, &[&sockets[0], &sockets[1]])).await;
 
     let mut gate = start().await;
-    let load = OpenLoop::start(Poster::with_two_idle(gate.webhooks), rate, "callbackBeforeAddBlackCommand");
+    let load = Load::by_workers(Poster::with_two_idle(gate.webhooks), workers, "callbackBeforeAddBlackCommand");
     let mut starts = Vec::new();
     for _ in 0..times {
         load.allowed(webhooks).await;
@@ -49,18 +49,18 @@ async fn restarted(size: Size, rate: u32, times: usize, webhooks: usize, drain: 
     // The last one has served since its start only.
     let connections = gate.status().await["connections"].as_u64();
     assert!(connections <= Some(3), "idle ones: {connections:?}");
-    size.say(format_args!("hookgate restarted {times} times under {rate} requests a second, with --data: 0 failed"));
+    size.say(format_args!("hookgate restarted {times} times under {workers} clients, with --data: 0 failed"));
     size.say(format_args!("  {}", figures(&shots)));
     size.say(format_args!("  from the end of one process to the next one's first line: {starts:.0?}"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_restarts_fail_no_webhook() {
-    restarted(Size::Small, 200, 2, 100, "{delay: 300ms}").await;
+    restarted(Size::Small, 4, 2, 100, "{delay: 300ms}").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes four minutes; run by: cargo test --release --test it load:: -- --ignored --nocapture"]
 async fn full_restarts() {
-    restarted(Size::Full, 500, 20, 4_000, "{delay: 2s}").await;
+    restarted(Size::Full, 32, 20, 5_000, "{delay: 2s}").await;
 }
