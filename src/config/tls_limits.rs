@@ -66,34 +66,27 @@ fn unusable_kind(key: &SubjectPublicKeyInfo<'_>) -> Option<String> {
 /// Describes why a TLS handshake failed.
 pub(crate) fn handshake_failure(error: &io::Error) -> String {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>());
-    let hint = match cause {
-        Some(Error::InvalidCertificate(refusal)) => hint(refusal),
+    match cause {
+        Some(Error::InvalidCertificate(refusal)) => match words(refusal) {
+            Some((name, words)) => format!("invalid peer certificate: {name}: {words}"),
+            None => error.to_string(),
+        },
         Some(Error::AlertReceived(AlertDescription::HandshakeFailure)) => {
-            Some(format!("the peer has no version, cipher or certificate that TLS here takes; of certificates, {KEYS}"))
+            format!("{error}: the peer has no version, cipher or certificate that is known here; {KEYS}")
         }
-        _ => None,
-    };
-    hint.map_or_else(|| error.to_string(), |hint| format!("{error}: {hint}"))
+        _ => error.to_string(),
+    }
 }
 
-/// Returns what a certificate that is refused so lacks.
-fn hint(refusal: &CertificateError) -> Option<String> {
-    match refusal {
-        CertificateError::UnknownIssuer => Some("none of the authorities that are trusted has issued it".to_owned()),
-        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
-        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            Some(format!("its key or its issuer's is of a kind that cannot be used; {KEYS}"))
-        }
-        // The verifier's own error has no public type.
-        CertificateError::Other(refusal) => match format!("{refusal:?}") {
-            name if name.contains("CaUsedAsEndEntity") => {
-                Some(format!("the server's certificate is marked as an authority (CA:TRUE); {NO_CA}"))
-            }
-            name if name.contains("UnsupportedCertVersion") => {
-                Some(format!("the certificate is of an old version of X.509; {VERSION_3}"))
-            }
-            _ => None,
-        },
-        _ => None,
-    }
+/// Returns the name of a refusal, and its meaning.
+fn words(refusal: &CertificateError) -> Option<(&'static str, String)> {
+    // The verifier's own error has no public type, and prints more than its name.
+    let text = format!("{refusal:?}");
+    let table = [
+        ("UnknownIssuer", "none of the authorities that are trusted has issued it".to_owned()),
+        ("UnsupportedSignatureAlgorithm", format!("its key or its issuer's is of a kind that cannot be used; {KEYS}")),
+        ("CaUsedAsEndEntity", format!("it is a server's, and marked as an authority (CA:TRUE); {NO_CA}")),
+        ("UnsupportedCertVersion", format!("it is of an old version of X.509; {VERSION_3}")),
+    ];
+    table.into_iter().find(|(name, _)| text.contains(name))
 }

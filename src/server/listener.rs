@@ -23,6 +23,10 @@ const OUT_OF_RESOURCES: Duration = Duration::from_millis(50);
 const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
 
+/// Length of the queue of new connections on an inherited socket, which the kernel shortens to what it allows: it holds all that
+/// arrive during a restart, and systemfd makes it for one.
+const LONGEST_QUEUE: i32 = i32::MAX;
+
 /// Accepts connections.
 #[derive(Debug)]
 pub struct Listener {
@@ -63,12 +67,14 @@ impl Listener {
 
     /// Listens on a TCP socket that the process was started with.
     pub(super) fn inherited_tcp(socket: std::net::TcpListener) -> io::Result<Self> {
+        SockRef::from(&socket).listen(LONGEST_QUEUE)?;
         socket.set_nonblocking(true)?;
         Ok(Self { kind: Kind::Tcp(TcpListener::from_std(socket)?), is_inherited: true })
     }
 
     /// Listens on a Unix socket that the process was started with. Its file is not removed at the end.
     pub(super) fn inherited_unix(socket: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        SockRef::from(&socket).listen(LONGEST_QUEUE)?;
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
         let path = address.as_pathname().ok_or_else(|| io::Error::other("it is a Unix socket without a path"))?;

@@ -1,14 +1,14 @@
 //! Listening sockets that the process is started with, and that outlive it.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpSocket;
 use tokio::process::Command;
 use tokio::task::spawn_blocking;
 
@@ -17,9 +17,11 @@ use crate::support::activated::activated;
 use crate::support::program::{EVERYTHING_FREE, Running, hookgate};
 use crate::support::{ALLOWED, Policy, file, free};
 
-/// A listening socket that no hookgate has, and its address.
+/// A listening socket that no hookgate has, with a queue of one as systemfd makes it, and its address.
 fn socket() -> (OwnedFd, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let listener = socket.listen(1).unwrap().into_std().unwrap();
     let address = listener.local_addr().unwrap();
     (listener.into(), address)
 }
@@ -58,25 +60,27 @@ async fn who_connects_between_two_processes_is_answered_by_the_second() {
     first.signal("-TERM").await;
     first.says("leaving new connections to the next process").await;
     let mut early = TcpStream::connect(address).unwrap();
-    early.write_all(request(AFTER).as_bytes()).unwrap();
+    early.write_all(request(BEFORE).as_bytes()).unwrap();
     release.send(true).unwrap();
     assert_eq!(in_flight.await.unwrap().body, ALLOWED);
     let (code, said) = first.end().await;
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(said.matches("listening on the socket that was passed").count(), 2, "{said}");
-    let mut late = TcpStream::connect(address).unwrap();
-    late.write_all(request(BEFORE).as_bytes()).unwrap();
+    let late = [(); 100].map(|()| {
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(60)).expect("room in the queue");
+        stream.write_all(request(BEFORE).as_bytes()).unwrap();
+        stream
+    });
     let mut probe = TcpStream::connect(admin_address).unwrap();
     probe.write_all(b"GET /livez HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").unwrap();
 
     let second = start().await;
-    for stream in [early, late] {
+    for stream in late.into_iter().chain([early]) {
         let reply = reply(stream).await;
         assert!(reply.ends_with(ALLOWED), "{reply}");
     }
     assert!(reply(probe).await.ends_with("ok\n"));
-    let counted = &second.status().await["callbacks"];
-    assert_eq!((&counted[BEFORE]["outcomes"]["allow"], &counted[AFTER]["outcomes"]["allow"]), (&1.into(), &1.into()));
+    assert_eq!(second.status().await["callbacks"][BEFORE]["outcomes"]["allow"], 101);
 }
 
 #[tokio::test]
@@ -125,12 +129,14 @@ async fn it_waits_for_the_outbox_of_the_process_before_it() {
 #[tokio::test]
 async fn a_socket_that_no_setting_names_is_a_mistake() {
     let (taken, address) = socket();
-    let no_socket = OwnedFd::from(std::fs::File::open(Path::new("/dev/null")).unwrap());
+    let connected = OwnedFd::from(TcpStream::connect(address).unwrap());
+    let no_socket = OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
     let command = at("127.0.0.1:0", "127.0.0.1:0", "builtin", &["--builtin-listen", "127.0.0.1:0"]);
     let own = "neither listen (127.0.0.1:0) nor admin_listen (127.0.0.1:0)";
     let other = format!("--listen: LISTEN_FDS has a socket on {address}, which is {own}");
     for (socket, code, expected) in [
         (&taken, 2, &*other),
+        (&connected, 1, "hookgate: socket 0 of LISTEN_FDS: Invalid argument"),
         (&no_socket, 1, "hookgate: socket 0 of LISTEN_FDS: it is neither a TCP nor a Unix stream socket"),
     ] {
         let output = activated(&command, &[socket]).output().await.unwrap();

@@ -58,19 +58,19 @@ async fn why_a_policy_s_certificate_is_refused_is_said_in_an_operator_s_words() 
         (
             ca.pair(),
             &*ca.pem,
-            "CaUsedAsEndEntity)): the server's certificate is marked as an authority (CA:TRUE); make one with \
+            "CaUsedAsEndEntity: it is a server's, and marked as an authority (CA:TRUE); make one with \
              basicConstraints=CA:FALSE",
         ),
         (
             pair(V1),
             &ca.pem,
-            "UnsupportedCertVersion)): the certificate is of an old version of X.509; make one of version 3 (openssl x509 \
+            "UnsupportedCertVersion: it is of an old version of X.509; make one of version 3 (openssl x509 \
              -req does with -extfile)",
         ),
         (
             pair(ISSUED),
             P521,
-            "its key or its issuer's is of a kind that cannot be used; TLS here takes RSA of 2048 to 8192 bits, ECDSA on \
+            "UnsupportedSignatureAlgorithm: its key or its issuer's is of a kind that cannot be used; TLS here takes RSA of 2048 to 8192 bits, ECDSA on \
              P-256 or P-384, and Ed25519",
         ),
         (
