@@ -172,7 +172,7 @@ async fn serve_builtin(address: SocketAddr, drained: CancellationToken) -> io::R
     Ok((url, tokio::spawn(builtin.serve(drained.cancelled_owned()))))
 }
 
-/// Opens the After events: on disk, if a directory is configured. Waits so long for another process that uses it.
+/// Opens the After events: on disk, if a directory is configured. Waits up to `patience` for another process that uses it.
 fn events(
     policy: &Policy<Channel>,
     config: &Config,

@@ -78,7 +78,7 @@ pub(crate) fn handshake_failure(error: &io::Error) -> String {
     }
 }
 
-/// Returns the name of a refusal, and its meaning.
+/// Returns the name of a refusal, and words for it.
 fn words(refusal: &CertificateError) -> Option<(&'static str, String)> {
     // The verifier's own error has no public type, and prints more than its name.
     let text = format!("{refusal:?}");

@@ -10,7 +10,7 @@ pub(crate) fn notify(states: &[NotifyState<'_>]) {
     }
 }
 
-/// Notifies it of the beginning of a reload, whose end is [`NotifyState::Ready`].
+/// Notifies the service manager of the beginning of a reload, whose end is [`NotifyState::Ready`].
 pub(crate) fn notify_reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),

@@ -7,8 +7,8 @@ use listenfd::ListenFd;
 use super::listener::Listener;
 use crate::config::Address;
 
-/// Listening sockets that the process was started with. Whoever passed them keeps them open, so they outlive the process:
-/// the connections that it does not accept are left for its successor.
+/// Listening sockets that the process was started with. The parent keeps them open, so they outlive the process: connections
+/// that it does not accept are left for its successor.
 #[derive(Debug)]
 pub(crate) struct Inherited(Vec<(Address, Listener)>);
 

@@ -23,8 +23,8 @@ const OUT_OF_RESOURCES: Duration = Duration::from_millis(50);
 const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
 
-/// Length of the queue of new connections on an inherited socket, which the kernel shortens to what it allows: it holds all that
-/// arrive during a restart, and systemfd makes it for one.
+/// Length of the queue of new connections on an inherited socket, which the kernel limits. It holds what arrives during a
+/// restart, and systemfd makes it for one connection.
 const LONGEST_QUEUE: i32 = i32::MAX;
 
 /// Accepts connections.

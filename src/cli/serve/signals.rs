@@ -17,7 +17,8 @@ struct Stops {
 }
 
 impl Stops {
-    /// Waits for one: SIGTERM and SIGQUIT, which service managers and container runtimes send, drain; Ctrl-C stops at once.
+    /// Waits for the next: SIGTERM and SIGQUIT, which service managers and container runtimes send, drain; Ctrl-C stops at
+    /// once.
     async fn next(&mut self) -> Stop {
         tokio::select! {
             _ = self.terminate.recv() => Stop::Drain,

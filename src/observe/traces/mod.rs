@@ -45,7 +45,7 @@ pub struct Traces(Option<Arc<On>>);
 struct On {
     provider: SdkTracerProvider,
     tracer: SdkTracer,
-    /// The caller's sampled flag decides, as in most samplers.
+    /// Set if the caller's sampled flag decides, as it does by default.
     obeys_caller: bool,
     counts: Arc<Counts>,
 }
