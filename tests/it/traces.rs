@@ -300,7 +300,8 @@ async fn open_telemetry_s_own_variables_hold() {
     let policy = Policy::allow().await;
     let sampled = ["-00", "", "-01"];
     // The webhooks that are traced: of a caller that does not sample, of none, of one that samples.
-    let table: [(&[(&str, &str)], [bool; 3], &str); 11] = [
+    type Variables = &'static [(&'static str, &'static str)];
+    let table: [(Variables, [bool; 3], &str); 11] = [
         (&[], [false, true, true], ""),
         (&[("OTEL_SDK_DISABLED", "TRUE")], [false; 3], "traces off variable=\"OTEL_SDK_DISABLED\""),
         (&[("OTEL_SDK_DISABLED", "false")], [false, true, true], ""),
