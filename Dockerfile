@@ -37,5 +37,7 @@ LABEL org.opencontainers.image.title="hookgate" \
 USER 65532:65532
 EXPOSE 10006 10007
 STOPSIGNAL SIGTERM
-# No HEALTHCHECK: there is no program here to ask with. /livez and /readyz on the admin listener are for whoever runs it.
+# Asks the admin listener at 127.0.0.1:10007; one elsewhere needs `health --live --admin URL`, or --no-healthcheck. It passes
+# without a policy too, as swarms restart what is unhealthy. Kubernetes has probes of its own.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["/hookgate", "health", "--live"]
 ENTRYPOINT ["/hookgate"]

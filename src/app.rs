@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -21,6 +21,7 @@ use crate::outbox::{Events, OpenError};
 use crate::policy::{BuiltIn, Channel, Policy, health};
 use crate::reload::{self, Reloads, Source};
 pub use crate::server::Stop;
+use crate::server::inherited::Inherited;
 use crate::server::listener::Listener;
 use crate::server::{self, ServerState};
 
@@ -62,8 +63,14 @@ impl App {
         decisions.change(&config.decisions).map_err(|error| Error::Setting("decisions.to", error.to_string()))?;
         let traces = Traces::start(&config.traces);
         let traces = traces.map_err(|error| Error::Setting("traces.endpoint", error.to_string()))?;
-        let listener = bind(&config.listen, "--listen").await?;
-        let admin_listener = bind(&config.admin_listen, "--admin-listen").await?;
+        let mut inherited = Inherited::from_env()?;
+        let replaces_another = !inherited.is_empty();
+        let listener = bind(&config.listen, "--listen", &mut inherited).await?;
+        let admin_listener = bind(&config.admin_listen, "--admin-listen", &mut inherited).await?;
+        if let Some(address) = inherited.left_over() {
+            let own = format!("neither listen ({}) nor admin_listen ({})", config.listen, config.admin_listen);
+            return Err(Error::Setting("listen", format!("LISTEN_FDS has a socket on {address}, which is {own}")));
+        }
         let drained = CancellationToken::new();
         let (url, builtin) = match &config.policy {
             Some(url) => (url.clone(), None),
@@ -74,7 +81,10 @@ impl App {
         };
         let channel = Channel::connect(url, &config.channel, &config.policy_tls);
         let policy = Policy::over(channel.clone(), config.limits.reply).traced(traces.clone());
-        let events = events(&policy, &config, decisions.clone())?;
+        // The process before this one may have its last calls in flight.
+        let drain = config.drain.delay + config.drain.time;
+        let patience = if replaces_another { drain } else { Duration::ZERO };
+        let events = events(&policy, &config, decisions.clone(), patience)?;
         let interval = in_force.clone();
         let health = health::watch(channel.clone(), move || interval.now().channel.health_interval);
         let webhooks = ServerState::new(policy.clone(), events.clone(), decisions.clone(), in_force.clone());
@@ -162,13 +172,25 @@ async fn serve_builtin(address: SocketAddr, drained: CancellationToken) -> io::R
     Ok((url, tokio::spawn(builtin.serve(drained.cancelled_owned()))))
 }
 
-/// Opens the After events: on disk, if a directory is configured.
-fn events(policy: &Policy<Channel>, config: &Config, decisions: Decisions) -> Result<Events, OpenError> {
-    match &config.data {
-        Some(directory) => Events::on_disk(policy.clone(), &config.after, decisions, directory),
-        None => {
-            info!("After events are in memory: a crash loses those that are not delivered yet (--data DIR keeps them)");
-            Ok(Events::in_memory(policy.clone(), &config.after, decisions))
+/// Opens the After events: on disk, if a directory is configured. Waits up to `patience` for another process that uses it.
+fn events(
+    policy: &Policy<Channel>,
+    config: &Config,
+    decisions: Decisions,
+    patience: Duration,
+) -> Result<Events, OpenError> {
+    let Some(directory) = &config.data else {
+        info!("After events are in memory: a crash loses those that are not delivered yet (--data DIR keeps them)");
+        return Ok(Events::in_memory(policy.clone(), &config.after, decisions));
+    };
+    let give_up = Instant::now() + patience;
+    loop {
+        // An attempt takes a second.
+        match Events::on_disk(policy.clone(), &config.after, decisions.clone(), directory) {
+            Err(OpenError::InUse(_)) if Instant::now() < give_up => {
+                info!(directory = %directory.display(), "outbox in use, waiting for the process before this one");
+            }
+            opened => return opened,
         }
     }
 }
@@ -183,7 +205,12 @@ async fn resume_events(mut health: watch::Receiver<health::State>, events: Event
     }
 }
 
-async fn bind(address: &Address, option: &str) -> io::Result<Listener> {
+/// Takes the socket that the process was started with, or binds one.
+async fn bind(address: &Address, option: &str, inherited: &mut Inherited) -> io::Result<Listener> {
+    if let Some(listener) = inherited.take(address) {
+        info!(%address, "listening on the socket that was passed");
+        return Ok(listener);
+    }
     Listener::bind(address).await.map_err(|error| cannot_bind(address, option, error))
 }
 

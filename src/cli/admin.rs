@@ -3,8 +3,9 @@
 use std::fmt::Display;
 use std::io;
 
+use bytes::Bytes;
 use clap::Args;
-use http::Method;
+use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -19,6 +20,14 @@ pub(super) struct Admin {
 }
 
 impl Admin {
+    /// Gets a path, which begins with a slash: the status and the text of the response.
+    pub(super) async fn get(&self, path: &str) -> io::Result<(StatusCode, String)> {
+        let response = Client::new(self.admin.clone(), None).send(Method::GET, path, None, Bytes::new()).await;
+        let response =
+            response.map_err(|error| io::Error::other(format!("{error} (--admin takes another address)")))?;
+        Ok((response.status(), String::from_utf8_lossy(response.body()).into_owned()))
+    }
+
     /// Sends a JSON body by POST; without one, a GET request. The path begins with a slash. An error without a reply names
     /// `options`, which lead to another target.
     pub(super) async fn ask<T: DeserializeOwned>(

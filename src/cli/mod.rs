@@ -5,6 +5,7 @@ mod callbacks;
 mod completions;
 mod config;
 mod drift;
+mod health;
 mod outbox;
 mod proto;
 mod serve;
@@ -65,6 +66,8 @@ enum Command {
     Status(status::Status),
     /// Show what a running hookgate has received from OpenIM that this build does not expect
     Drift(drift::Drift),
+    /// Exit with 0 if a running hookgate is ready, otherwise with 1 and the reason
+    Health(health::Health),
     /// Write, check or print the configuration that serve would run with
     #[command(subcommand)]
     Config(config::Config),
@@ -136,6 +139,7 @@ impl Cli {
             Command::Callbacks(options) => options.run()?,
             Command::Completions(options) => options.run()?,
             Command::Config(command) => command.run()?,
+            Command::Health(options) => options.run()?,
             Command::Outbox(options) => options.run()?,
             Command::Proto(options) => options.run()?,
             Command::Drift(options) => return options.run(),

@@ -115,7 +115,9 @@ async fn connect(url: Uri, socket: Option<Arc<Path>>, tls: Option<TlsConnector>)
     stream.set_nodelay(true)?;
     let Some(tls) = tls else { return Ok(TokioIo::new(Box::new(stream))) };
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    Ok(TokioIo::new(Box::new(tls.connect(name, stream).await?)))
+    let stream = tls.connect(name, stream).await;
+    let stream = stream.map_err(|error| io::Error::new(error.kind(), config::handshake_failure(&error)))?;
+    Ok(TokioIo::new(Box::new(stream)))
 }
 
 /// Returns true if the reply could not be parsed as HTTP/1.

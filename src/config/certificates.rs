@@ -86,6 +86,12 @@ impl Certificates {
         };
         self.times.iter().enumerate().filter_map(odd).collect()
     }
+
+    /// Returns what `of` finds about a certificate, as a sentence with the file's name.
+    pub(super) fn finding(&self, place: usize, of: fn(&X509Certificate<'_>) -> Option<String>) -> Option<String> {
+        let (_, parsed) = X509Certificate::from_der(self.list.get(place)?).ok()?;
+        of(&parsed).map(|what| format!("{}: certificate {} {what}", self.file.display(), place + 1))
+    }
 }
 
 impl Roots {

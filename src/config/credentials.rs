@@ -7,6 +7,7 @@ use super::access::{Passwords, Paths};
 use super::certificates::{Certificates, Roots};
 use super::load::{Loaded, TextOf};
 use super::tls::{ClientCa, Identity, ServerTls};
+use super::tls_limits;
 
 /// Reads all of them into the configuration, and adds mistakes and warnings.
 pub(super) fn read(loaded: &mut Loaded, text_of: TextOf<'_>) {
@@ -60,6 +61,12 @@ impl Reader<'_> {
         self.good(setting, text.and_then(|text| read(file, &text)))
     }
 
+    fn warn(&mut self, setting: &str, warning: Option<String>) {
+        if let Some(warning) = warning {
+            self.loaded.warning(setting, warning);
+        }
+    }
+
     fn certificates(&mut self, setting: &str, file: &Option<PathBuf>) -> Option<Certificates> {
         let certificates = self.file(setting, file, Certificates::read)?;
         for warning in certificates.warnings(SystemTime::now()) {
@@ -70,11 +77,19 @@ impl Reader<'_> {
 
     fn roots(&mut self, setting: &str, file: &Option<PathBuf>) -> Option<Roots> {
         let certificates = self.certificates(setting, file)?;
+        for place in 0..certificates.list.len() {
+            self.warn(setting, certificates.finding(place, tls_limits::unusable_key));
+        }
         self.good(setting, Roots::new(certificates))
     }
 
     fn identity(&mut self, group: &str, certificate: &Option<PathBuf>, key: &Option<PathBuf>) -> Option<Identity> {
-        let certificates = self.certificates(&format!("{group}.certificate"), certificate);
+        let setting = format!("{group}.certificate");
+        let certificates = self.certificates(&setting, certificate).and_then(|certificates| {
+            self.warn(&setting, certificates.finding(0, tls_limits::doubtful));
+            let unfit = certificates.finding(0, tls_limits::unfit);
+            self.good(&setting, unfit.map_or(Ok(certificates), Err))
+        });
         // The key is read even if the certificate is wrong: both mistakes are reported.
         let join = |file: &Path, text: &str| certificates.map(|shown| Identity::new(shown, file, text)).transpose();
         self.file(&format!("{group}.key"), key, join).flatten()

@@ -5,7 +5,7 @@
 //! - `load`: reads all sources in order: `file` over `yaml` (`hookgate.yaml`), `options` (flags and variables), `credentials`
 //!   (the files that settings name), `openim` over `webhooks_yml` (OpenIM's file).
 //! - `validate`: what is wrong, or probably not meant; `report`: one line for each finding.
-//! - `access`, `certificates`, `tls`: secrets and TLS.
+//! - `access`, `certificates`, `tls`, `tls_limits` (what rustls refuses): secrets and TLS.
 //! - `print`, `differences`: a configuration as YAML, a file to start from, and what a reload changes and drops.
 
 mod access;
@@ -22,6 +22,7 @@ mod report;
 mod rules;
 mod settings;
 mod tls;
+mod tls_limits;
 mod validate;
 mod value;
 mod webhooks_yml;
@@ -45,12 +46,13 @@ pub(crate) use report::nearest;
 pub use report::{Finding, Origin, Report};
 pub use rules::{Handling, Override, Rule, Rules};
 pub use settings::{
-    Access, After, Channel, Config, Decisions, DecisionsTo, Denial, Drain, Enabled, Limits, LogFormat, OpenIm, PolicyTls,
-    SyncRule, Tls, Traces, WhenFull,
+    Access, After, Channel, Config, Decisions, DecisionsTo, Denial, Drain, Enabled, Limits, LogFormat, OpenIm,
+    PolicyTls, SyncRule, Tls, Traces, WhenFull,
 };
 pub use settings::{Setting, flag_name, general as all_settings, of_callback as callback_settings, variable};
 pub(crate) use tls::connector;
 pub use tls::{ClientCa, Identity, ServerTls};
+pub(crate) use tls_limits::handshake_failure;
 pub(crate) use value::parse_time;
 pub(crate) use webhooks_yml::LONGEST_TIMEOUT;
 

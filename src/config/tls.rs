@@ -18,6 +18,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tracing::warn;
 
 use super::certificates::{Certificates, Derived, Roots, broken, pem};
+use super::tls_limits::KEYS;
 
 /// TLS for webhook clients.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +88,7 @@ impl Identity {
                 format!("{name}: does not belong to the first certificate in {}", certificates.file.display())
             }
             Error::InvalidCertificate(error) => format!("{}: {error}", certificates.file.display()),
+            Error::General(_) => format!("{name}: holds no private key of a kind that can be used: {KEYS}"),
             error => format!("{name}: {error}"),
         })?;
         Ok(Self { certificates, certified: Derived(Arc::new(certified.into())) })

@@ -1,7 +1,6 @@
 //! The last failure of an rpc, as `/status` shows it.
 
-use std::sync::{Mutex, PoisonError};
-
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tonic::Code;
 

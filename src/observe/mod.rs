@@ -5,6 +5,7 @@
 //! - [`failures`]: the last failure of each rpc.
 //! - [`log_limit`]: a limit on the rate of log messages.
 //! - [`logging`], [`decisions`]: the log and the decision log.
+//! - [`notify`]: notifications to the service manager.
 //! - [`writer`], [`sink`]: the non-blocking writer of both, and the files it writes to.
 //! - [`traces`]: spans, exported by OTLP.
 
@@ -15,6 +16,7 @@ pub(crate) mod durations;
 pub(crate) mod failures;
 pub(crate) mod log_limit;
 pub(crate) mod logging;
+pub(crate) mod notify;
 pub(crate) mod rejected;
 pub(crate) mod sink;
 pub(crate) mod traces;

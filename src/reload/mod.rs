@@ -22,6 +22,7 @@ use tracing::{error, info, warn};
 use crate::config::{Config, Loaded, Options, Report, differences, losses};
 use crate::observe::counters::millis_now;
 use crate::observe::decisions::Decisions;
+use crate::observe::notify::{NotifyState, notify, notify_reloading};
 use files::Files;
 
 pub(crate) use subscribe::subscribe;
@@ -108,6 +109,9 @@ impl Source {
                 Some(()) = hangups.recv() => true,
                 () = sleep(POLL_INTERVAL) => false,
             };
+            if asked {
+                notify_reloading();
+            }
             let (before, decisions) = (config.borrow().clone(), decisions.clone());
             // A file can be on a disk that hangs; no webhook waits for it.
             let mut polled = spawn_blocking(move || {
@@ -132,6 +136,9 @@ impl Source {
                     reloads.count(findings.iter().map(ToString::to_string).collect(), Vec::new());
                 }
                 None => {}
+            }
+            if asked {
+                notify(&[NotifyState::Ready]);
             }
         }
     }

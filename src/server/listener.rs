@@ -23,9 +23,17 @@ const OUT_OF_RESOURCES: Duration = Duration::from_millis(50);
 const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
 
+/// Length of the queue of new connections on an inherited socket, which the kernel limits. It holds what arrives during a
+/// restart, and systemfd makes it for one connection.
+const LONGEST_QUEUE: i32 = i32::MAX;
+
 /// Accepts connections.
 #[derive(Debug)]
-pub struct Listener(Kind);
+pub struct Listener {
+    kind: Kind,
+    /// The socket outlives the process: see [`Inherited`](super::inherited::Inherited).
+    is_inherited: bool,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -51,14 +59,36 @@ impl Listener {
                     Err(error) if error.kind() == io::ErrorKind::AddrInUse => replace(path).await?,
                     bound => bound?,
                 };
-                Ok(Self(Kind::Unix(listener, path.clone(), Some(SocketFile::at(path)?))))
+                let kind = Kind::Unix(listener, path.clone(), Some(SocketFile::at(path)?));
+                Ok(Self { kind, is_inherited: false })
             }
         }
     }
 
+    /// Listens on a TCP socket that the process was started with.
+    pub(super) fn inherited_tcp(socket: std::net::TcpListener) -> io::Result<Self> {
+        SockRef::from(&socket).listen(LONGEST_QUEUE)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { kind: Kind::Tcp(TcpListener::from_std(socket)?), is_inherited: true })
+    }
+
+    /// Listens on a Unix socket that the process was started with. Its file is not removed at the end.
+    pub(super) fn inherited_unix(socket: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        SockRef::from(&socket).listen(LONGEST_QUEUE)?;
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        let path = address.as_pathname().ok_or_else(|| io::Error::other("it is a Unix socket without a path"))?;
+        Ok(Self { kind: Kind::Unix(UnixListener::from_std(socket)?, path.into(), None), is_inherited: true })
+    }
+
+    /// Returns true if the process was started with the socket: its successor will be too.
+    pub(super) fn is_inherited(&self) -> bool {
+        self.is_inherited
+    }
+
     /// The address, with the port that the system chose.
     pub fn address(&self) -> io::Result<Address> {
-        match &self.0 {
+        match &self.kind {
             Kind::Tcp(listener) => listener.local_addr().map(Address::Tcp),
             Kind::Unix(_, path, _) => Ok(Address::Unix(path.clone())),
         }
@@ -66,7 +96,7 @@ impl Listener {
 
     /// Accepts the next connection. On an error, which is of this connection or for want of file descriptors, call [`pause`].
     pub(crate) async fn accept(&self) -> io::Result<Accepted> {
-        match &self.0 {
+        match &self.kind {
             Kind::Tcp(listener) => listener.accept().await.map(|(stream, peer)| tcp(stream, peer)),
             Kind::Unix(listener, ..) => Ok((Either::Right(listener.accept().await?.0), None)),
         }
@@ -74,7 +104,7 @@ impl Listener {
 
     /// Turns new clients away, but still accepts connections that are complete for the client.
     pub(crate) fn turn_away(&mut self) {
-        match &mut self.0 {
+        match &mut self.kind {
             Kind::Tcp(listener) => {
                 if let Err(error) = drop_syn(&SockRef::from(&*listener)) {
                     debug!(%error, "cannot turn new connections away before the end");
@@ -87,7 +117,7 @@ impl Listener {
     /// Closes, and returns the connections that were complete and not accepted yet.
     pub(crate) fn close(self) -> io::Result<Vec<Accepted>> {
         let mut left = Vec::new();
-        match self.0 {
+        match self.kind {
             Kind::Tcp(listener) => {
                 let listener = listener.into_std()?;
                 while let Ok((stream, peer)) = listener.accept() {
@@ -145,7 +175,7 @@ fn drop_syn(_: &SockRef<'_>) -> io::Result<()> {
 
 impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Self {
-        Self(Kind::Tcp(listener))
+        Self { kind: Kind::Tcp(listener), is_inherited: false }
     }
 }
 

@@ -1,11 +1,11 @@
 //! The HTTP front: a stack of tower layers around one handler.
 //!
-//! `listener` and `connections` accept connections, within `limits`, until `shutdown`. `handshake` performs TLS, and
-//! `connection` serves HTTP/1.1 with hyper; `progress` bounds the time of each step. Each request is a `Call` with a `Record`
-//! of it and its `caller`; it passes [`layer_stack`] (`layers`, `record`, `access`) to the `handler`. That finds the `webhook`,
-//! reads the `body` (`work` takes long ones to other threads), asks the policy and makes a `decision`, from which `reply` makes
-//! the HTTP response. A `refusal` is a decision too: `refused` answers requests by their head alone, `heads` those that
-//! hyper could not parse.
+//! `listener` and `connections` accept connections, within `limits`, until `shutdown`; `inherited` are sockets that the process
+//! was started with. `handshake` performs TLS, and `connection` serves HTTP/1.1 with hyper; `progress` bounds the time of each
+//! step. Each request is a `Call` with a `Record` of it and its `caller`; it passes [`layer_stack`] (`layers`, `record`,
+//! `access`) to the `handler`. That finds the `webhook`, reads the `body` (`work` takes long ones to other threads), asks the
+//! policy and makes a `decision`, from which `reply` makes the HTTP response. A `refusal` is a decision too: `refused` answers
+//! requests by their head alone, `heads` those that hyper could not parse.
 
 mod access;
 mod body;
@@ -16,6 +16,7 @@ mod decision;
 mod handler;
 mod handshake;
 mod heads;
+pub(crate) mod inherited;
 mod layers;
 pub(crate) mod limits;
 pub(crate) mod listener;

@@ -88,16 +88,22 @@ impl Shutdown {
         }
         let drain = shared.config.now().drain.time;
         let give_up = Instant::now() + drain;
-        listener.turn_away();
-        acceptor.accept_for(&listener, FIRST_REQUEST).await;
-        match listener.close() {
-            Ok(left) => {
-                for accepted in left {
-                    acceptor.spawn(accepted);
-                    yield_now().await;
+        if listener.is_inherited() {
+            // New connections wait in the socket's queue for the next process.
+            info!("leaving new connections to the next process");
+            drop(listener);
+        } else {
+            listener.turn_away();
+            acceptor.accept_for(&listener, FIRST_REQUEST).await;
+            match listener.close() {
+                Ok(left) => {
+                    for accepted in left {
+                        acceptor.spawn(accepted);
+                        yield_now().await;
+                    }
                 }
+                Err(error) => debug!(%error, "cannot accept the last connections"),
             }
-            Err(error) => debug!(%error, "cannot accept the last connections"),
         }
         // Its guards would be waited for.
         drop(acceptor);

@@ -7,6 +7,7 @@
 mod after;
 mod client;
 mod crowd;
+mod handover;
 mod restart;
 mod silence;
 

@@ -21,7 +21,7 @@ const BODY: &str =
 
 #[tokio::test]
 async fn it_serves_with_the_built_in_policy_until_terminated() {
-    for signal in ["-TERM", "-INT"] {
+    for signal in ["-TERM", "-QUIT", "-INT"] {
         let hookgate = Running::start(&EVERYTHING_FREE).await;
         let reply = hookgate.post("callbackAfterRemoveBlackCommand", BODY).await;
         assert_eq!(reply.body, ALLOWED);
@@ -34,6 +34,42 @@ async fn it_serves_with_the_built_in_policy_until_terminated() {
         }
         assert!(said.contains("no --policy"), "{said}");
         assert!(!said.contains('\u{1b}'), "no colour where nobody looks");
+    }
+}
+
+#[tokio::test]
+async fn signals_that_mean_something_to_other_servers_are_logged_and_ignored() {
+    let mut hookgate = Running::start(&EVERYTHING_FREE).await;
+    for signal in ["USR1", "USR2"] {
+        hookgate.signal(&format!("-{signal}")).await;
+        hookgate.says(&format!("signal ignored signal=\"SIG{signal}\"")).await;
+    }
+    assert_eq!(hookgate.post("callbackAfterRemoveBlackCommand", BODY).await.body, ALLOWED);
+}
+
+#[tokio::test]
+async fn health_exits_with_0_if_it_is_ready_and_with_1_and_the_reason_if_not() {
+    let nobody = support::nobody().await.to_string();
+    let ready = Running::start(&EVERYTHING_FREE).await;
+    let policy = format!("http://{nobody}");
+    let args = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--policy", &policy];
+    let alone = Running::start(&args).await;
+    let not_ready = format!("hookgate: not ready: not connected: {nobody}: ");
+    let nobody_answers = format!("hookgate: nobody answers at http://{nobody}/: ");
+    for (admin, live, expected) in [
+        (ready.admin.to_string(), false, (0, "ready\n", "")),
+        (ready.admin.to_string(), true, (0, "ok\n", "")),
+        (alone.admin.to_string(), false, (1, "", &*not_ready)),
+        (alone.admin.to_string(), true, (0, "ok\n", "")),
+        (nobody.clone(), true, (1, "", &*nobody_answers)),
+    ] {
+        let admin = format!("http://{admin}");
+        let live: &[&str] = if live { &["--live"] } else { &[] };
+        let Output { status, stdout, stderr } =
+            output(&mut hookgate(&[&["health", "--admin", &admin], live].concat())).await;
+        let (out, err) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+        assert!(err.starts_with(expected.2) && err.lines().count() <= 1, "{err}");
+        assert_eq!((status.code(), &*out), (Some(expected.0), expected.1), "{err}");
     }
 }
 

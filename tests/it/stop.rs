@@ -1,5 +1,6 @@
 //! How it stops: nobody is sent away without a reply, nothing that was taken is lost, and it does not take for ever.
 
+mod activation;
 mod balancer;
 
 use std::collections::BTreeSet;

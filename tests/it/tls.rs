@@ -14,6 +14,15 @@ use http_body_util::Full;
 use crate::support::pki::{Ca, Files};
 use crate::support::{self, COMMAND, Gate, Policy};
 
+/// Certificates and keys that rustls refuses: an authority on P-521, and what it has issued for `policy.test` to a key on P-256;
+/// a certificate of version 1 for the latter; an RSA key of 1024 bits. By openssl, as the tests' own library makes no such.
+pub const P521: &str = include_str!("tls/refused/p521.pem");
+pub const P521_KEY: &str = include_str!("tls/refused/p521.key");
+pub const ISSUED: &str = include_str!("tls/refused/issued.pem");
+pub const ISSUED_KEY: &str = include_str!("tls/refused/issued.key");
+pub const V1: &str = include_str!("tls/refused/v1.pem");
+pub const RSA_1024: &str = include_str!("tls/refused/rsa1024.pem");
+
 /// The settings of TLS.
 pub const TLS: &str = "tls: {certificate: server.pem, key: server.key}";
 

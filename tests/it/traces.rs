@@ -293,3 +293,62 @@ async fn spans_are_dropped_and_counted_while_the_queue_is_full() {
     assert_eq!(exported, 0);
     assert!(spans - queue_full - failed > 8_000, "{spans} {queue_full} {failed}");
 }
+
+#[tokio::test]
+async fn open_telemetry_s_own_variables_hold() {
+    let collector = Collector::start().await;
+    let policy = Policy::allow().await;
+    let sampled = ["-00", "", "-01"];
+    // The webhooks that are traced: of a caller that does not sample, of none, of one that samples.
+    type Variables = &'static [(&'static str, &'static str)];
+    let table: [(Variables, [bool; 3], &str); 11] = [
+        (&[], [false, true, true], ""),
+        (&[("OTEL_SDK_DISABLED", "TRUE")], [false; 3], "traces off variable=\"OTEL_SDK_DISABLED\""),
+        (&[("OTEL_SDK_DISABLED", "false")], [false, true, true], ""),
+        (&[("OTEL_TRACES_EXPORTER", "none")], [false; 3], "traces off variable=\"OTEL_TRACES_EXPORTER\""),
+        (&[("OTEL_TRACES_EXPORTER", "otlp"), ("OTEL_TRACES_SAMPLER", "")], [false, true, true], ""),
+        (
+            &[("OTEL_TRACES_EXPORTER", "zipkin")],
+            [false, true, true],
+            "variable ignored variable=\"OTEL_TRACES_EXPORTER\"",
+        ),
+        (&[("OTEL_TRACES_SAMPLER", "always_on")], [true; 3], ""),
+        (&[("OTEL_TRACES_SAMPLER", "parentbased_always_off")], [false, false, true], ""),
+        (
+            &[("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0")],
+            [false, false, true],
+            "",
+        ),
+        (
+            &[("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "many")],
+            [true; 3],
+            "variable ignored variable=\"OTEL_TRACES_SAMPLER_ARG\" value=\"many\"",
+        ),
+        (
+            &[("OTEL_TRACES_SAMPLER", "jaeger")],
+            [false, true, true],
+            "variable ignored variable=\"OTEL_TRACES_SAMPLER\"",
+        ),
+    ];
+    for (variables, traced, logged) in table {
+        let yaml = format!("traces: {{endpoint: {}}}", collector.url());
+        let mut command = configured(&policy.url(), "otel-variables", &yaml);
+        command.envs(variables.iter().copied());
+        let hookgate = Running::of(command).await;
+        for flags in sampled {
+            let mut request = http::Request::post(format!("http://{}/{BEFORE}", hookgate.webhooks));
+            if let Some(flags) = flags.strip_prefix('-') {
+                request = request.header("traceparent", traceparent(flags));
+            }
+            support::send(request.header("operationID", format!("op{flags}")).body("{}".into()).unwrap()).await;
+        }
+        hookgate.signal("-INT").await;
+        let (_, said) = hookgate.end().await;
+        assert!(said.contains(logged), "{variables:?}: {said}");
+        let spans = collector.take();
+        let seen = sampled.map(|flags| {
+            spans.iter().any(|span| span.kind == SERVER && span.get("openim.operation_id") == format!("op{flags}"))
+        });
+        assert_eq!(seen, traced, "{variables:?}");
+    }
+}

@@ -12,13 +12,14 @@ use crate::cli::callbacks;
 use crate::config::Config;
 use crate::contract::Callback;
 use crate::observe::logging::Log;
+use crate::observe::notify::{NotifyState, notify};
 use crate::policy::health;
 
 /// Maximum time to wait for the policy's first answer before hookgate is ready without one.
 const FIRST_ANSWER: Duration = Duration::from_secs(2);
 
 /// Prints the addresses once the policy is ready, or the time for that is over: to a person at length, then in one fixed line
-/// for programs that wait for it.
+/// for programs that wait for it. Notifies the service manager too.
 pub(super) fn greet(app: &App, config: &Config, log: Log) -> io::Result<impl Future<Output = ()> + use<>> {
     let webhooks = app.address()?.url(config.tls.server.is_some());
     let admin = app.admin_address()?.url(false);
@@ -51,6 +52,7 @@ pub(super) fn greet(app: &App, config: &Config, log: Log) -> io::Result<impl Fut
             ("callbacks", json!(callbacks)),
         ];
         log.say(Level::INFO, "hookgate ready", &fields);
+        notify(&[NotifyState::Ready]);
         if let Some(try_it) = try_it {
             log.say(Level::INFO, &try_it, &[]);
         }

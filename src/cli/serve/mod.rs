@@ -1,6 +1,7 @@
 //! `hookgate serve`: the main job.
 
 mod greeting;
+mod signals;
 
 use std::io;
 use std::process::ExitCode;
@@ -8,9 +9,9 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{Level, info, warn};
+use tracing::{Level, warn};
 
-use crate::app::{self, App, Stop};
+use crate::app::{self, App};
 use crate::cli::Error;
 use crate::config::{ConfigHandle, Loaded, Options};
 use crate::observe::decisions::Decisions;
@@ -20,7 +21,7 @@ use crate::reload::Source;
 /// Maximum time that the end waits for the last lines of the decision log.
 const DECISIONS_DRAIN: Duration = Duration::from_secs(1);
 
-/// Serves until SIGTERM or Ctrl-C.
+/// Serves until a signal stops it.
 pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     let (source, loaded) = Source::load(options)?;
     let log = logging::init(&loaded.config.log, loaded.config.log_format)?;
@@ -65,7 +66,8 @@ async fn serve(loaded: &Loaded, source: Source, decisions: &mut Decisions, log: 
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         warn!(%error, "cannot raise the limit of open files");
     }
-    let stop = stop_signals(log.clone())?;
+    signals::ignore()?;
+    let stop = signals::stop(log.clone())?;
     let (changes, in_force) = ConfigHandle::changing(loaded.config.clone());
     let app = App::build(in_force).await.map_err(|error| match error {
         app::Error::Io(error) => error.into(),
@@ -78,26 +80,4 @@ async fn serve(loaded: &Loaded, source: Source, decisions: &mut Decisions, log: 
     let ended = app.run(stop).await;
     greeting.abort();
     Ok(ended?)
-}
-
-/// Waits for a signal: SIGTERM, which service managers send, drains; Ctrl-C stops at once. A second one ends the process.
-fn stop_signals(log: Log) -> io::Result<impl Future<Output = Stop>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        let stop = tokio::select! {
-            _ = terminate.recv() => Stop::Drain,
-            _ = interrupt.recv() => Stop::Now,
-        };
-        info!("stopping: finishing what is in flight; a second signal ends it at once");
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            log.flush();
-            std::process::exit(1);
-        });
-        stop
-    })
 }

@@ -65,7 +65,8 @@ pub enum DecisionsTo {
 fn destination() -> Kind<DecisionsTo> {
     let read = |text: &str| match text {
         "" => Err("expected stdout or a file".to_owned()),
-        "stdout" => Ok(DecisionsTo::Stdout),
+        // Opened as a file, a pipe or socket behind these names could not be appended to.
+        "stdout" | "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" => Ok(DecisionsTo::Stdout),
         file => Ok(DecisionsTo::File(file.into())),
     };
     let print = |to: &DecisionsTo| match to {

@@ -7,10 +7,12 @@
 //! - `context`: the trace headers.
 //! - `spans`: the spans and their attributes.
 //! - `export`: the exporter, its queue and counters.
+//! - `variables`: OpenTelemetry's own environment variables.
 
 mod context;
 mod export;
 mod spans;
+mod variables;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +24,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::config;
 pub(crate) use context::Context;
@@ -43,22 +45,32 @@ pub struct Traces(Option<Arc<On>>);
 struct On {
     provider: SdkTracerProvider,
     tracer: SdkTracer,
+    /// Set if the caller's sampled flag decides, as it does by default.
+    obeys_caller: bool,
     counts: Arc<Counts>,
 }
 
 impl Traces {
-    /// Starts the exporter, if the settings name a collector. Must be called within a Tokio runtime. Does not connect yet. Fails
-    /// if the exporter cannot be set up, as when the system has no root certificates.
+    /// Starts the exporter, if the settings name a collector and no variable of OpenTelemetry turns traces off. Must be called
+    /// within a Tokio runtime. Does not connect yet. Fails if the exporter cannot be set up, as when the system has no root
+    /// certificates.
     pub fn start(settings: &config::Traces) -> Result<Self, ExporterBuildError> {
         let Some(endpoint) = &settings.endpoint else { return Ok(Self::default()) };
+        if let Some(variable) = variables::turned_off_by() {
+            info!(variable, "traces off");
+            return Ok(Self::default());
+        }
+        let sampler = variables::sampler()
+            .unwrap_or_else(|| Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(settings.sample))));
+        let obeys_caller = matches!(sampler, Sampler::ParentBased(_));
         let counts = Arc::<Counts>::default();
         let provider = SdkTracerProvider::builder()
-            .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(settings.sample))))
+            .with_sampler(sampler)
             .with_span_processor(export::processor(endpoint, counts.clone())?)
             .with_resource(resource())
             .build();
         let tracer = provider.tracer("hookgate");
-        Ok(Self(Some(Arc::new(On { provider, tracer, counts }))))
+        Ok(Self(Some(Arc::new(On { provider, tracer, obeys_caller, counts }))))
     }
 
     /// Returns the counters of spans; none if traces are off.

@@ -36,7 +36,7 @@ impl Traces {
     ) -> WebhookSpan {
         let Some(on) = &self.0 else { return WebhookSpan::default() };
         let caller = context.read();
-        if caller.has_active_span() && !caller.span().span_context().is_sampled() {
+        if on.obeys_caller && caller.has_active_span() && !caller.span().span_context().is_sampled() {
             // Not traced here, so the caller's context is propagated.
             return WebhookSpan::default();
         }

@@ -120,6 +120,7 @@ pub(in crate::outbox) fn open(directory: &Path) -> Result<Opened, OpenError> {
     let unfit = |what: &str, error: io::Error| {
         let what = match error.kind() {
             io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => "it is not a directory".to_owned(),
+            io::ErrorKind::ReadOnlyFilesystem => "it is mounted read-only: copy it, and use the copy".to_owned(),
             _ => format!("{what}: {error}"),
         };
         OpenError::Unfit { path: directory.to_owned(), what }

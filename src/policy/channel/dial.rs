@@ -12,7 +12,7 @@ use super::keepalive::Pings;
 use super::stream::Stream;
 use super::subchannel::Subchannel;
 use super::tls::Tls;
-use crate::config::Address;
+use crate::config::{self, Address};
 
 /// Reasons why an attempt to connect fails.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +23,7 @@ pub(super) enum Error {
     Connect(#[source] io::Error),
     #[error("no certificate can be for {0:?}")]
     Name(String),
-    #[error("TLS: {0}")]
+    #[error("TLS: {}", config::handshake_failure(.0))]
     Tls(#[source] io::Error),
     #[error("{error}")]
     Http2 { error: h2::Error, tls: bool },

@@ -108,6 +108,21 @@ async fn a_pipe_that_nobody_reads_costs_lines_and_no_verdict() {
 }
 
 #[tokio::test]
+async fn a_pipe_behind_the_name_of_standard_output_is_written_to() {
+    let policy = Policy::allow().await;
+    for name in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+        let yaml = format!("decisions: {{to: {name}}}");
+        let mut hookgate = Running::of(configured(&policy.url(), "decisions-dev-stdout", &yaml)).await;
+        let mut pipe = hookgate.child.stdout.take().unwrap();
+        post(&hookgate, 2, "hello").await;
+        hookgate.signal("-INT").await;
+        let mut text = String::new();
+        pipe.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text.lines().count(), 2, "{name}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn it_ends_although_nobody_reads_its_pipe() {
     let policy = Policy::allow().await;
     let yaml = "decisions: {to: stdout, fields: message.content}";

@@ -1,4 +1,4 @@
-//! Posts webhooks at a steady rate, whatever becomes of those before, and keeps what came of each.
+//! Posts webhooks on and on, and keeps what came of each.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, interval};
 
 /// A webhook and its reply.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Shot {
     pub began: Instant,
     pub ended: Instant,
@@ -50,6 +50,12 @@ impl Poster {
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build(connector);
         Self { client, to }
+    }
+
+    /// Keeps two idle connections, as OpenIM's client does.
+    pub fn with_two_idle(to: SocketAddr) -> Self {
+        let mut builder = Client::builder(TokioExecutor::new());
+        Self { client: builder.retry_canceled_requests(false).pool_max_idle_per_host(2).build_http(), to }
     }
 
     pub async fn post(&self, command: &str, operation_id: &str) -> Shot {
@@ -94,35 +100,64 @@ pub struct Progress {
     pub allowed: usize,
 }
 
+/// Counts what comes back.
+struct Counter(watch::Sender<Progress>);
+
+impl Counter {
+    fn count(&self, shot: Shot) -> Shot {
+        self.0.send_modify(|progress| {
+            progress.replies += 1;
+            progress.allowed += usize::from(shot.allowed());
+        });
+        shot
+    }
+}
+
 /// Posting on and on.
-pub struct OpenLoop {
+pub struct Load {
     progress: watch::Receiver<Progress>,
     stop: Arc<AtomicBool>,
     task: JoinHandle<Vec<Shot>>,
 }
 
-impl OpenLoop {
-    /// So many a second, until told to stop.
-    pub fn start(poster: Poster, rate: u32, command: &'static str) -> Self {
-        let (sender, progress) = watch::channel(Progress::default());
-        let (sender, stop) = (Arc::new(sender), Arc::new(AtomicBool::new(false)));
-        let stopped = stop.clone();
-        let task = tokio::spawn(async move {
+impl Load {
+    /// So many a second, whatever becomes of those before, until told to stop.
+    pub fn at_rate(poster: Poster, rate: u32, command: &'static str) -> Self {
+        Self::start(|stopped, progress| async move {
             let (mut ticks, mut shots) = (interval(Duration::from_secs(1) / rate), JoinSet::new());
             while !stopped.load(Ordering::Relaxed) {
                 ticks.tick().await;
-                let (poster, sender) = (poster.clone(), sender.clone());
-                shots.spawn(async move {
-                    let shot = poster.post(command, "op-7").await;
-                    sender.send_modify(|progress| {
-                        progress.replies += 1;
-                        progress.allowed += usize::from(shot.allowed());
-                    });
-                    shot
-                });
+                let (poster, progress) = (poster.clone(), progress.clone());
+                shots.spawn(async move { progress.count(poster.post(command, "op-7").await) });
             }
             shots.join_all().await
-        });
+        })
+    }
+
+    /// So many at a time, each after its reply the next one, until told to stop.
+    pub fn by_workers(poster: Poster, workers: usize, command: &'static str) -> Self {
+        Self::start(|stopped, progress| async move {
+            let mut shots = JoinSet::new();
+            for _ in 0..workers {
+                let (poster, progress, stopped) = (poster.clone(), progress.clone(), stopped.clone());
+                shots.spawn(async move {
+                    let mut shots = Vec::new();
+                    while !stopped.load(Ordering::Relaxed) {
+                        shots.push(progress.count(poster.post(command, "op-7").await));
+                    }
+                    shots
+                });
+            }
+            shots.join_all().await.concat()
+        })
+    }
+
+    fn start<F: Future<Output = Vec<Shot>> + Send + 'static>(
+        post: impl FnOnce(Arc<AtomicBool>, Arc<Counter>) -> F,
+    ) -> Self {
+        let (sender, progress) = watch::channel(Progress::default());
+        let stop = Arc::<AtomicBool>::default();
+        let task = tokio::spawn(post(stop.clone(), Arc::new(Counter(sender))));
         Self { progress, stop, task }
     }
 

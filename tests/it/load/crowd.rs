@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
 use super::Size;
-use super::client::{OpenLoop, Poster, assert_well_formed, figures, is_well_formed};
+use super::client::{Load, Poster, assert_well_formed, figures, is_well_formed};
 use crate::support::program::{Running, configured};
 use crate::support::restartable::{Act, Policy, anywhere};
 
@@ -40,7 +40,7 @@ async fn crowd(size: Size, idle: usize, slow: usize, rate: u32, replies: usize) 
     }
     let policy = Policy::start(anywhere(), Arc::new(|_| Act::Allow)).await;
     let gate = Running::of(configured(&policy.url(), &format!("crowd-{size:?}"), "log: error")).await;
-    let alone = OpenLoop::start(Poster::new(gate.webhooks), rate, COMMAND);
+    let alone = Load::at_rate(Poster::new(gate.webhooks), rate, COMMAND);
     alone.allowed(replies).await;
     let alone = alone.end().await;
 
@@ -50,7 +50,7 @@ async fn crowd(size: Size, idle: usize, slow: usize, rate: u32, replies: usize) 
     }
     let all = async { while gate.status().await["connections"].as_u64() < Some(idle as u64) {} };
     timeout(Duration::from_secs(60), all).await.expect("hookgate accepts them all");
-    let among_idle = OpenLoop::start(Poster::new(gate.webhooks), rate, COMMAND);
+    let among_idle = Load::at_rate(Poster::new(gate.webhooks), rate, COMMAND);
     among_idle.allowed(replies).await;
     let among_idle = among_idle.end().await;
 
@@ -59,7 +59,7 @@ async fn crowd(size: Size, idle: usize, slow: usize, rate: u32, replies: usize) 
         slow_ones.spawn(sends_slowly(gate.webhooks));
         slow_ones.spawn(never_reads(gate.webhooks));
     }
-    let among_slow = OpenLoop::start(Poster::new(gate.webhooks), rate, COMMAND);
+    let among_slow = Load::at_rate(Poster::new(gate.webhooks), rate, COMMAND);
     among_slow.allowed(replies).await;
     let among_slow = among_slow.end().await;
     slow_ones.shutdown().await;

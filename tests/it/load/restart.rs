@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 
 use super::Size;
-use super::client::{OpenLoop, Poster, Shot, assert_well_formed, figures};
+use super::client::{Load, Poster, Shot, assert_well_formed, figures};
 use crate::support::program::{Running, configured, hookgate};
 use crate::support::restartable::{Act, Policy, anywhere};
 
@@ -52,7 +52,7 @@ async fn accepts(address: SocketAddr) -> Instant {
 async fn killed_and_restarted(size: Size, name: &str, rate: u32, times: usize, failed: usize) {
     let (mut policy, address) = start(anywhere()).await;
     let gate = Running::of(configured(&policy.policy, name, "log: error")).await;
-    let load = OpenLoop::start(Poster::new(gate.webhooks), rate, "callbackBeforeAddBlackCommand");
+    let load = Load::at_rate(Poster::new(gate.webhooks), rate, "callbackBeforeAddBlackCommand");
     let mut downs = Vec::new();
     for _ in 0..times {
         load.allowed(failed).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Size;
-use super::client::{OpenLoop, Poster, Shot, assert_well_formed, figures};
+use super::client::{Load, Poster, Shot, assert_well_formed, figures};
 use crate::support::program::{Running, configured};
 use crate::support::restartable::{Act, Policy, anywhere};
 
@@ -17,7 +17,7 @@ fn by_outcome(shots: &[Shot]) -> BTreeMap<&str, Vec<&Shot>> {
 }
 
 async fn load(gate: &Running, rate: u32, replies: usize) -> Vec<Shot> {
-    let load = OpenLoop::start(Poster::new(gate.webhooks), rate, "callbackBeforeAddBlackCommand");
+    let load = Load::at_rate(Poster::new(gate.webhooks), rate, "callbackBeforeAddBlackCommand");
     load.replies(replies).await;
     let shots = load.end().await;
     assert_well_formed(&shots);

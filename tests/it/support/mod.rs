@@ -1,6 +1,7 @@
 //! The two ends of hookgate in a test: a policy service that answers what the test says, and a client as plain as
 //! OpenIM's. Both are real servers and sockets on ports that the system chooses.
 
+pub mod activated;
 pub mod caller;
 mod codec;
 pub mod collector;

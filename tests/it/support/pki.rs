@@ -53,6 +53,11 @@ impl Ca {
         Pair { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 
+    /// The authority's own certificate and key.
+    pub fn pair(&self) -> Pair {
+        Pair { certificate: self.pem.clone(), key: self.issuer.key().serialize_pem() }
+    }
+
     /// This authority alone, to be trusted.
     pub fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use super::pki::Pair;
@@ -59,7 +60,10 @@ fn acceptor(pair: &Pair, client_ca: Option<RootCertStore>) -> TlsAcceptor {
         ),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_single_cert(pair.chain(), pair.private_key()).expect("a pair");
+    // Even a certificate that rustls refuses.
+    let key = ring::sign::any_supported_type(&pair.private_key()).expect("a key");
+    let certified: SingleCertAndKey = CertifiedKey::new(pair.chain(), key).into();
+    let mut config = builder.with_cert_resolver(Arc::new(certified));
     config.alpn_protocols = vec![b"h2".to_vec()];
     TlsAcceptor::from(Arc::new(config))
 }

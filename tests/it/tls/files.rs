@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use hookgate::config;
 
-use super::TLS;
+use super::{ISSUED_KEY, P521, P521_KEY, RSA_1024, TLS, V1};
 use crate::support::Policy;
 use crate::support::pki::{Ca, Files};
 use crate::support::program::{Running, configured};
@@ -174,6 +174,58 @@ fn a_certificate_that_is_over_or_nearly_is_a_warning() {
     };
     starts(13, "expires soon, at ");
     starts(-3, "expired at ");
+}
+
+#[test]
+fn what_rustls_refuses_is_said_in_an_operator_s_words() {
+    let ca = Ca::new("ours");
+    let files = Files::default()
+        .with_pair("server", &ca.issue("hookgate.test", 30))
+        .with_pair("ca", &ca.pair())
+        .with("v1.pem", V1)
+        .with("p521.pem", P521)
+        .with("rsa.pem", RSA_1024)
+        .with("issued.key", ISSUED_KEY)
+        .with("p521.key", P521_KEY);
+    let keys = "TLS here takes RSA of 2048 to 8192 bits, ECDSA on P-256 or P-384, and Ed25519";
+    for (settings, expected) in [
+        (
+            "certificate: v1.pem, key: issued.key",
+            "tls.certificate: v1.pem: certificate 1 is an X.509 certificate of version 1: make one of version 3 (openssl x509 \
+             -req does with -extfile)"
+                .to_owned(),
+        ),
+        (
+            "certificate: p521.pem, key: p521.key",
+            format!("tls.certificate: p521.pem: certificate 1 has a key of a kind that cannot be used, ECDSA on P-521: {keys}"),
+        ),
+        (
+            "certificate: rsa.pem, key: issued.key",
+            format!("tls.certificate: rsa.pem: certificate 1 has a key of a kind that cannot be used, RSA of 1024 bits: {keys}"),
+        ),
+        (
+            "certificate: server.pem, key: p521.key",
+            format!("tls.key: p521.key: holds no private key of a kind that can be used: {keys}"),
+        ),
+    ] {
+        let report = files.load(&format!("tls: {{{settings}}}")).expect_err(settings);
+        assert_eq!(report, format!("hookgate.yaml:1: {expected}"));
+    }
+    for (yaml, expected) in [
+        (
+            "tls: {certificate: ca.pem, key: ca.key}",
+            "tls.certificate: ca.pem: certificate 1 is marked as an authority (CA:TRUE), which some peers refuse: make one with \
+             basicConstraints=CA:FALSE"
+                .to_owned(),
+        ),
+        (
+            "policy_tls: {ca: p521.pem}\npolicy: https://policy",
+            format!("policy_tls.ca: p521.pem: certificate 1 has a key of a kind that cannot be used, ECDSA on P-521: {keys}"),
+        ),
+    ] {
+        let warnings = files.load(yaml).unwrap().warnings;
+        assert_eq!(warnings.iter().map(ToString::to_string).collect::<Vec<_>>(), [format!("hookgate.yaml:1: {expected}")]);
+    }
 }
 
 #[test]

@@ -9,8 +9,9 @@ use hookgate::internals::policy::{Answer, Channel, PolicyCall};
 use tokio::net::UnixListener;
 use tokio::time::{Duration, Instant};
 
+use super::{ISSUED, ISSUED_KEY, P521, V1};
 use crate::support::free;
-use crate::support::pki::{Ca, Files};
+use crate::support::pki::{Ca, Files, Pair};
 use crate::support::tls_policy::{deny, tls_policy};
 
 /// What becomes of a call to the policy: the refusal that it answers with, or the cause of a failure.
@@ -46,6 +47,42 @@ async fn a_policy_of_one_s_own_authority_is_asked_and_by_the_name_that_was_said(
     ] {
         let cause = ask(&url, &tls(wrong)).await.unwrap_err();
         assert!(cause.contains("TLS: invalid peer certificate"), "{wrong}: {cause}");
+    }
+}
+
+#[tokio::test]
+async fn why_a_policy_s_certificate_is_refused_is_said_in_an_operator_s_words() {
+    let (ca, other) = (Ca::new("ours"), Ca::new("other"));
+    let pair = |certificate: &str| Pair { certificate: certificate.into(), key: ISSUED_KEY.into() };
+    for (pair, trusted, expected) in [
+        (
+            ca.pair(),
+            &*ca.pem,
+            "CaUsedAsEndEntity: it is a server's, and marked as an authority (CA:TRUE); make one with \
+             basicConstraints=CA:FALSE",
+        ),
+        (
+            pair(V1),
+            &ca.pem,
+            "UnsupportedCertVersion: it is of an old version of X.509; make one of version 3 (openssl x509 \
+             -req does with -extfile)",
+        ),
+        (
+            pair(ISSUED),
+            P521,
+            "UnsupportedSignatureAlgorithm: its key or its issuer's is of a kind that cannot be used; TLS here takes RSA of 2048 to 8192 bits, ECDSA on \
+             P-256 or P-384, and Ed25519",
+        ),
+        (
+            ca.issue("policy.test", 30),
+            &other.pem,
+            "UnknownIssuer: none of the authorities that are trusted has issued it",
+        ),
+    ] {
+        let (url, _certificate) = tls_policy(&pair, None).await;
+        let yaml = format!("policy: {url}\npolicy_tls: {{ca: ca.pem, server_name: policy.test}}");
+        let cause = ask(&url, &Files::default().with("ca.pem", trusted).config(&yaml).policy_tls).await.unwrap_err();
+        assert!(cause.contains("TLS: invalid peer certificate: ") && cause.ends_with(expected), "{cause}");
     }
 }
 

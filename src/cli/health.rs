@@ -1,0 +1,29 @@
+//! `hookgate health`: asks a running hookgate if it is ready, where there is no curl, as in a container.
+
+use std::io::{self, Write};
+
+use super::admin::Admin;
+use super::{Error, block_on};
+
+/// Options of `hookgate health`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Health {
+    #[command(flatten)]
+    admin: Admin,
+
+    /// Ask only if it runs (/livez), whatever its policy does: for health checks after which it is restarted
+    #[arg(long)]
+    live: bool,
+}
+
+impl Health {
+    /// Asks, and prints the response.
+    pub(super) fn run(self) -> Result<(), Error> {
+        let path = if self.live { "/livez" } else { "/readyz" };
+        let (status, said) = block_on(self.admin.get(path))??;
+        if !status.is_success() {
+            return Err(io::Error::other(format!("not ready: {}", said.trim_end())).into());
+        }
+        Ok(io::stdout().write_all(said.as_bytes())?)
+    }
+}
