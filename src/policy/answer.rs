@@ -23,7 +23,7 @@ pub enum Answer {
 /// Reasons why a call has no response message.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// No response has begun.
+    /// No response came, or none in time.
     #[error(transparent)]
     Channel(#[from] channel::Error),
     /// The response is not gRPC.
@@ -35,7 +35,7 @@ pub enum CallError {
     /// A gRPC response broke off.
     #[error(transparent)]
     CutOff(h2::Error),
-    /// A gRPC response is not one message with OK behind it.
+    /// A gRPC response is not one message within the limit with a status behind it.
     #[error("{0}")]
     Invalid(String),
 }
@@ -59,7 +59,7 @@ impl CallError {
         }
     }
 
-    /// Returns the status of the call for its span: the policy's, or the one that gRPC's clients give.
+    /// Returns the status of the call for its span: the policy's, or one in its place.
     pub(super) fn code(&self) -> Code {
         match self {
             Self::Status(code, _) => *code,

@@ -1,6 +1,6 @@
-//! gRPC over HTTP/2, as far as unary calls need it: the frame of a message, `grpc-timeout`, and the reading of a response.
+//! gRPC over HTTP/2, as far as unary calls need it: the prefix of a message, `grpc-timeout`, and the reading of a response.
 //!
-//! A status counts in headers and in trailers, whatever its message looks like. If there are several, one that is not OK
+//! A status counts in headers and in trailers, whatever its `grpc-message` and the response's message look like. If there are several, one that is not OK
 //! beats OK, `PERMISSION_DENIED` beats every other, and different failures make `UNKNOWN`. OK counts only in trailers, and
 //! only with HTTP 200 and `application/grpc`. With any other HTTP status a `grpc-status` still counts, as gRPC's table says
 //! (http-grpc-status-mapping.md); without one the HTTP status decides.
@@ -84,7 +84,7 @@ pub(super) fn framed(message: &[u8]) -> Bytes {
 /// Returns the message of a body, of at most `limit` bytes. An error is a sentence.
 pub(super) fn unframed(body: Bytes, limit: usize) -> Result<Bytes, String> {
     let mut messages = Messages::new(limit);
-    messages.push(body)?;
+    messages.push(body);
     messages.only()
 }
 
@@ -97,7 +97,9 @@ pub(super) async fn read(response: Response<RecvStream>, limit: usize) -> Result
         let data = data.map_err(|error| status.or(CallError::CutOff(error)))?;
         // Fails only if the stream has ended, which then needs no window.
         drop(stream.flow_control().release_capacity(data.len()));
-        messages.push(data).map_err(|why| status.or(CallError::Invalid(why)))?;
+        if !messages.push(data) {
+            return messages.only().map_err(|why| status.or(CallError::Invalid(why)));
+        }
     }
     let trailers = stream.trailers().await.map_err(|error| status.or(CallError::CutOff(error)))?;
     status.end(&trailers.unwrap_or_default());
@@ -169,14 +171,30 @@ struct Messages {
     partial: Bytes,
     first: Option<Bytes>,
     has_more: bool,
+    /// The sentence about a message that cannot be read.
+    mistake: Option<String>,
+    /// Bytes that came after it.
+    dropped: usize,
 }
 
 impl Messages {
     fn new(limit: usize) -> Self {
-        Self { limit, partial: Bytes::new(), first: None, has_more: false }
+        Self { limit, partial: Bytes::new(), first: None, has_more: false, mistake: None, dropped: 0 }
     }
 
-    fn push(&mut self, data: Bytes) -> Result<(), String> {
+    /// Adds data. Returns false if no more is to be read: after a mistake up to `limit` bytes are dropped, as the trailers may
+    /// deny.
+    fn push(&mut self, data: Bytes) -> bool {
+        if self.mistake.is_none() {
+            self.mistake = self.split(data).err();
+        } else {
+            self.dropped += data.len();
+        }
+        self.dropped <= self.limit
+    }
+
+    /// Splits data into messages.
+    fn split(&mut self, data: Bytes) -> Result<(), String> {
         let mut rest = data;
         if !self.partial.is_empty() {
             // Copies once, and then appends in place.
@@ -204,6 +222,9 @@ impl Messages {
     }
 
     fn only(self) -> Result<Bytes, String> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
+        }
         let why = match self.first {
             _ if !self.partial.is_empty() => "the message is not complete",
             _ if self.has_more => "more than one message",

@@ -8,6 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::coop::has_budget_remaining;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info, warn};
@@ -139,7 +140,8 @@ pub(super) fn polled_while_draining<F: Future>(
         if is_registered && !shared.draining.load(Relaxed) {
             return Poll::Pending;
         }
-        is_registered = true;
+        // Without budget the poll would not reach the channel.
+        is_registered = has_budget_remaining();
         future.as_mut().poll(cx)
     })
 }

@@ -2,11 +2,12 @@
 //! be picked for most of them.
 //!
 //! Failures are calls that end with `UNAVAILABLE`, `INTERNAL`, `UNKNOWN`, `RESOURCE_EXHAUSTED` or `DATA_LOSS`, with HTTP
-//! 429 or 5xx, or with a reset of their stream; and a connection that breaks during calls, once. `CANCELLED` and
-//! `DEADLINE_EXCEEDED` do not count, as they are slow. Any other status is a success. [`FAILURES`] in a row eject.
+//! 429 or 5xx and no `grpc-status`, or with a reset of their stream; and a connection that breaks during calls, once.
+//! `CANCELLED` and `DEADLINE_EXCEEDED` do not count, as they are slow, nor does a response that is not one message. Any other
+//! status is a success. [`FAILURES`] in a row eject.
 //!
-//! An ejected address is picked only if no other of the same or better health is ready. After [`FIRST`], doubled each time up to [`LONGEST`], it gets one
-//! call at a time; the first success ends the ejection.
+//! An ejected address is picked only if no other of the same or better health is ready. After [`FIRST`], doubled each time up
+//! to [`LONGEST`], it gets one call at a time; the first success ends the ejection.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;

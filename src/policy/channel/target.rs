@@ -63,7 +63,7 @@ impl Target {
         deadline: Instant,
         limit: usize,
     ) -> Result<Bytes, CallError> {
-        self.complete(&mut call);
+        self.fill_head(&mut call);
         let (sender, in_flight) = self.ready_sender(&mut call, deadline).await?;
         let subchannel = in_flight.subchannel.clone();
         let mut exchange = Box::pin(exchange(sender, call, limit, Some(in_flight)));
@@ -79,13 +79,13 @@ impl Target {
 
     /// Makes the call of a health check over one connection.
     pub(super) async fn check(&self, sender: CallSender, mut call: Request<Bytes>) -> Result<Bytes, CallError> {
-        self.complete(&mut call);
+        self.fill_head(&mut call);
         let sender = sender.ready_sender().await.map_err(Error::NotProcessed)?;
         exchange(sender, call, HEALTH_LIMIT, None).await
     }
 
     /// Adds the parts of a call's head that all calls have.
-    fn complete(&self, call: &mut Request<Bytes>) {
+    fn fill_head(&self, call: &mut Request<Bytes>) {
         let mut uri = std::mem::take(call.uri_mut()).into_parts();
         uri.scheme = Some(self.scheme.clone());
         uri.authority = Some(self.authority.clone());

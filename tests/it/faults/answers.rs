@@ -194,6 +194,11 @@ async fn a_status_that_is_not_ok_counts_whatever_the_body_is() {
         (compressed, b"", denied, "deny"),
         (compressed, ALLOW, &[("grpc-status", b"0")], "allow"),
         (compressed, b"\x01\0\0\0\0", &[("grpc-status", b"0")], "failed-open:invalid_reply"),
+        (compressed, b"\x01\0\0\0\0", denied, "deny"),
+        // A message over the limit, and one that is not complete.
+        (&[GRPC], b"\0\x7f\xff\xff\xff\n", &[("grpc-status", b"0")], "failed-open:invalid_reply"),
+        (&[GRPC], b"\0\x7f\xff\xff\xff\n", denied, "deny"),
+        (&[GRPC], b"\0\0\0\0\x09\n", denied, "deny"),
         // Details that are not base64, and a message that is not UTF-8, beside an OK.
         (&[GRPC], ALLOW, &[("grpc-status", b"0"), ("grpc-status-details-bin", b"!!!")], "allow"),
         (&[GRPC], ALLOW, &[("grpc-status", b"0"), ("grpc-message", b"%ff")], "allow"),
