@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Error, block_on, complain, examples, print_json, progress_bar, terminal};
+use super::{Error, block_on, complain, examples, print_json, progress_bar, terminal, unless_closed};
 use crate::config::{self, Config, Options, PolicyUrl, nearest};
 use crate::contract::Callback;
 use crate::verify::{self, Check, Outcome, Plan};
@@ -99,14 +99,14 @@ impl Verify {
         }
         let is_unreached = report.service.first().is_some_and(|connection| connection.outcome == Outcome::Failed);
         if self.json {
-            print_json(&report)?;
+            unless_closed(print_json(&report))?;
         } else if is_unreached {
             let why = report.stopped.as_deref().unwrap_or_default();
             complain(format_args!("hookgate: {why} ({})", report.policy));
         } else {
             // anstream strips colour where there is no terminal, and with NO_COLOR.
             let columns = terminal::columns().map_or(COLUMNS, |columns| columns.clamp(40, 120));
-            verify::print(&report, columns, &mut anstream::stdout().lock())?;
+            unless_closed(verify::print(&report, columns, &mut anstream::stdout().lock()))?;
         }
         Ok(if report.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

@@ -88,9 +88,17 @@ impl Changed<'_> {
             }
             // 0 and false are values like any other.
             Some(_) => (!value.is_number()).then(|| format!("{json} becomes empty, though the request has a value")),
-            None if self.operation.shows(json) => None,
             // A list that may be empty means that.
-            None => (!value.is_array()).then(|| format!("{json} becomes empty, whatever OpenIM has")),
+            None if value.is_array() => None,
+            None => {
+                let empty = if value.is_number() { "0" } else { "empty" };
+                let before = if self.operation.shows(json) {
+                    "where the request leaves it as it is"
+                } else {
+                    "whatever OpenIM has"
+                };
+                Some(format!("{json} becomes {empty}, {before}"))
+            }
         }
     }
 

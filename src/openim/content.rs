@@ -1,5 +1,5 @@
 //! The content of messages: a JSON object whose names depend on the content type. OpenIM enforces none of them, but its
-//! clients show nothing else.
+//! clients look for them.
 //!
 //! Sources: protocol, constant/constant.go; open-im-server, pkg/apistruct/msg.go (`validate:"required"`); openim-sdk-core,
 //! sdk_struct/sdk_struct.go.
@@ -118,8 +118,8 @@ impl ContentType {
         };
         let other: Vec<_> = names.iter().filter(|name| !is_known(name)).take(3).map(String::as_str).collect();
         let problem = match (&*missing, &*other) {
-            ([], []) => return Ok(()),
-            ([], other) => format!("has {}", other.join(", ")),
+            // Clients pass over a name that they do not know.
+            ([], _) => return Ok(()),
             (missing, []) => format!("has no {}", missing.join(", ")),
             (missing, other) => format!("has {} and no {}", other.join(", "), missing.join(", ")),
         };

@@ -85,8 +85,11 @@ pub(super) fn notes(webhook: &Webhook, headers: &HeaderMap, reply: &[u8], is_emp
         _ => {}
     }
     if let Some(code) = account.replaced_code {
-        let sent = serde_json::from_slice::<Value>(reply).map_or(Value::Null, |mut reply| reply["errCode"].take());
-        notes.push(format!("the policy's code {code} became {sent}: OpenIM passes on no code below 100"));
+        let sent = serde_json::from_slice::<Value>(reply).ok().and_then(|reply| reply.get("errCode").cloned());
+        let sent = sent.unwrap_or_default();
+        notes.push(format!(
+            "the policy's code {code} became {sent}: OpenIM 3.8.4 makes its own error of codes below 100"
+        ));
     }
     if is_emptied {
         notes.push(EMPTIED.to_owned());

@@ -86,7 +86,7 @@ fn caution(caution: openim::Caution) -> Fault {
         CautionKind::Emptied => ("a change to an empty value", EMPTIED),
         CautionKind::Dropped => ("a change that drops values", DROPPED),
     };
-    Fault::new(name, caution.what, hint)
+    Fault::new(name, shown(&caution.what), hint)
 }
 
 fn judge_failure(check: &Check, failure: Failure, call: &Call<'_>) -> Finding {

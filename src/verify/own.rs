@@ -51,7 +51,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<OwnRequest>, Vec<String>> {
     if path == Path::new("-") {
         let mut text = String::new();
         io::stdin().lock().read_to_string(&mut text).map_err(|error| failed(path, error))?;
-        return parse("-", None, &text);
+        let requests = parse("-", None, &text)?;
+        return if requests.is_empty() { Err(vec!["-: holds no webhook".to_owned()]) } else { Ok(requests) };
     }
     let mut files = vec![path.to_owned()];
     if path.is_dir() {
@@ -80,10 +81,10 @@ pub(crate) fn read(path: &Path) -> Result<Vec<OwnRequest>, Vec<String>> {
 /// Parses the text of a file. `by_name` is the callback that the file is named after.
 fn parse(name: &str, by_name: Option<&'static Callback>, text: &str) -> Result<Vec<OwnRequest>, Vec<String>> {
     let text = text.trim_start_matches('\u{feff}');
-    let mut reader = Reader { name, by_name, text, requests: Vec::new(), mistakes: Vec::new() };
+    let mut reader = Reader { name, by_name, text, counted: (0, 1), requests: Vec::new(), mistakes: Vec::new() };
     for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
         match value {
-            Ok(raw) => reader.value(raw.get()),
+            Ok(raw) => reader.value(raw.get(), true),
             Err(error) => reader.invalid(text, &error),
         }
     }
@@ -99,21 +100,23 @@ struct Reader<'t> {
     name: &'t str,
     by_name: Option<&'static Callback>,
     text: &'t str,
+    /// A place in the text, in bytes, and its line.
+    counted: (usize, usize),
     requests: Vec<OwnRequest>,
     mistakes: Vec<String>,
 }
 
 impl<'t> Reader<'t> {
-    /// Reads a body, a fixture, or a list of them.
-    fn value(&mut self, raw: &'t str) {
-        if raw.starts_with('[') {
+    /// Reads a body, a fixture, or a list of them, which stands in no other list.
+    fn value(&mut self, raw: &'t str, may_be_list: bool) {
+        if may_be_list && raw.starts_with('[') {
             return self.list(raw);
         }
         let members: BTreeMap<Cow<'t, str>, &'t RawValue> = match serde_json::from_str(raw) {
             Ok(members) => members,
             Err(_) => return self.mistake(raw, "a webhook's body must be an object"),
         };
-        if let Some(stories) = members.get("stories") {
+        if let Some(stories) = members.get("stories").filter(|_| may_be_list) {
             self.list(stories.get());
         } else if members.contains_key("webhook_sends") {
             match serde_json::from_str(raw) {
@@ -127,7 +130,7 @@ impl<'t> Reader<'t> {
 
     fn list(&mut self, raw: &'t str) {
         match serde_json::from_str::<Vec<&RawValue>>(raw) {
-            Ok(values) => values.into_iter().for_each(|value| self.value(value.get())),
+            Ok(values) => values.into_iter().for_each(|value| self.value(value.get(), false)),
             Err(error) => self.invalid(raw, &error),
         }
     }
@@ -195,9 +198,12 @@ impl<'t> Reader<'t> {
     }
 
     /// Returns line and column of a part of the text.
-    fn place(&self, raw: &str) -> (usize, usize) {
-        let before = &self.text[..raw.as_ptr().addr() - self.text.as_ptr().addr()];
-        let line = before.rsplit('\n').next().unwrap_or_default();
-        (before.matches('\n').count() + 1, line.len() + 1)
+    fn place(&mut self, raw: &str) -> (usize, usize) {
+        let at = raw.as_ptr().addr() - self.text.as_ptr().addr();
+        // Mostly the parts come in their order: lines are counted once.
+        let (counted, line) = if at < self.counted.0 { (0, 1) } else { self.counted };
+        self.counted = (at, line + self.text[counted..at].matches('\n').count());
+        let column = at - self.text[..at].rfind('\n').map_or(0, |end| end + 1) + 1;
+        (self.counted.1, column)
     }
 }

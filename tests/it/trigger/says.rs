@@ -114,7 +114,7 @@ fn cases() -> Vec<Case> {
         case(
             "beforeApplyJoinGroup",
             json!({ "replaced_code": 5 }),
-            &["the policy's code 5 became 5000: OpenIM passes on no code below 100"],
+            &["the policy's code 5 became 5000: OpenIM 3.8.4 makes its own error of codes below 100"],
             "the client gets errCode 5000, errMsg \"no\"",
         ),
         case("beforeCreateGroup", json!({}), &[], "the client gets errCode 5000, errMsg \"no\""),
