@@ -174,7 +174,8 @@ impl<'t> Reader<'t> {
             return self.mistakes.extend(mistake);
         }
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-        let source = format!("{}:{}", self.name, self.place(raw).0);
+        let line = self.place(raw).0;
+        let source = format!("{}:{line}", self.name);
         let body = raw.to_owned().into();
         self.requests.push(OwnRequest { callback, path: format!("/{posted}{query}"), body, source });
     }
