@@ -13,6 +13,7 @@ use crate::failure::Class;
 use crate::memory::Memory;
 use crate::observe::drift::NameCounters;
 use crate::observe::durations::Durations;
+use crate::observe::log_limit::LogLimit;
 use crate::observe::rejected::{CallersRefused, Reason};
 
 /// The outcome of a webhook.
@@ -97,6 +98,8 @@ pub struct CallbackCounters {
     outcomes: [AtomicU64; OUTCOMES],
     /// Milliseconds since 1970; 0 is never.
     last_seen: AtomicU64,
+    /// Limits the comparisons of changes with their webhooks.
+    pub(crate) cautions: LogLimit,
     /// Histograms of the phases of its webhooks.
     pub durations: Durations,
 }
