@@ -87,6 +87,15 @@ impl Failure {
         Self { asked: false, ..self }
     }
 
+    /// The policy's answer, if it gave one: its status, as in `INVALID_ARGUMENT`, or the reason why the answer is no reply.
+    /// Without the policy's own words, values and addresses.
+    pub(crate) fn answer(&self) -> Option<Cow<'_, str>> {
+        match self.status {
+            Some(code) => Some(code_name(code).into()),
+            None => (self.not_grpc || self.class == Class::InvalidReply).then(|| self.cause.as_str().into()),
+        }
+    }
+
     /// The cause without the policy's own words, which may quote content: only the code of a status that it gave.
     pub fn cause_in_our_words(&self) -> Cow<'_, str> {
         match self.status {
@@ -123,4 +132,30 @@ impl Class {
             Self::InvalidReply => "the policy service gave an invalid reply",
         }
     }
+}
+
+/// Returns true for the statuses by which policies mean to deny, though only `PERMISSION_DENIED` does.
+pub(crate) fn is_taken_for_denial(code: Code) -> bool {
+    use Code::{Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, OutOfRange};
+    matches!(code, InvalidArgument | NotFound | AlreadyExists | FailedPrecondition | Aborted | OutOfRange)
+}
+
+/// Returns an explanation of a status that is easily mistaken, for the author of the policy.
+pub(crate) fn hint(code: Code) -> Option<&'static str> {
+    match code {
+        Code::Unknown => Some("gRPC libraries answer UNKNOWN for an uncaught exception"),
+        code if is_taken_for_denial(code) => {
+            Some("this status does not deny: a denial in the response or PERMISSION_DENIED does")
+        }
+        _ => None,
+    }
+}
+
+/// Returns a code as gRPC writes it: `INVALID_ARGUMENT`.
+pub(crate) fn code_name(code: Code) -> String {
+    let part = |letter: char| match letter.is_ascii_uppercase() {
+        true => format!("_{letter}"),
+        false => letter.to_ascii_uppercase().to_string(),
+    };
+    format!("{code:?}").chars().map(part).collect::<String>().trim_start_matches('_').to_owned()
 }

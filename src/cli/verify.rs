@@ -97,12 +97,12 @@ impl Verify {
             let xml = verify::junit(&report).map_err(io::Error::other)?;
             file.write_all(xml.as_bytes()).map_err(|error| self.cannot_write(&error))?;
         }
-        let is_unreached = report.service.first().is_some_and(|connection| connection.outcome == Outcome::Failed);
+        let unreached = report.service.first().filter(|connection| connection.outcome == Outcome::Failed);
         if self.json {
             unless_closed(print_json(&report))?;
-        } else if is_unreached {
-            let why = report.stopped.as_deref().unwrap_or_default();
-            complain(format_args!("hookgate: {why} ({})", report.policy));
+        } else if let Some(connection) = unreached {
+            let [why, hint] = [&report.stopped, &connection.hint].map(|text| text.as_deref().unwrap_or_default());
+            complain(format_args!("hookgate: {why} ({}); {hint}", report.policy));
         } else {
             // anstream strips colour where there is no terminal, and with NO_COLOR.
             let columns = terminal::columns().map_or(COLUMNS, |columns| columns.clamp(40, 120));

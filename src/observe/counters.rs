@@ -14,6 +14,7 @@ use crate::memory::Memory;
 use crate::observe::drift::NameCounters;
 use crate::observe::durations::Durations;
 use crate::observe::failures::Failures;
+use crate::observe::log_limit::LogLimit;
 use crate::observe::rejected::{CallersRefused, Reason};
 
 /// The outcome of a webhook.
@@ -100,6 +101,8 @@ pub struct CallbackCounters {
     last_seen: AtomicU64,
     /// Those without a verdict.
     pub(crate) failures: Failures,
+    /// Limits the comparisons of changes with their webhooks.
+    pub(crate) cautions: LogLimit,
     /// Histograms of the phases of its webhooks.
     pub durations: Durations,
 }

@@ -1,5 +1,7 @@
 //! Changes that OpenIM takes, and that a policy has hardly meant.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::changes::{self, Operation, replaces};
@@ -12,6 +14,8 @@ use crate::contract::{Callback, Field, Kind, Label, Message};
 pub(crate) struct Caution {
     /// The kind.
     pub kind: CautionKind,
+    /// The contract's JSON name of the changed field.
+    pub field: &'static str,
     /// A sentence with the names of fields, and no values.
     pub what: String,
 }
@@ -25,6 +29,17 @@ pub(crate) enum CautionKind {
     Emptied,
     /// A list or an object lacks values that the request has.
     Dropped,
+}
+
+impl CautionKind {
+    /// Returns the kind in a few words.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Content => "content of another type",
+            Self::Emptied => "a change to an empty value",
+            Self::Dropped => "a change that drops values",
+        }
+    }
 }
 
 /// Returns the cautions about a reply that allows.
@@ -43,7 +58,7 @@ pub(crate) fn cautions(callback: &Callback, request: &[u8], reply: &[u8]) -> Vec
         let emptied = changed.and_then(|value| reply.emptied(field, value)).map(|what| (CautionKind::Emptied, what));
         let dropped = changed.and_then(|value| reply.dropped(field, value)).map(|what| (CautionKind::Dropped, what));
         let found = [content, emptied, dropped].into_iter().flatten();
-        cautions.extend(found.map(|(kind, what)| Caution { kind, what }));
+        cautions.extend(found.map(|(kind, what)| Caution { kind, field: field.json, what }));
     }
     cautions
 }
@@ -112,10 +127,11 @@ impl Changed<'_> {
         }
         // The entries have a required text in common: an ID.
         let id = message.fields.iter().find(|inner| inner.label == Label::Plain && inner.rules.non_empty)?;
-        let before = own.as_ref().and_then(Value::as_array)?;
+        let before = own.as_ref().and_then(Value::as_array)?.iter();
+        let before: HashMap<_, _> = before.filter_map(|own| Some((own.get(id.json)?.as_str()?, own))).collect();
         let entries = value.as_array()?.iter().enumerate();
         let mut lost = entries.filter_map(|(index, entry)| {
-            let own = before.iter().find(|own| own.get(id.json).is_some() && own.get(id.json) == entry.get(id.json))?;
+            let own = before.get(entry.get(id.json)?.as_str()?)?;
             let names = lost(message, entry, |json: &str| own.get(json).cloned())?;
             Some(format!("{}[{index}] loses {names}", field.json))
         });

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use super::Refusal;
+use super::{Refusal, work};
 use crate::config::{Config, Handling, Rule};
 use crate::contract::{Callback, Denial, Reply};
 use crate::failure::{Class, Failure};
 use crate::observe::counters::Outcome;
+use crate::observe::log_limit::LogLimit;
+use crate::openim::cautions;
 use crate::policy::Answer;
 
 /// A decision, and its reason.
@@ -21,6 +23,8 @@ pub(super) struct Decision {
     pub(super) status: StatusCode,
     /// True if the reply closes the connection.
     pub(super) closes: bool,
+    /// Changes that are hardly meant, by kind and field.
+    pub(super) caution: Option<String>,
     /// The damage in OpenIM of a denial.
     pub(super) denial_damage: Option<&'static str>,
     /// The setting whose failure rule decided, or `contract`.
@@ -38,7 +42,15 @@ pub(super) enum Why {
 
 impl Decision {
     fn new(reply: Reply, why: Why) -> Self {
-        Self { reply, why, status: StatusCode::OK, closes: false, denial_damage: None, rule_setting: None }
+        Self {
+            reply,
+            why,
+            status: StatusCode::OK,
+            closes: false,
+            caution: None,
+            denial_damage: None,
+            rule_setting: None,
+        }
     }
 
     /// The policy decided.
@@ -80,6 +92,23 @@ impl Decision {
     pub(super) fn noting_damage(mut self, callback: &Callback, body: &[u8]) -> Self {
         if !self.is_allow() {
             self.denial_damage = callback.denial_damage(body);
+        }
+        self
+    }
+
+    /// Compares changes with the body of their webhook, and notes those that are hardly meant: at most once a second, and none
+    /// of long bodies, since it reads both again.
+    pub(super) fn noting_cautions(mut self, callback: &Callback, body: &[u8], limit: &LogLimit) -> Self {
+        if let (Why::Verdict, Reply::Allow { changes, body: reply }) = (&self.why, &self.reply)
+            && !changes.is_empty()
+            && !work::is_long(body.len().max(reply.len()))
+        {
+            limit.log(1, |_| {
+                let cautions = cautions(callback, body, reply).into_iter();
+                let cautions: Vec<_> =
+                    cautions.map(|caution| format!("{}: {}", caution.kind.as_str(), caution.field)).collect();
+                self.caution = (!cautions.is_empty()).then(|| cautions.join(", "));
+            });
         }
         self
     }

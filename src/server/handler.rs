@@ -62,7 +62,8 @@ impl<T: Transport> ServerState<T> {
         let answer = answer.unwrap_or_else(|| Err(Failure::because(Class::Deadline, "the drain time is over")));
         record.answered();
         if !work::is_long(body.len()) {
-            return decider.by_answer(answer, &body);
+            let limit = &self.shared.status.of(webhook.callback).cautions;
+            return decider.by_answer(answer, &body).noting_cautions(webhook.callback, &body, limit);
         }
         let by_answer = {
             let decider = decider.clone();

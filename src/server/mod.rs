@@ -46,7 +46,7 @@ use caller::Connection;
 use layers::FromFn;
 use listener::Listener;
 pub(crate) use refusal::Refusal;
-pub(crate) use reply::{OUTCOME, REPLACED_CODE, RULE};
+pub(crate) use reply::{CAUSE, OUTCOME, REPLACED_CODE, RULE};
 use shutdown::DrainDeadline;
 pub use shutdown::Stop;
 use work::{BlockingPool, Calls};

@@ -19,7 +19,7 @@ use super::{Connection, Refusal, Response};
 use crate::config::{Config, Rule};
 use crate::contract::{Metadata, Reply, metadata};
 use crate::cut::cut;
-use crate::failure::Class;
+use crate::failure::{Class, hint};
 use crate::observe::counters::millis_now;
 use crate::observe::decisions::Decided;
 use crate::observe::durations::Phase;
@@ -192,7 +192,9 @@ impl Record {
         }
         match (&decision.why, &decision.reply) {
             (Why::Verdict, Reply::Allow { changes, .. }) if changes.is_empty() => line!(debug, "webhook allowed"),
-            (Why::Verdict, Reply::Allow { changes, .. }) => line!(info, "webhook changed", ?changes),
+            (Why::Verdict, Reply::Allow { changes, .. }) => {
+                line!(info, "webhook changed", ?changes, caution = decision.caution)
+            }
             (Why::Verdict, Reply::Deny(denial)) => {
                 let (code, replaced_code) = (denial.code(self.config.denial.code), denial.replaced_code());
                 match breaks {
@@ -202,10 +204,10 @@ impl Record {
             }
             (Why::Accepted, _) => line!(debug, "event accepted"),
             (Why::Failed(rule, failure), _) => {
-                let (class, cause) = (failure.class.as_str(), &failure.cause);
+                let (class, cause, hint) = (failure.class.as_str(), &failure.cause, failure.status.and_then(hint));
                 match rule {
-                    Rule::Allow => line!(warn, "webhook failed open", class, cause),
-                    Rule::Deny => line!(warn, "webhook failed closed", class, cause, breaks),
+                    Rule::Allow => line!(warn, "webhook failed open", class, cause, hint),
+                    Rule::Deny => line!(warn, "webhook failed closed", class, cause, hint, breaks),
                 }
             }
             (Why::Refused(refusal), _) => line!(warn, "webhook refused", reason = %refusal, breaks),

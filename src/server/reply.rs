@@ -16,6 +16,9 @@ pub(crate) const RULE: HeaderName = HeaderName::from_static("hookgate-rule");
 /// The response header that has the code of the policy's denial, if another one replaces it.
 pub(crate) const REPLACED_CODE: HeaderName = HeaderName::from_static("hookgate-replaced-code");
 
+/// The response header that has the policy's answer in short, if that was no verdict: a status, or what is wrong with it.
+pub(crate) const CAUSE: HeaderName = HeaderName::from_static("hookgate-cause");
+
 impl Decision {
     /// Returns the reply.
     pub(super) fn response(&self, config: &Config) -> Response {
@@ -29,6 +32,11 @@ impl Decision {
         }
         if let Some(code) = self.replaced_code() {
             headers.insert(REPLACED_CODE, code.into());
+        }
+        if let Why::Failed(_, failure) = &self.why
+            && let Some(cause) = failure.answer().and_then(|answer| HeaderValue::from_str(&answer).ok())
+        {
+            headers.insert(CAUSE, cause);
         }
         if let Why::Refused(Refusal::Method) = self.why {
             headers.insert(header::ALLOW, HeaderValue::from_static("POST"));

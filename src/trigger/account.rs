@@ -3,11 +3,13 @@
 use http::{HeaderMap, HeaderName};
 use serde::Serialize;
 use serde_json::Value;
+use tonic::Code;
 
 use super::Webhook;
 use crate::contract::Timing;
-use crate::failure::Class;
-use crate::server::{OUTCOME, REPLACED_CODE, RULE};
+use crate::failure::{self, Class, code_name};
+use crate::openim::{Caution, CautionKind};
+use crate::server::{CAUSE, OUTCOME, REPLACED_CODE, RULE};
 
 /// The note on a reply that no hookgate wrote.
 const NO_HOOKGATE: &str = "no header hookgate-outcome: another HTTP server answered, or a proxy before hookgate. Webhooks \
@@ -27,6 +29,8 @@ pub(super) struct Account<'a> {
     rule: Option<&'static str>,
     /// The setting that holds the rule, or `contract`. `None` if hookgate decided without one.
     rule_setting: Option<&'a str>,
+    /// The policy's answer, if that was no verdict: a status, or what is wrong with it.
+    cause: Option<&'a str>,
     /// The code of the policy's denial, if hookgate replaced it.
     replaced_code: Option<i32>,
 }
@@ -40,11 +44,11 @@ impl<'a> Account<'a> {
         let failed = by_rule("failed-closed:", "deny").or_else(|| by_rule("failed-open:", "allow"));
         let (class, rule) = failed.unzip();
         let replaced_code = text(REPLACED_CODE).and_then(|code| code.parse().ok());
-        Some(Self { outcome, class, rule, rule_setting: text(RULE), replaced_code })
+        Some(Self { outcome, class, rule, rule_setting: text(RULE), cause: text(CAUSE), replaced_code })
     }
 
-    /// Returns a failure's notes: the class, the rule, the place of the cause.
-    fn failure(&self, class: &str, webhook: &Webhook) -> [String; 3] {
+    /// Returns a failure's notes: the class, the policy's answer, the rule, the place of the cause.
+    fn failure(&self, class: &str, webhook: &Webhook) -> Vec<String> {
         let (outcome, is_open) = (self.outcome, self.rule == Some("allow"));
         let known = Class::ALL.into_iter().find(|known| known.as_str() == class);
         let decided = if is_open { "allowed" } else { "denied" };
@@ -58,20 +62,30 @@ impl<'a> Account<'a> {
             (None, Timing::Before) => format!("hookgate {decided} instead, by no failure rule of the configuration"),
         };
         let phrase = if is_open { "webhook failed open" } else { "webhook failed closed" };
-        [
-            format!("{outcome} is no verdict of the policy: {}", known.map_or("a class of a newer hookgate", hint)),
-            rule,
-            format!(
-                "the cause is in hookgate's log: \"{phrase}\" with operation_id={}; GET /status on admin_listen has the \
+        let class =
+            format!("{outcome} is no verdict of the policy: {}", known.map_or("a class of a newer hookgate", hint));
+        let answer = self.cause.map(|cause| {
+            let code = (0..=16).map(Code::from_i32).find(|code| code_name(*code) == cause);
+            let hint = code.and_then(failure::hint).map(|hint| format!(": {hint}"));
+            format!("the policy's answer: {cause}{}", hint.unwrap_or_default())
+        });
+        let place = format!(
+            "the cause is in hookgate's log: \"{phrase}\" with operation_id={}; GET /status on admin_listen has the \
                  policy's state",
-                webhook.operation_id
-            ),
-        ]
+            webhook.operation_id
+        );
+        [Some(class), answer, Some(rule), Some(place)].into_iter().flatten().collect()
     }
 }
 
 /// Explains hookgate's part in a reply, a sentence for each fact. A plain verdict needs none.
-pub(super) fn notes(webhook: &Webhook, headers: &HeaderMap, reply: &[u8], is_emptied: bool) -> Vec<String> {
+pub(super) fn notes(
+    webhook: &Webhook,
+    headers: &HeaderMap,
+    reply: &[u8],
+    is_emptied: bool,
+    cautions: &[Caution],
+) -> Vec<String> {
     let Some(account) = Account::read(headers) else { return vec![NO_HOOKGATE.to_owned()] };
     let mut notes = Vec::new();
     match (account.class, account.outcome) {
@@ -94,13 +108,19 @@ pub(super) fn notes(webhook: &Webhook, headers: &HeaderMap, reply: &[u8], is_emp
     if is_emptied {
         notes.push(EMPTIED.to_owned());
     }
+    // The line of OpenIM names what is emptied.
+    let others = cautions.iter().filter(|caution| caution.kind != CautionKind::Emptied);
+    notes.extend(others.map(|caution| format!("{}: {}", caution.kind.as_str(), caution.what)));
     notes
 }
 
 /// Returns the causes of a class, for the author of a policy.
 fn hint(class: Class) -> &'static str {
     match class {
-        Class::Unavailable => "it is not connected, or it answered UNAVAILABLE",
+        Class::Unavailable => {
+            "hookgate is not connected to it (is it up, and is the setting policy its gRPC address and port?), or it \
+             answered UNAVAILABLE"
+        }
         Class::Deadline => "it did not answer within the budget",
         Class::Overloaded => "a limit of hookgate's is reached, or it answered RESOURCE_EXHAUSTED",
         Class::Unimplemented => "it does not serve this rpc",

@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 use crate::client::Client;
 use crate::contract::Callback;
-use crate::openim::{Explanation, Interpretation, explain};
+use crate::openim::{Explanation, Interpretation, cautions, explain};
 
 /// OpenIM's header for the ID of the operation.
 const OPERATION_ID: HeaderName = HeaderName::from_static("operationid");
@@ -78,7 +78,8 @@ impl Webhook {
         let millis = began.elapsed().as_secs_f64() * 1000.0;
         let explanations = explain(self.callback(), &self.body, response.body());
         let is_emptied = explanations.iter().any(|explanation| !explanation.emptied.is_empty());
-        let notes = account::notes(self, response.headers(), response.body(), is_emptied);
+        let cautions = cautions(self.callback(), &self.body, response.body());
+        let notes = account::notes(self, response.headers(), response.body(), is_emptied, &cautions);
         Ok(Reply { response, millis, explanations, notes })
     }
 }

@@ -7,7 +7,7 @@ use tonic::Code;
 
 use super::judge::Call;
 use crate::contract::Timing;
-use crate::failure::{Class, Failure};
+use crate::failure::{Class, Failure, code_name, is_taken_for_denial};
 
 /// The name of a fault, and advice to the author of the policy.
 pub(super) type Advice = (Cow<'static, str>, &'static str);
@@ -82,12 +82,7 @@ fn on_status(code: Code, text: &str, call: &Call<'_>) -> Advice {
         Code::Unauthenticated => (name.into(), CREDENTIALS),
         Code::Unavailable => (name.into(), AWAY),
         Code::Unimplemented => ("UNIMPLEMENTED for some requests".into(), UNIMPLEMENTED),
-        Code::InvalidArgument
-        | Code::NotFound
-        | Code::AlreadyExists
-        | Code::FailedPrecondition
-        | Code::Aborted
-        | Code::OutOfRange => match call.request.callback.timing {
+        code if is_taken_for_denial(code) => match call.request.callback.timing {
             Timing::Before => (format!("{name} for a denial").into(), DENIES),
             Timing::After => (format!("{name} to an event").into(), REFUSES_EVENT),
         },
@@ -98,13 +93,4 @@ fn on_status(code: Code, text: &str, call: &Call<'_>) -> Advice {
 /// Returns true if there was no connection, or it broke.
 pub(super) fn is_disconnect(failure: &Failure) -> bool {
     failure.class == Class::Unavailable && failure.status.is_none() && !failure.not_grpc
-}
-
-/// Returns a code as gRPC writes it: `INVALID_ARGUMENT`.
-pub(super) fn code_name(code: Code) -> String {
-    let part = |letter: char| match letter.is_ascii_uppercase() {
-        true => format!("_{letter}"),
-        false => letter.to_ascii_uppercase().to_string(),
-    };
-    format!("{code:?}").chars().map(part).collect::<String>().trim_start_matches('_').to_owned()
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use prost::DecodeError;
 
 use super::Check;
-use super::advice::{code_name, on_failure};
+use super::advice::on_failure;
 use super::finding::{Fault, Finding, Judged, shown};
 use super::report::Outcome;
 use super::requests::Request;
 use crate::contract::{Denial, InvalidReply, LONGEST_SENTENCE, LOWEST_CODE, Reply, proto};
-use crate::failure::{Class, Failure};
+use crate::failure::{Class, Failure, code_name};
 use crate::openim::{self, CautionKind, Reading, Release, cautions};
 use crate::policy::Answer;
 
@@ -81,12 +81,12 @@ fn made_up(answer: &str) -> String {
 }
 
 fn caution(caution: openim::Caution) -> Fault {
-    let (name, hint) = match caution.kind {
-        CautionKind::Content => ("content of another type", CONTENT),
-        CautionKind::Emptied => ("a change to an empty value", EMPTIED),
-        CautionKind::Dropped => ("a change that drops values", DROPPED),
+    let hint = match caution.kind {
+        CautionKind::Content => CONTENT,
+        CautionKind::Emptied => EMPTIED,
+        CautionKind::Dropped => DROPPED,
     };
-    Fault::new(name, shown(&caution.what), hint)
+    Fault::new(caution.kind.as_str(), shown(&caution.what), hint)
 }
 
 fn judge_failure(check: &Check, failure: Failure, call: &Call<'_>) -> Finding {

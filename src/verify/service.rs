@@ -86,7 +86,7 @@ pub(super) fn judge_connection<T>(channel: &Channel, health: &Result<T, Failure>
         Err(failure) if !channel.status().addresses.iter().any(|address| address.is_ready) => shown(&failure.cause),
         _ => return Ok(None),
     };
-    let hint = "start the policy, and see that --policy names its gRPC address";
+    let hint = "start the policy, and see that --policy has its gRPC address and port";
     Err(Fault::new("the policy cannot be reached", why, hint).failed())
 }
 

@@ -32,6 +32,8 @@ mod load;
 mod log;
 /// Metrics, as Prometheus scrapes them.
 mod metrics;
+/// Ten mistakes of beginners: what the log, `trigger` and `verify` say of each, as the manual's table has it.
+mod mistakes;
 /// The judge: what OpenIM makes of a reply.
 mod openim;
 /// The keys by which After events are kept in order.

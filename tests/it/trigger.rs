@@ -17,7 +17,7 @@ use crate::support::program::{EVERYTHING_FREE, Running, configured, hookgate};
 use crate::support::{self, Policy, file, free};
 
 /// Runs it with a cache folder of this name.
-async fn trigger(cache: &str, args: &[&str]) -> Output {
+pub async fn trigger(cache: &str, args: &[&str]) -> Output {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("trigger").join(cache);
     let mut command = hookgate(&[&["trigger"], args].concat());
     command.env("HOME", &folder).env("XDG_CACHE_HOME", &folder).stdin(Stdio::null()).output().await.unwrap()

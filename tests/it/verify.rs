@@ -3,7 +3,7 @@
 mod bad;
 mod gone;
 mod own;
-mod policy;
+pub mod policy;
 mod sent;
 mod service;
 mod statuses;
@@ -21,10 +21,10 @@ use crate::support::nobody;
 use crate::support::program::{EVERYTHING_FREE, Running, hookgate};
 
 /// How a run ended, and what it said.
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
+pub struct Ended {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
 }
 
 impl Ended {
@@ -35,7 +35,7 @@ impl Ended {
 }
 
 /// Verifies with these arguments.
-async fn verify(args: &[&str]) -> Ended {
+pub async fn verify(args: &[&str]) -> Ended {
     verify_with(args, &[]).await
 }
 

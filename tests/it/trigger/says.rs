@@ -61,18 +61,20 @@ struct Case {
     emptied: &'static [&'static str],
 }
 
+const NO_MESSAGE: &str = "not a protobuf message: failed to decode Protobuf message: invalid varint";
+
 const UNSEEN: &str = "the client that sent the message does not see errCode 5001: ";
 
 fn cases() -> Vec<Case> {
     let case = |callback, hookgate, notes, openim| Case { callback, set: &[], hookgate, notes, openim, emptied: &[] };
-    let by_rule =
-        |class: &str, rule: &str, setting: &str| json!({ "class": class, "rule": rule, "rule_setting": setting });
+    let by_rule = |class: &str, cause: &str, rule: &str, setting: &str| json!({ "class": class, "cause": cause, "rule": rule, "rule_setting": setting });
     vec![
         case(
             "beforeAddBlack",
-            by_rule("error", "deny", "on_failure"),
+            by_rule("error", "INVALID_ARGUMENT", "deny", "on_failure"),
             &[
                 "failed-closed:error is no verdict of the policy: it answered with a status that neither allows nor denies",
+                "the policy's answer: INVALID_ARGUMENT",
                 "the failure rule of on_failure denied instead",
                 "\"webhook failed closed\" with operation_id=trigger-",
             ],
@@ -80,9 +82,10 @@ fn cases() -> Vec<Case> {
         ),
         case(
             "beforeAddFriend",
-            by_rule("error", "allow", "callbacks.beforeAddFriend.on_failure"),
+            by_rule("error", "UNKNOWN", "allow", "callbacks.beforeAddFriend.on_failure"),
             &[
                 "failed-open:error is no verdict",
+                "the policy's answer: UNKNOWN",
                 "the failure rule of callbacks.beforeAddFriend.on_failure allowed instead",
                 "\"webhook failed open\" with operation_id=trigger-",
             ],
@@ -90,9 +93,10 @@ fn cases() -> Vec<Case> {
         ),
         case(
             "beforeOfflinePush",
-            by_rule("error", "allow", "contract"),
+            by_rule("error", "UNKNOWN", "allow", "contract"),
             &[
                 "failed-open:error is no verdict",
+                "the policy's answer: UNKNOWN",
                 "callbacks.beforeOfflinePush.on_failure can set",
                 "webhook failed open",
             ],
@@ -100,14 +104,24 @@ fn cases() -> Vec<Case> {
         ),
         case(
             "beforeImportFriends",
-            by_rule("invalid_reply", "deny", "on_failure"),
-            &["its response is not the message of the rpc, or a change", "on_failure", "webhook failed closed"],
+            by_rule("invalid_reply", NO_MESSAGE, "deny", "on_failure"),
+            &[
+                "its response is not the message of the rpc, or a change",
+                NO_MESSAGE,
+                "on_failure",
+                "webhook failed closed",
+            ],
             "the policy service gave an invalid reply",
         ),
         case(
             "beforeInviteUserToGroup",
-            by_rule("unimplemented", "allow", "on_failure"),
-            &["it does not serve this rpc", "the failure rule of on_failure allowed instead", "webhook failed open"],
+            by_rule("unimplemented", "UNIMPLEMENTED", "allow", "on_failure"),
+            &[
+                "it does not serve this rpc",
+                "UNIMPLEMENTED",
+                "the failure rule of on_failure allowed instead",
+                "webhook failed open",
+            ],
             "it goes on as it is",
         ),
         case("afterRemoveBlack", json!({}), &["accepted: the event is delivered after this reply"], "it has happened"),
@@ -213,9 +227,9 @@ async fn the_notes_on_many_are_those_on_the_first_of_each_outcome() {
     let args = ["beforeAddBlack", "--to", &format!("http://{}", gate.webhooks), "--count", "20"];
     let report = json_of("says-many", &args).await;
     assert_eq!(report["outcomes"], json!({ "failed-closed:error": 20 }));
-    assert_eq!(report["notes"]["failed-closed:error"].as_array().unwrap().len(), 3, "{report}");
+    assert_eq!(report["notes"]["failed-closed:error"].as_array().unwrap().len(), 4, "{report}");
     let said = String::from_utf8(trigger("says-many", &args).await.stdout).unwrap();
-    assert_eq!(said.lines().filter(|line| line.starts_with("hookgate: ")).count(), 3, "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("hookgate: ")).count(), 4, "{said}");
 }
 
 /// A caller that may not call.
