@@ -225,7 +225,9 @@ async fn each_setting_is_applied_or_kept_as_its_declaration_says() {
         if setting.path.starts_with("openim.") {
             continue;
         }
-        let (group, key) = setting.path.rsplit_once('.').unwrap_or(("", &setting.path));
+        let path = &setting.path;
+        assert_ne!(setting.default.as_deref(), Some(value), "the sample is the default of {path}: use another sample");
+        let (group, key) = path.rsplit_once('.').unwrap_or(("", path));
         groups.entry(group).or_default().push(format!("{key}: {value}"));
         if setting.needs_restart {
             kept.insert(if group.is_empty() { key } else { group });
