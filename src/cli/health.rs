@@ -3,10 +3,11 @@
 use std::io::{self, Write};
 
 use super::admin::Admin;
-use super::{Error, block_on};
+use super::{Error, block_on, examples};
 
 /// Options of `hookgate health`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = examples(&["hookgate health", "hookgate health --live --admin unix:///run/hookgate/admin.sock"]))]
 pub(super) struct Health {
     #[command(flatten)]
     admin: Admin,

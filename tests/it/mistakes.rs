@@ -123,7 +123,7 @@ fn mistakes() -> Vec<Mistake> {
             }),
             [changed, r#"caution="a change to an empty value: faceURL, a change to an empty value: ex""#],
             "faceURL becomes empty, whatever it was",
-            "faceURL becomes empty, whatever OpenIM has",
+            "faceURL becomes empty, where the request leaves it as it is",
         ),
         mistake(
             "half-filled list",

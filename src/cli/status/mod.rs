@@ -10,13 +10,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::admin::Admin;
-use super::{Error, block_on, print_json};
+use super::{Error, block_on, examples, print_json};
 use crate::observe::counters::millis_now;
 use crate::observe::drift;
 use crate::observe::failures::LastFailure;
 
 /// Options of `hookgate status`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = examples(&["hookgate status", "hookgate status --admin hookgate:10007"]))]
 pub(super) struct Status {
     #[command(flatten)]
     admin: Admin,

@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt};
 use tokio::time::{Instant, timeout};
 
 use super::{file, message, parsed};
-use crate::support::program::{Running, configured};
+use crate::support::program::{ALL_LOGS, Running, configured};
 use crate::support::{Policy, send};
 
 const COMMAND: &str = "callbackBeforeSendSingleMsgCommand";
@@ -138,7 +138,7 @@ async fn it_ends_although_nobody_reads_its_pipe() {
 #[tokio::test]
 async fn a_log_that_nobody_reads_costs_lines_and_no_verdict() {
     let policy = Policy::start(|_| Err(tonic::Status::permission_denied("no"))).await;
-    let command = configured(&policy.url(), "decisions-log-unread", "log: trace");
+    let command = configured(&policy.url(), "decisions-log-unread", &format!("log: {ALL_LOGS}"));
     let (mut child, mut stderr, webhooks) = Running::unread(command).await;
     // Nothing is read from here on. At this level a webhook makes kilobytes of log.
     let denials = async {
@@ -165,7 +165,7 @@ async fn a_log_that_nobody_reads_costs_lines_and_no_verdict() {
 #[tokio::test]
 async fn it_ends_although_nobody_reads_its_log() {
     let policy = Policy::allow().await;
-    let command = configured(&policy.url(), "decisions-log-stuck", "log: trace");
+    let command = configured(&policy.url(), "decisions-log-stuck", &format!("log: {ALL_LOGS}"));
     let (mut child, _stderr, webhooks) = Running::unread(command).await;
     for _ in 0..300 {
         let body = http_body_util::Full::from(message("hello"));
