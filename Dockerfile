@@ -39,5 +39,5 @@ EXPOSE 10006 10007
 STOPSIGNAL SIGTERM
 # Asks the admin listener at 127.0.0.1:10007; one elsewhere needs `health --live --admin URL`, or --no-healthcheck. It passes
 # without a policy too, as swarms restart what is unhealthy. Kubernetes has probes of its own.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["/hookgate", "health", "--live"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=1h CMD ["/hookgate", "health", "--live"]
 ENTRYPOINT ["/hookgate"]

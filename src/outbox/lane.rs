@@ -113,8 +113,9 @@ impl Lane {
     pub(super) fn log_unimplemented(&mut self, entry: &Entry, failure: &Failure) {
         let (rpc, command, event_id, cause) = (entry.callback.rpc, entry.command(), entry.event_id(), &failure.cause);
         debug!(command, rpc, event_id, reason = Reason::Unimplemented.as_str(), "event dead-lettered");
-        if !std::mem::replace(&mut self.unimplemented_logged, true) {
+        if !self.unimplemented_logged {
             self.unimplemented_log.log(LOG_INTERVAL, |_| {
+                self.unimplemented_logged = true;
                 warn!(command, rpc, event_id, cause, "rpc unimplemented, dead-lettering its events");
             });
         }

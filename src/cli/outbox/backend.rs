@@ -36,6 +36,13 @@ impl Backend {
         matches!(self, Self::Serving(_))
     }
 
+    /// Returns the number of events that were evicted since the start because the policy does not implement their rpc.
+    pub(super) async fn evicted(&self) -> io::Result<u64> {
+        let Self::Serving(admin) = self else { return Ok(0) };
+        let status: Value = admin.ask("/status", None, ELSEWHERE).await?;
+        Ok(status.pointer("/after_events/disk/unimplemented_evicted").and_then(Value::as_u64).unwrap_or_default())
+    }
+
     /// Asks the admin API, below `/outbox`, or the directory.
     pub(super) async fn ask<T: DeserializeOwned>(
         &mut self,

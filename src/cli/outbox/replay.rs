@@ -19,6 +19,7 @@ const POLL: Duration = Duration::from_millis(100);
 impl Change {
     /// Replays the events that are selected, and prints how many were queued, and what became of them within `wait`.
     pub(super) async fn replay(self, outbox: &mut Backend, wait: Duration, json: bool) -> Result<(), Error> {
+        let evicted_before = outbox.evicted().await?;
         let waiting = waiting(outbox, self.which.id.clone()).await?;
         let (queued, mut numbers) = self.run(outbox, "/replay", Offline::replay).await?;
         numbers.extend(waiting.filter(|_| numbers.is_empty()));
@@ -36,12 +37,23 @@ impl Change {
         }
         let undelivered = follow(outbox, &numbers, wait).await?;
         let left: i64 = undelivered.iter().map(|of| of.untried + of.failed + of.dead.values().sum::<i64>()).sum();
-        let delivered = queued.saturating_sub(usize::try_from(left).unwrap_or_default());
+        let evicted = outbox.evicted().await?.saturating_sub(evicted_before);
+        let delivered = (queued as u64).saturating_sub(u64::try_from(left).unwrap_or_default()).saturating_sub(evicted);
         if json {
-            writeln!(out, "{}", json!({ "replayed": queued, "delivered": delivered, "undelivered": undelivered }))?;
+            let ended = json!({
+                "replayed": queued, "delivered": delivered, "evicted": evicted, "undelivered": undelivered,
+            });
+            writeln!(out, "{ended}")?;
             return Ok(());
         }
-        writeln!(out, "{} delivered", count(delivered as u64, "event"))?;
+        writeln!(out, "{} delivered", count(delivered, "event"))?;
+        if evicted > 0 {
+            let evicted = count(evicted, "event");
+            writeln!(
+                out,
+                "{evicted} evicted: the policy does not implement the rpc, and after.dead_bytes was reached"
+            )?;
+        }
         for of in &undelivered {
             for line in lines(of, wait) {
                 writeln!(out, "{}", fill(&line, Options::new(80).subsequent_indent("  ")))?;
@@ -63,12 +75,12 @@ async fn waiting(outbox: &mut Backend, id: Option<String>) -> io::Result<Option<
 
 /// Waits until each event is delivered or has failed, or `wait` is over. Returns those that are not delivered, by rpc.
 async fn follow(outbox: &mut Backend, numbers: &[Numbers], wait: Duration) -> io::Result<Vec<Undelivered>> {
-    let (until, mut all) = (Instant::now() + wait, BTreeMap::<String, Undelivered>::new());
+    let (until, mut all) = (Instant::now().checked_add(wait), BTreeMap::<String, Undelivered>::new());
     for numbers in numbers {
         let undelivered = loop {
             let undelivered: Vec<Undelivered> =
                 outbox.ask("/undelivered", Some(json!(numbers)), |_| Ok(Vec::new())).await?;
-            if undelivered.iter().all(|of| of.untried == 0) || Instant::now() >= until {
+            if undelivered.iter().all(|of| of.untried == 0) || until.is_some_and(|until| Instant::now() >= until) {
                 break undelivered;
             }
             sleep(POLL).await;

@@ -70,11 +70,16 @@ pub struct LooksLike {
 }
 
 impl Report {
-    /// Returns true if there is any difference.
-    pub fn is_drift(&self) -> bool {
+    /// Returns true if OpenIM has sent other names than this build expects.
+    pub fn has_other_names(&self) -> bool {
         let unknown = [&self.unknown_commands, &self.unknown_fields, &self.unrecognized_bodies];
         let mut all = unknown.into_iter().chain([&self.older_commands, &self.older_fields]);
-        all.any(|names| !names.is_empty()) || self.never_came.as_ref().is_some_and(|keys| !keys.is_empty())
+        all.any(|names| !names.is_empty())
+    }
+
+    /// Returns true if there is any difference.
+    pub fn is_drift(&self) -> bool {
+        self.has_other_names() || self.never_came.as_ref().is_some_and(|keys| !keys.is_empty())
     }
 }
 

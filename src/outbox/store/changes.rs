@@ -50,7 +50,7 @@ impl Outcome {
             Op::Promote(all) => all.iter().try_for_each(|next| self.promote(Some(next), connection))?,
             Op::MakeRoom(bytes) => {
                 self.foreseen += *bytes as isize;
-                self.forget(dead::make_room(connection, *bytes as isize)?);
+                self.forget(dead::make_room(connection, *bytes as isize, isize::MAX)?);
             }
             // What acts cannot be done twice, so it is not done with a batch: see `tell`. What reads comes after that.
             Op::Act(_) | Op::Load { .. } | Op::Close { .. } => {}

@@ -48,26 +48,30 @@ pub(super) fn count(connection: &Connection) -> rusqlite::Result<Dead> {
     Ok(Dead { events, bytes, unimplemented: connection.query_row(unimplemented, [], |row| row.get(0))? })
 }
 
-/// Drops the oldest until so many bytes are free; gives what it dropped.
-pub(super) fn make_room(connection: &Connection, bytes: isize) -> rusqlite::Result<Dead> {
-    evict(bytes, || drop_first(connection, "true order by died", []))
+/// Drops the oldest until so many bytes are free, `most` at most; gives what it dropped.
+pub(super) fn make_room(connection: &Connection, bytes: isize, most: isize) -> rusqlite::Result<Dead> {
+    evict(bytes, most, || drop_first(connection, "true order by died", []))
 }
 
-/// Drops the oldest of the events that the policy does not implement, until so many bytes are free.
-pub(super) fn evict_unimplemented(connection: &Connection, bytes: isize) -> rusqlite::Result<Dead> {
-    evict(bytes, || drop_first(connection, "reason = 'unimplemented' order by died", []))
+/// Drops the oldest of the events that the policy does not implement, until so many bytes are free, `most` at most.
+pub(super) fn evict_unimplemented(connection: &Connection, bytes: isize, most: isize) -> rusqlite::Result<Dead> {
+    evict(bytes, most, || drop_first(connection, "reason = 'unimplemented' order by died", []))
 }
 
-fn evict(bytes: isize, mut drop_one: impl FnMut() -> rusqlite::Result<Option<Dead>>) -> rusqlite::Result<Dead> {
+fn evict(
+    bytes: isize,
+    most: isize,
+    mut drop_one: impl FnMut() -> rusqlite::Result<Option<Dead>>,
+) -> rusqlite::Result<Dead> {
     let mut dropped = Dead::default();
-    while dropped.bytes < bytes {
+    while dropped.bytes < bytes && dropped.events < most {
         let Some(one) = drop_one()? else { break };
         dropped.add(one);
     }
     Ok(dropped)
 }
 
-/// So many are dropped at a time for their age.
+/// So many are dropped at a time: a long transaction would hold up the events that come.
 pub(super) const AT_ONCE: isize = 1_000;
 
 /// Drops what died before then, [`AT_ONCE`] at most, in one transaction; gives what it dropped.

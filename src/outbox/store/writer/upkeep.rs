@@ -69,6 +69,11 @@ impl Writer {
             }
             Err(error) => warn!(%error, "outbox cleanup failed"),
         }
+        match self.trim() {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(error) => warn!(%error, "outbox cleanup failed"),
+        }
         self.tidied = Instant::now();
     }
 
@@ -99,15 +104,29 @@ impl Writer {
         Ok(())
     }
 
-    /// Drops the oldest dead letters beyond their bounds: a tenth is for those that the policy does not implement.
+    /// Drops dead letters beyond their bounds in a transaction of its own. Returns true if there may be more: a file of before,
+    /// or one whose bounds were lowered, has many.
+    fn trim(&self) -> rusqlite::Result<bool> {
+        let transaction = self.begin()?;
+        let mut outcome = Outcome::default();
+        self.bound_dead(&mut outcome)?;
+        transaction.commit()?;
+        self.gauges.count_dead(outcome.dead);
+        self.tell_evicted(outcome.unimplemented_evicted);
+        Ok(-outcome.dead.events >= dead::AT_ONCE)
+    }
+
+    /// Drops the oldest dead letters beyond their bounds: a tenth is for those that the policy does not implement. As many at
+    /// most as this commit adds, and [`AT_ONCE`](dead::AT_ONCE) more.
     pub(super) fn bound_dead(&self, outcome: &mut Outcome) -> rusqlite::Result<()> {
         let now = self.gauges.dead();
+        let most = dead::AT_ONCE + outcome.dead.events.max(0);
         let over = now.unimplemented + outcome.dead.unimplemented - (self.dead_bytes / 10) as isize;
-        let evicted = dead::evict_unimplemented(&self.connection, over)?;
+        let evicted = dead::evict_unimplemented(&self.connection, over, most)?;
         outcome.unimplemented_evicted = evicted.events;
         outcome.forget(evicted);
         let over = now.bytes + outcome.dead.bytes - self.dead_bytes as isize;
-        outcome.forget(dead::make_room(&self.connection, over)?);
+        outcome.forget(dead::make_room(&self.connection, over, most)?);
         Ok(())
     }
 
