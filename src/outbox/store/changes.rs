@@ -5,11 +5,11 @@ use rusqlite::Connection;
 use super::dead::{self, Dead};
 use super::{Clock, Ended, News, Next, Op, Place, rows};
 
-/// What a batch leads to.
+/// The effects of a batch.
 #[derive(Default)]
 pub(super) struct Outcome {
     pub(super) news: Vec<News>,
-    /// How many more undelivered events are kept.
+    /// Change in the number of dead letters; negative if fewer are kept.
     pub(super) dead: Dead,
     /// Events that were evicted because the policy does not implement them.
     pub(super) unimplemented_evicted: isize,

@@ -40,7 +40,7 @@ impl Sub for Dead {
     }
 }
 
-/// How many there are.
+/// Counts the dead letters.
 pub(super) fn count(connection: &Connection) -> rusqlite::Result<Dead> {
     let all = "select count(*), coalesce(sum(bytes), 0) from dead indexed by dead_died";
     let (events, bytes) = connection.query_row(all, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -71,7 +71,7 @@ fn evict(
     Ok(dropped)
 }
 
-/// So many are dropped at a time: a long transaction would hold up the events that come.
+/// Maximum number of dead letters dropped in one transaction: a longer one would hold up the events that come.
 pub(super) const AT_ONCE: isize = 1_000;
 
 /// Drops what died before then, [`AT_ONCE`] at most, in one transaction; gives what it dropped.

@@ -29,6 +29,7 @@ mod pending;
 mod rescue;
 mod rows;
 mod salvage;
+mod standing;
 mod tables;
 mod writer;
 
@@ -50,7 +51,8 @@ use inbox::{Sender, Sent};
 
 pub(crate) use clock::Clock;
 pub(crate) use open::OpenError;
-pub(super) use open::{Opened, Standing, open};
+pub(super) use open::{Opened, open};
+pub(super) use standing::Standing;
 
 /// What is done to the events on disk, in the order in which it is sent.
 pub(super) enum Op {

@@ -1,4 +1,4 @@
-//! The directory, its lock, and what is found in the file.
+//! The directory of the outbox, its lock, and its file.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -14,11 +14,11 @@ use rusqlite::Connection;
 use tracing::{error, info, warn};
 
 use super::inbox::inbox;
+use super::standing::{Found, Standing, standing};
 use super::tables::{APPLICATION, UNIMPLEMENTED, VERSION, connection, create, make_private, settle};
 use super::writer::Writer;
-use super::{Clock, Gauges, Hear, Store, dead, rows, salvage};
+use super::{Clock, Gauges, Hear, Store, dead, salvage};
 use crate::config;
-use crate::contract::Callback;
 
 /// The file, in the directory.
 const FILE: &str = "outbox.db";
@@ -91,16 +91,6 @@ impl OpenError {
     pub fn is_mistake(&self) -> bool {
         matches!(self, Self::Unfit { .. })
     }
-}
-
-/// What is waiting of an rpc at the start.
-#[derive(Debug)]
-pub(in crate::outbox) struct Standing {
-    pub(in crate::outbox) rpc: &'static str,
-    pub(in crate::outbox) events: usize,
-    pub(in crate::outbox) bytes: usize,
-    /// When the oldest one arrived, milliseconds since 1970.
-    pub(in crate::outbox) oldest: i64,
 }
 
 /// The outbox, open, its thread not started.
@@ -216,48 +206,12 @@ fn connect(path: &Path) -> Result<(Connection, Found), OpenError> {
             return Err(broken(salvage::damage(found)));
         }
     }
-    // Without it, eviction of these takes longer.
-    let _ = connection.execute_batch(UNIMPLEMENTED);
+    if let Err(error) = connection.execute_batch(UNIMPLEMENTED) {
+        // Without it, eviction of these takes longer.
+        warn!(%error, "outbox index not created");
+    }
     let found = standing(&connection).map_err(broken)?;
     Ok((connection, found))
-}
-
-/// What is found at the start.
-struct Found {
-    standing: Vec<Standing>,
-    /// The first number that is free.
-    number: u64,
-    /// The latest time that was written.
-    latest: i64,
-}
-
-fn standing(connection: &Connection) -> rusqlite::Result<Found> {
-    rows::promote_all(connection)?;
-    let mut query = connection.prepare(
-        "select name, count(*), sum(bytes), min(events.id) from events indexed by events_ready
-         join rpcs on rpcs.id = events.rpc group by events.rpc",
-    )?;
-    let found = query.query_map([], |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?, row.get::<_, i64>(3)?))
-    })?;
-    let mut standing = Vec::new();
-    for found in found {
-        let (name, events, bytes, first) = found?;
-        let Some(callback) = Callback::by_rpc(&name) else {
-            warn!(rpc = name, events, "outbox has events of an unknown rpc, left on disk");
-            continue;
-        };
-        let arrived = "select arrived from events where id = ?";
-        let oldest = connection.query_row(arrived, [first], |row| row.get(0))?;
-        let count = |number: i64| usize::try_from(number).unwrap_or(0);
-        standing.push(Standing { rpc: callback.rpc, events: count(events), bytes: count(bytes), oldest });
-    }
-    let highest = "select max(coalesce((select max(id) from events), 0), coalesce((select max(id) from dead), 0),
-                   coalesce((select value from marks where name = 'number'), 0))";
-    let number: i64 = connection.query_row(highest, [], |row| row.get(0))?;
-    let latest = "select coalesce((select arrived from events order by id desc limit 1), 0)";
-    let latest = connection.query_row(latest, [], |row| row.get(0))?;
-    Ok(Found { standing, number: u64::try_from(number).unwrap_or(0) + 1, latest })
 }
 
 impl Opened {
