@@ -62,7 +62,7 @@ enum Command {
     Trigger(trigger::Trigger),
     /// Show the state of a running hookgate on one page
     ///
-    /// What needs attention comes first. The exit code is 0 if hookgate is ready, and 1 if it is not or does not answer.
+    /// Warnings come first. The exit code is 0 if hookgate is ready, and 1 if it is not or does not answer.
     Status(status::Status),
     /// Show what a running hookgate has received from OpenIM that this build does not expect
     Drift(drift::Drift),

@@ -12,7 +12,7 @@ use super::queue::{Phase, Queue};
 use super::store::Store;
 use crate::observe::failures::LastFailure;
 
-/// What is kept at a moment. As JSON it has the totals alone.
+/// The events that are kept at a moment. As JSON it has the totals alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Backlog {
     /// Events, waiting or on their way: what the bound on events is about.

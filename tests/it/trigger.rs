@@ -9,8 +9,6 @@ use hookgate::contract::proto;
 use hookgate::contract::{Callback, Timing};
 use prost::Message as _;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
 use crate::support::pki::Ca;
 use crate::support::program::{EVERYTHING_FREE, Running, configured, hookgate};
@@ -220,18 +218,7 @@ async fn a_denial_is_told_as_the_releases_of_openim_show_it() {
 
 #[tokio::test]
 async fn a_reply_that_is_no_reply_is_told_too() {
-    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let to = format!("http://{}", server.local_addr().unwrap());
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = server.accept().await.unwrap();
-            let mut request = [0; 4096];
-            let _ = stream.read(&mut request).await.unwrap();
-            let reply = b"HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\nconnection: close\r\n\r\nnot found";
-            stream.write_all(reply).await.unwrap();
-            let _ = stream.read(&mut request).await;
-        }
-    });
+    let to = says::server("HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\nconnection: close\r\n\r\nnot found").await;
     let output = trigger("not-found", &["beforeAddBlack", "--to", &to, "--exit-code"]).await;
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(4));

@@ -42,7 +42,7 @@ impl Status {
     }
 }
 
-/// What the page needs of `/status`. What an older hookgate does not say has a default.
+/// The members of `/status` that the page shows. Those that an older hookgate lacks have a default.
 #[derive(Debug, Deserialize)]
 struct Report {
     version: String,

@@ -1,4 +1,4 @@
-//! What needs an operator's attention.
+//! Warnings: the parts of a status that need an operator's attention.
 
 use super::page::{rate, since};
 use super::{Events, Report};

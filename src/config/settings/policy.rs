@@ -23,11 +23,11 @@ settings! {
     honour_failed_continue: bool = false, Kind::plain("boolean", "true or false"), needs = "openim.webhooks";
 
     fields:
-    /// What the file enables; `None` if none was read.
+    /// The callbacks that the file enables; `None` if none was read.
     enables: Option<Enabled> = None;
 }
 
-/// What OpenIM's webhooks.yml enables.
+/// The callbacks that OpenIM's webhooks.yml enables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Enabled {
     /// The commands of the callbacks.

@@ -244,7 +244,7 @@ async fn a_refusal_is_no_verdict_either() {
 }
 
 /// A server that answers each connection with these bytes.
-async fn server(reply: &'static str) -> String {
+pub(super) async fn server(reply: &'static str) -> String {
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let to = format!("http://{}", server.local_addr().unwrap());
     tokio::spawn(async move {
