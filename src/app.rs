@@ -28,6 +28,9 @@ use crate::server::{self, ServerState};
 /// Maximum time that the built-in policy has to end, when no call is in flight any more.
 const BUILTIN_DRAIN: Duration = Duration::from_millis(500);
 
+/// Pause between two attempts to open an outbox that another process uses.
+const IN_USE_PAUSE: Duration = Duration::from_millis(50);
+
 /// hookgate, with its listeners bound.
 #[derive(Debug)]
 pub struct App {
@@ -84,7 +87,7 @@ impl App {
         // The process before this one may have its last calls in flight.
         let drain = config.drain.delay + config.drain.time;
         let patience = if replaces_another { drain } else { Duration::ZERO };
-        let events = events(&policy, &config, decisions.clone(), patience)?;
+        let events = events(&policy, &config, decisions.clone(), patience).await?;
         let interval = in_force.clone();
         let health = health::watch(channel.clone(), move || interval.now().channel.health_interval);
         let webhooks = ServerState::new(policy.clone(), events.clone(), decisions.clone(), in_force.clone());
@@ -173,7 +176,7 @@ async fn serve_builtin(address: SocketAddr, drained: CancellationToken) -> io::R
 }
 
 /// Opens the After events: on disk, if a directory is configured. Waits up to `patience` for another process that uses it.
-fn events(
+async fn events(
     policy: &Policy<Channel>,
     config: &Config,
     decisions: Decisions,
@@ -185,10 +188,11 @@ fn events(
     };
     let give_up = Instant::now() + patience;
     loop {
-        // An attempt takes a second.
+        // An attempt takes a second of the thread; in the pause between two a signal is heard.
         match Events::on_disk(policy.clone(), &config.after, decisions.clone(), directory) {
             Err(OpenError::InUse(_)) if Instant::now() < give_up => {
                 info!(directory = %directory.display(), "outbox in use, waiting for the process before this one");
+                sleep(IN_USE_PAUSE).await;
             }
             opened => return opened,
         }

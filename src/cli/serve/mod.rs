@@ -4,6 +4,7 @@ mod greeting;
 mod signals;
 
 use std::io;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -67,9 +68,14 @@ async fn serve(loaded: &Loaded, source: Source, decisions: &mut Decisions, log: 
         warn!(%error, "cannot raise the limit of open files");
     }
     signals::ignore()?;
-    let stop = signals::stop(log.clone())?;
+    let mut stop = pin!(signals::stop(log.clone())?);
     let (changes, in_force) = ConfigHandle::changing(loaded.config.clone());
-    let app = App::build(in_force).await.map_err(|error| match error {
+    let built = tokio::select! {
+        built = App::build(in_force) => built,
+        // While it waits for the outbox of the process before it.
+        _ = &mut stop => return Ok(()),
+    };
+    let app = built.map_err(|error| match error {
         app::Error::Io(error) => error.into(),
         app::Error::Outbox(error) => error.into(),
         app::Error::Setting(path, cause) => Error::from(loaded.wrong(path, cause)),

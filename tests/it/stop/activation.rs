@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpSocket;
 use tokio::process::Command;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::{AFTER, BEFORE, Kept};
 use crate::support::activated::activated;
@@ -124,6 +125,27 @@ async fn it_waits_for_the_outbox_of_the_process_before_it() {
     assert_eq!(first.end().await.0, Some(0));
     says("hookgate ready").await;
     second.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn one_that_waits_for_the_outbox_can_be_stopped() {
+    let (policy, data) = (Policy::allow().await, free("activation-stopped"));
+    let ((webhooks, address), (admin, admin_address)) = (socket(), socket());
+    let _ = std::fs::remove_dir_all(&data);
+    let data = ["--data", data.to_str().unwrap()];
+    let file = file("activation-stopped.yaml", "drain: {time: 5m}");
+    let more = [&data[..], &["--config", &file]].concat();
+    let command = at(&address.to_string(), &admin_address.to_string(), &policy.url(), &more);
+    let first = Running::of(activated(&command, &[&webhooks, &admin])).await;
+
+    let mut second = activated(&command, &[&webhooks, &admin]).spawn().unwrap();
+    let mut lines = BufReader::new(second.stderr.take().unwrap()).lines();
+    while !lines.next_line().await.unwrap().expect("it waits").contains("outbox in use") {}
+    let kill = format!("kill -TERM {}", second.id().unwrap());
+    assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
+    let ended = timeout(Duration::from_secs(60), second.wait()).await.expect("it does not wait for the first");
+    assert_eq!(ended.unwrap().code(), Some(0));
+    assert_eq!(first.post(BEFORE, "{}").await.body, ALLOWED);
 }
 
 #[tokio::test]
