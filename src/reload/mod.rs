@@ -128,7 +128,11 @@ impl Source {
             let loaded;
             (self, loaded) = match ended {
                 Ok(read) => read,
-                Err(error) => return error!(%error, "configuration reload stopped, restart required"),
+                Err(error) => {
+                    // A service manager waits for it after each reload.
+                    notify(&[NotifyState::Ready]);
+                    return error!(%error, "configuration reload stopped, restart required");
+                }
             };
             match loaded {
                 Some(Ok(loaded)) => reloads.count(Vec::new(), apply(loaded, &config)),

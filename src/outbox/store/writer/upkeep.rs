@@ -191,4 +191,25 @@ mod tests {
         thread.join().unwrap();
         std::fs::remove_dir_all(&directory).unwrap();
     }
+
+    #[tokio::test]
+    async fn a_file_far_beyond_its_bounds_is_trimmed_a_part_at_a_time() {
+        let directory = std::env::temp_dir().join(format!("hookgate-trimmed-{}", std::process::id()));
+        let opened = open(&directory).unwrap();
+        for id in 0..2_500 {
+            let dead = "insert into dead values (?, 'e', 1, null, 0, 1, 1, 1, 0, 0, 'unimplemented', null, '{}', x'')";
+            opened.connection.execute(dead, [id]).unwrap();
+        }
+        let gauges = Arc::new(Gauges::default());
+        gauges.count_dead(dead::count(&opened.connection).unwrap());
+        let settings = config::After { dead_bytes: 10_000, ..config::After::default() };
+        let writer = Writer::new(opened, &settings, gauges.clone(), Box::new(|_| {}));
+        // A tenth is 1,000 events of a byte.
+        for (is_more, left) in [(true, 1_500), (false, 1_000), (false, 1_000)] {
+            assert_eq!((writer.trim().unwrap(), gauges.dead.load(Relaxed)), (is_more, left));
+        }
+        assert_eq!(gauges.unimplemented_evicted.load(Relaxed), 1_500);
+        drop(writer);
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 }
