@@ -17,7 +17,7 @@ use crate::config::{Address, Config, ConfigHandle, PolicyUrl};
 use crate::observe::decisions::Decisions;
 use crate::observe::logging::Log;
 use crate::observe::traces::Traces;
-use crate::outbox::{Events, OpenError};
+use crate::outbox::{self, Events, OpenError};
 use crate::policy::{BuiltIn, Channel, Policy, health};
 use crate::reload::{self, Reloads, Source};
 pub use crate::server::Stop;
@@ -85,8 +85,8 @@ impl App {
         let channel = Channel::connect(url, &config.channel, &config.policy_tls);
         let policy = Policy::over(channel.clone(), config.limits.reply).traced(traces.clone());
         // The process before this one may have its last calls in flight.
-        let drain = config.drain.delay + config.drain.time;
-        let patience = if replaces_another { drain } else { Duration::ZERO };
+        let leaving = config.drain.delay + config.drain.time + outbox::CLOSING;
+        let patience = if replaces_another { leaving } else { Duration::ZERO };
         let events = events(&policy, &config, decisions.clone(), patience).await?;
         let interval = in_force.clone();
         let health = health::watch(channel.clone(), move || interval.now().channel.health_interval);

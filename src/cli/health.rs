@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use http::StatusCode;
+
 use super::admin::Admin;
 use super::{Error, block_on, examples};
 
@@ -22,8 +24,11 @@ impl Health {
     pub(super) fn run(self) -> Result<(), Error> {
         let path = if self.live { "/livez" } else { "/readyz" };
         let (status, said) = block_on(self.admin.get(path))??;
-        if !status.is_success() {
+        if status == StatusCode::SERVICE_UNAVAILABLE {
             return Err(io::Error::other(format!("not ready: {}", said.trim_end())).into());
+        }
+        if !status.is_success() {
+            return Err(self.admin.not_hookgate(format!("it answers {path} with {status}")).into());
         }
         Ok(io::stdout().write_all(said.as_bytes())?)
     }

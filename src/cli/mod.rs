@@ -156,7 +156,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
 }
 
-/// Ignores that the reader of the output has closed it, as head does, where the exit code says more than the output.
+/// Passes over the error of a closed output (`| head`), for commands whose exit code matters more.
 fn unless_closed(printed: io::Result<()>) -> io::Result<()> {
     printed.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
 }

@@ -7,7 +7,7 @@ use terminal_size::{Width, terminal_size_of};
 /// Width of text where no terminal has another.
 const PLAIN: usize = 100;
 
-/// Returns the columns of the terminal that standard output is, or what `COLUMNS` says; `None` for a pipe or a file.
+/// Returns the columns of the terminal that standard output is, or what `COLUMNS` says; `None` without either.
 pub(super) fn columns() -> Option<usize> {
     let terminal = terminal_size_of(io::stdout()).map(|(Width(width), _)| width.into()).filter(|width| *width > 0);
     terminal.or_else(|| std::env::var("COLUMNS").ok()?.parse().ok())

@@ -141,8 +141,7 @@ impl Verify {
         if skip.checks.contains(&Check::OF_SERVICE[0].name) {
             note("--skip", "every other check needs the connection".to_owned());
         }
-        let of_callbacks = || checks.iter().filter(|check| Check::OF_CALLBACK.contains(check));
-        let only_own = of_callbacks().next().is_some() && of_callbacks().all(|check| **check == Check::REQUESTS);
+        let only_own = Check::are_own(&checks);
         if only_own && self.requests.is_empty() {
             note("--only", "requests needs --requests FILE".to_owned());
         } else if only_own && !requests.is_empty() {

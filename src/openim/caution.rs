@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::changes::{self, Operation, replaces};
 use super::content::{self, ContentType};
-use super::decode::{self, Row};
+use super::decode::{self, Row, is_zero};
 use crate::contract::{Callback, Field, Kind, Label, Message};
 
 /// A change that is hardly meant.
@@ -93,15 +93,16 @@ impl Changed<'_> {
     /// Finds an empty value in the place of one that the request has, does not show, or may mean as "not changed".
     fn emptied(&self, field: &'static Field, value: &Value) -> Option<String> {
         let json = field.json;
-        if !is_empty(value) {
+        // False is a value like any other.
+        if value.is_boolean() || !is_zero(value) {
             return None;
         }
         match self.operation.own_by_name(json) {
-            Some(own) if is_empty(&own) => {
+            Some(own) if is_zero(&own) => {
                 let what = format!("{json} is set to {value}, where the request may mean \"not changed\"");
                 field.rules.empty_is_unset.then_some(what)
             }
-            // 0 and false are values like any other.
+            // So is 0.
             Some(_) => (!value.is_number()).then(|| format!("{json} becomes empty, though the request has a value")),
             // A list that may be empty means that.
             None if value.is_array() => None,
@@ -141,7 +142,7 @@ impl Changed<'_> {
 
 /// Returns the names of the plain fields that an object leaves empty, though they had a value.
 fn lost(message: &Message, object: &Value, own: impl Fn(&str) -> Option<Value>) -> Option<String> {
-    let has = |value: Option<&Value>| value.is_some_and(|value| !is_empty(value) && *value != false);
+    let has = |value: Option<&Value>| value.is_some_and(|value| !is_zero(value));
     let is_lost =
         |inner: &&Field| inner.label == Label::Plain && !has(object.get(inner.json)) && has(own(inner.json).as_ref());
     let names: Vec<_> = message.fields.iter().filter(is_lost).map(|inner| inner.json).collect();
@@ -154,17 +155,5 @@ fn message_of(field: &'static Field) -> Option<(&'static Message, bool)> {
         (Kind::Bare(wrapper), _) => wrapper.fields.first().and_then(message_of),
         (Kind::Message(message), label) => Some((message, label == Label::Repeated)),
         _ => None,
-    }
-}
-
-/// Returns true for an empty text, list or object, and for 0.
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.is_empty(),
-        Value::Array(entries) => entries.is_empty(),
-        Value::Object(members) => members.is_empty(),
-        Value::Number(number) => number.as_i64() == Some(0),
-        Value::Null => true,
-        Value::Bool(_) => false,
     }
 }

@@ -61,6 +61,7 @@ pub use offline::Offline;
 pub(crate) use operate::{Changed, OperateError};
 pub use status::{Backlog, Reason};
 pub(crate) use status::{Counts, Disk};
+pub(crate) use stop::CLOSING;
 pub(crate) use store::look::{Count, Item, Numbers, Undelivered};
 pub use store::meant::{Filter, State};
 pub(crate) use store::{COMMIT_BUCKETS, OpenError};

@@ -12,8 +12,8 @@ use super::lane::Lane;
 use super::queue::{Phase, Queue};
 use super::store::{Op, Store};
 
-/// How long the last of it may take to be on the disk.
-const CLOSING: Duration = Duration::from_secs(10);
+/// Maximum time for the last events to be written to disk.
+pub(crate) const CLOSING: Duration = Duration::from_secs(10);
 
 impl Queue {
     /// From now on nothing waits for long; where it is on disk, nothing more begins.

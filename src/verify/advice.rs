@@ -21,8 +21,10 @@ const DENIES: &str = "if this is a denial, answer OK with a denial in the respon
                       status is a failure, and the operator's rule decides, which may be to allow";
 const REFUSES_EVENT: &str = "answer OK to an event that the policy has no use for: after any status but OK, \
                              PERMISSION_DENIED and UNIMPLEMENTED hookgate delivers it again";
-const UNCAUGHT: &str = "look for the exception in the policy's log; catch it and answer OK, with a denial to deny: \
-                        without a verdict the operator's rule decides";
+const UNCAUGHT: &str = "look for the exception, or the error that has no status, in the policy's log; catch it and answer \
+                        OK, with a denial to deny: without a verdict the operator's rule decides";
+const UNCAUGHT_AT_EVENT: &str = "look for the exception, or the error that has no status, in the policy's log; catch it and \
+                                 answer OK: after it hookgate delivers the event again";
 const OWN_DEADLINE: &str = "something that the policy calls has a shorter deadline than the policy, or the server sets one: \
                             derive it from the call's own deadline (grpc-timeout), and decide without that answer";
 const LATE: &str = "answer within the budget; what takes longer is done behind the answer";
@@ -66,11 +68,13 @@ pub(super) fn on_failure(failure: &Failure, text: &str, call: &Call<'_>) -> Advi
 
 fn on_status(code: Code, text: &str, call: &Call<'_>) -> Advice {
     let name = code_name(code);
+    let is_event = call.request.callback.timing == Timing::After;
+    let uncaught = if is_event { UNCAUGHT_AT_EVENT } else { UNCAUGHT };
     let is_exception = OF_EXCEPTIONS.iter().any(|beginning| text.starts_with(beginning));
     let is_too_long = call.request.is_huge() || OF_RECEIVE_LIMITS.iter().any(|part| text.contains(part));
     match code {
-        Code::Unknown => ("an uncaught exception: UNKNOWN".into(), UNCAUGHT),
-        Code::Internal if is_exception => ("an uncaught exception: INTERNAL".into(), UNCAUGHT),
+        Code::Unknown => ("an uncaught exception: UNKNOWN".into(), uncaught),
+        Code::Internal if is_exception => ("an uncaught exception: INTERNAL".into(), uncaught),
         Code::ResourceExhausted | Code::OutOfRange if is_too_long => {
             (format!("{name} over the size of a request").into(), RECEIVE_LIMIT)
         }
@@ -82,10 +86,9 @@ fn on_status(code: Code, text: &str, call: &Call<'_>) -> Advice {
         Code::Unauthenticated => (name.into(), CREDENTIALS),
         Code::Unavailable => (name.into(), AWAY),
         Code::Unimplemented => ("UNIMPLEMENTED for some requests".into(), UNIMPLEMENTED),
-        code if is_taken_for_denial(code) => match call.request.callback.timing {
-            Timing::Before => (format!("{name} for a denial").into(), DENIES),
-            Timing::After => (format!("{name} to an event").into(), REFUSES_EVENT),
-        },
+        code if is_taken_for_denial(code) && !is_event => (format!("{name} for a denial").into(), DENIES),
+        code if is_taken_for_denial(code) => (format!("{name} to an event").into(), REFUSES_EVENT),
+        _ if is_event => (name.into(), REFUSES_EVENT),
         _ => (name.into(), NOT_A_VERDICT),
     }
 }

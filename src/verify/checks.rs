@@ -209,6 +209,12 @@ impl Check {
     pub fn all() -> impl Iterator<Item = &'static Self> {
         Self::OF_SERVICE.iter().chain(Self::OF_CALLBACK)
     }
+
+    /// Returns true if the webhooks of the user's are all that these checks send to callbacks.
+    pub fn are_own(checks: &[&Self]) -> bool {
+        let mut of_callback = checks.iter().filter(|check| Self::OF_CALLBACK.contains(check)).peekable();
+        of_callback.peek().is_some() && of_callback.all(|check| **check == Self::REQUESTS)
+    }
 }
 
 impl PartialEq for Check {

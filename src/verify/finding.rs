@@ -67,7 +67,7 @@ impl Finding {
 
     /// Returns true if there was no answer.
     pub(super) fn is_silent(&self) -> bool {
-        self.failure.as_ref().is_some_and(|failure| failure.status.is_none())
+        self.failure.as_ref().is_some_and(|failure| failure.answer().is_none())
     }
 
     /// Adds the faults of another finding with this outcome.

@@ -43,9 +43,7 @@ pub(super) fn judge(check: &Check, call: &Call<'_>, answer: Result<Answer, Failu
     let (denial, reply) = match answer {
         Ok(Answer::Response(response)) => match callback.reply(&response, body) {
             Ok(reply) => (denial_of(&response), reply),
-            Err(InvalidReply::Rule(rule)) if check.is_made_up => {
-                return Ok(Some(made_up(&format!("the change of {rule}"))));
-            }
+            Err(error @ InvalidReply::Rule(_)) if check.is_made_up => return Ok(Some(made_up(&error.to_string()))),
             Err(error) => return Err(judge_failure(check, error.into(), call)),
         },
         Ok(Answer::PermissionDenied(message)) => {

@@ -59,8 +59,7 @@ impl Plan {
     /// Returns the checks of a callback, each with the webhook of the user's that it sends. The first request tells whether the
     /// rpc is implemented: the lifelike one, asked for or not, unless only the user's are asked for.
     fn checks_of(&self, callback: &'static Callback) -> Vec<(&'static Check, Option<&OwnRequest>)> {
-        let of_callback = || self.checks.iter().filter(|check| Check::OF_CALLBACK.contains(check));
-        let only_own = of_callback().next().is_some() && of_callback().all(|check| **check == Check::REQUESTS);
+        let only_own = Check::are_own(&self.checks);
         let is_asked = |check: &&Check| self.checks.contains(check) || **check == LIFELIKE && !only_own;
         let own = || self.requests.iter().filter(|request| std::ptr::eq(request.callback, callback)).map(Some);
         let sent = |check: &'static Check| match check.how {

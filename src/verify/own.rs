@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -48,14 +47,9 @@ struct Story<'a> {
 /// All mistakes, each with file, line and field.
 pub(crate) fn read(path: &Path) -> Result<Vec<OwnRequest>, Vec<String>> {
     let failed = |path: &Path, error: io::Error| vec![format!("{}: {error}", path.display())];
-    if path == Path::new("-") {
-        let mut text = String::new();
-        io::stdin().lock().read_to_string(&mut text).map_err(|error| failed(path, error))?;
-        let requests = parse("-", None, &text)?;
-        return if requests.is_empty() { Err(vec!["-: holds no webhook".to_owned()]) } else { Ok(requests) };
-    }
+    let stdin = Path::new("-");
     let mut files = vec![path.to_owned()];
-    if path.is_dir() {
+    if path != stdin && path.is_dir() {
         let entries =
             fs::read_dir(path).and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect());
         files = entries.map_err(|error| failed(path, error))?;
@@ -65,7 +59,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<OwnRequest>, Vec<String>> {
     }
     let (mut requests, mut mistakes) = (Vec::new(), Vec::new());
     for file in files {
-        let text = fs::read_to_string(&file).map_err(|error| failed(&file, error));
+        let text = if file == stdin { io::read_to_string(io::stdin()) } else { fs::read_to_string(&file) };
+        let text = text.map_err(|error| failed(&file, error));
         let stem = file.file_stem().and_then(|stem| stem.to_str()).and_then(Callback::by_name);
         match text.and_then(|text| parse(&file.display().to_string(), stem, &text)) {
             Ok(read) => requests.extend(read),

@@ -56,12 +56,16 @@ async fn health_exits_with_0_if_it_is_ready_and_with_1_and_the_reason_if_not() {
     let alone = Running::start(&args).await;
     let not_ready = format!("hookgate: not ready: not connected: {nobody}: ");
     let nobody_answers = format!("hookgate: nobody answers at http://{nobody}/: ");
+    let webhooks = ready.webhooks.to_string();
+    let no_admin =
+        format!("hookgate: http://{webhooks}/ is not a hookgate's admin listener: it answers /readyz with 4");
     for (admin, live, expected) in [
         (ready.admin.to_string(), false, (0, "ready\n", "")),
         (ready.admin.to_string(), true, (0, "ok\n", "")),
         (alone.admin.to_string(), false, (1, "", &*not_ready)),
         (alone.admin.to_string(), true, (0, "ok\n", "")),
         (nobody.clone(), true, (1, "", &*nobody_answers)),
+        (webhooks.clone(), false, (1, "", &*no_admin)),
     ] {
         let admin = format!("http://{admin}");
         let live: &[&str] = if live { &["--live"] } else { &[] };

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use hookgate::contract::proto;
+use prost::Message as _;
 use tonic::{Code, Status};
 
 use super::policy::{at_once, bad_at, never};
@@ -24,6 +26,8 @@ async fn the_advice_fits_the_status_and_its_text() {
         (after, Code::AlreadyExists, "again?", "ALREADY_EXISTS to an event", "hookgate delivers it again"),
         (before, Code::Unknown, "Exception calling application: 'x'", "an uncaught exception: UNKNOWN", "policy's log"),
         (before, Code::Unknown, "Unexpected <class 'KeyError'>: 'x'", "an uncaught exception: UNKNOWN", "catch it"),
+        (after, Code::Unknown, "panic: x", "an uncaught exception: UNKNOWN", "delivers the event again"),
+        (after, Code::Internal, "no disk", "INTERNAL", "hookgate delivers it again"),
         (before, Code::Unknown, "", "an uncaught exception: UNKNOWN", "catch it"),
         (before, Code::Internal, "internal error", "an uncaught exception: INTERNAL", "catch it"),
         (before, Code::Internal, "no disk", "INTERNAL", "answer OK, with a denial to deny"),
@@ -64,4 +68,12 @@ async fn no_answer_is_late_and_not_a_deadline_of_the_policy_s_own() {
     let report = verify(&args).await.json();
     assert_eq!(report["faults"][0]["fault"], "no answer in time", "{report:#}");
     assert!(report["faults"][0]["hint"].as_str().unwrap().contains("within the budget"));
+}
+
+#[tokio::test]
+async fn an_invalid_reply_to_one_content_type_does_not_end_the_others() {
+    let content = proto::BeforeMsgModifyResponse { content: Some("not JSON".to_owned()), ..Default::default() };
+    let policy = bad_at("BeforeMsgModify", at_once(move |_| Ok(content.encode_to_vec()))).await;
+    let said = verify(&["--policy", &policy.url(), "--only", "beforeMsgModify,content-types"]).await.out;
+    assert!(said.contains("contentType 101") && said.contains("contentType 102"), "{said}");
 }
