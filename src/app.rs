@@ -187,11 +187,14 @@ async fn events(
         return Ok(Events::in_memory(policy.clone(), &config.after, decisions));
     };
     let give_up = Instant::now() + patience;
+    let mut is_told = false;
     loop {
         // An attempt takes a second of the thread; in the pause between two a signal is heard.
         match Events::on_disk(policy.clone(), &config.after, decisions.clone(), directory) {
             Err(OpenError::InUse(_)) if Instant::now() < give_up => {
-                info!(directory = %directory.display(), "outbox in use, waiting for the process before this one");
+                if !std::mem::replace(&mut is_told, true) {
+                    info!(directory = %directory.display(), "outbox in use, waiting for the process before this one");
+                }
                 sleep(IN_USE_PAUSE).await;
             }
             opened => return opened,

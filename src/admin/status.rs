@@ -14,7 +14,8 @@ use crate::config::{Config, days_until};
 use crate::observe::failures::LastFailure;
 use crate::outbox::{Backlog, Counts, Reason};
 
-/// Returns the object. The policy's own words about its failures, which may quote content, are for this machine alone.
+/// Returns the object. The messages of statuses that the policy gave to calls, which may quote content, are for this machine
+/// alone.
 pub(super) async fn status(
     State(sources): State<Sources>,
     Extension(peer): Extension<Option<IpAddr>>,

@@ -182,15 +182,14 @@ impl WebhooksYml {
 
     /// Warns of an enabled key of no callback.
     fn enabled_unknown(&mut self, entry: &Entry, path: &str) {
-        let Some(callback) = Callback::by_dead_config_key(&entry.key) else {
+        let Some((callback, key)) = Callback::by_dead_config_key(&entry.key) else {
             let what = "enabled, but this build knows no such callback; if OpenIM sends it, it goes to \
                         FallbackPolicyService with the budget and rules of all callbacks";
             return self.warning(entry.line, path, what);
         };
         let what = format!("switches nothing on in any OpenIM; {} is the key that works", callback.config_key);
         self.warning(entry.line, path, format!("enabled, but it {what}"));
-        let key = callback.dead_config_keys.iter().find(|key| key.eq_ignore_ascii_case(&entry.key));
-        self.caveats.extend(key.map(|key| (*key, what)));
+        self.caveats.insert(key, what);
     }
 
     /// Warns of an enabled callback that does not come, or not as its `attentionIds` seems to say.

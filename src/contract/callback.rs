@@ -120,10 +120,11 @@ impl Callback {
             .or_else(|| CALLBACKS.iter().find(by_key))
     }
 
-    /// Finds the callback that a key in `webhooks.yml` seems to be of, which switches nothing on in any release.
-    pub(crate) fn by_dead_config_key(key: &str) -> Option<&'static Self> {
-        let is_it = |dead: &&str| dead.eq_ignore_ascii_case(key);
-        CALLBACKS.iter().find(|callback| callback.dead_config_keys.iter().any(is_it))
+    /// Finds a key in `webhooks.yml` that switches nothing on in any release, and the callback that it seems to be of.
+    pub(crate) fn by_dead_config_key(key: &str) -> Option<(&'static Self, &'static str)> {
+        let dead =
+            CALLBACKS.iter().flat_map(|callback| callback.dead_config_keys.iter().map(move |dead| (callback, *dead)));
+        dead.into_iter().find(|(_, dead)| dead.eq_ignore_ascii_case(key))
     }
 
     /// Its names: rpc with and without its service, key in OpenIM's `webhooks.yml`, command; older ones too.

@@ -58,7 +58,7 @@ impl Comments {
             self.types.get(&format!("{}.{}", message.name, group.name)).map(String::as_str)
         });
         let text = self.text(&format!("{}.{}", holder.unwrap_or_default(), field.name));
-        let end = text.find(". ").or(text.find(".\n")).map_or(text.len(), |end| end + 1);
+        let end = [". ", ".\n"].iter().filter_map(|end| text.find(end)).min().map_or(text.len(), |end| end + 1);
         text[..end].trim()
     }
 

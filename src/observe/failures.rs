@@ -36,8 +36,8 @@ impl Failures {
         *last = Some(LastFailure { class, status, cause, at_ms: millis_now(), count });
     }
 
-    /// Returns the last failure, if there was one. Without `quotes` a status that the policy gave stands for its own words, which
-    /// may quote content.
+    /// Returns the last failure, if there was one. Without `quotes` the code of a status that the policy gave stands for its
+    /// message, which may quote content.
     pub(crate) fn last(&self, quotes: bool) -> Option<LastFailure> {
         let mut last = self.0.lock().clone()?;
         if let (Some(status), false) = (&last.status, quotes) {

@@ -38,7 +38,7 @@ pub(super) struct Lane {
     pub(super) noted: Failures,
     pub(super) failure_log: LogLimit,
     unimplemented_log: LogLimit,
-    /// True if the log says that the policy does not implement the rpc, until the policy answers it.
+    /// True if the log says that the policy does not implement the rpc, until an event of it is delivered.
     unimplemented_logged: bool,
     timer: Option<Timer>,
 }
@@ -108,7 +108,7 @@ impl Lane {
         another && self.failures == 2
     }
 
-    /// Logs that the policy does not implement the rpc of an event: once until it answers, and at most once in
+    /// Logs that the policy does not implement the rpc of an event: once until one is delivered, and at most once in
     /// [`LOG_INTERVAL`].
     pub(super) fn log_unimplemented(&mut self, entry: &Entry, failure: &Failure) {
         let (rpc, command, event_id, cause) = (entry.callback.rpc, entry.command(), entry.event_id(), &failure.cause);
@@ -122,7 +122,7 @@ impl Lane {
     }
 
     /// Notes that the policy implements the rpc.
-    pub(super) fn is_implemented(&mut self) {
+    pub(super) fn implemented(&mut self) {
         self.unimplemented_logged = false;
     }
 

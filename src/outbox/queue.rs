@@ -137,7 +137,7 @@ impl Queue {
         let state = &mut *self.lock();
         if state.phase != Phase::Closed {
             state.counts.delivered += 1;
-            state.lane(entry.callback.rpc).is_implemented();
+            state.lane(entry.callback.rpc).implemented();
             self.ended(state, entry, Op::Done);
         }
     }

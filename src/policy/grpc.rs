@@ -1,9 +1,9 @@
 //! gRPC over HTTP/2, as far as unary calls need it: the prefix of a message, `grpc-timeout`, and the reading of a response.
 //!
-//! A status counts in headers and in trailers, whatever its `grpc-message` and the response's message look like. If there are several, one that is not OK
-//! beats OK, `PERMISSION_DENIED` beats every other, and different failures make `UNKNOWN`. OK counts only in trailers, and
-//! only with HTTP 200 and `application/grpc`. With any other HTTP status a `grpc-status` still counts, as gRPC's table says
-//! (http-grpc-status-mapping.md); without one the HTTP status decides.
+//! A status counts in headers and in trailers, whatever its `grpc-message` and the response's message look like. If there are
+//! several, one that is not OK beats OK, `PERMISSION_DENIED` beats every other, and different failures make `UNKNOWN`. OK
+//! counts only in trailers, and only with HTTP 200 and `application/grpc`. With any other HTTP status a `grpc-status` still
+//! counts, as gRPC's table says (http-grpc-status-mapping.md); without one the HTTP status decides.
 
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ use crate::policy::{Channel, Policy};
 /// runtime.
 pub(crate) fn subscribe(config: &ConfigHandle, channel: Channel, policy: Policy<Channel>, log: Log) {
     tokio::spawn(apply_each(config.clone(), policy, log));
-    tokio::spawn(replace_endpoint(channel, config.now(), config.clone()));
+    tokio::spawn(replace_channel(channel, config.now(), config.clone()));
 }
 
 /// Applies each new configuration to the parts that take it at once.
@@ -29,33 +29,33 @@ async fn apply_each(mut config: ConfigHandle, policy: Policy<Channel>, log: Log)
 
 /// Connects to another policy service, or with other settings, for each configuration that has such. `applied` is the one
 /// that the channel was made from.
-async fn replace_endpoint(channel: Channel, mut applied: Arc<Config>, mut config: ConfigHandle) {
+async fn replace_channel(channel: Channel, mut applied: Arc<Config>, mut config: ConfigHandle) {
     let mut wanted = applied.clone();
     loop {
         // The built-in policy keeps its address.
         let url = wanted.policy.clone().unwrap_or_else(|| channel.url());
         // Without an end while the new service cannot be reached: a newer one takes its place.
         tokio::select! {
-            () = channel.replace(url, &wanted.channel, &wanted.policy_tls), if is_other_endpoint(&applied, &wanted) => {
+            () = channel.replace(url, &wanted.channel, &wanted.policy_tls), if is_other_channel(&applied, &wanted) => {
                 applied = wanted.clone();
             }
-            newer = other_endpoint(&mut config, &wanted) => wanted = newer,
+            newer = other_channel(&mut config, &wanted) => wanted = newer,
         }
     }
 }
 
 /// Waits for a configuration with another endpoint than this one's.
-async fn other_endpoint(config: &mut ConfigHandle, present: &Config) -> Arc<Config> {
+async fn other_channel(config: &mut ConfigHandle, present: &Config) -> Arc<Config> {
     loop {
         let newer = config.changed().await;
-        if is_other_endpoint(present, &newer) {
+        if is_other_channel(present, &newer) {
             return newer;
         }
     }
 }
 
 /// Returns true if calls go to another service, or over other connections, by the new configuration.
-fn is_other_endpoint(before: &Config, now: &Config) -> bool {
+fn is_other_channel(before: &Config, now: &Config) -> bool {
     // Health checks read their interval again each time.
     let health_interval = now.channel.health_interval;
     let channel = config::Channel { health_interval, ..before.channel.clone() };

@@ -126,14 +126,6 @@ impl Decision {
         }
     }
 
-    /// The code of the policy's denial, if another one replaces it.
-    pub(super) fn replaced_code(&self) -> Option<i32> {
-        match &self.reply {
-            Reply::Deny(denial) => denial.replaced_code(),
-            Reply::Allow { .. } => None,
-        }
-    }
-
     pub(super) fn outcome(&self) -> Outcome {
         match &self.why {
             Why::Verdict if !self.is_allow() => Outcome::Deny,
@@ -198,8 +190,7 @@ impl Decider {
             Some(class) => {
                 let closes = refusal.closes();
                 let failure = Failure::because(class, refusal.to_string()).unasked();
-                let rule_setting = Some(self.config.failure_setting(self.callback, class));
-                Decision { closes, rule_setting, ..Decision::allowed(failure) }
+                Decision { closes, ..self.by_setting(failure, &[]) }
             }
             None => Decision::refused(refusal).noting_damage(self.callback, &[]),
         }

@@ -17,7 +17,7 @@ impl Inherited {
     ///
     /// # Errors
     ///
-    /// If one is not a listening socket, or has no address that the configuration could name.
+    /// If one is neither a TCP nor a Unix stream socket, or has no address that the configuration could name.
     pub(crate) fn from_env() -> io::Result<Self> {
         let mut passed = ListenFd::from_env();
         let sockets = (0..passed.len()).map(|place| {

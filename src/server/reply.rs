@@ -6,6 +6,7 @@ use http_body_util::Full;
 use super::decision::{Decision, Why};
 use super::{Refusal, Response};
 use crate::config::Config;
+use crate::contract::Reply;
 
 /// The response header that names the outcome of a webhook.
 pub(crate) const OUTCOME: HeaderName = HeaderName::from_static("hookgate-outcome");
@@ -30,7 +31,9 @@ impl Decision {
         if let Some(rule) = self.rule_setting.as_deref().and_then(|setting| HeaderValue::from_str(setting).ok()) {
             headers.insert(RULE, rule);
         }
-        if let Some(code) = self.replaced_code() {
+        if let Reply::Deny(denial) = &self.reply
+            && let Some(code) = denial.replaced_code()
+        {
             headers.insert(REPLACED_CODE, code.into());
         }
         if let Why::Failed(_, failure) = &self.why

@@ -74,16 +74,9 @@ fn evict(
 /// Maximum number of dead letters dropped in one transaction: a longer one would hold up the events that come.
 pub(super) const AT_ONCE: isize = 1_000;
 
-/// Drops what died before then, [`AT_ONCE`] at most, in one transaction; gives what it dropped.
+/// Drops what died before then, [`AT_ONCE`] at most; gives what it dropped.
 pub(super) fn drop_older(connection: &Connection, than: i64) -> rusqlite::Result<Dead> {
-    let transaction = connection.unchecked_transaction()?;
-    let mut dropped = Dead::default();
-    while dropped.events < AT_ONCE {
-        let Some(one) = drop_first(connection, "died < ? order by died", [than])? else { break };
-        dropped.add(one);
-    }
-    transaction.commit()?;
-    Ok(dropped)
+    evict(isize::MAX, AT_ONCE, || drop_first(connection, "died < ? order by died", [than]))
 }
 
 fn drop_first(connection: &Connection, which: &str, params: impl Params) -> rusqlite::Result<Option<Dead>> {

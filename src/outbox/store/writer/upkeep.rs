@@ -7,7 +7,7 @@ use tracing::warn;
 
 use super::super::COMMIT_BUCKETS;
 use super::super::changes::Outcome;
-use super::super::dead::{self, Dead};
+use super::super::dead;
 use super::{IDLE, Writer};
 
 /// How often what has been dead for too long is looked for.
@@ -59,17 +59,8 @@ impl Writer {
         if self.tidied.elapsed() < TIDY {
             return;
         }
-        match dead::drop_older(&self.connection, self.clock.now().saturating_sub(self.dead_age)) {
-            Ok(dropped) => {
-                self.gauges.count_dead(Dead::default() - dropped);
-                if dropped.events == dead::AT_ONCE {
-                    // There is more, and it is looked for again at once.
-                    return;
-                }
-            }
-            Err(error) => warn!(%error, "outbox cleanup failed"),
-        }
         match self.trim() {
+            // There is more, and it is looked for again at once.
             Ok(true) => return,
             Ok(false) => {}
             Err(error) => warn!(%error, "outbox cleanup failed"),
@@ -104,11 +95,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Drops dead letters beyond their bounds in a transaction of its own. Returns true if there may be more: a file of before,
-    /// or one whose bounds were lowered, has many.
+    /// Drops dead letters that are too old, or beyond their bounds, in a transaction of its own. Returns true if there may be
+    /// more: a file of before, or one whose bounds were lowered, has many.
     fn trim(&self) -> rusqlite::Result<bool> {
         let transaction = self.begin()?;
         let mut outcome = Outcome::default();
+        outcome.forget(dead::drop_older(&self.connection, self.clock.now().saturating_sub(self.dead_age))?);
         self.bound_dead(&mut outcome)?;
         transaction.commit()?;
         self.gauges.count_dead(outcome.dead);
@@ -116,17 +108,17 @@ impl Writer {
         Ok(-outcome.dead.events >= dead::AT_ONCE)
     }
 
-    /// Drops the oldest dead letters beyond their bounds: a tenth is for those that the policy does not implement. As many at
-    /// most as this commit adds, and [`AT_ONCE`](dead::AT_ONCE) more.
+    /// Drops the oldest dead letters beyond their bounds: a tenth is for those that the policy does not implement. At most as
+    /// many as this commit adds, and [`AT_ONCE`](dead::AT_ONCE) more; fewer where the commit has dropped some.
     pub(super) fn bound_dead(&self, outcome: &mut Outcome) -> rusqlite::Result<()> {
         let now = self.gauges.dead();
-        let most = dead::AT_ONCE + outcome.dead.events.max(0);
+        let most = dead::AT_ONCE + outcome.dead.events;
         let over = now.unimplemented + outcome.dead.unimplemented - (self.dead_bytes / 10) as isize;
         let evicted = dead::evict_unimplemented(&self.connection, over, most)?;
         outcome.unimplemented_evicted = evicted.events;
         outcome.forget(evicted);
         let over = now.bytes + outcome.dead.bytes - self.dead_bytes as isize;
-        outcome.forget(dead::make_room(&self.connection, over, most)?);
+        outcome.forget(dead::make_room(&self.connection, over, most - outcome.unimplemented_evicted)?);
         Ok(())
     }
 
@@ -197,8 +189,8 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("hookgate-trimmed-{}", std::process::id()));
         let opened = open(&directory).unwrap();
         for id in 0..2_500 {
-            let dead = "insert into dead values (?, 'e', 1, null, 0, 1, 1, 1, 0, 0, 'unimplemented', null, '{}', x'')";
-            opened.connection.execute(dead, [id]).unwrap();
+            let dead = "insert into dead values (?, 'e', 1, null, 0, 1, 1, 1, 0, ?, 'unimplemented', null, '{}', x'')";
+            opened.connection.execute(dead, [id, i64::MAX]).unwrap();
         }
         let gauges = Arc::new(Gauges::default());
         gauges.count_dead(dead::count(&opened.connection).unwrap());
