@@ -7,10 +7,11 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 use tabwriter::TabWriter;
 
-use super::{Error, examples, print_json, terminal};
+use super::{Error, examples, print_json};
 use crate::config::nearest;
 use crate::contract::comments::Comments;
 use crate::contract::{Callback, Timing};
+use crate::text::columns;
 
 /// Columns that are kept for the changes, at least.
 const CHANGES: usize = 20;
@@ -63,14 +64,21 @@ impl Callbacks {
                 return Err(Error::Usage(format!("--timing: {name} is sent {timing} its operation")));
             }
         }
-        let mut out = io::stdout().lock();
+        // anstream strips colour where there is no terminal, and with NO_COLOR.
+        let mut out = anstream::stdout().lock();
         if self.json {
             print_json(&rows.into_iter().map(json_of).collect::<Vec<_>>())?;
         } else if is_named {
             let comments = Comments::read();
-            rows.into_iter().try_for_each(|callback| details::print(callback, &comments, &mut out))?;
+            for (index, callback) in rows.into_iter().enumerate() {
+                // A few have one key.
+                if index > 0 {
+                    writeln!(out)?;
+                }
+                details::print(callback, &comments, &mut out)?;
+            }
         } else {
-            list(&rows, terminal::columns(), &mut out)?;
+            list(&rows, columns(), &mut out)?;
         }
         Ok(())
     }
