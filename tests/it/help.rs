@@ -133,6 +133,11 @@ async fn callbacks_are_listed_for_people_and_for_programs() {
     });
     assert_eq!(*row, expected);
 
+    let narrow = shown(50, &["callbacks", "FriendRemark"]).await;
+    assert!(narrow.contains(" remark\n") && !narrow.contains("1 fields"), "{narrow}");
+    let narrow = shown(40, &["callbacks", "MemberJoinGroup"]).await;
+    assert!(narrow.contains("1 field\n") && narrow.contains("5 fields\n"), "{narrow}");
+
     let all = output(&mut hookgate(&["callbacks"])).await;
     for (width, columns) in [
         (Some(80), "KEY TIMING CHANGES"),

@@ -82,7 +82,7 @@ fn print_fields(
         let path = format!("{path}{group}{}", field.name);
         // A bare list or map is the value of the field that holds it: its own name is not in the JSON.
         let json = if field.json == field.name || is_bare { String::new() } else { format!(" ({})", field.json) };
-        writeln!(out, "  {path}{json}: {label}{kind}")?;
+        writeln!(out, "{}", wrapped(&format!("  {path}{json}: {label}{kind}"), MEANING, width()))?;
         let meaning = format!("{:MEANING$}{}", "", on_one_line(comments.of_field(message, field)));
         writeln!(out, "{}", wrapped(&meaning, MEANING, width()))?;
         if let Some(inner) = inner {

@@ -11,7 +11,7 @@ use super::{Error, examples, print_json};
 use crate::config::nearest;
 use crate::contract::comments::Comments;
 use crate::contract::{Callback, Timing};
-use crate::text::columns;
+use crate::text::{columns, count};
 
 /// Columns that are kept for the changes, at least.
 const CHANGES: usize = 20;
@@ -109,15 +109,15 @@ fn list(rows: &[&Callback], width: Option<usize>, out: &mut impl Write) -> io::R
 /// Returns the fields that an allow can change, as many of them as fit in `width`.
 fn changes(callback: &Callback, width: Option<usize>) -> String {
     let names: Vec<_> = callback.changes().collect();
-    let shown = |count: usize| match names.len() - count {
+    let shown = |some: usize| match names.len() - some {
         0 => names.join(", "),
-        more => format!("{}, {more} more", names[..count].join(", ")),
+        more => format!("{}, {more} more", names[..some].join(", ")),
     };
     let mut shorter = (1..=names.len()).rev().map(shown);
     match shorter.find(|shown| width.is_none_or(|width| shown.len() <= width)) {
         Some(shown) => shown,
         None if names.is_empty() => "-".to_owned(),
-        None => format!("{} fields", names.len()),
+        None => count(names.len(), "field"),
     }
 }
 

@@ -26,13 +26,17 @@ pub fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{}:\n{}", wrapped(title, 2, page_width() - 1), lines.trim_end())?;
     }
     if report.never_came.is_none() {
-        writeln!(out, "callbacks that never came are not known: openim.webhooks names no webhooks.yml")?;
+        line("callbacks that never came are not known: openim.webhooks names no webhooks.yml", out)?;
     }
-    writeln!(out, "{}", wrapped(&release(report), 2, page_width()))?;
+    line(&release(report), out)?;
     if !report.since.is_empty() {
-        writeln!(out, "counted since {} (UTC), when this hookgate started", report.since)?;
+        line(&format!("counted since {} (UTC), when this hookgate started", report.since), out)?;
     }
     Ok(())
+}
+
+fn line(text: &str, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{}", wrapped(text, 2, page_width()))
 }
 
 /// Returns a report in a line.
