@@ -27,7 +27,7 @@ const PAGE: usize = 80;
 /// Returns the columns of the terminal that standard output is, or what `COLUMNS` says; `None` without either.
 pub(crate) fn columns() -> Option<usize> {
     let terminal = terminal_size_of(io::stdout()).map(|(Width(width), _)| width.into()).filter(|width| *width > 0);
-    terminal.or_else(|| std::env::var("COLUMNS").ok()?.parse().ok())
+    terminal.or_else(|| std::env::var("COLUMNS").ok()?.parse().ok().filter(|columns| *columns > 0))
 }
 
 /// Returns the width that text is wrapped to: of the terminal, and at most as wide as is easily read.

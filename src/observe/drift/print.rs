@@ -23,7 +23,8 @@ pub fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
         ("enabled in webhooks.yml, and never came", report.never_came.iter().flatten().map(key_lines).collect()),
     ];
     for (title, lines) in lists.iter().filter(|(_, lines)| !lines.is_empty()) {
-        writeln!(out, "{}:\n{}", wrapped(title, 2, page_width() - 1), lines.trim_end())?;
+        line(&format!("{title}:"), out)?;
+        writeln!(out, "{}", lines.trim_end())?;
     }
     if report.never_came.is_none() {
         line("callbacks that never came are not known: openim.webhooks names no webhooks.yml", out)?;
