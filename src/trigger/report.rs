@@ -57,7 +57,7 @@ impl<'a> Report<'a> {
 /// Prints a webhook as text, and its reply if there is one.
 pub(crate) fn print(url: &str, webhook: &Webhook, reply: Option<&Reply>, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{BOLD}POST {url}{BOLD:#}")?;
-    writeln!(out, "{DIM}operationID: {}{DIM:#}", webhook.operation_id)?;
+    writeln!(out, "operationID: {}", webhook.operation_id)?;
     writeln!(out, "{}\n", indented(&webhook.body))?;
     let Some(reply) = reply else { return Ok(()) };
     writeln!(out, "{BOLD}{} after {:.1} ms{BOLD:#}", reply.response.status(), reply.millis)?;
