@@ -2,7 +2,7 @@
 //!
 //! The modules, from the bottom up: each uses only those above it in this list (`tests/it/rooms.rs` checks it).
 //!
-//! - `cut`, `panics`, `memory`, `backoff`: small helpers.
+//! - `cut`, `text`, `panics`, `memory`, `backoff`: small helpers.
 //! - [`contract`]: callbacks as OpenIM sends and reads them: data and pure functions.
 //! - [`openim`]: the other end: how each OpenIM release reads a reply.
 //! - `failure`: classes of failure of a policy call.
@@ -39,6 +39,7 @@ mod panics;
 mod policy;
 mod reload;
 mod server;
+mod text;
 mod trigger;
 mod verify;
 

@@ -1,6 +1,5 @@
 //! The process: options in, exit code out.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -15,8 +14,7 @@ fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(code) => code,
         Err(error) => {
-            // Unlike eprintln, this does not panic if standard error is closed.
-            let _ = writeln!(io::stderr(), "{error}");
+            error.print();
             error.exit_code().into()
         }
     }

@@ -10,7 +10,6 @@ mod outbox;
 mod proto;
 mod serve;
 mod status;
-mod terminal;
 mod trigger;
 mod verify;
 
@@ -26,6 +25,7 @@ use serde::Serialize;
 use crate::config::{Options, Report};
 use crate::openim::Release;
 use crate::outbox::OpenError;
+use crate::text::wrapped_message;
 
 /// OpenIM webhooks in, gRPC policy out.
 #[derive(Debug, Parser)]
@@ -60,9 +60,7 @@ enum Command {
     Proto(proto::Proto),
     /// Post a webhook as OpenIM would, and explain how OpenIM reads the reply
     Trigger(trigger::Trigger),
-    /// Show the state of a running hookgate on one page
-    ///
-    /// Warnings come first. The exit code is 0 if hookgate is ready, and 1 if it is not or does not answer.
+    /// Show the state of a running hookgate on one page, warnings first. Exit with 1 if it is not ready or does not answer
     Status(status::Status),
     /// Show what a running hookgate has received from OpenIM that this build does not expect
     Drift(drift::Drift),
@@ -115,6 +113,11 @@ impl Error {
             Self::Io(_) => 1,
         }
     }
+
+    /// Prints the message to standard error.
+    pub fn print(&self) {
+        complain(self);
+    }
 }
 
 impl From<OpenError> for Error {
@@ -163,7 +166,7 @@ fn unless_closed(printed: io::Result<()>) -> io::Result<()> {
 
 /// Prints a line to standard error. A closed one is ignored, where `eprintln` panics.
 fn complain(line: impl Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", wrapped_message(line));
 }
 
 /// Prints a value as indented JSON.
@@ -184,12 +187,6 @@ fn age(time: Duration) -> String {
         part
     });
     parts.collect::<Vec<_>>().join(" ")
-}
-
-/// Returns a number of things: `1 event`, `2 events`.
-fn count(number: impl Into<u64>, what: &str) -> String {
-    let number = number.into();
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Returns the name of an rpc without its service.

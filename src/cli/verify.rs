@@ -5,13 +5,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Error, block_on, complain, examples, print_json, progress_bar, terminal, unless_closed};
+use super::{Error, block_on, complain, examples, print_json, progress_bar, unless_closed};
 use crate::config::{self, Config, Options, PolicyUrl, nearest};
 use crate::contract::Callback;
+use crate::text::width;
 use crate::verify::{self, Check, Outcome, Plan};
-
-/// Columns of the text where there is no terminal.
-const COLUMNS: usize = 100;
 
 /// Options of `hookgate verify`.
 #[derive(Debug, clap::Args)]
@@ -105,8 +103,7 @@ impl Verify {
             complain(format_args!("hookgate: {why} ({}); {hint}", report.policy));
         } else {
             // anstream strips colour where there is no terminal, and with NO_COLOR.
-            let columns = terminal::columns().map_or(COLUMNS, |columns| columns.clamp(40, 120));
-            unless_closed(verify::print(&report, columns, &mut anstream::stdout().lock()))?;
+            unless_closed(verify::print(&report, width(), &mut anstream::stdout().lock()))?;
         }
         Ok(if report.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

@@ -122,7 +122,9 @@ async fn connect(url: Uri, socket: Option<Arc<Path>>, tls: Option<TlsConnector>)
 
 /// Returns true if the reply could not be parsed as HTTP/1.
 fn is_not_http1(error: &legacy::Error) -> bool {
-    error.source().and_then(|source| source.downcast_ref::<hyper::Error>()).is_some_and(hyper::Error::is_parse)
+    let error = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
+    // Some gRPC servers send HTTP/2's first bytes at once.
+    error.is_some_and(|error| error.is_parse() || error.to_string().contains("unexpected message"))
 }
 
 /// Returns the text of the innermost error, which is the system's.

@@ -82,7 +82,8 @@ fn describe(callback: &Callback, request: &[u8], reading: Reading, release: Rele
         Reading::Denied(error) => (Interpretation::Denied, describe_error(callback, request, &error)),
         Reading::Unreadable { told, why } => {
             let error = describe_error(callback, request, &told);
-            (Interpretation::Unreadable, format!("{error}: the reply cannot be read ({why})"))
+            let why = if error.contains(&*why) { String::new() } else { format!(" ({why})") };
+            (Interpretation::Unreadable, format!("{error}: OpenIM cannot read the reply{why}"))
         }
         Reading::Harmful { field, why } => (Interpretation::Harmful, format!("{field}: {why}")),
     }

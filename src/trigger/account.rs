@@ -62,8 +62,10 @@ impl<'a> Account<'a> {
             (None, Timing::Before) => format!("hookgate {decided} instead, by no failure rule of the configuration"),
         };
         let phrase = if is_open { "webhook failed open" } else { "webhook failed closed" };
-        let class =
-            format!("{outcome} is no verdict of the policy: {}", known.map_or("a class of a newer hookgate", hint));
+        let class = format!(
+            "{outcome} is no verdict of the policy: {}",
+            known.map_or("a class of a newer hookgate", |known| hint(known, self.cause.is_some()))
+        );
         let answer = self.cause.map(|cause| {
             let code = (0..=16).map(Code::from_i32).find(|code| code_name(*code) == cause);
             let hint = code.and_then(failure::hint).map(|hint| format!(": {hint}"));
@@ -114,15 +116,16 @@ pub(super) fn notes(
     notes
 }
 
-/// Returns the causes of a class, for the author of a policy.
-fn hint(class: Class) -> &'static str {
+/// Returns the causes of a class, for the author of a policy that has answered or not.
+fn hint(class: Class, is_answered: bool) -> &'static str {
     match class {
+        Class::Unavailable if is_answered => "it, or a proxy before it, says that it cannot answer now",
         Class::Unavailable => {
-            "hookgate is not connected to it (is it up, and is the setting policy its gRPC address and port?), or it \
-             answered UNAVAILABLE"
+            "hookgate is not connected to it. Is it up, and is the setting policy its gRPC address and port?"
         }
         Class::Deadline => "it did not answer within the budget",
-        Class::Overloaded => "a limit of hookgate's is reached, or it answered RESOURCE_EXHAUSTED",
+        Class::Overloaded if is_answered => "it says that a limit of its own is reached",
+        Class::Overloaded => "a limit of hookgate's is reached",
         Class::Unimplemented => "it does not serve this rpc",
         Class::Error => {
             "it answered with a status that neither allows nor denies (an uncaught exception does, INVALID_ARGUMENT too), \

@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use http::HeaderMap;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
-use terminal_size::{Width, terminal_size_of};
-use textwrap::{Options, WordSplitter, fill};
 
 use super::{Account, Reply, Webhook};
 use crate::openim::{Explanation, Interpretation};
+use crate::text::{BAD, BOLD, DIM, GOOD, NOTABLE, columns, wrapped};
 
 /// The object of `--json`.
 #[derive(Debug, Serialize)]
@@ -57,46 +56,41 @@ impl<'a> Report<'a> {
 
 /// Prints a webhook as text, and its reply if there is one.
 pub(crate) fn print(url: &str, webhook: &Webhook, reply: Option<&Reply>, out: &mut impl Write) -> io::Result<()> {
-    let (bold, dim) = (Style::new().bold(), Style::new().dimmed());
-    writeln!(out, "{bold}POST {url}{bold:#}")?;
-    writeln!(out, "{dim}operationID: {}{dim:#}", webhook.operation_id)?;
+    writeln!(out, "{BOLD}POST {url}{BOLD:#}")?;
+    writeln!(out, "operationID: {}", webhook.operation_id)?;
     writeln!(out, "{}\n", indented(&webhook.body))?;
     let Some(reply) = reply else { return Ok(()) };
-    writeln!(out, "{bold}{} after {:.1} ms{bold:#}", reply.response.status(), reply.millis)?;
+    writeln!(out, "{BOLD}{} after {:.1} ms{BOLD:#}", reply.response.status(), reply.millis)?;
     for (name, value) in texts(reply.response.headers()) {
-        writeln!(out, "{dim}{name}: {value}{dim:#}")?;
+        let style = if name.starts_with("hookgate-") { Style::new() } else { DIM };
+        writeln!(out, "{style}{name}: {value}{style:#}")?;
     }
     writeln!(out, "{}\n", indented(reply.response.body()))?;
     print_notes(reply.is_of_hookgate(), &reply.notes, out)?;
     if webhook.callback().releases.is_empty() {
-        writeln!(out, "{dim}No OpenIM that is known sends this callback.{dim:#}")?;
+        writeln!(out, "{NOTABLE}No OpenIM that is known sends this callback.{NOTABLE:#}")?;
     }
     for Explanation { releases, verdict, sentence, emptied } in &reply.explanations {
-        let color = match verdict {
-            Interpretation::Allowed | Interpretation::Told => AnsiColor::Green,
-            Interpretation::Changed if emptied.is_empty() => AnsiColor::Cyan,
-            Interpretation::Changed | Interpretation::Denied => AnsiColor::Yellow,
-            Interpretation::Unreadable | Interpretation::Harmful => AnsiColor::Red,
+        let style = match verdict {
+            Interpretation::Allowed | Interpretation::Told => GOOD,
+            Interpretation::Changed if emptied.is_empty() => GOOD,
+            Interpretation::Changed | Interpretation::Denied => NOTABLE,
+            Interpretation::Unreadable | Interpretation::Harmful => BAD,
         };
-        let style = color.on_default().bold();
-        let line = format!("OpenIM {}: {style}{verdict}{style:#}: {sentence}", releases.join(", "));
-        writeln!(out, "{}", wrapped(&line))?;
+        print_line(&format!("OpenIM {}: {style}{verdict}{style:#}: {sentence}", releases.join(", ")), out)?;
     }
     Ok(())
 }
 
 /// Prints the notes on a reply.
 pub(super) fn print_notes(is_of_hookgate: bool, notes: &[String], out: &mut impl Write) -> io::Result<()> {
-    let (by, color) = if is_of_hookgate { ("hookgate", AnsiColor::Yellow) } else { ("no hookgate", AnsiColor::Red) };
-    let style = color.on_default().bold();
-    notes.iter().try_for_each(|note| writeln!(out, "{}", wrapped(&format!("{style}{by}:{style:#} {note}"))))
+    let (by, style) = if is_of_hookgate { ("hookgate", NOTABLE) } else { ("no hookgate", BAD) };
+    notes.iter().try_for_each(|note| print_line(&format!("{style}{by}:{style:#} {note}"), out))
 }
 
-/// Wraps a line between words to the width of the terminal. It stays one line if standard output is no terminal.
-fn wrapped(line: &str) -> String {
-    let Some((Width(width), _)) = terminal_size_of(io::stdout()) else { return line.to_owned() };
-    let options = Options::new(width.into()).subsequent_indent("    ");
-    fill(line, options.word_splitter(WordSplitter::NoHyphenation))
+/// Prints a line, wrapped to the terminal. It stays one line if standard output is none.
+pub(super) fn print_line(line: &str, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{}", wrapped(line, 4, columns().unwrap_or(usize::MAX)))
 }
 
 fn texts(headers: &HeaderMap) -> impl Iterator<Item = (&str, String)> {

@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Reply;
-use super::report::print_notes;
+use super::report::{print_line, print_notes};
 use crate::openim::Interpretation;
+use crate::text::count;
 
 /// The outcome of a reply that no hookgate wrote.
 const NO_HOOKGATE: &str = "(not a hookgate)";
@@ -79,13 +80,15 @@ impl Summary {
     pub(crate) fn print(&self, elapsed: Duration, out: &mut impl Write) -> io::Result<()> {
         let seconds = elapsed.as_secs_f64();
         let rate = self.count() as f64 / seconds.max(f64::MIN_POSITIVE);
-        writeln!(out, "{} webhooks in {seconds:.2} s, {rate:.0} a second", self.count())?;
+        writeln!(out, "{} in {seconds:.2} s, {rate:.0} a second", count(self.count(), "webhook"))?;
         writeln!(out, "OpenIM reads    {}", self.verdicts())?;
         if let Some([p50, p99, max]) = self.percentiles() {
             writeln!(out, "hookgate says   {}", counted(&self.outcomes).collect::<Vec<_>>().join(", "))?;
             writeln!(out, "replies after   p50 {p50:.2} ms, p99 {p99:.2} ms, at most {max:.2} ms")?;
         }
-        self.no_reply.iter().try_for_each(|(why, count)| writeln!(out, "{count} times    {why}"))?;
+        for (why, times) in &self.no_reply {
+            print_line(&format!("{:<15} {why}", count(*times, "time")), out)?;
+        }
         let mut notes = self.notes.iter();
         notes.try_for_each(|(outcome, notes)| print_notes(outcome != NO_HOOKGATE, notes, out))
     }

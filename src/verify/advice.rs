@@ -27,6 +27,8 @@ const UNCAUGHT_AT_EVENT: &str = "look for the exception, or the error that has n
                                  answer OK: after it hookgate delivers the event again";
 const OWN_DEADLINE: &str = "something that the policy calls has a shorter deadline than the policy, or the server sets one: \
                             derive it from the call's own deadline (grpc-timeout), and decide without that answer";
+/// The name of the fault, whether the policy's server gives up at the call's deadline or only hookgate does.
+const NO_ANSWER: &str = "no answer in time";
 const LATE: &str = "answer within the budget; what takes longer is done behind the answer";
 const RECEIVE_LIMIT: &str =
     "raise the receive limit of the gRPC server above 1 MiB (4 MiB is the default of most libraries)";
@@ -60,7 +62,7 @@ const OF_RECEIVE_LIMITS: [&str; 4] = ["larger than", "exceeds", "too large", "to
 pub(super) fn on_failure(failure: &Failure, text: &str, call: &Call<'_>) -> Advice {
     match (failure.status, failure.class) {
         (Some(code), _) => on_status(code, text, call),
-        (None, Class::Deadline) => ("no answer in time".into(), LATE),
+        (None, Class::Deadline) => (NO_ANSWER.into(), LATE),
         (None, _) if is_disconnect(failure) => ("the call was cut off".into(), DISCONNECTED),
         (None, _) => ("an answer that is not gRPC".into(), NOT_GRPC),
     }
@@ -82,7 +84,7 @@ fn on_status(code: Code, text: &str, call: &Call<'_>) -> Advice {
         Code::DeadlineExceeded | Code::Cancelled if call.elapsed + NEAR < call.budget => {
             (format!("{name} before the call's deadline").into(), OWN_DEADLINE)
         }
-        Code::DeadlineExceeded | Code::Cancelled => (name.into(), LATE),
+        Code::DeadlineExceeded | Code::Cancelled => (NO_ANSWER.into(), LATE),
         Code::Unauthenticated => (name.into(), CREDENTIALS),
         Code::Unavailable => (name.into(), AWAY),
         Code::Unimplemented => ("UNIMPLEMENTED for some requests".into(), UNIMPLEMENTED),

@@ -109,7 +109,7 @@ impl Check {
         },
         Self {
             name: "reflection",
-            purpose: "Server reflection lists the services, so that grpcurl needs no files.",
+            purpose: "Server reflection lists the services: grpcurl needs no files.",
             sent: "ListServices of grpc.reflection.v1, or v1alpha",
             how: How::Reflection,
             ..CONNECTION
@@ -123,7 +123,7 @@ impl Check {
         Self::REQUESTS,
         Self {
             name: "empty",
-            purpose: "A request without any field, which OpenIM never sends, does no harm.",
+            purpose: "A request without any field does no harm. OpenIM sends none.",
             sent: "a request without any field",
             body: |_| "{}".to_owned(),
             is_made_up: true,
@@ -160,7 +160,7 @@ impl Check {
         },
         Self {
             name: "content-types",
-            purpose: "A message of each common content type is answered, and its content stays of that type.",
+            purpose: "A message of each common type is answered and keeps its type.",
             sent: "lifelike messages of each common content type",
             how: How::Each,
             bodies: content_types,
@@ -176,7 +176,7 @@ impl Check {
         },
         Self {
             name: "duplicate",
-            purpose: "An event that comes again, with the same hookgate-event-id, is answered as well.",
+            purpose: "An event that comes again, with the same ID, is answered too.",
             sent: "a lifelike event twice, with one hookgate-event-id",
             how: How::Twice,
             hint: Some(TWICE),

@@ -2,16 +2,12 @@
 
 use std::io::{self, Write};
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use indexmap::IndexMap;
 
-use super::report::{CheckResult, FaultResult, count};
+use super::report::{self, CheckResult, FaultResult};
 use super::{Outcome, Report};
-
-const GREEN: Style = AnsiColor::Green.on_default();
-const RED: Style = AnsiColor::Red.on_default().bold();
-const YELLOW: Style = AnsiColor::Yellow.on_default();
-const DIM: Style = Style::new().dimmed();
+use crate::text::{BAD, DIM, GOOD, NOTABLE, count, wrapped};
 
 /// Maximum webhooks of the user's that are listed of a fault.
 const MOST_REQUESTS: usize = 5;
@@ -38,33 +34,34 @@ pub(crate) fn print(report: &Report, width: usize, out: &mut impl Write) -> io::
     let unimplemented = report.callbacks.iter().filter(|callback| callback.implemented == Some(false));
     printer.names("not implemented", unimplemented.map(|callback| callback.callback))?;
     if let Some(why) = &report.stopped {
-        printer.wrapped((RED, "ended early"), &format!(": {why}"), 2)?;
+        printer.wrapped((BAD, "ended early"), &format!(": {why}"), 2)?;
         printer.names("not run", not_run.into_iter().map(|(name, ..)| name))?;
     }
     let totals = &report.totals;
-    write!(out, "verify: {}, {} failed, ", counted(totals.checks, "check"), totals.failed)?;
-    write!(out, "{}, ", counted(totals.warnings, "warning"))?;
-    if totals.not_run > 0 {
-        write!(out, "{} not run, ", totals.not_run)?;
-    }
-    writeln!(out, "{} not implemented", counted(totals.not_implemented, "callback"))
+    let (checks, warnings) = (count(totals.checks, "check"), count(totals.warnings, "warning"));
+    let not_run = if totals.not_run > 0 { format!("{} not run, ", totals.not_run) } else { String::new() };
+    let callbacks = count(totals.not_implemented, "callback");
+    let line = format!("{checks}, {} failed, {warnings}, {not_run}{callbacks} not implemented", totals.failed);
+    printer.wrapped((Style::new(), "verify: "), &line, 2)
 }
 
 /// Prints a line for the checks of a callback.
 fn print_row(name: &str, width: usize, checks: &[CheckResult], out: &mut impl Write) -> io::Result<()> {
-    let count = |outcome| count(checks, outcome);
-    let (failed, warnings, not_run) = (count(Outcome::Failed), count(Outcome::Warning), count(Outcome::NotRun));
+    let [failed, warnings, not_run] =
+        [Outcome::Failed, Outcome::Warning, Outcome::NotRun].map(|outcome| report::count(checks, outcome));
     let (style, word) = match warnings {
-        _ if failed + not_run > 0 => (RED, "FAILED"),
-        0 => (GREEN, "ok"),
-        _ => (YELLOW, "warning"),
+        _ if failed + not_run > 0 => (BAD, "FAILED"),
+        0 => (GOOD, "ok"),
+        _ => (NOTABLE, "warning"),
     };
-    write!(out, "{name:width$}  {style}{word}{style:#}  {}", counted(checks.len(), "check"))?;
-    let warned = if warnings == 1 { "warning" } else { "warnings" };
-    for (count, what) in [(failed, "failed"), (warnings, warned), (not_run, "not run")] {
-        if count > 0 {
-            write!(out, ", {count} {what}")?;
-        }
+    write!(out, "{name:width$}  {style}{word}{style:#}  {}", count(checks.len(), "check"))?;
+    let parts = [
+        (failed, format!("{failed} failed")),
+        (warnings, count(warnings, "warning")),
+        (not_run, format!("{not_run} not run")),
+    ];
+    for (_, part) in parts.iter().filter(|(count, _)| *count > 0) {
+        write!(out, ", {part}")?;
     }
     writeln!(out)
 }
@@ -87,7 +84,7 @@ fn notes(report: &Report) -> IndexMap<String, Vec<&'static str>> {
 fn listed(callbacks: &[&str]) -> String {
     match callbacks {
         [callback] => (*callback).to_owned(),
-        several => format!("{}: {}", counted(several.len(), "callback"), several.join(", ")),
+        several => format!("{}: {}", count(several.len(), "callback"), several.join(", ")),
     }
 }
 
@@ -99,8 +96,8 @@ struct Printer<'o, W> {
 impl<W: Write> Printer<'_, W> {
     fn fault(&mut self, fault: &FaultResult) -> io::Result<()> {
         let (style, word) = match fault.outcome {
-            Outcome::Failed => (RED, "FAILED"),
-            Outcome::Warning => (YELLOW, "warning"),
+            Outcome::Failed => (BAD, "FAILED"),
+            Outcome::Warning => (NOTABLE, "warning"),
             Outcome::NotRun | Outcome::Passed => (DIM, "not run"),
         };
         writeln!(self.out)?;
@@ -126,34 +123,18 @@ impl<W: Write> Printer<'_, W> {
         self.wrapped((Style::new(), &format!("  {label:6}")), &format!("  {text}"), 10)
     }
 
-    /// Prints words in a style and a text after them, broken between words, with an indentation after its first line.
+    /// Prints words in a style and a text after them, wrapped.
     fn wrapped(&mut self, (style, words): (Style, &str), text: &str, indent: usize) -> io::Result<()> {
-        write!(self.out, "{style}{words}{style:#}")?;
-        let mut column = words.chars().count();
-        for (place, word) in text.split(' ').enumerate() {
-            let length = word.chars().count();
-            if place > 0 && column + 1 + length > self.width && column > indent {
-                write!(self.out, "\n{:indent$}{word}", "")?;
-                column = indent + length;
-            } else {
-                let space = if place > 0 { " " } else { "" };
-                write!(self.out, "{space}{word}")?;
-                column += space.len() + length;
-            }
-        }
-        writeln!(self.out)
+        writeln!(self.out, "{}", wrapped(&format!("{style}{words}{style:#}{text}"), indent, self.width))
     }
 
-    /// Prints the names of some callbacks under a title, three on a line.
-    fn names(&mut self, title: &str, names: impl Iterator<Item = &'static str>) -> io::Result<()> {
+    /// Prints the names of some callbacks under a title.
+    fn names<'n>(&mut self, title: &str, names: impl Iterator<Item = &'n str>) -> io::Result<()> {
         let names: Vec<&str> = names.collect();
-        if !names.is_empty() {
-            writeln!(self.out, "{title} ({}):", names.len())?;
+        if names.is_empty() {
+            return Ok(());
         }
-        names.chunks(3).try_for_each(|line| writeln!(self.out, "  {}", line.join(", ")))
+        writeln!(self.out, "{title} ({}):", names.len())?;
+        self.wrapped((Style::new(), "  "), &names.join(", "), 2)
     }
-}
-
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

@@ -6,6 +6,7 @@ use std::process::Output;
 use clap::CommandFactory;
 use hookgate::Cli;
 use hookgate::contract::{Callback, Timing};
+use hookgate::internals::verify::Check;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -60,6 +61,15 @@ async fn help_fits_a_terminal_and_its_examples_are_commands() {
             assert!(parsed.as_ref().err().is_none_or(is_help), "{example}: {parsed:?}");
             assert!(example.trim_start().starts_with(&words.join(" ")), "{args:?}: {example}");
         }
+    }
+}
+
+#[tokio::test]
+async fn the_checks_of_verify_have_a_line_each() {
+    let help = shown(80, &["verify", "--help"]).await;
+    for Check { name, purpose, .. } in Check::all() {
+        let line = format!("  {name:<16}{purpose}");
+        assert!(help.lines().any(|found| found == line), "{line:?}\n{help}");
     }
 }
 
@@ -122,6 +132,11 @@ async fn callbacks_are_listed_for_people_and_for_programs() {
         "changes": ["remark"],
     });
     assert_eq!(*row, expected);
+
+    let narrow = shown(50, &["callbacks", "FriendRemark"]).await;
+    assert!(narrow.contains(" remark\n") && !narrow.contains("1 fields"), "{narrow}");
+    let narrow = shown(40, &["callbacks", "MemberJoinGroup"]).await;
+    assert!(narrow.contains("1 field\n") && narrow.contains("5 fields\n"), "{narrow}");
 
     let all = output(&mut hookgate(&["callbacks"])).await;
     for (width, columns) in [
@@ -208,6 +223,9 @@ async fn one_callback_is_shown_in_full_by_any_of_its_names() {
             assert!(pair[1].starts_with("      ") && pair[1].len() > 9, "each has its meaning: {pair:?}");
         }
     }
+    // Two callbacks have one key.
+    let both = shown(80, &["callbacks", "beforeMemberJoinGroup"]).await;
+    assert_eq!(both.matches("\n\nbeforeMemberJoinGroup\n\n").count(), 1, "{both}");
     let key = shown(80, &["callbacks", "beforeSetFriendRemark"]).await;
     for name in
         ["callbackBeforeSetFriendRemark", "BeforeSetFriendRemark", "RelationPolicyService/BeforeSetFriendRemark"]

@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use crate::cli::terminal::{text_width, wrap};
 use crate::contract::comments::Comments;
 use crate::contract::{Callback, Kind, Label, Message, Timing};
+use crate::text::{BOLD, width, wrapped};
 
 /// The columns before the facts about a callback.
 const FACTS: usize = 13;
@@ -14,10 +14,10 @@ const MEANING: usize = 6;
 
 /// Prints what there is to know about a callback: its names, when it is sent, what it carries, what an answer can change.
 pub(super) fn print(callback: &Callback, comments: &Comments, out: &mut impl Write) -> io::Result<()> {
-    let width = text_width();
-    writeln!(out, "{}\n", callback.config_key)?;
+    let width = width();
+    writeln!(out, "{BOLD}{}{BOLD:#}\n", callback.config_key)?;
     for paragraph in comments.of_callback(callback).split("\n\n") {
-        writeln!(out, "{}\n", wrap(paragraph, 0, width))?;
+        writeln!(out, "{}\n", wrapped(&on_one_line(paragraph), 0, width))?;
     }
     let older = |names: &[&str]| match names {
         [] => String::new(),
@@ -41,7 +41,7 @@ pub(super) fn print(callback: &Callback, comments: &Comments, out: &mut impl Wri
         ("releases", callback.releases.join(", ")),
     ];
     for (name, fact) in facts {
-        writeln!(out, "{name:<FACTS$}{}", wrap(&fact, FACTS, width))?;
+        writeln!(out, "{}", wrapped(&format!("{name:<FACTS$}{fact}"), FACTS, width))?;
     }
     let (request, response) = (callback.request, callback.response);
     writeln!(out, "\nRequest {}: fields, with OpenIM's names", request.name)?;
@@ -82,13 +82,18 @@ fn print_fields(
         let path = format!("{path}{group}{}", field.name);
         // A bare list or map is the value of the field that holds it: its own name is not in the JSON.
         let json = if field.json == field.name || is_bare { String::new() } else { format!(" ({})", field.json) };
-        writeln!(out, "  {path}{json}: {label}{kind}")?;
-        let meaning = wrap(comments.of_field(message, field), MEANING, text_width());
-        writeln!(out, "{:MEANING$}{meaning}", "")?;
+        writeln!(out, "{}", wrapped(&format!("  {path}{json}: {label}{kind}"), MEANING, width()))?;
+        let meaning = format!("{:MEANING$}{}", "", on_one_line(comments.of_field(message, field)));
+        writeln!(out, "{}", wrapped(&meaning, MEANING, width()))?;
         if let Some(inner) = inner {
             let is_bare = matches!(field.kind, Kind::Bare(_));
             print_fields(inner, &format!("{path}{of_each}."), is_bare, 0, comments, out)?;
         }
     }
     Ok(())
+}
+
+/// Joins the lines of a comment.
+fn on_one_line(comment: &str) -> String {
+    comment.split_whitespace().collect::<Vec<_>>().join(" ")
 }

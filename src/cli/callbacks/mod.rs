@@ -7,10 +7,11 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 use tabwriter::TabWriter;
 
-use super::{Error, examples, print_json, terminal};
+use super::{Error, examples, print_json};
 use crate::config::nearest;
 use crate::contract::comments::Comments;
 use crate::contract::{Callback, Timing};
+use crate::text::{columns, count};
 
 /// Columns that are kept for the changes, at least.
 const CHANGES: usize = 20;
@@ -63,14 +64,21 @@ impl Callbacks {
                 return Err(Error::Usage(format!("--timing: {name} is sent {timing} its operation")));
             }
         }
-        let mut out = io::stdout().lock();
+        // anstream strips colour where there is no terminal, and with NO_COLOR.
+        let mut out = anstream::stdout().lock();
         if self.json {
             print_json(&rows.into_iter().map(json_of).collect::<Vec<_>>())?;
         } else if is_named {
             let comments = Comments::read();
-            rows.into_iter().try_for_each(|callback| details::print(callback, &comments, &mut out))?;
+            for (index, callback) in rows.into_iter().enumerate() {
+                // A few have one key.
+                if index > 0 {
+                    writeln!(out)?;
+                }
+                details::print(callback, &comments, &mut out)?;
+            }
         } else {
-            list(&rows, terminal::columns(), &mut out)?;
+            list(&rows, columns(), &mut out)?;
         }
         Ok(())
     }
@@ -101,15 +109,15 @@ fn list(rows: &[&Callback], width: Option<usize>, out: &mut impl Write) -> io::R
 /// Returns the fields that an allow can change, as many of them as fit in `width`.
 fn changes(callback: &Callback, width: Option<usize>) -> String {
     let names: Vec<_> = callback.changes().collect();
-    let shown = |count: usize| match names.len() - count {
+    let shown = |some: usize| match names.len() - some {
         0 => names.join(", "),
-        more => format!("{}, {more} more", names[..count].join(", ")),
+        more => format!("{}, {more} more", names[..some].join(", ")),
     };
     let mut shorter = (1..=names.len()).rev().map(shown);
     match shorter.find(|shown| width.is_none_or(|width| shown.len() <= width)) {
         Some(shown) => shown,
         None if names.is_empty() => "-".to_owned(),
-        None => format!("{} fields", names.len()),
+        None => count(names.len(), "field"),
     }
 }
 

@@ -14,8 +14,9 @@ use serde_json::json;
 
 use super::admin::Admin;
 use super::callbacks::callback_named;
-use super::{Error, block_on, count, examples, print_json, progress_bar, terminal};
+use super::{Error, block_on, examples, print_json, progress_bar};
 use crate::outbox::{Changed, Count, Filter, Item, Numbers, Offline, OperateError, State};
+use crate::text::{columns, count};
 use backend::Backend;
 
 /// Reasons of dead letters, as they are stored. Events that end for another reason were never written, or wait for the next
@@ -159,7 +160,7 @@ impl Outbox {
                 let mut out = io::stdout();
                 match json {
                     true => writeln!(out, "{}", json!({ "dropped": dropped }))?,
-                    false => writeln!(out, "{} dropped", count(dropped as u64, "event"))?,
+                    false => writeln!(out, "{} dropped", count(dropped, "event"))?,
                 }
             }
         }
@@ -178,7 +179,7 @@ async fn list(outbox: &mut Backend, filter: &Filter, states: &[State], limit: us
         array.end()?;
         return writeln!(out);
     }
-    let width = terminal::columns();
+    let width = columns();
     let print = |items: &[Item], listed| print::items(items, listed == 0, width, &mut out);
     let listed = each_page(outbox, filter, states, limit, print).await?;
     if listed < limit {

@@ -8,6 +8,7 @@ use tabwriter::TabWriter;
 
 use crate::cli::{age, method};
 use crate::outbox::{Count, Item, State};
+use crate::text;
 
 /// Columns that a line for each event needs; a narrower terminal shows two.
 const WIDE: usize = 110;
@@ -40,7 +41,9 @@ pub(super) fn items(items: &[Item], are_first: bool, width: Option<usize>, out: 
         let (rpc, state) = (method(&item.rpc), state(item.state, item.reason.as_deref()));
         let (age, key) = (since(item.arrived), item.key.as_deref().unwrap_or("-").escape_debug());
         match is_narrow {
-            true => writeln!(out, "{id:<36} {state:<19} {age:>8}  {attempts} attempts\n    {rpc}  {key}")?,
+            true => {
+                writeln!(out, "{id:<36} {state:<19} {age:>8}  {}\n    {rpc}  {key}", text::count(*attempts, "attempt"))?
+            }
             false => writeln!(out, "{id:<36}  {state:<19}  {age:<8}  {attempts:<8}  {rpc:<23}  {key}")?,
         }
     }

@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use serde_json::json;
-use textwrap::{Options, fill};
 use tokio::time::{Instant, sleep};
 
 use super::Change;
 use super::backend::Backend;
-use crate::cli::{Error, age, count, method};
+use crate::cli::{Error, age, method};
 use crate::outbox::{Filter, Item, Numbers, Offline, State, Undelivered};
+use crate::text::{count, width, wrapped};
 
 /// Time between two questions about what became of the events.
 const POLL: Duration = Duration::from_millis(100);
@@ -26,7 +26,7 @@ impl Change {
         let mut out = io::stdout();
         if !json {
             let later = if outbox.serves() { "" } else { ", for the next start" };
-            writeln!(out, "{} queued{later}", count(queued as u64, "event"))?;
+            writeln!(out, "{} queued{later}", count(queued, "event"))?;
         }
         // An older hookgate does not say which numbers they have.
         if numbers.is_empty() || wait.is_zero() || queued == 0 {
@@ -56,7 +56,7 @@ impl Change {
         }
         for of in &undelivered {
             for line in lines(of, wait) {
-                writeln!(out, "{}", fill(&line, Options::new(80).subsequent_indent("  ")))?;
+                writeln!(out, "{}", wrapped(&line, 2, width()))?;
             }
         }
         Ok(())
@@ -104,16 +104,15 @@ fn lines(of: &Undelivered, wait: Duration) -> Vec<String> {
     let cause =
         of.last_failure.as_ref().map(|last| format!(": {}: {}", last.class, last.cause.replace(char::is_control, " ")));
     let cause = cause.unwrap_or_default();
-    let count = |number: i64| count(u64::try_from(number).unwrap_or_default(), "event");
     let mut lines = Vec::new();
     if of.failed > 0 {
-        lines.push(format!("{} of {rpc} failed again, waiting for the next attempt{cause}", count(of.failed)));
+        lines.push(format!("{} of {rpc} failed again, waiting for the next attempt{cause}", count(of.failed, "event")));
     }
     for (reason, events) in &of.dead {
-        lines.push(format!("{} of {rpc} failed again, dead ({reason}){cause}", count(*events)));
+        lines.push(format!("{} of {rpc} failed again, dead ({reason}){cause}", count(*events, "event")));
     }
     if of.untried > 0 {
-        lines.push(format!("{} of {rpc} still waiting after {}", count(of.untried), age(wait)));
+        lines.push(format!("{} of {rpc} still waiting after {}", count(of.untried, "event"), age(wait)));
     }
     lines
 }

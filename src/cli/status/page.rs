@@ -1,40 +1,34 @@
-//! The page of `hookgate status`, 80 columns wide.
+//! The page of `hookgate status`, 80 columns wide at most.
 
 use std::collections::BTreeSet;
-use std::fmt::Display;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use anstyle::{AnsiColor, Style};
 use bytesize::ByteSize;
-use textwrap::{Options, fill};
 
 use super::warnings::warnings;
 use super::{Calls, Events, Report};
-use crate::cli::{age, count, method};
+use crate::cli::{age, method};
 use crate::contract::Callback;
 use crate::observe::drift;
 use crate::observe::failures::LastFailure;
-
-/// Width of the page.
-const WIDTH: usize = 80;
+use crate::text::{BAD, BOLD, GOOD, NOTABLE, count, page_width, wrapped};
 
 /// Width of the labels at its left.
 const LABEL: usize = 15;
 
 /// Prints a report; `now` is in milliseconds since 1970.
 pub(super) fn print(report: &Report, now: u64, out: &mut impl Write) -> io::Result<()> {
-    let (green, yellow, red) =
-        (AnsiColor::Green.on_default(), AnsiColor::Yellow.on_default(), AnsiColor::Red.on_default());
     let (style, state) = match (report.stopping, report.is_ready()) {
-        (true, _) => (red, "stopping".to_owned()),
-        (_, true) => (green, "ready".to_owned()),
-        (..) => (red, format!("NOT READY: {}", report.policy.state)),
+        (true, _) => (BAD, "stopping".to_owned()),
+        (_, true) => (GOOD, "ready".to_owned()),
+        (..) => (BAD, format!("NOT READY: {}", report.policy.state)),
     };
     let up = age(Duration::from_secs(report.uptime_seconds));
-    styled(out, style.bold(), wrapped("", 0, &format!("hookgate {}, up {up}: {state}", report.version)))?;
+    let state = clean(&state);
+    line(out, 2, format!("{BOLD}hookgate {}, up {up}:{BOLD:#} {style}{state}{style:#}", report.version))?;
     for warning in warnings(report, now) {
-        styled(out, yellow, wrapped("", 2, &format!("! {warning}")))?;
+        line(out, 2, format!("{NOTABLE}!{NOTABLE:#} {}", clean(&warning)))?;
     }
     writeln!(out)?;
     policy(report, out)?;
@@ -76,10 +70,9 @@ fn webhooks(report: &Report, now: u64, out: &mut impl Write) -> io::Result<()> {
     if report.callbacks.is_empty() {
         return Ok(());
     }
-    let bold = Style::new().bold();
     let head =
         format!("{:<37}{:>8}{:>8}{:>8}{:>8}{:>11}", "CALLBACK", "CALLS", "CHANGED", "DENIED", "FAILED", "LAST SEEN");
-    styled(out, bold, head)?;
+    writeln!(out, "{BOLD}{head}{BOLD:#}")?;
     let mut callbacks: Vec<_> =
         report.callbacks.iter().map(|(command, calls)| (Callback::by_command(command), command, calls)).collect();
     callbacks.sort_by_key(|(callback, ..)| callback.map_or(usize::MAX, |callback| callback.index));
@@ -189,21 +182,19 @@ fn short(number: u64) -> String {
 }
 
 fn label(out: &mut impl Write, label: &str, text: impl AsRef<str>) -> io::Result<()> {
-    writeln!(out, "{}", wrapped(&format!("{label:<LABEL$}"), LABEL, text.as_ref()))
+    line(out, LABEL, format!("{label:<LABEL$}{}", clean(text.as_ref())))
 }
 
 fn detail(out: &mut impl Write, text: impl AsRef<str>) -> io::Result<()> {
-    writeln!(out, "{}", wrapped("    ", 6, text.as_ref()))
+    line(out, 6, format!("    {}", clean(text.as_ref())))
 }
 
-fn styled(out: &mut impl Write, style: Style, text: impl Display) -> io::Result<()> {
-    writeln!(out, "{style}{text}{style:#}")
+/// Prints a text whose further lines begin with `indent` spaces.
+fn line(out: &mut impl Write, indent: usize, text: impl AsRef<str>) -> io::Result<()> {
+    writeln!(out, "{}", wrapped(text.as_ref(), indent, page_width()))
 }
 
-/// Breaks a text into lines; the first one begins with `first`, the others with `indent` spaces.
-fn wrapped(first: &str, indent: usize, text: &str) -> String {
-    let indent = " ".repeat(indent);
-    // It may hold text of the policy.
-    let text = text.replace(char::is_control, " ");
-    fill(&text, Options::new(WIDTH).initial_indent(first).subsequent_indent(&indent))
+/// Replaces control characters: the text may be the policy's.
+fn clean(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }

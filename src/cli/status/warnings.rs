@@ -2,8 +2,9 @@
 
 use super::page::{rate, since};
 use super::{Events, Report};
-use crate::cli::{count, method};
+use crate::cli::method;
 use crate::contract::Callback;
+use crate::text::count;
 
 /// Time after its last failure in which an rpc is warned of, in milliseconds.
 const RECENT: u64 = 15 * 60 * 1_000;

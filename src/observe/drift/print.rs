@@ -2,13 +2,9 @@
 
 use std::io::{self, Write};
 
-use textwrap::{Options, fill};
-
 use super::{Key, LooksLike, Name, Report};
 use crate::openim::Release;
-
-/// Width of the text.
-const WIDTH: usize = 80;
+use crate::text::{count, page_width, wrapped};
 
 /// Prints a report: a list for each difference, or a line that there is none, and the likely release.
 pub fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
@@ -27,16 +23,21 @@ pub fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
         ("enabled in webhooks.yml, and never came", report.never_came.iter().flatten().map(key_lines).collect()),
     ];
     for (title, lines) in lists.iter().filter(|(_, lines)| !lines.is_empty()) {
-        writeln!(out, "{title}:\n{lines}", lines = lines.trim_end())?;
+        line(&format!("{title}:"), out)?;
+        writeln!(out, "{}", lines.trim_end())?;
     }
     if report.never_came.is_none() {
-        writeln!(out, "callbacks that never came are not known: openim.webhooks names no webhooks.yml")?;
+        line("callbacks that never came are not known: openim.webhooks names no webhooks.yml", out)?;
     }
-    writeln!(out, "{}", fill(&release(report), WIDTH))?;
+    line(&release(report), out)?;
     if !report.since.is_empty() {
-        writeln!(out, "counted since {} (UTC), when this hookgate started", report.since)?;
+        line(&format!("counted since {} (UTC), when this hookgate started", report.since), out)?;
     }
     Ok(())
+}
+
+fn line(text: &str, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{}", wrapped(text, 2, page_width()))
 }
 
 /// Returns a report in a line.
@@ -81,10 +82,7 @@ fn key_lines(key: &Key) -> String {
         [] => "sent by no known release of OpenIM".to_owned(),
         releases => format!("sent by {}", releases.join(", ")),
     };
-    let caveat = key
-        .caveat
-        .as_deref()
-        .map(|caveat| fill(caveat, Options::new(WIDTH).initial_indent("    ").subsequent_indent("    ")) + "\n");
+    let caveat = key.caveat.as_deref().map(|caveat| wrapped(&format!("    {caveat}"), 4, page_width()) + "\n");
     format!("  {:<28} {releases}\n{}", key.config_key, caveat.unwrap_or_default())
 }
 
@@ -99,14 +97,14 @@ fn looks_like(looks_like: &LooksLike, newer: bool) -> String {
     let LooksLike { releases, commands } = looks_like;
     let newest = Release::ALL.last().map_or("", |release| release.as_str());
     let perhaps_newer = if newer && releases.last().is_some_and(|last| last == newest) { ", or is newer" } else { "" };
-    let by = if *commands == 1 { "1 command".to_owned() } else { format!("{commands} commands") };
+    let by = format!("by {}", count(*commands, "command"));
     match &releases[..] {
         _ if *commands == 0 => "release unknown: no callback has come".to_owned(),
         [] => "release unknown: no single release sends all that came; more than one posts here".to_owned(),
-        [only] => format!("looks like {only}{perhaps_newer}, by {by}"),
+        [only] => format!("looks like {only}{perhaps_newer}, {by}"),
         all if all.len() == Release::ALL.len() => {
             format!("release unknown: every release from 3.5 on sends what came{perhaps_newer}, {by}")
         }
-        [first, .., last] => format!("looks like {first} to {last}{perhaps_newer}, by {by}"),
+        [first, .., last] => format!("looks like {first} to {last}{perhaps_newer}, {by}"),
     }
 }

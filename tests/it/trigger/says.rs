@@ -1,6 +1,8 @@
 //! Notes beyond the reply: failures, replaced codes, denials that no API client sees, values that are lost, and
 //! servers that are no hookgate.
 
+use std::path::Path;
+
 use hookgate::contract::proto;
 use prost::Message;
 use serde_json::{Map, Value, json};
@@ -9,7 +11,7 @@ use tokio::net::TcpListener;
 use tonic::Status;
 
 use super::{json_of, trigger};
-use crate::support::program::{EVERYTHING_FREE, Running, configured};
+use crate::support::program::{EVERYTHING_FREE, Running, configured, hookgate};
 use crate::support::{Call, Policy, denial};
 
 /// A policy with a mistake in each rpc.
@@ -232,6 +234,36 @@ async fn the_notes_on_many_are_those_on_the_first_of_each_outcome() {
     assert_eq!(said.lines().filter(|line| line.starts_with("hookgate: ")).count(), 4, "{said}");
 }
 
+/// Yellow and cyan are lost on white, blue on black.
+#[tokio::test]
+async fn colours_are_legible_on_black_and_on_white_and_lines_fit() {
+    let policy = Policy::start(mistaken).await;
+    let gate = Running::of(configured(&policy.url(), "trigger-colours", "log: error")).await;
+    let (to, admin) = (format!("http://{}", gate.webhooks), format!("http://{}", gate.admin));
+    let verify = ["verify", "--policy", &policy.url(), "--only", "lifelike"];
+    let status = ["status", "--admin", &admin];
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("trigger-colours");
+    let triggers = ["beforeAddBlack", "beforeSetGroupInfo", "afterRemoveBlack", "beforeUpdateUserInfo"];
+    let triggers = triggers.map(|callback| ["trigger", callback, "--to", &to]);
+    for args in triggers.iter().map(|args| &args[..]).chain([&verify[..], &status[..]]) {
+        let coloured = [("CLICOLOR_FORCE", "1"), ("COLUMNS", "80")];
+        let output = hookgate(args).envs(coloured).env("XDG_CACHE_HOME", &cache).output().await.unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let codes: Vec<_> = said.split("\u{1b}[").skip(1).filter_map(|rest| Some(rest.split_once('m')?.0)).collect();
+        assert!(codes.contains(&"35") || codes.contains(&"31"), "{args:?}: {said}");
+        for code in codes {
+            assert!(["0", "1", "2", "31", "32", "35"].contains(&code), "{args:?}: {code}");
+        }
+        let plain = [("NO_COLOR", "1"), ("COLUMNS", "80")];
+        let plain = hookgate(args).envs(plain).env("XDG_CACHE_HOME", &cache).output().await.unwrap();
+        let plain = String::from_utf8(plain.stdout).unwrap();
+        assert!(!plain.contains('\u{1b}'), "{plain}");
+        // Bodies and headers stay as they are.
+        let told = plain.rsplit_once("\n\n").map_or(&*plain, |(_, told)| told);
+        assert!(told.lines().all(|line| line.chars().count() <= 80), "{told}");
+    }
+}
+
 /// A caller that may not call.
 #[tokio::test]
 async fn a_refusal_is_no_verdict_either() {
@@ -254,6 +286,20 @@ pub(super) async fn server(reply: &'static str) -> String {
             let _ = stream.read(&mut request).await.unwrap();
             stream.write_all(reply.as_bytes()).await.unwrap();
             let _ = stream.read(&mut request).await;
+        }
+    });
+    to
+}
+
+/// A server that greets each connection with these bytes.
+async fn hasty_server(greeting: &'static str) -> String {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = format!("http://{}", server.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = server.accept().await.unwrap();
+            stream.write_all(greeting.as_bytes()).await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await;
         }
     });
     to
@@ -290,8 +336,14 @@ async fn a_reply_of_no_hookgate_is_exit_code_1() {
         let output = trigger("no-hookgate", &[&args[..], &["--count", "3"]].concat()).await;
         assert_eq!(output.status.code(), Some(1));
     }
-    let output = trigger("no-hookgate", &["beforeAddBlack", "--to", &server(SETTINGS).await]).await;
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(said.contains("no whole reply: what answers is no HTTP/1.1: a gRPC server, or one with TLS?"), "{said}");
+    // One waits for the request before it says anything, the other does not.
+    for to in [server(SETTINGS).await, hasty_server(SETTINGS).await] {
+        let output = trigger("no-hookgate", &["beforeAddBlack", "--to", &to]).await;
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            said.contains("no whole reply: what answers is no HTTP/1.1: a gRPC server, or one with TLS?"),
+            "{said}"
+        );
+    }
 }

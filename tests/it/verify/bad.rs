@@ -8,13 +8,13 @@ use hookgate::contract::proto::{self, Denial};
 use hookgate::contract::{Callback, Timing};
 use hookgate::internals::verify::Check;
 use prost_reflect::prost::Message;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tonic::Status;
 
 use super::policy::{Behave, at_once, bad_at, never, now};
 use super::{named, outcomes, verify};
-use crate::support::Call;
+use crate::support::{Call, Policy};
 
 /// A policy that is bad in one way.
 struct Bad {
@@ -367,6 +367,19 @@ async fn every_check_of_a_callback_is_there_for_something_and_fails_alone() {
     for bad in table {
         run(bad).await;
     }
+}
+
+#[tokio::test]
+async fn a_first_delivery_that_fails_is_the_fault_of_every_other_check() {
+    let policy = Policy::start(|call| match call.rpc.ends_with("/AfterRemoveBlack") {
+        true => Err(Status::internal("no database")),
+        false => Err(Status::unimplemented("")),
+    })
+    .await;
+    let only = "afterRemoveBlack,lifelike,duplicate";
+    let report = verify(&["--policy", &policy.url(), "--only", only, "--json"]).await.json();
+    let faults = report["faults"].as_array().unwrap();
+    assert_eq!((faults.len(), &faults[0]["checks"]), (1, &json!(["lifelike", "duplicate"])), "{report:#}");
 }
 
 #[tokio::test]

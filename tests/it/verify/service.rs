@@ -6,7 +6,7 @@ use tonic::Status;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::policy::{Behave, at_once, lists, lists_all, says, serving, with};
-use super::{named, outcomes, verify};
+use super::{named, outcomes, verify, verify_with};
 
 fn allow() -> Behave {
     at_once(|_| Ok(Vec::new()))
@@ -81,10 +81,13 @@ async fn what_is_not_implemented_is_listed_and_no_failure() {
     ] {
         assert_eq!(ended.out.lines().filter(|found| *found == line).count(), 1, "{line}\n{}", ended.out);
     }
-    assert!(ended.out.contains("note: implemented: UnknownCallback is not"), "{}", ended.out);
-    assert!(ended.out.lines().all(|line| line.len() <= 110), "{}", ended.out);
+    assert!(ended.out.contains("note: implemented: the rpc UnknownCallback is not: "), "{}", ended.out);
+    assert!(ended.out.lines().all(|line| line.len() <= 100), "{}", ended.out);
     let listed = Callback::all().iter().filter(|callback| ended.out.contains(callback.method()));
     assert_eq!(listed.count(), 53);
+    let narrow = verify_with(&["--policy", &policy.url(), "--only", "lifelike"], &[("COLUMNS", "40")]).await;
+    assert!(narrow.out.contains("not implemented (52):\n  BeforeCreateSingleChatConversations,\n  "), "{}", narrow.out);
+    assert!(narrow.out.lines().all(|line| line.len() <= 40), "{}", narrow.out);
 }
 
 /// As of connect-go, connect-node and plain HTTP routers.

@@ -68,6 +68,10 @@ async fn no_answer_is_late_and_not_a_deadline_of_the_policy_s_own() {
     let report = verify(&args).await.json();
     assert_eq!(report["faults"][0]["fault"], "no answer in time", "{report:#}");
     assert!(report["faults"][0]["hint"].as_str().unwrap().contains("within the budget"));
+    // As a server that reads grpc-timeout gives up by itself: any answer is near this deadline.
+    let policy = bad_at("BeforeAddBlack", at_once(|_| Err(Status::deadline_exceeded("Deadline exceeded")))).await;
+    let args = ["--policy", &policy.url(), "--only", "beforeAddBlack,lifelike", "--timeout", "250ms", "--json"];
+    assert_eq!(verify(&args).await.json()["faults"][0]["fault"], "no answer in time");
 }
 
 #[tokio::test]
