@@ -40,10 +40,12 @@ pub(crate) fn page_width() -> usize {
     width().min(PAGE)
 }
 
-/// Wraps a text between words at `width`, with `indent` spaces before each line but the first.
+/// Wraps a text between words at `width`, with `indent` spaces before each line but the first. A word that is longer than a line
+/// is left to the terminal, so that an address can be copied whole.
 pub(crate) fn wrapped(text: &str, indent: usize, width: usize) -> String {
     let indent = " ".repeat(indent);
-    fill(text, Options::new(width).subsequent_indent(&indent).word_splitter(WordSplitter::NoHyphenation))
+    let options = Options::new(width).subsequent_indent(&indent);
+    fill(text, options.word_splitter(WordSplitter::NoHyphenation).break_words(false))
 }
 
 /// Wraps each line of a message to the terminal that standard error is. Elsewhere it stays as it is.

@@ -120,11 +120,12 @@ async fn connect(url: Uri, socket: Option<Arc<Path>>, tls: Option<TlsConnector>)
     Ok(TokioIo::new(Box::new(stream)))
 }
 
-/// Returns true if the reply could not be parsed as HTTP/1.
-fn is_not_http1(error: &legacy::Error) -> bool {
-    let error = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
-    // Some gRPC servers send HTTP/2's first bytes at once.
-    error.is_some_and(|error| error.is_parse() || error.to_string().contains("unexpected message"))
+/// Returns true if what came is no reply of HTTP/1, or came before the request, as from a gRPC server: some send HTTP/2's first
+/// bytes at once.
+fn is_not_http1(error: &(dyn Error + 'static)) -> bool {
+    let by_hyper = error.downcast_ref::<hyper::Error>();
+    by_hyper.is_some_and(|error| error.is_parse() || error.to_string().contains("unexpected message"))
+        || error.source().is_some_and(is_not_http1)
 }
 
 /// Returns the text of the innermost error, which is the system's.

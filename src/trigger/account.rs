@@ -121,7 +121,7 @@ fn hint(class: Class, is_answered: bool) -> &'static str {
     match class {
         Class::Unavailable if is_answered => "it, or a proxy before it, says that it cannot answer now",
         Class::Unavailable => {
-            "hookgate is not connected to it. Is it up, and is the setting policy its gRPC address and port?"
+            "hookgate has no connection to it, or it broke off. Is it up, and is the setting policy its gRPC address and port?"
         }
         Class::Deadline => "it did not answer within the budget",
         Class::Overloaded if is_answered => "it says that a limit of its own is reached",

@@ -88,7 +88,7 @@ pub(super) fn print_notes(is_of_hookgate: bool, notes: &[String], out: &mut impl
     notes.iter().try_for_each(|note| print_line(&format!("{style}{by}:{style:#} {note}"), out))
 }
 
-/// Prints a line, wrapped to the terminal. It stays one line if standard output is none.
+/// Prints a line, wrapped to the terminal. It stays one line if standard output is none and `COLUMNS` is not set.
 pub(super) fn print_line(line: &str, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{}", wrapped(line, 4, columns().unwrap_or(usize::MAX)))
 }

@@ -175,7 +175,7 @@ impl<'p> Run<'p> {
             }
             How::Twice => {
                 let first = request()?;
-                self.call(&LIFELIKE, &first).await?;
+                self.call(&LIFELIKE, &first).await.map_err(|finding| finding.of_part("the first delivery"))?;
                 let second = self.call(check, &first.again()).await;
                 second.map_err(|finding| finding.of_part("the second delivery"))
             }
@@ -261,7 +261,8 @@ impl<'p> Run<'p> {
         let (fallback, name) = (Callback::fallback(), Callback::fallback().method());
         self.call(&LIFELIKE, &Request::new(fallback, &LIFELIKE)?).await.or_else(|finding| match &finding.failure {
             Some(failure) if failure.class == Class::Unimplemented => {
-                Ok(Some(format!("the rpc {name} is not: webhooks of a newer OpenIM that this hookgate does not know will fail as unimplemented")))
+                let what = "webhooks of a newer OpenIM that this hookgate does not know will fail as unimplemented";
+                Ok(Some(format!("the rpc {name} is not: {what}")))
             }
             _ => Err(Finding { outcome: Outcome::Warning, ..finding.of_part(name) }),
         })

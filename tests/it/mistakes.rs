@@ -157,7 +157,7 @@ fn mistakes() -> Vec<Mistake> {
                 "BeforeAddBlack",
                 at_once(|_| Ok(Vec::new())),
                 [closed, r#"class="unavailable" cause="not connected:"#],
-                "hookgate is not connected to it. Is it up, and is the setting policy its gRPC address and port?",
+                "hookgate has no connection to it, or it broke off. Is it up, and is the setting policy its gRPC address and port?",
                 "see that --policy has its gRPC address and port",
             )
         },

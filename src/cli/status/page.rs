@@ -26,7 +26,8 @@ pub(super) fn print(report: &Report, now: u64, out: &mut impl Write) -> io::Resu
     };
     let up = age(Duration::from_secs(report.uptime_seconds));
     let state = clean(&state);
-    line(out, 2, format!("{BOLD}hookgate {}, up {up}:{BOLD:#} {style}{state}{style:#}", report.version))?;
+    let version = clean(&report.version);
+    line(out, 2, format!("{BOLD}hookgate {version}, up {up}:{BOLD:#} {style}{state}{style:#}"))?;
     for warning in warnings(report, now) {
         line(out, 2, format!("{NOTABLE}!{NOTABLE:#} {}", clean(&warning)))?;
     }

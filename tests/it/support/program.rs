@@ -24,7 +24,10 @@ pub const ALL_LOGS: &str = "trace,axum=trace,h2=trace,hyper=trace,hyper_util=tra
 pub fn hookgate(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
     // What the machine has set must not decide a test.
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HOOKGATE_") || name.starts_with("OTEL_")) {
+    let of_terminals = ["COLUMNS", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"];
+    let is_set =
+        |name: &str| name.starts_with("HOOKGATE_") || name.starts_with("OTEL_") || of_terminals.contains(&name);
+    for (name, _) in std::env::vars().filter(|(name, _)| is_set(name)) {
         command.env_remove(name);
     }
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
