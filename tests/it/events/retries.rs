@@ -1,12 +1,14 @@
 //! What becomes of an event when the policy fails.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use hookgate::config::After;
 use hookgate::internals::outbox::{Event, Reason};
 use tonic::{Code, Status};
+use tracing::Dispatch;
+use tracing::level_filters::LevelFilter;
 
 use super::{
     InMemory, LONG, REGISTER, REMOVE_BLACK, at_once, attempt, event, events, events_in_memory, events_over, id, idle,
@@ -64,6 +66,11 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 impl Log {
     /// Collects what is logged until the guard is dropped.
     fn begin() -> (Self, tracing::subscriber::DefaultGuard) {
+        // With one subscriber in the process, tracing asks the thread that comes first to a line whether anybody wants it, for all
+        // threads and for good: another test's thread has none.
+        static ANOTHER: LazyLock<Dispatch> =
+            LazyLock::new(|| Dispatch::new(tracing_subscriber::fmt().with_max_level(LevelFilter::OFF).finish()));
+        LazyLock::force(&ANOTHER);
         let log = Self::default();
         let to = log.clone();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone()).finish();
