@@ -15,7 +15,8 @@ import java.util.concurrent.TimeoutException;
 final class Lookup {
 
   /**
-   * The time before the deadline at which the policy stops waiting, so that its answer still arrives.
+   * The time before the deadline at which the policy stops waiting, so that its answer still
+   * arrives.
    */
   static final long REPLY_MILLIS = 50;
 
