@@ -223,7 +223,7 @@ mod tests {
     }
 
     fn arrival(number: u64) -> Op {
-        let callback = Callback::by_command("callbackAfterSendGroupMsgCommand").unwrap();
+        let callback = &Callback::all()[0];
         let (metadata, budget) = (Metadata::new(), Duration::from_secs(1));
         let event = Event { callback, message: Bytes::new(), metadata, budget };
         let entry = Entry::new(event, number, Instant::now());
