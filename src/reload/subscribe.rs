@@ -44,7 +44,7 @@ async fn replace_channel(channel: Channel, mut applied: Arc<Config>, mut config:
     }
 }
 
-/// Waits for a configuration with another endpoint than this one's.
+/// Waits for a configuration with another channel than this one's.
 async fn other_channel(config: &mut ConfigHandle, present: &Config) -> Arc<Config> {
     loop {
         let newer = config.changed().await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpSocket;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -100,16 +100,22 @@ async fn the_file_of_a_unix_socket_that_was_passed_stays() {
     }
 }
 
-#[tokio::test]
-async fn it_waits_for_the_outbox_of_the_process_before_it() {
-    let (policy, data) = (Policy::allow().await, free("activation-data"));
+/// Starts a hookgate with an outbox in a directory of this name, and another one that waits for it on the same sockets. Returns the
+/// policy, both, and the address of the webhooks.
+async fn two_on_one_outbox(name: &str, more: &[&str]) -> (Policy, Running, Child, SocketAddr) {
+    let (policy, data) = (Policy::allow().await, free(name));
     let ((webhooks, address), (admin, admin_address)) = (socket(), socket());
     let _ = std::fs::remove_dir_all(&data);
-    let data = ["--data", data.to_str().unwrap()];
-    let command = at(&address.to_string(), &admin_address.to_string(), &policy.url(), &data);
+    let options = [&["--data", data.to_str().unwrap()], more].concat();
+    let command = at(&address.to_string(), &admin_address.to_string(), &policy.url(), &options);
     let first = Running::of(activated(&command, &[&webhooks, &admin])).await;
+    let second = activated(&command, &[&webhooks, &admin]).spawn().unwrap();
+    (policy, first, second, address)
+}
 
-    let mut second = activated(&command, &[&webhooks, &admin]).spawn().unwrap();
+#[tokio::test]
+async fn it_waits_for_the_outbox_of_the_process_before_it() {
+    let (_policy, first, mut second, address) = two_on_one_outbox("activation-data", &[]).await;
     let mut lines = BufReader::new(second.stderr.take().unwrap()).lines();
     let mut says = async |words: &str| loop {
         let line = lines.next_line().await.unwrap().expect("it goes on");
@@ -129,16 +135,8 @@ async fn it_waits_for_the_outbox_of_the_process_before_it() {
 
 #[tokio::test]
 async fn one_that_waits_for_the_outbox_can_be_stopped() {
-    let (policy, data) = (Policy::allow().await, free("activation-stopped"));
-    let ((webhooks, address), (admin, admin_address)) = (socket(), socket());
-    let _ = std::fs::remove_dir_all(&data);
-    let data = ["--data", data.to_str().unwrap()];
     let file = file("activation-stopped.yaml", "drain: {time: 5m}");
-    let more = [&data[..], &["--config", &file]].concat();
-    let command = at(&address.to_string(), &admin_address.to_string(), &policy.url(), &more);
-    let first = Running::of(activated(&command, &[&webhooks, &admin])).await;
-
-    let mut second = activated(&command, &[&webhooks, &admin]).spawn().unwrap();
+    let (_policy, first, mut second, _) = two_on_one_outbox("activation-stopped", &["--config", &file]).await;
     let mut lines = BufReader::new(second.stderr.take().unwrap()).lines();
     while !lines.next_line().await.unwrap().expect("it waits").contains("outbox in use") {}
     let kill = format!("kill -TERM {}", second.id().unwrap());
