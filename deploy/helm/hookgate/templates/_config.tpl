@@ -5,7 +5,7 @@
   "listen" $webhooks
   "admin_listen" (printf "%s:%v" .Values.bindAddress .Values.ports.admin)
   "policy" .Values.policy
-  "drain" (dict "delay" (printf "%vs" .Values.drain.delaySeconds) "time" (printf "%vs" .Values.drain.timeSeconds)) -}}
+  "drain" (dict "delay" (printf "%ss" (include "hookgate.drainDelay" .)) "time" (printf "%vs" .Values.drain.timeSeconds)) -}}
 {{- $access := dict -}}
 {{- if include "hookgate.accessSecret" . -}}
 {{- range include "hookgate.accessKeys" . | fromJsonArray -}}

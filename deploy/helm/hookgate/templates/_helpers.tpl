@@ -50,8 +50,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if not (or (hasPrefix "unix:" .Values.policy) .Values.policyTls.clientCertificate .Values.policyTls.serverName) }}true{{ end -}}
 {{- end -}}
 
+{{- define "hookgate.drainDelay" -}}
+{{- if kindIs "invalid" .Values.drain.delaySeconds -}}
+{{- ternary 0 12 (and (eq .Values.mode "sidecar") .Values.sidecar.native) -}}
+{{- else -}}
+{{- .Values.drain.delaySeconds -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "hookgate.gracePeriod" -}}
-{{- add .Values.drain.delaySeconds .Values.drain.timeSeconds 5 -}}
+{{- add (include "hookgate.drainDelay" .) .Values.drain.timeSeconds 5 -}}
 {{- end -}}
 
 {{/* The Secret with the files of access rules: the operator's own, or the chart's; empty where there is none. */}}
