@@ -64,7 +64,14 @@ var scalars = map[string]reflect.Type{
 	"string":     reflect.TypeFor[string](),
 }
 
-// The Go type of a field. A pointer, slice or map, so that what did not come can be told.
+// Whether a field is neither a pointer nor a slice nor a map.
+func (f field) isValue() bool {
+	_, ok := scalars[f.Kind]
+	return ok && f.Label == "plain" && len(f.Names) == 1
+}
+
+// The Go type of a field. A pointer, slice or map, so that what did not come can be told; but a plain field of one name is
+// the value itself, as in OpenIM: null leaves it as it is.
 func (f field) goType() reflect.Type {
 	single, ok := scalars[f.Kind]
 	if !ok {
@@ -76,7 +83,7 @@ func (f field) goType() reflect.Type {
 	case "map":
 		return reflect.MapOf(reflect.TypeFor[string](), single)
 	}
-	if ok {
+	if ok && !f.isValue() {
 		return reflect.PointerTo(single)
 	}
 	return single
@@ -103,7 +110,7 @@ func (a *answer) object(fields []field, value reflect.Value) map[string]any {
 	for _, f := range fields {
 		var came []reflect.Value
 		for range f.Names {
-			if member := value.Field(at); !member.IsNil() {
+			if member := value.Field(at); f.isValue() || !member.IsNil() {
 				came = append(came, member)
 			}
 			at++
@@ -114,8 +121,8 @@ func (a *answer) object(fields []field, value reflect.Value) map[string]any {
 		a.Twice = a.Twice || len(came) > 1
 		switch value := came[0]; f.Label {
 		case "plain":
-			if !value.Elem().IsZero() {
-				out[f.Names[0]] = a.single(f, value.Elem())
+			if value = reflect.Indirect(value); !value.IsZero() {
+				out[f.Names[0]] = a.single(f, value)
 			}
 		case "repeated":
 			list := []any{}
