@@ -43,6 +43,8 @@ pub struct Callback {
     pub response: String,
     /// The ordering keys of its events: the first entry applies whose fields, by index in the request, all have a text.
     pub ordered_by: Vec<Vec<usize>>,
+    /// The domain of its order, which the callbacks of one domain share: a name, or its own rpc.
+    pub order_domain: String,
     /// True if it is allowed without a verdict, unless the operator has a rule for it.
     pub fails_open: bool,
     /// The effect of a denial, which the API client does not see. Empty if it does not fail open.
@@ -178,10 +180,12 @@ pub fn read(pool: &DescriptorPool) -> Result<Contract, String> {
             messages.read(&method.output())?;
             let list = if webhook.fallback { &mut fallbacks } else { &mut callbacks };
             let ordered_by = order::places(&method, &webhook, &messages.rows)?;
+            order::check_domain(&method, &webhook)?;
             list.push(callback(&method, webhook, ordered_by));
         }
     }
     refusals::check_commands(&callbacks)?;
+    order::check_domains(&callbacks)?;
     let contract = Contract { callbacks, fallback: refusals::only(fallbacks)?, messages: messages.rows };
     pairs::check(&contract)?;
     Ok(contract)
@@ -193,6 +197,7 @@ fn releases(webhook: &Webhook) -> Vec<&'static str> {
 }
 
 fn callback(method: &MethodDescriptor, webhook: Webhook, ordered_by: Vec<Vec<usize>>) -> Callback {
+    let rpc = format!("/{}/{}", method.parent_service().full_name(), method.name());
     Callback {
         releases: releases(&webhook),
         command: webhook.command,
@@ -200,7 +205,8 @@ fn callback(method: &MethodDescriptor, webhook: Webhook, ordered_by: Vec<Vec<usi
         config_key: webhook.config_key,
         older_config_keys: webhook.older_config_keys,
         before: webhook.timing == BEFORE,
-        rpc: format!("/{}/{}", method.parent_service().full_name(), method.name()),
+        order_domain: webhook.order_domain.unwrap_or_else(|| rpc.clone()),
+        rpc,
         request: method.input().name().to_owned(),
         response: method.output().name().to_owned(),
         ordered_by,

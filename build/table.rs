@@ -54,6 +54,7 @@ impl Display for Row<(usize, &Callback, &str)> {
             request,
             response,
             ordered_by,
+            order_domain,
             fails_open,
             fail_closed_breaks,
             denial_breaks,
@@ -74,7 +75,7 @@ impl Display for Row<(usize, &Callback, &str)> {
             "Callback {{ index: {place}, command: {command:?}, older_commands: &{older_commands:?}, config_key: {config_key:?}, \
              older_config_keys: &{older_config_keys:?}, timing: Timing::{timing}, \
              releases: &{releases:?}, rpc: {rpc:?}, request: &{request}, response: &{response}, \
-             ordered_by: &[{ordered_by}], example: {example:?}, fails_open: {fails_open}, \
+             ordered_by: &[{ordered_by}], order_domain: {order_domain:?}, example: {example:?}, fails_open: {fails_open}, \
              fail_closed_breaks: {fail_closed_breaks:?}, denial_breaks: {denial_breaks}, \
              dead_config_keys: &{dead_config_keys:?}, attention_ids: {attention_ids:?} }}"
         )

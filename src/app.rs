@@ -17,7 +17,7 @@ use crate::config::{Address, Config, ConfigHandle, PolicyUrl};
 use crate::observe::decisions::Decisions;
 use crate::observe::logging::Log;
 use crate::observe::traces::Traces;
-use crate::outbox::{self, Events, OpenError};
+use crate::outbox::{self, ClusterError, Events, OpenError, StartError};
 use crate::policy::{BuiltIn, Channel, Policy, health};
 use crate::reload::{self, Reloads, Source};
 pub use crate::server::Stop;
@@ -55,6 +55,15 @@ pub enum Error {
     /// A setting, named by the path of its key, cannot be followed on this machine.
     #[error("{0}: {1}")]
     Setting(&'static str, String),
+}
+
+impl From<StartError> for Error {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Disk(error) => Self::Outbox(error),
+            StartError::Cluster(ClusterError(setting, what)) => Self::Setting(setting, what),
+        }
+    }
 }
 
 impl App {
@@ -181,8 +190,13 @@ async fn events(
     config: &Config,
     decisions: Decisions,
     patience: Duration,
-) -> Result<Events, OpenError> {
+) -> Result<Events, StartError> {
+    let is_on_cluster = !config.after.store.is_empty();
+    let body = config.limits.body;
     let Some(directory) = &config.data else {
+        if is_on_cluster {
+            return Events::on_cluster(policy.clone(), &config.after, decisions, None, body).await;
+        }
         info!("After events are in memory: a crash loses those that are not delivered yet (--data DIR keeps them)");
         return Ok(Events::in_memory(policy.clone(), &config.after, decisions));
     };
@@ -190,8 +204,12 @@ async fn events(
     let mut is_told = false;
     loop {
         // An attempt takes a second of the thread; in the pause between two a signal is heard.
-        match Events::on_disk(policy.clone(), &config.after, decisions.clone(), directory) {
-            Err(OpenError::InUse(_)) if Instant::now() < give_up => {
+        let opened = match is_on_cluster {
+            true => Events::on_cluster(policy.clone(), &config.after, decisions.clone(), Some(directory), body).await,
+            false => Events::on_disk(policy.clone(), &config.after, decisions.clone(), directory).map_err(Into::into),
+        };
+        match opened {
+            Err(StartError::Disk(OpenError::InUse(_))) if Instant::now() < give_up => {
                 if !std::mem::replace(&mut is_told, true) {
                     info!(directory = %directory.display(), "outbox in use, waiting for the process before this one");
                 }

@@ -87,6 +87,13 @@ impl Failure {
         Self { asked: false, ..self }
     }
 
+    /// Returns true if the policy refuses the message for its size, as the gRPC libraries of each language say it.
+    pub(crate) fn refuses_size(&self) -> bool {
+        const SAYINGS: [&str; 3] = ["larger than max", "exceeds maximum size", "message length too large"];
+        let may_refuse = matches!(self.status, Some(Code::ResourceExhausted | Code::OutOfRange));
+        may_refuse && SAYINGS.iter().any(|saying| self.cause.contains(saying))
+    }
+
     /// The policy's answer, if it gave one: its status, as in `INVALID_ARGUMENT`, or the reason why the answer is no reply.
     /// Without the policy's own words, values and addresses.
     pub(crate) fn answer(&self) -> Option<Cow<'_, str>> {

@@ -40,7 +40,8 @@ const CALLBACKS: &str = "
 ## callbacks.NAME
 
 Settings of single callbacks, by their key in OpenIM's `webhooks.yml`, today's or an older one (`hookgate callbacks` lists them).
-They override those of all callbacks. Failure rules apply to Before callbacks only.
+They override those of all callbacks. Failure rules apply to Before callbacks only, `order` to After callbacks that are
+\"in order by\" something in [the contract](contract/README.md).
 ";
 
 /// Returns the page.

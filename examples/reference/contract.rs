@@ -27,9 +27,10 @@ become U+FFFD, and the denial stays one.
 
 An event (an After callback) can come twice, with the same `hookgate-event-id` in the metadata: a policy that counts or
 writes down notes the IDs that it has dealt with. As texts these IDs sort by the time at which hookgate received the events.
-Where a callback is \"in order by\" a field, events with the same value in it come one after another in that order; between two
-rpcs no order is kept, so compare the IDs there. OpenIM itself posts events from two workers at once, and repeats some: see each
-callback.
+Where a callback is \"in order by\" a field, events with the same value in it come one after another in that order; the rpcs of
+one domain, such as `membership`, share an order. Between other rpcs no order is kept, so compare the IDs there. An event that fails
+for too long, or is replayed, comes after those behind it, with `hookgate-late: 1`; `hookgate-sequence` rises in the order in which
+the events of one value arrived. OpenIM itself posts events from two workers at once, and repeats some: see each callback.
 
 [How to serve](../../policies/serving.md): the connection, the time, metadata, statuses, the longest request, and calls without generated code.
 ";
@@ -121,13 +122,17 @@ fn write_facts(callback: &Callback, out: &mut String) {
         };
         let _ = writeln!(out, "| on failure | {rule} |");
     }
-    let fields = |places: &&[usize]| {
-        let names: Vec<_> = places.iter().map(|place| callback.request.fields[*place].name).collect();
-        format!("`{}`", names.join("` and `"))
-    };
-    let order: Vec<String> = callback.ordered_by.iter().map(fields).collect();
+    let order: Vec<String> = callback.ordering_fields().map(|names| format!("`{}`", names.join("` and `"))).collect();
     if !order.is_empty() {
-        let _ = writeln!(out, "| in order by | {} |", order.join(", else "));
+        let others: Vec<_> = callback
+            .ordered_with()
+            .map(|other| format!("[{0}](#{1})", other.method(), other.method().to_lowercase()))
+            .collect();
+        let shared = match &*others {
+            [] => String::new(),
+            others => format!("; one order, `{}`, with {}", callback.order_domain, others.join(", ")),
+        };
+        let _ = writeln!(out, "| in order by | {}{shared} |", order.join(", else "));
     }
     let _ = writeln!(out, "| command | `{}`{} |", callback.command, older(callback.older_commands));
 }

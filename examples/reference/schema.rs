@@ -7,12 +7,20 @@ use serde_json::{Map, Value, json};
 /// Returns the schema.
 pub fn schema() -> String {
     let mut root = object(all_settings(), "");
-    let before = object(callback_settings(), "");
-    let mut after = before.clone();
-    after["properties"].as_object_mut().expect("an object has properties").remove("on_failure");
+    let all = object(callback_settings(), "");
+    let without = |keys: &[&str]| {
+        let mut some = all.clone();
+        let properties = some["properties"].as_object_mut().expect("an object has properties");
+        properties.retain(|key, _| !keys.contains(&&**key));
+        some
+    };
     let mut callbacks = Map::new();
     for callback in Callback::all() {
-        let name = if callback.timing == Timing::Before { "before_callback" } else { "after_callback" };
+        let name = match (callback.timing, callback.ordered_by) {
+            (Timing::Before, _) => "before_callback",
+            (Timing::After, []) => "unordered_callback",
+            (Timing::After, _) => "after_callback",
+        };
         for key in callback.older_config_keys.iter().chain([&callback.config_key]).filter(|key| !key.is_empty()) {
             callbacks.insert((*key).to_owned(), json!({ "$ref": format!("#/$defs/{name}") }));
         }
@@ -24,7 +32,11 @@ pub fn schema() -> String {
     });
     root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     root["title"] = json!("hookgate.yaml");
-    root["$defs"] = json!({ "before_callback": before, "after_callback": after });
+    root["$defs"] = json!({
+        "before_callback": without(&["order"]),
+        "after_callback": without(&["on_failure"]),
+        "unordered_callback": without(&["order", "on_failure"]),
+    });
     format!("{root:#}\n")
 }
 
@@ -67,7 +79,7 @@ fn value<B: 'static>(setting: &Setting<B>) -> Value {
         "count" => json!({ "type": "integer", "minimum": 1 }),
         "error code" => json!({ "type": "integer", "minimum": 100 }),
         "fraction" => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
-        words @ ("deny or allow" | "refuse or drop_dead" | "text or json") => {
+        words @ ("deny or allow" | "key or none" | "refuse or drop_dead" | "text or json") => {
             json!({ "enum": words.split(" or ").collect::<Vec<_>>() })
         }
         // In YAML 1.1 off is false.

@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::outbox::{Changed, Count, Events, Filter, Item, Numbers, OperateError, Undelivered};
+use crate::outbox::{Changed, Count, Events, Filter, Item, OperateError, Replay, Undelivered};
 
 /// Returns the routes below `/outbox`.
 pub(super) fn router<S: Clone + Send + Sync + 'static>(events: Events) -> Router<S> {
@@ -44,7 +44,7 @@ fn respond<T>(result: Result<T, OperateError>) -> Response<T> {
             OperateError::OnItsWay(_) => StatusCode::CONFLICT,
             OperateError::Which => StatusCode::BAD_REQUEST,
             OperateError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            OperateError::Undone | OperateError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            OperateError::Undone | OperateError::Stopping | OperateError::Cluster(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         (status, Json(json!({ "error": error.to_string() })))
     })
@@ -70,8 +70,8 @@ async fn replay(State(events): State<Events>, Json(filter): Json<Filter>) -> Res
     respond(events.replay(filter).await)
 }
 
-async fn undelivered(State(events): State<Events>, Json(numbers): Json<Numbers>) -> Response<Vec<Undelivered>> {
-    respond(events.undelivered(numbers).await)
+async fn undelivered(State(events): State<Events>, Json(replay): Json<Replay>) -> Response<Vec<Undelivered>> {
+    respond(events.undelivered(replay).await)
 }
 
 async fn discard(State(events): State<Events>, Json(filter): Json<Filter>) -> Response<Changed> {

@@ -63,6 +63,7 @@ fn after_events(backlog: &Backlog, counts: &Counts, failures: &BTreeMap<&str, La
         "rpcs": rpcs.collect::<Map<_, _>>(),
         "failures": failures,
         "disk": backlog.disk,
+        "cluster": backlog.cluster,
         "delivered": counts.delivered,
         "retried": counts.retried,
         "undelivered": Map::from_iter(undelivered),

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::Nats;
 use super::access::{Passwords, Paths};
 use super::certificates::{Certificates, Roots};
 use super::load::{Loaded, TextOf};
+use super::nats_login::Secret;
 use super::tls::{ClientCa, Identity, ServerTls};
 use super::tls_limits;
 
@@ -22,10 +24,29 @@ pub(super) fn read(loaded: &mut Loaded, text_of: TextOf<'_>) {
     reader.loaded.config.policy_tls.roots = reader.roots("policy_tls.ca", &config.policy_tls.ca);
     let identity = reader.identity("policy_tls", &config.policy_tls.certificate, &config.policy_tls.key);
     reader.loaded.config.policy_tls.identity = identity;
+    let nats = &config.after.nats;
+    let user_password = reader.file("after.nats.password", &nats.password, Secret::line);
+    let login_token = reader.file("after.nats.token", &nats.token, Secret::line);
+    let seed = reader.file("after.nats.nkey", &nats.nkey, Secret::seed);
+    let creds = reader.file("after.nats.credentials", &nats.credentials, Secret::credentials);
+    let roots = reader.roots("after.nats.ca", &nats.ca);
+    let identity = reader.identity("after.nats", &nats.certificate, &nats.key);
+    let read = Nats { user_password, login_token, seed, creds, roots, identity, ..nats.clone() };
+    reader.loaded.config.after.nats = read;
 }
 
 /// The settings in which somebody may put the secret itself in place of its file.
-const OF_SECRETS: [&str; 4] = ["access.passwords", "access.paths", "tls.key", "policy_tls.key"];
+const OF_SECRETS: [&str; 9] = [
+    "access.passwords",
+    "access.paths",
+    "tls.key",
+    "policy_tls.key",
+    "after.nats.password",
+    "after.nats.token",
+    "after.nats.nkey",
+    "after.nats.credentials",
+    "after.nats.key",
+];
 
 /// Returns why a file cannot be read, without its name if that may be the secret itself: always for secrets; for
 /// certificates, which may come with their key, if it does not look like a file's name.

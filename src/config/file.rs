@@ -162,12 +162,11 @@ impl Reader<'_> {
         }
         let mut own = Override::default();
         self.settings(settings::of_callback(), &mut own, &path, "", &entry.value);
-        let rules = join(&path, "on_failure");
         for callback in by_config_key(&entry.key) {
-            if callback.timing == Timing::After && own.on_failure != Rules::default() {
-                let origin = self.origins.get(&rules).cloned().unwrap_or_else(|| self.origin(entry.line));
-                let what = "failure rules do not apply to After callbacks";
-                self.mistakes.insert(Finding::new(origin, &*rules, what));
+            for (setting, what) in misplaced(callback, &own) {
+                let setting = join(&path, setting);
+                let origin = self.origins.get(&setting).cloned().unwrap_or_else(|| self.origin(entry.line));
+                self.mistakes.insert(Finding::new(origin, setting, what));
             }
             config.callbacks.insert(callback.command, own.clone());
             if let Some(other) = keys.insert(callback.command, &entry.key) {
@@ -175,6 +174,25 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Returns the settings that a callback has and cannot have, each with a sentence.
+fn misplaced(callback: &Callback, own: &Override) -> Vec<(&'static str, String)> {
+    let mut misplaced = Vec::new();
+    if callback.timing == Timing::After && own.on_failure != Rules::default() {
+        misplaced.push(("on_failure", "failure rules do not apply to After callbacks".to_owned()));
+    }
+    if own.order.is_some() && callback.ordered_by.is_empty() {
+        let key = callback.config_key;
+        misplaced.push((
+            "order",
+            match callback.timing {
+                Timing::Before => format!("{key} is a Before callback, and only After callbacks have an order"),
+                Timing::After => format!("{key} has no order to set: its events have no key"),
+            },
+        ));
+    }
+    misplaced
 }
 
 /// Returns the text of a value, of a list with commas between its items. The error is a line and a sentence.

@@ -34,6 +34,9 @@ pub struct Loaded {
 const NO_POLICY: &str = "not there, and no flag or variable names one; say which policy service is asked, or policy: \
                          builtin for the one that allows everything";
 
+/// Default of `after.bytes` with `after.store`.
+const CLUSTER_BYTES: usize = 1 << 30;
+
 impl Loaded {
     /// Returns true if the configuration file of this name holds no setting: it is empty, or all of it is comments.
     pub(crate) fn is_blank(&self, file: &str) -> bool {
@@ -101,15 +104,20 @@ impl Loaded {
         }
     }
 
-    /// Replaces defaults by those for events on disk, if there is a directory for them.
+    /// Replaces defaults by those for events on disk, if there is a directory or a cluster for them.
     fn apply_disk_defaults(&mut self) {
-        if self.config.data.is_none() {
+        let has_cluster = !self.config.after.store.is_empty();
+        if self.config.data.is_none() && !has_cluster {
             return;
         }
         for setting in settings::general().iter().filter(|setting| !self.origins.contains_key(&setting.path)) {
             if let Some(default) = setting.default_on_disk {
                 (setting.set)(&mut self.config, default).expect("a default is a legal value");
             }
+        }
+        if has_cluster && !self.origins.contains_key("after.bytes") {
+            // A cluster reserves it on each of its nodes.
+            self.config.after.bytes = CLUSTER_BYTES;
         }
     }
 
@@ -118,6 +126,7 @@ impl Loaded {
         let config = &mut self.config;
         config.on_failure = config.on_failure.exceptions(Rule::Deny);
         for own in config.callbacks.values_mut() {
+            // An order that repeats after.order stays: a reload applies it, but not another after.order.
             own.budget = own.budget.filter(|budget| *budget != config.budget);
         }
         config.callbacks.retain(|_, own| *own != Override::default());

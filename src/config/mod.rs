@@ -5,7 +5,7 @@
 //! - `load`: reads all sources in order: `file` over `yaml` (`hookgate.yaml`), `options` (flags and variables), `credentials`
 //!   (the files that settings name), `openim` over `webhooks_yml` (OpenIM's file).
 //! - `validate`: what is wrong, or probably not meant; `report`: one line for each finding.
-//! - `access`, `certificates`, `tls`, `tls_limits` (what rustls refuses): secrets and TLS.
+//! - `access`, `nats_login`, `certificates`, `tls`, `tls_limits` (what rustls refuses): secrets and TLS.
 //! - `print`, `differences`: a configuration as YAML, a file to start from, and what a reload changes and drops.
 
 mod access;
@@ -15,6 +15,7 @@ mod credentials;
 mod differences;
 mod file;
 mod load;
+mod nats_login;
 mod openim;
 mod options;
 mod print;
@@ -34,7 +35,7 @@ use tokio::sync::watch;
 
 pub use access::{Passwords, Paths};
 pub(crate) use address::host_and_port;
-pub use address::{Address, PolicyUrl};
+pub use address::{Address, NatsUrl, PolicyUrl};
 pub use certificates::{Certificates, Roots, days_until};
 pub(crate) use differences::{differences, losses};
 pub(crate) use file::text;
@@ -46,12 +47,12 @@ pub(crate) use report::nearest;
 pub use report::{Finding, Origin, Report};
 pub use rules::{Handling, Override, Rule, Rules};
 pub use settings::{
-    Access, After, Channel, Config, Decisions, DecisionsTo, Denial, Drain, Enabled, Limits, LogFormat, OpenIm,
-    PolicyTls, SyncRule, Tls, Traces, WhenFull,
+    Access, After, Channel, Config, Decisions, DecisionsTo, Denial, Drain, Enabled, Limits, LogFormat, Nats, OpenIm,
+    Order, PolicyTls, SyncRule, Tls, Traces, WhenFull,
 };
 pub use settings::{Setting, flag_name, general as all_settings, of_callback as callback_settings, variable};
-pub(crate) use tls::connector;
 pub use tls::{ClientCa, Identity, ServerTls};
+pub(crate) use tls::{client_config, connector};
 pub(crate) use tls_limits::handshake_failure;
 pub(crate) use value::parse_time;
 pub(crate) use webhooks_yml::LONGEST_TIMEOUT;

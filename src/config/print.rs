@@ -60,7 +60,9 @@ pub(crate) fn init() -> String {
     let rows = rows.map(|setting| (setting, setting.default.clone().unwrap_or_else(|| format!(" # {}", setting.kind))));
     write_settings(&mut out, |path| if path == "policy" { "" } else { "#" }, rows);
     let callback = Callback::all()[0].config_key;
-    out + &format!("# Settings of single callbacks\n#callbacks:\n#  {callback}: {{budget: 2s, on_failure: allow}}\n")
+    out += &format!("# Settings of single callbacks\n#callbacks:\n#  {callback}: {{budget: 2s, on_failure: allow}}\n");
+    let ordered = Callback::all().iter().find(|callback| !callback.ordered_by.is_empty());
+    out + &ordered.map(|callback| format!("#  {}: {{order: none}}\n", callback.config_key)).unwrap_or_default()
 }
 
 /// Writes settings with their descriptions and values. The prefix of a path stands before each line but the description.

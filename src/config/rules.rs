@@ -1,11 +1,11 @@
-//! The handling of callbacks: their budgets and failure rules.
+//! The handling of callbacks: their budgets and failure rules, and the order of their events.
 
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::Config;
 use super::settings::Setting;
 use super::value::{Kind, parts};
+use super::{Config, Order};
 use crate::contract::Callback;
 use crate::failure::Class;
 
@@ -16,6 +16,8 @@ pub struct Handling {
     pub budget: Duration,
     /// Failure rules of a webhook without a verdict.
     pub on_failure: Rules,
+    /// Order of the events; none for a callback whose events have no key.
+    pub order: Order,
 }
 
 /// The settings of one callback, which override those of all callbacks.
@@ -25,6 +27,8 @@ pub struct Override {
     pub budget: Option<Duration>,
     /// Its failure rules.
     pub on_failure: Rules,
+    /// The order of its events.
+    pub order: Option<Order>,
 }
 
 /// The reply to a webhook without a verdict.

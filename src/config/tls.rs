@@ -153,13 +153,18 @@ impl ClientCertVerifier for ClientCa {
 
 /// Returns a connector of TLS for clients with this ALPN protocol. Without roots the system's are trusted.
 pub(crate) fn connector(roots: Option<Arc<RootCertStore>>, identity: Option<&Identity>, alpn: &[u8]) -> TlsConnector {
-    let builder = ClientConfig::builder().with_root_certificates(roots.unwrap_or_else(|| Arc::new(system_roots())));
-    let mut config = match identity {
-        Some(identity) => builder.with_client_cert_resolver(identity.certified.0.clone()),
-        None => builder.with_no_client_auth(),
-    };
+    let mut config = client_config(roots, identity);
     config.alpn_protocols = vec![alpn.to_vec()];
     Arc::new(config).into()
+}
+
+/// Returns TLS for clients. Without roots the system's are trusted.
+pub(crate) fn client_config(roots: Option<Arc<RootCertStore>>, identity: Option<&Identity>) -> ClientConfig {
+    let builder = ClientConfig::builder().with_root_certificates(roots.unwrap_or_else(|| Arc::new(system_roots())));
+    match identity {
+        Some(identity) => builder.with_client_cert_resolver(identity.certified.0.clone()),
+        None => builder.with_no_client_auth(),
+    }
 }
 
 /// Returns the roots that the system trusts.

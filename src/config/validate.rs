@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::load::Loaded;
 use super::value::show_time;
-use super::{Address, Config, LONGEST_TIMEOUT, PolicyUrl, Rule, settings};
+use super::{Address, Config, LONGEST_TIMEOUT, Order, PolicyUrl, Rule, WhenFull, settings};
 use crate::contract::Callback;
 use crate::failure::Class;
 
@@ -17,11 +17,16 @@ pub(super) fn validate(loaded: &mut Loaded) {
     out_of_proportion(loaded);
 }
 
+/// Settings that need a place that lasts, which a cluster is as well as a directory.
+const WITH_CLUSTER: [&str; 2] = ["after.dead_age", "after.dead_bytes"];
+
 fn without_what_they_need(loaded: &mut Loaded) {
     for setting in settings::general() {
         let Some(needed) = setting.needs else { continue };
         // An explicit default is no mistake: `config print` writes all defaults.
-        let has_effect = settings::find(needed).is_some_and(|needed| (needed.print)(&mut loaded.config).is_some());
+        let is_kept = !loaded.config.after.store.is_empty() && WITH_CLUSTER.contains(&&*setting.path);
+        let has_effect =
+            is_kept || settings::find(needed).is_some_and(|needed| (needed.print)(&mut loaded.config).is_some());
         if !has_effect && (setting.print)(&mut loaded.config) != setting.default {
             loaded.mistake(&setting.path, format!("has no effect without {needed}"));
         }
@@ -37,10 +42,36 @@ fn without_effect(loaded: &mut Loaded) {
         loaded.mistake("access.sources", format!("{what}: its callers have no addresses"));
         loaded.mistake("tls.certificate", what);
     }
+    with_a_cluster(loaded);
     if !loaded.config.policy.as_ref().is_some_and(PolicyUrl::is_tls) {
         for path in ["policy_tls.ca", "policy_tls.certificate", "policy_tls.key", "policy_tls.server_name"] {
             loaded.mistake(path, "has no effect without a policy whose URL begins with https://");
         }
+    }
+}
+
+fn with_a_cluster(loaded: &mut Loaded) {
+    let Config { after, .. } = loaded.config.clone();
+    if after.store.is_empty() {
+        return;
+    }
+    if !matches!(after.nats.replicas, 1 | 3 | 5) {
+        loaded.mistake("after.nats.replicas", "an even number of nodes survives no more than one fewer: 1, 3 or 5");
+    }
+    if after.when_full == WhenFull::DropDead {
+        let what = "drop_dead makes room in data alone: with after.store dead letters have a stream of their own";
+        loaded.warning("after.when_full", what);
+    }
+    let nats = &after.nats;
+    let logins = [
+        ("after.nats.password", nats.password.is_some()),
+        ("after.nats.token", nats.token.is_some()),
+        ("after.nats.nkey", nats.nkey.is_some()),
+        ("after.nats.credentials", nats.credentials.is_some()),
+    ];
+    let given: Vec<_> = logins.into_iter().filter(|(_, is_given)| *is_given).map(|(path, _)| path).collect();
+    if let [first, second, ..] = given[..] {
+        loaded.mistake(second, format!("{first} is a login too; one is enough"));
     }
 }
 
@@ -110,6 +141,28 @@ pub(super) fn warn(loaded: &mut Loaded) {
              access.paths, access.sources, tls.client_ca)"
         );
         loaded.warning("listen", what);
+    }
+    if !loaded.config.after.store.is_empty() {
+        let is_ordered = |callback: &&Callback| loaded.config.handling(callback).order == Order::Key;
+        let ordered = Callback::all().iter().filter(is_ordered).count();
+        if ordered > 0 && !loaded.config.after.answer_within.is_zero() {
+            let what = format!(
+                "after.answer_within has no effect on the {ordered} callbacks whose events have an order: they are kept before \
+                 they are delivered, and their reply is an allow"
+            );
+            loaded.warning("after.store", what);
+        }
+        if loaded.config.data.is_none() {
+            let what = "without --data, events are in memory alone while the cluster takes none";
+            loaded.warning("after.store", what);
+        }
+        if loaded.config.after.nats.replicas < 3 {
+            let what = format!(
+                "{} copy of each event: it is as safe as the disk of one node, and while that is away nothing is delivered",
+                loaded.config.after.nats.replicas
+            );
+            loaded.warning("after.nats.replicas", what);
+        }
     }
     for callback in Callback::all().iter().filter(|callback| callback.fails_open) {
         let Some(path) = loaded.callback_path(callback, "on_failure") else { continue };

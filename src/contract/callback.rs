@@ -29,6 +29,9 @@ pub struct Callback {
     /// The fields that make an After event's ordering key: lists of indices in the request's fields. The first list whose
     /// fields all have a text counts; if none does, the event has no key and waits for no other.
     pub ordered_by: &'static [&'static [usize]],
+    /// The domain of its order: events with one key are delivered one after another within a domain, whichever callbacks
+    /// they are of. A name that several callbacks have, or the rpc's path, if its order is its own.
+    pub order_domain: &'static str,
     /// The body of a typical webhook. Empty for the fallback.
     pub example: &'static str,
     /// True if the webhook is allowed when the policy fails, unless the operator has a failure rule for this very
@@ -148,6 +151,19 @@ impl Callback {
         let DenialBreaks { what, when } = self.denial_breaks.as_ref()?;
         let applies = |when: &RequestIs| RequestFields::read(self.request, body).is(when);
         when.as_ref().is_none_or(applies).then_some(*what)
+    }
+
+    /// The names of the fields that make an event's ordering key: lists, of which the first one counts whose fields all
+    /// have a text. None if its events have no order.
+    pub fn ordering_fields(&self) -> impl Iterator<Item = Vec<&'static str>> {
+        let fields = self.request.fields;
+        self.ordered_by.iter().map(|list| list.iter().filter_map(|index| Some(fields.get(*index)?.name)).collect())
+    }
+
+    /// The other callbacks that its order is shared with.
+    pub fn ordered_with(&self) -> impl Iterator<Item = &'static Self> {
+        let is_other = |other: &&Self| other.order_domain == self.order_domain && other.index != self.index;
+        CALLBACKS.iter().filter(is_other)
     }
 
     /// The JSON names of the fields that an allow can change.

@@ -20,6 +20,10 @@ pub const REPLY_KEY: HeaderName = HeaderName::from_static("openim-reply-key");
 pub const EVENT_ID: HeaderName = HeaderName::from_static("hookgate-event-id");
 /// The number of the attempt, from 1.
 pub const ATTEMPT: HeaderName = HeaderName::from_static("hookgate-attempt");
+/// The number of an After event in the order of its key, equal for all attempts. It rises for each key.
+pub const SEQUENCE: HeaderName = HeaderName::from_static("hookgate-sequence");
+/// `1` on an attempt outside the order of its event's key: the event was parked, or replayed.
+pub const LATE: HeaderName = HeaderName::from_static("hookgate-late");
 
 /// The text that logs and spans show instead of a command that may be part of a secret path.
 pub(crate) const NOT_SHOWN: &str = "(not shown)";
@@ -27,7 +31,7 @@ pub(crate) const NOT_SHOWN: &str = "(not shown)";
 /// The bytes that are percent-encoded: all but printable ASCII, and the percent sign.
 const NOT_METADATA: &AsciiSet = &CONTROLS.add(b'%');
 
-/// Capacity for all headers of a call, the channel's too.
+/// Capacity for all headers of a call but [`LATE`], the channel's too. One more would double the map.
 const HEADERS: usize = 12;
 
 /// Number of entries of most webhooks, which have no trace.
@@ -133,13 +137,23 @@ impl Metadata {
         size_of_val(&*self.0) + spilled + texts
     }
 
-    /// The headers of an attempt, counted from 1.
-    pub(crate) fn for_attempt(&self, attempt: u32) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(HEADERS);
+    /// The headers of an attempt, counted from 1; `late` if it is outside the order of its event's key, in which `sequence` is
+    /// the event's number.
+    pub(crate) fn for_attempt(&self, attempt: u32, sequence: Option<u64>, late: bool) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(HEADERS + usize::from(late));
         for (name, value) in &*self.0 {
             headers.insert(name, value.clone());
         }
         headers.insert(ATTEMPT, if attempt == 1 { HeaderValue::from_static("1") } else { attempt.into() });
+        if let Some(sequence) = sequence {
+            let mut value = HeaderValue::from(sequence);
+            // It differs from call to call, as an ID does: not for HPACK's table.
+            value.set_sensitive(true);
+            headers.insert(SEQUENCE, value);
+        }
+        if late {
+            headers.insert(LATE, HeaderValue::from_static("1"));
+        }
         headers
     }
 }

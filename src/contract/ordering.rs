@@ -1,4 +1,4 @@
-//! Ordering keys: After events with one key are delivered in the order of their arrival.
+//! Ordering keys: After events with one key in one domain are delivered in the order of their arrival.
 
 use std::sync::Arc;
 

@@ -31,7 +31,7 @@ impl Entry {
 
     fn decided(&self) -> Decided<'_> {
         Decided {
-            callback: self.callback,
+            callback: self.event.callback,
             command: plain(self.command()),
             operation_id: plain(self.operation_id()),
             event_id: self.event_id(),
@@ -42,9 +42,9 @@ impl Entry {
             changes: &[],
             rule: String::new(),
             cause: Cow::default(),
-            attempt: self.attempts,
-            took: vec![("took_us", self.arrived.elapsed())],
-            request: Some(self.message()),
+            attempt: self.progress.attempts,
+            took: vec![("took_us", self.event.arrived.elapsed())],
+            request: Some(&self.event.message),
         }
     }
 }

@@ -5,66 +5,71 @@
 //! verdict where that comes soon, else an allow while the delivery goes on behind it. A failure is no verdict: the event
 //! stays and is tried again.
 //!
-//! - `queue`: what happens to an event, from its arrival to its end; one lock.
-//! - `delivery`: one attempt.
-//! - `lane`: the pace of one rpc: how many deliveries at a time, and pauses while the policy fails.
-//! - `outbox`: what is kept, within its bounds, and what of it is in memory.
-//! - `waiting`: the events of one rpc that are in memory and wait, in order.
-//! - `disk`: what the queue does where the events are kept; `ends`: what of it the disk does not know yet.
-//! - `store`: the events on disk.
-//! - `operate`: what people ask and do while it runs; `offline`: while it does not.
-//! - `entry`: an event that is kept.
+//! An event whose verdict does not come in time, that fails or that stands behind others is stored; one that is delivered
+//! at once never is. The events of a key are delivered one after another.
+//!
+//! - `scheduler`: which event is attempted when; one lock. `claims`: what it asks the store for; `ended`: what an attempt
+//!   leads to; `stop`: the end of it all.
+//! - `attempt`: one attempt. `entry`: an event that is kept.
+//! - `lane`: the pace of one rpc: how many deliveries at a time, and pauses while the policy fails; `loaded`: its events
+//!   that are loaded. `keys`: the orders that are busy, and the hold that they have used.
+//! - `jetstream`: the events of several hookgates, on a cluster of NATS; what that does not take is this machine's.
+//! - `store`: the verbs of a store. `memory`: events in memory; `overlay`: the same in front of a file; `sqlite`: events on
+//!   disk.
+//! - `admin`: what people ask and do while hookgate serves, with `waiting`; `offline`: while it does not.
+//!   `everywhere`: the same of a cluster and this machine at once.
 //! - `pulse`: what spares the runtime a wake-up for each event.
-//! - `decided`: what the decision log has of it.
-//! - `stop`: the end of it all.
-//! - `status`: what can be read of all this.
+//! - `decided`: what the decision log has of it. `status`: what can be read of all this.
 
+mod admin;
+mod attempt;
+mod claims;
 mod decided;
-mod delivery;
-mod disk;
-mod ends;
+mod ended;
 mod entry;
+mod everywhere;
+mod jetstream;
+mod keys;
 mod lane;
+mod loaded;
+mod memory;
 mod offline;
-mod operate;
-#[allow(clippy::module_inception, reason = "replaced with the rest of this folder")]
-mod outbox;
+mod overlay;
 mod pulse;
-mod queue;
+mod scheduler;
+mod sqlite;
 mod status;
 mod stop;
-pub(crate) mod store;
+mod store;
 mod waiting;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::path::Path;
-use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config;
-use crate::contract::Callback;
-use crate::contract::Metadata;
-use crate::contract::Reply;
+use crate::contract::{Callback, Metadata, Reply};
 use crate::observe::decisions::Decisions;
 use crate::observe::failures::LastFailure;
-use crate::policy::Policy;
-use crate::policy::Transport;
-use queue::{Queue, Saved, Taken};
-use store::Written;
+use crate::policy::{Policy, Transport};
+use jetstream::JetStream;
+use scheduler::{Scheduler, Stored, Taken};
+use store::{Saved, Written};
 
+pub(crate) use admin::{Changed, OperateError};
+pub(crate) use everywhere::StartError;
+pub(crate) use jetstream::{Cluster, ClusterError};
 pub use offline::Offline;
-pub(crate) use operate::{Changed, OperateError};
+pub(crate) use sqlite::{COMMIT_BUCKETS, Count, Item, OpenError, Replay, Undelivered};
+pub use sqlite::{Filter, State};
 pub use status::{Backlog, Reason};
-pub(crate) use status::{Counts, Disk};
+pub(crate) use status::{Counts, Disk, RpcBacklog};
 pub(crate) use stop::CLOSING;
-pub(crate) use store::look::{Count, Item, Numbers, Undelivered};
-pub use store::meant::{Filter, State};
-pub(crate) use store::{COMMIT_BUCKETS, OpenError};
 
 /// Something that has happened, and that the policy is to be told.
 #[derive(Debug)]
@@ -78,6 +83,8 @@ pub struct Event {
     pub metadata: Metadata,
     /// The time that each attempt is given.
     pub budget: Duration,
+    /// True if the events of its key are delivered in order.
+    pub ordered: bool,
 }
 
 /// What the reply to an event's webhook is to be. Only a verdict can be anything but an allow.
@@ -93,9 +100,9 @@ pub enum Delivery {
     Unwritten,
 }
 
-/// The After events on their way to the policy. Its clones share one queue.
+/// The After events on their way to the policy. Its clones share one scheduler.
 #[derive(Clone)]
-pub struct Events(Arc<Queue>);
+pub struct Events(Arc<Scheduler>, Option<Arc<JetStream>>);
 
 impl fmt::Debug for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -107,7 +114,7 @@ impl Events {
     /// Delivers to `policy`, with a decision log of what comes after the reply to an event's webhook. Must be used within a
     /// Tokio runtime.
     pub fn in_memory<T: Transport>(policy: Policy<T>, settings: &config::After, decisions: Decisions) -> Self {
-        Self(Arc::new(Queue::new(policy, settings.clone(), decisions, None)))
+        Self(Arc::new(Scheduler::new(policy, settings.clone(), decisions, None, first_number())), None)
     }
 
     /// Delivers to `policy`, and keeps what is not delivered yet in this directory, across restarts and crashes. What is
@@ -118,44 +125,59 @@ impl Events {
         decisions: Decisions,
         directory: &Path,
     ) -> Result<Self, OpenError> {
-        let mut opened = store::open(directory)?;
-        let (standing, number, clock) = (std::mem::take(&mut opened.standing), opened.number, opened.clock);
-        // The thread needs the queue, and the queue the thread's ear.
-        let queue: Arc<OnceLock<Weak<Queue>>> = Arc::default();
-        let told = queue.clone();
-        let hear = Box::new(move |news| {
-            if let Some(queue) = told.get().and_then(Weak::upgrade) {
-                queue.hear(news);
+        let opened = sqlite::open(directory)?;
+        let number = opened.number();
+        let (store, found) = opened.start(settings)?;
+        let disk = Some(store.clone());
+        let scheduler = Arc::new(Scheduler::new(policy, settings.clone(), decisions, disk, number));
+        let listener = Arc::downgrade(&scheduler);
+        store.listen(move |news| {
+            if let Some(scheduler) = listener.upgrade() {
+                scheduler.hear(news);
             }
         });
-        let unfit = |error: io::Error| OpenError::Unfit { path: directory.to_owned(), what: error.to_string() };
-        let store = opened.start(settings, hear).map_err(unfit)?;
-        let events = Self(Arc::new(Queue::new(policy, settings.clone(), decisions, Some(store))));
-        let _ = queue.set(Arc::downgrade(&events.0));
-        events.0.find(standing, number, &clock);
-        Ok(events)
+        scheduler.find(found);
+        Ok(Self(scheduler, None))
     }
 
     /// Takes an event, and says what its reply is to be within `answer_within`. The event does not depend on whoever
     /// waits for that.
     pub async fn deliver(&self, event: Event) -> Delivery {
+        match &self.1 {
+            None => self.deliver_here(event).await,
+            Some(cluster) => match cluster.deliver(event).await {
+                Ok(delivery) => delivery,
+                // The cluster cannot take it.
+                Err(event) => self.deliver_here(event).await,
+            },
+        }
+    }
+
+    async fn deliver_here(&self, event: Event) -> Delivery {
         let (now, budget) = (Instant::now(), event.budget);
-        let (attempt, saved) = match self.0.take(event, now) {
-            Taken::Started(attempt, saved) => (attempt, saved),
+        let mut attempt = match self.0.take(event, now) {
+            Taken::Started(attempt) => attempt,
             Taken::Waits(saved) => return accepted(saved, budget).await,
             Taken::Dropped => return Delivery::Dropped,
         };
         let within = self.0.settings.answer_within;
-        if within.is_zero() {
-            // It goes on by itself. A timer of no time would take up to a millisecond.
-            drop(attempt);
-            return accepted(saved, budget).await;
-        }
-        self.0.pulse.feel(&self.0.runtime, within);
-        match timeout_at(now + within, attempt).await {
-            // It is delivered: nothing of it need be on any disk.
-            Ok(Some(reply)) => Delivery::Answered(reply),
-            Ok(None) | Err(_) => accepted(saved, budget).await,
+        let stored = if within.is_zero() {
+            // A timer of no time would take up to a millisecond.
+            self.0.store_in_flight(attempt.number)
+        } else {
+            self.0.pulse.feel(&self.0.runtime, within);
+            match timeout_at(now + within, &mut attempt).await {
+                // It is delivered: nothing of it need be on any disk.
+                Ok(Ok(reply)) => return Delivery::Answered(reply),
+                Ok(Err(stored)) => stored,
+                Err(_) => self.0.store_in_flight(attempt.number),
+            }
+        };
+        // It goes on by itself.
+        drop(attempt);
+        match stored {
+            Stored::Kept(saved) => accepted(saved, budget).await,
+            Stored::NotKept => Delivery::Unwritten,
         }
     }
 
@@ -167,16 +189,25 @@ impl Events {
     /// Goes on at once with what waits, as the policy has come back: a pause may have been for its absence. Says whether
     /// anything waits.
     pub fn resume(&self) -> bool {
-        self.0.resume()
+        self.1.iter().for_each(|cluster| cluster.resume());
+        self.0.resume() || self.1.is_some()
     }
 
     /// Delivers what is left, without waiting for its time or counting its attempts, until it is all delivered or `until`
-    /// has come. What is left then is given up; says how many that are. With a disk it stays there, and only what is on
-    /// its way is waited for; what the disk did not take is given up.
+    /// has come. What is left then is given up; says how many that are. With a disk it stays there, and only what is in
+    /// flight is waited for; what the disk did not take is given up.
     pub async fn flush(&self, until: Instant) -> usize {
+        let lost = match &self.1 {
+            Some(cluster) => cluster.stop(until).await,
+            None => 0,
+        };
+        lost + self.flush_here(until).await
+    }
+
+    async fn flush_here(&self, until: Instant) -> usize {
         self.0.hurry();
-        if let Some(store) = &self.0.store {
-            return self.0.leave(store, until).await;
+        if self.0.store.is_durable() {
+            return self.0.leave(until).await;
         }
         match timeout_at(until, self.idle()).await {
             Ok(()) => 0,
@@ -186,31 +217,46 @@ impl Events {
 
     /// Waits until no event is kept, neither waiting nor on its way.
     pub async fn idle(&self) {
+        if let Some(cluster) = &self.1 {
+            while !cluster.is_idle().await {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
         self.0.idle().await;
     }
 
     /// What is kept now.
     pub fn backlog(&self) -> Backlog {
-        self.0.backlog()
+        let mut backlog = self.0.backlog();
+        self.1.iter().for_each(|cluster| cluster.add_to(&mut backlog));
+        backlog
     }
 
     /// Returns the last failure of each rpc that had one. `quotes` is set if causes may quote the policy.
     pub(crate) fn failures(&self, quotes: bool) -> BTreeMap<&'static str, LastFailure> {
-        self.0.failures(quotes)
+        let mut failures = self.0.failures(quotes);
+        self.1.iter().for_each(|cluster| failures.extend(cluster.failures(quotes)));
+        failures
     }
 
     /// What has become of the events so far. Every event that was taken is kept, or delivered, or counted by the reason
     /// for which it was not.
     pub fn counts(&self) -> Counts {
-        self.0.counts()
+        self.1.iter().fold(self.0.counts(), |counts, cluster| counts.and(&cluster.counts()))
     }
 }
 
-/// What is said of an event that is delivered behind the reply: that it is safe, once it is.
+/// Returns the delivery of an event that goes on behind the reply: accepted, once it is safe.
 async fn accepted(saved: Saved, budget: Duration) -> Delivery {
     let Some(saved) = saved else { return Delivery::Accepted };
     match timeout(budget, saved).await {
         Ok(Ok(Written::Kept)) => Delivery::Accepted,
         Ok(Ok(Written::Owed) | Err(_)) | Err(_) => Delivery::Unwritten,
     }
+}
+
+/// Returns the first number of a store that is made now: microseconds since 1970. So numbers rise over a lost store too.
+fn first_number() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }

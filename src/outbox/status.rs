@@ -1,15 +1,13 @@
 //! What can be read of the events: how many are kept, and what became of the others.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
-use super::lane::Lane;
-use super::queue::{Phase, Queue};
-use super::store::Store;
+use super::jetstream::Cluster;
+use super::scheduler::{Phase, Scheduler};
 use crate::observe::failures::LastFailure;
 
 /// The events that are kept at a moment. As JSON it has the totals alone.
@@ -19,6 +17,10 @@ pub struct Backlog {
     pub events: usize,
     /// Their size, about.
     pub bytes: usize,
+    /// Those that are parked: their failures have used up the hold of their key, and the others of it do not wait for them.
+    pub parked: usize,
+    /// Keys of which an event fails while others wait behind it.
+    pub blocked_keys: usize,
     /// The age of the oldest one that waits.
     #[serde(rename = "oldest_ms", serialize_with = "milliseconds")]
     pub oldest: Option<Duration>,
@@ -28,6 +30,9 @@ pub struct Backlog {
     /// How the disk stands, where there is one.
     #[serde(skip)]
     pub disk: Option<Disk>,
+    /// The cluster that keeps the events, where there is one.
+    #[serde(skip)]
+    pub cluster: Option<Cluster>,
 }
 
 /// The events on disk at a moment.
@@ -66,6 +71,8 @@ pub struct RpcBacklog {
     pub rpc: &'static str,
     /// Events that wait for their turn or for the next attempt.
     pub waiting: usize,
+    /// Those of them that are parked.
+    pub parked: usize,
     /// Events on their way to the policy.
     pub in_flight: usize,
     /// The age of the oldest one that waits.
@@ -149,13 +156,21 @@ impl Counts {
         self.undelivered[reason as usize]
     }
 
+    /// Adds other counts.
+    pub(super) fn and(mut self, others: &Self) -> Self {
+        self.delivered += others.delivered;
+        self.retried += others.retried;
+        self.undelivered.iter_mut().zip(others.undelivered).for_each(|(count, other)| *count += other);
+        self
+    }
+
     /// Counts what ends undelivered.
     pub(super) fn lose(&mut self, reason: Reason, events: usize) {
         self.undelivered[reason as usize] += events as u64;
     }
 }
 
-impl Queue {
+impl Scheduler {
     /// Counts an event that never came so far.
     pub(super) fn lose_unread(&self, reason: Reason) {
         self.lock().counts.lose(reason, 1);
@@ -174,22 +189,24 @@ impl Queue {
     pub(super) fn backlog(&self) -> Backlog {
         let now = Instant::now();
         let state = self.lock();
-        let outbox = &state.outbox;
-        let rpcs = outbox.rpcs().into_iter().map(|rpc| {
-            let lane = state.lanes.get(rpc);
-            let paused = lane.and_then(Lane::paused_until).filter(|until| *until > now);
+        let rpcs = state.lanes.iter().map(|(rpc, lane)| {
+            let paused = lane.paused_until().filter(|until| *until > now);
+            let oldest = lane.loaded.oldest().into_iter().chain(self.store.oldest(rpc)).min();
             RpcBacklog {
                 rpc,
-                waiting: outbox.waiting(rpc),
-                in_flight: if state.phase == Phase::Closed { 0 } else { lane.map_or(0, Lane::in_flight) },
-                oldest: outbox.oldest(rpc).map(|arrived| now - arrived),
+                waiting: lane.waiting,
+                parked: lane.parked,
+                in_flight: if state.phase == Phase::Closed { 0 } else { lane.in_flight() },
+                oldest: oldest.filter(|_| lane.waiting > 0).map(|arrived| now.saturating_duration_since(arrived)),
                 paused: paused.map(|until| until - now),
             }
         });
         let rpcs: Vec<_> = rpcs.filter(|rpc| rpc.waiting + rpc.in_flight > 0).collect();
         let oldest = rpcs.iter().filter_map(|rpc| rpc.oldest).max();
-        let disk = self.store.as_ref().map(disk);
-        Backlog { events: outbox.events(), bytes: outbox.bytes(), oldest, rpcs, disk }
+        let parked = rpcs.iter().map(|rpc| rpc.parked).sum();
+        let (events, bytes, blocked_keys) = (state.events, state.bytes, state.keys.blocked());
+        drop(state);
+        Backlog { events, bytes, parked, blocked_keys, oldest, rpcs, disk: self.store.disk(), cluster: None }
     }
 }
 
@@ -200,20 +217,4 @@ fn milliseconds<S: Serializer>(time: &(impl Into<Option<Duration>> + Copy), to: 
 
 fn sum<S: Serializer>(counts: &[u64], to: S) -> Result<S::Ok, S::Error> {
     to.serialize_u64(counts.iter().sum())
-}
-
-fn disk(store: &Store) -> Disk {
-    let gauges = &store.gauges;
-    Disk {
-        dead: gauges.dead.load(Relaxed),
-        dead_bytes: gauges.dead_bytes.load(Relaxed),
-        unimplemented_bytes: gauges.unimplemented_bytes.load(Relaxed),
-        unimplemented_evicted: gauges.unimplemented_evicted.load(Relaxed),
-        file_bytes: gauges.file_bytes.load(Relaxed),
-        unwritten_bytes: store.unwritten(),
-        stopped: gauges.stopped.load(Relaxed),
-        unreadable: gauges.unreadable.load(Relaxed),
-        commits: gauges.commits.iter().map(|count| count.load(Relaxed)).collect(),
-        commit_time: Duration::from_micros(gauges.commit_micros.load(Relaxed)),
-    }
 }

@@ -3,65 +3,72 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
 use super::Reason;
 use super::lane::Lane;
-use super::queue::{Phase, Queue};
-use super::store::{Op, Store};
+use super::scheduler::{Phase, Scheduler, Stored};
+use super::store::Closed;
 
 /// Maximum time for the last events to be written to disk.
 pub(crate) const CLOSING: Duration = Duration::from_secs(10);
 
-impl Queue {
-    /// From now on nothing waits for long; where it is on disk, nothing more begins.
+impl Scheduler {
+    /// From now on nothing waits for long; with a store that lasts, nothing more begins.
     pub(super) fn hurry(self: &Arc<Self>) {
         let state = &mut *self.lock();
-        if state.phase == Phase::Running {
-            state.phase = if self.store.is_some() { Phase::Leaving } else { Phase::Hurrying };
+        if state.phase != Phase::Running {
+            return;
+        }
+        if self.store.is_durable() {
+            // What waits keeps its time for the next start.
+            state.phase = Phase::Leaving;
+            self.idle.notify_waiters();
+        } else {
+            state.phase = Phase::Hurrying;
             self.forget_pauses(state);
         }
     }
 
-    /// Leaves on disk what is left, when what is on its way has ended or `until` has come. Says how many events the disk
-    /// did not take: they are lost.
-    pub(super) async fn leave(&self, store: &Store, until: Instant) -> usize {
-        // What is then still on its way has not been delivered as far as anybody knows, so it stays too.
+    /// Leaves in the store what is left, when what is in flight has ended or `until` has come. Returns the number of events
+    /// that the store did not take: they are lost.
+    pub(super) async fn leave(&self, until: Instant) -> usize {
+        // What is then still in flight has not been delivered as far as anybody knows, so it stays too.
         let _ = timeout_at(until, self.quiet()).await;
-        let (left, number) = {
+        let (left, refused, number) = {
             let state = &mut *self.lock();
-            state.phase = Phase::Closed;
+            let in_flight: Vec<u64> = state.in_flight.keys().copied().collect();
+            let is_refused = |number: &&u64| matches!(self.store_held(state, **number), Stored::NotKept);
+            let refused = in_flight.iter().filter(is_refused).count();
             state.lanes.values_mut().for_each(Lane::stop_timer);
-            (state.outbox.close(), state.outbox.numbers(0))
+            (state.close(), refused, state.number)
         };
         self.idle.notify_waiters();
-        let (told, closed) = oneshot::channel();
-        store.send(Op::Close { number, told });
-        let lost = match timeout(CLOSING, closed).await {
-            Ok(Ok(owed)) => owed.min(left),
-            Ok(Err(_)) => {
+        match self.store.close(number).await {
+            Closed::Lost(lost) => {
+                let lost = (lost + refused).min(left);
+                if lost > 0 {
+                    let reason = Reason::Shutdown.as_str();
+                    error!(events = lost, reason, "events lost at shutdown, not on disk");
+                }
+                if left > lost {
+                    info!(events = left - lost, "events left on disk for the next start");
+                }
+                lost
+            }
+            Closed::Gone => {
                 warn!(events = left, "outbox writer gone at close; unwritten events are lost");
-                return 0;
+                0
             }
-            Err(_) => {
+            Closed::Late => {
                 warn!(events = left, "outbox close timed out; written events are intact");
-                return 0;
+                0
             }
-        };
-        if lost > 0 {
-            self.lock().counts.lose(Reason::Shutdown, lost);
-            let reason = Reason::Shutdown.as_str();
-            error!(events = lost, reason, "events lost at shutdown, not on disk");
         }
-        if left > lost {
-            info!(events = left - lost, "events left on disk for the next start");
-        }
-        lost
     }
 
-    /// Waits until no event is on its way.
+    /// Waits until no event is in flight.
     async fn quiet(&self) {
         loop {
             let notified = self.idle.notified();
@@ -72,13 +79,12 @@ impl Queue {
         }
     }
 
-    /// Gives up what is left; says how many events that are.
+    /// Gives up what is left; returns the number of events.
     pub(super) fn close(&self) -> usize {
         let state = &mut *self.lock();
-        state.phase = Phase::Closed;
         for (rpc, lane) in &mut state.lanes {
             lane.stop_timer();
-            let (waiting, in_flight) = (state.outbox.waiting(rpc), lane.in_flight());
+            let (waiting, in_flight) = (lane.waiting, lane.in_flight());
             if waiting + in_flight > 0 {
                 let class = lane.last_failure.as_ref().map(|failure| failure.class.as_str());
                 let cause = lane.last_failure.as_ref().map(|failure| &*failure.cause);
@@ -86,7 +92,7 @@ impl Queue {
                 warn!(rpc, waiting, in_flight, reason, class, cause, "events lost at shutdown");
             }
         }
-        let left = state.outbox.close();
+        let left = state.close();
         state.counts.lose(Reason::Shutdown, left);
         self.idle.notify_waiters();
         left
@@ -96,7 +102,7 @@ impl Queue {
         loop {
             // It hears what is notified from here on, so nothing falls between the look and the wait.
             let notified = self.idle.notified();
-            if self.lock().outbox.events() == 0 {
+            if self.lock().events == 0 {
                 return;
             }
             notified.await;

@@ -1,209 +1,173 @@
-//! The events of one rpc that are in memory and wait, and which of them is next.
-//!
-//! Of the events that belong to one thing the first alone is in a list or on its way; the others stand behind it, in the
-//! order of arrival, until it has ended.
+//! Events of a store on disk that the scheduler finds there: at its start, by a replay, and by those who ask for one by its ID.
 
-use std::collections::{BTreeMap, HashMap, VecDeque, hash_map};
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::entry::Entry;
+use super::entry::{Entry, Key};
+use super::keys::Keys;
+use super::overlay::State as EventState;
+use super::scheduler::{InFlight, Phase, Scheduler, State};
+use super::sqlite::act::Replayed;
+use super::sqlite::{News, Standing, StandingKey, Waiting};
+use super::store::{Kind, Place};
+use crate::contract::Callback;
 
-/// The room that a list of events keeps when it is empty.
-const SPARE_ROOM: usize = 64;
+impl Scheduler {
+    /// Counts what was there at the start, and begins with it.
+    pub(super) fn find(self: &Arc<Self>, standing: Standing) {
+        let state = &mut *self.lock();
+        for StandingKey { key, events, .. } in standing.keys {
+            state.keys.found(key, events);
+        }
+        for of in standing.rpcs {
+            let lane = state.lane(of.rpc);
+            (lane.waiting, lane.parked) = (lane.waiting + of.events, lane.parked + of.parked);
+            (state.events, state.bytes) = (state.events + of.events, state.bytes + of.bytes);
+            self.look_again(state, of.rpc);
+        }
+    }
 
-/// The events of an rpc that wait.
-#[derive(Debug, Default)]
-pub(super) struct Waiting {
-    /// Those that have not been tried, in the order of arrival.
-    fresh: VecDeque<Box<Entry>>,
-    /// Those that were read back from the disk, when their time had come.
-    backlog: VecDeque<Box<Entry>>,
-    /// Those that have failed, by the time of the next attempt and the order of arrival.
-    failed: BTreeMap<(Instant, u64), Box<Entry>>,
-    /// What has an event in a list or on its way, and the events behind that one.
-    busy: HashMap<Arc<str>, VecDeque<Box<Entry>>>,
-    behind: usize,
-    /// Whether it is the backlog's turn: it and what has just arrived take turns.
-    backlogs_turn: bool,
-}
-
-/// Which event is taken where there is a choice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Prefer {
-    /// One that has failed before, as it is older.
-    Failed,
-    /// One that has not been tried: it cannot be at fault for what failed before it.
-    Fresh,
-}
-
-impl Waiting {
-    /// Takes in an event that arrives, and gives it back if nothing that it belongs to is before it.
-    pub(super) fn arrive(&mut self, entry: Box<Entry>) -> Option<Box<Entry>> {
-        let Some(key) = &entry.key else { return Some(entry) };
-        match self.busy.entry(key.clone()) {
-            hash_map::Entry::Occupied(mut behind) => {
-                behind.get_mut().push_back(entry);
-                self.behind += 1;
-                None
-            }
-            hash_map::Entry::Vacant(free) => {
-                free.insert(VecDeque::new());
-                Some(entry)
+    /// Hears what the disk has to tell.
+    pub(super) fn hear(self: &Arc<Self>, news: News<'_>) {
+        let state = &mut *self.lock();
+        if state.phase == Phase::Closed {
+            return;
+        }
+        match news {
+            News::More(rpc) => self.look_again(state, rpc),
+            News::Replaced(count) => {
+                // The rows of what the scheduler has may be lost.
+                for entry in state.taken() {
+                    // Without room it is in memory alone, as before.
+                    let _ = self.store.append(entry, Place::Held);
+                }
+                let Some(standing) = count() else { return };
+                for key in state.recount(standing) {
+                    self.ask_for_next(state, "", &key, 0);
+                }
+                let rpcs: Vec<_> = state.lanes.keys().copied().collect();
+                rpcs.into_iter().for_each(|rpc| self.look_again(state, rpc));
             }
         }
     }
 
-    /// Whether an event of what this one belongs to is before it.
-    pub(super) fn is_busy(&self, entry: &Entry) -> bool {
-        entry.key.as_ref().is_some_and(|key| self.busy.contains_key(key))
+    /// Counts events that are replayed, or takes them back.
+    pub(super) fn count_replayed(&self, replayed: &[Replayed], are_kept: bool) {
+        let state = &mut *self.lock();
+        for of in replayed {
+            let Some(callback) = Callback::by_rpc(&of.rpc) else { continue };
+            if are_kept {
+                (state.events, state.bytes) = (state.events + of.events, state.bytes + of.bytes);
+            } else {
+                state.forget(of.events, of.bytes);
+            }
+            let lane = state.lane(callback.rpc);
+            let count = |before: usize| if are_kept { before + of.events } else { before.saturating_sub(of.events) };
+            (lane.waiting, lane.parked) = (count(lane.waiting), count(lane.parked));
+        }
     }
 
-    /// Lets an event wait that has not been tried.
-    pub(super) fn push(&mut self, entry: Box<Entry>) {
-        self.fresh.push_back(entry);
+    /// Begins with events that were replayed, if they were.
+    pub(super) fn end_replay(self: &Arc<Self>, replayed: &[Replayed], is_done: bool) {
+        if !is_done {
+            return self.count_replayed(replayed, false);
+        }
+        let state = &mut *self.lock();
+        replayed.iter().filter_map(|of| Callback::by_rpc(&of.rpc)).for_each(|of| self.look_again(state, of.rpc));
     }
 
-    /// Lets an event wait that was read back.
-    pub(super) fn push_backlog(&mut self, entry: Box<Entry>) {
-        self.backlog.push_back(entry);
-    }
-
-    /// Lets an event wait that has failed, until it is `due`.
-    pub(super) fn put_back(&mut self, entry: Box<Entry>, due: Instant) {
-        self.failed.insert((due, entry.number), entry);
-    }
-
-    /// An event has ended, so the next one of what it belongs to may go. Says whether there is one.
-    pub(super) fn release(&mut self, entry: &Entry) -> bool {
-        let Some(key) = &entry.key else { return false };
-        let Some(mut behind) = self.busy.remove(key) else { return false };
-        let Some(next) = behind.pop_front() else { return false };
-        self.busy.insert(key.clone(), behind);
-        self.behind -= 1;
-        // It is older than what has arrived since.
-        self.fresh.push_front(next);
+    /// Makes an event go next that is loaded. Returns false if it is not.
+    pub(super) fn replay_loaded(self: &Arc<Self>, entry: &Entry) -> bool {
+        let (state, rpc) = (&mut *self.lock(), entry.rpc());
+        let Some(loaded) = state.lane(rpc).loaded.take_out(entry.number()) else { return false };
+        state.lane(rpc).loaded.push(Kind::Due, loaded);
+        self.go_on(state, rpc);
         true
     }
 
-    /// Lets go of what an event belongs to; gives those behind it.
-    pub(super) fn forget(&mut self, entry: &Entry) -> VecDeque<Box<Entry>> {
-        let behind = entry.key.as_ref().and_then(|key| self.busy.remove(key)).unwrap_or_default();
-        self.behind -= behind.len();
-        behind
-    }
-
-    /// The next event whose time has come.
-    pub(super) fn take(&mut self, now: Instant, prefer: Prefer) -> Option<Box<Entry>> {
-        match prefer {
-            Prefer::Failed => self.take_failed(now).or_else(|| self.take_fresh()),
-            Prefer::Fresh => self.take_fresh().or_else(|| self.take_failed(now)),
-        }
-    }
-
-    /// An event that is as old as `age` and would be next in its list.
-    pub(super) fn take_aged(&mut self, now: Instant, age: Duration) -> Option<Box<Entry>> {
-        let aged = |entry: &Entry| now.saturating_duration_since(entry.since) >= age;
-        for list in [&mut self.fresh, &mut self.backlog] {
-            if list.front().is_some_and(|entry| aged(entry)) {
-                return pop(list);
-            }
-        }
-        let first = self.failed.first_entry().filter(|first| aged(first.get()));
-        first.map(|first| first.remove())
-    }
-
-    /// Makes an event due that waits for its time, if it is here. Says whether it is.
-    pub(super) fn hurry(&mut self, number: u64, now: Instant) -> bool {
-        if let Some(at) = self.failed.keys().copied().find(|(_, failed)| *failed == number) {
-            if let Some(entry) = self.failed.remove(&at) {
-                self.failed.insert((at.0.min(now), number), entry);
-            }
-            return true;
-        }
-        let lists = [&self.fresh, &self.backlog].into_iter().chain(self.busy.values());
-        lists.flatten().any(|entry| entry.number == number)
-    }
-
-    /// Takes an event out, wherever it waits. Says whether it was behind another.
-    pub(super) fn take_out(&mut self, number: u64) -> Option<(Box<Entry>, bool)> {
-        let at = self.failed.keys().copied().find(|(_, failed)| *failed == number);
-        if let Some(entry) = at.and_then(|at| self.failed.remove(&at)) {
-            return Some((entry, false));
-        }
-        let take = |list: &mut VecDeque<Box<Entry>>| {
-            let at = list.iter().position(|entry| entry.number == number)?;
-            list.remove(at)
+    /// Makes an event due that an operator holds.
+    pub(super) fn replay_held(self: &Arc<Self>, waiting: Waiting) {
+        let Waiting { entry, state: event } = waiting;
+        let (state, rpc, now) = (&mut *self.lock(), entry.rpc(), Instant::now());
+        let kind = match event {
+            EventState::Parked(_) => Kind::Parked,
+            EventState::Due(_) => Kind::Due,
+            _ => Kind::Fresh,
         };
-        if let Some(entry) = [&mut self.fresh, &mut self.backlog].into_iter().find_map(take) {
-            return Some((entry, false));
+        self.store.retry_at(entry, now);
+        state.lane(rpc).loaded.more_at(if kind == Kind::Fresh { Kind::Due } else { kind }, now);
+        self.go_on(state, rpc);
+    }
+
+    /// Drops an event that is loaded. Returns false if it is not.
+    pub(super) fn drop_loaded(self: &Arc<Self>, entry: &Entry) -> bool {
+        let (state, rpc) = (&mut *self.lock(), entry.rpc());
+        let Some(loaded) = state.lane(rpc).loaded.take_out(entry.number()) else { return false };
+        self.store.ack(&loaded);
+        state.lane(rpc).left(&loaded);
+        self.ended(state, &loaded);
+        self.go_on(state, rpc);
+        true
+    }
+
+    /// Drops an event that an operator holds.
+    pub(super) fn drop_held(self: &Arc<Self>, waiting: &Waiting) {
+        let Waiting { entry, state: event } = waiting;
+        let (state, rpc) = (&mut *self.lock(), entry.rpc());
+        self.store.ack(entry);
+        state.lane(rpc).left(entry);
+        if *event == EventState::Behind {
+            state.forget(1, entry.size());
+            entry.key().inspect(|key| state.keys.leaves(key));
+        } else {
+            self.ended(state, entry);
         }
-        let entry = self.busy.values_mut().find_map(take)?;
-        self.behind -= 1;
-        Some((entry, true))
-    }
-
-    /// Makes every event due.
-    pub(super) fn make_due(&mut self, now: Instant) {
-        let failed = std::mem::take(&mut self.failed);
-        self.failed = failed.into_values().map(|entry| ((now, entry.number), entry)).collect();
-    }
-
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.fresh.len() + self.backlog.len() + self.failed.len() + self.behind
-    }
-
-    /// How many have not been tried and are before all that they belong to.
-    pub(super) fn fresh(&self) -> usize {
-        self.fresh.len()
-    }
-
-    /// How many were read back.
-    pub(super) fn backlog(&self) -> usize {
-        self.backlog.len()
-    }
-
-    /// How many have failed.
-    pub(super) fn failed(&self) -> usize {
-        self.failed.len()
-    }
-
-    /// When the next one is due. A fresh one has been so all the time.
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        let now = self.fresh.front().or(self.backlog.front()).map(|entry| entry.arrived);
-        now.or_else(|| self.failed.keys().next().map(|(due, _)| *due))
-    }
-
-    /// When the oldest one has arrived.
-    pub(super) fn oldest(&self) -> Option<Instant> {
-        let failed = self.failed.values().map(|entry| entry.arrived).min();
-        let fronts = [self.fresh.front(), self.backlog.front()].into_iter().flatten().map(|entry| entry.arrived);
-        let behind = self.busy.values().filter_map(|behind| behind.front()).map(|entry| entry.arrived);
-        fronts.chain(failed).chain(behind).min()
-    }
-
-    fn take_fresh(&mut self) -> Option<Box<Entry>> {
-        self.backlogs_turn = !self.backlogs_turn;
-        let (first, second) = match self.backlogs_turn {
-            true => (&mut self.backlog, &mut self.fresh),
-            false => (&mut self.fresh, &mut self.backlog),
-        };
-        pop(first).or_else(|| pop(second))
-    }
-
-    fn take_failed(&mut self, now: Instant) -> Option<Box<Entry>> {
-        let first = self.failed.first_entry().filter(|first| first.key().0 <= now);
-        first.map(|first| first.remove())
+        self.go_on(state, rpc);
     }
 }
 
-fn pop(list: &mut VecDeque<Box<Entry>>) -> Option<Box<Entry>> {
-    let entry = list.pop_front();
-    if list.is_empty() {
-        list.shrink_to(SPARE_ROOM);
+impl State {
+    /// The events that are loaded or in flight, and that the store has.
+    fn taken(&self) -> Vec<Entry> {
+        let in_flight = self.in_flight.values().filter(|in_flight| in_flight.is_stored()).map(InFlight::entry);
+        in_flight.chain(self.lanes.values().flat_map(|lane| lane.loaded.all())).cloned().collect()
     }
-    entry
+
+    /// Counts anew what the store has, of which some events were lost. Returns the keys whose first event is to be asked for.
+    fn recount(&mut self, standing: Standing) -> Vec<Key> {
+        let in_flight = self.in_flight.values().filter_map(InFlight::order);
+        let loaded = self.lanes.values().flat_map(|lane| lane.loaded.orders());
+        let going: HashSet<Key> = in_flight.chain(loaded).cloned().collect();
+        let (mut keys, mut headless) = (Keys::default(), Vec::new());
+        for StandingKey { key, events, is_first_behind } in standing.keys {
+            let is_going = going.contains(&key);
+            // The one that goes on may be in no file.
+            keys.found(key.clone(), events + usize::from(is_going && is_first_behind));
+            if is_first_behind && !is_going {
+                headless.push(key);
+            }
+        }
+        going
+            .iter()
+            .filter(|key| !keys.is_busy(key))
+            .cloned()
+            .collect::<Vec<_>>()
+            .iter()
+            .for_each(|key| keys.goes(key));
+        self.keys = keys;
+        for (rpc, lane) in &mut self.lanes {
+            let of = standing.rpcs.iter().find(|of| of.rpc == *rpc);
+            let (events, parked) = of.map_or((0, 0), |of| (of.events, of.parked));
+            let stored = |in_flight: &&InFlight| in_flight.is_stored() && in_flight.rpc() == *rpc;
+            lane.waiting = events.saturating_sub(self.in_flight.values().filter(stored).count());
+            lane.parked = parked.min(lane.waiting);
+        }
+        let unstored = || self.in_flight.values().filter(|in_flight| !in_flight.is_stored());
+        self.events = standing.rpcs.iter().map(|of| of.events).sum::<usize>() + unstored().count();
+        self.bytes =
+            standing.rpcs.iter().map(|of| of.bytes).sum::<usize>() + unstored().map(InFlight::size).sum::<usize>();
+        headless
+    }
 }

@@ -67,6 +67,10 @@ pub struct PolicyCall {
     pub metadata: Metadata,
     /// The number of the attempt, from 1: `hookgate-attempt`.
     pub attempt: u32,
+    /// The number of an After event in the order of its key, if it has one: `hookgate-sequence`.
+    pub sequence: Option<u64>,
+    /// True if the attempt is outside the order of its event's key: `hookgate-late`.
+    pub late: bool,
     /// The time after which the caller no longer waits.
     pub deadline: Instant,
 }
@@ -92,6 +96,11 @@ impl<T: Transport> Policy<T> {
     pub fn traced(self, traces: Traces) -> Self {
         let response_limit = self.shared.response_limit.load(Relaxed);
         Self { shared: Arc::new(Shared::new(response_limit, traces)), ..self }
+    }
+
+    /// Returns true if a connection of the policy is known to serve; false over any other transport.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.channel.as_ref().is_some_and(Channel::is_ready)
     }
 
     /// The exporter of its spans.
@@ -136,10 +145,10 @@ impl<T: Transport> Policy<T> {
 
     /// Makes one attempt at a call, in a span of its own.
     async fn attempt(&self, call: &PolicyCall) -> Result<Bytes, CallError> {
-        let PolicyCall { callback, message, metadata, attempt: number, deadline } = call;
+        let PolicyCall { callback, message, metadata, attempt: number, sequence, late, deadline } = call;
         let mut request = Request::new(message.clone());
         *request.uri_mut() = self.shared.paths[callback.index].clone();
-        *request.headers_mut() = metadata.for_attempt(*number);
+        *request.headers_mut() = metadata.for_attempt(*number, *sequence, *late);
         let traces = &self.shared.traces;
         let mut span = traces.attempt(callback, metadata, *number, *deadline, request.headers_mut());
         let limit = self.shared.response_limit.load(Relaxed);

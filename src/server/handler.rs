@@ -16,6 +16,7 @@ use super::record::Record;
 use super::webhook::{BodyDrift, Webhook};
 use super::work;
 use super::{Refusal, Response, ServerState, refused};
+use crate::config::{Handling, Order};
 use crate::contract::{Metadata, Timing};
 use crate::failure::{Class, Failure};
 use crate::memory::Share;
@@ -57,7 +58,8 @@ impl<T: Transport> ServerState<T> {
         }
         let Decoded { body, message, metadata, share, deadline } = decoded;
         let message = counted(message, &share);
-        let question = PolicyCall { callback: webhook.callback, message, metadata, attempt: 1, deadline };
+        let callback = webhook.callback;
+        let question = PolicyCall { callback, message, metadata, attempt: 1, sequence: None, late: false, deadline };
         let answer = self.shared.deadline.cut_off(pin!(self.ask(record, question))).await;
         let answer = answer.unwrap_or_else(|| Err(Failure::because(Class::Deadline, "the drain time is over")));
         record.answered();
@@ -119,7 +121,8 @@ impl<T: Transport> ServerState<T> {
     /// the reply is an allow.
     async fn deliver(&self, record: &Record, decider: &Decider, decoded: Decoded) -> Decision {
         let Decoded { message, metadata, .. } = decoded;
-        let event = Event { callback: decider.callback, message, metadata, budget: decider.handling.budget };
+        let Handling { budget, order, .. } = decider.handling;
+        let event = Event { callback: decider.callback, message, metadata, budget, ordered: order == Order::Key };
         let delivery = self.events.deliver(event).await;
         record.answered();
         let overloaded = |cause| Decision::allowed(Failure::because(Class::Overloaded, cause).unasked());

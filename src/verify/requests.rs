@@ -81,7 +81,7 @@ impl Request {
     /// Returns the call to the policy.
     pub(super) fn call(&self, deadline: Instant) -> PolicyCall {
         let Self { callback, message, metadata, attempt, .. } = self.clone();
-        PolicyCall { callback, message, metadata, attempt, deadline }
+        PolicyCall { callback, message, metadata, attempt, sequence: None, late: false, deadline }
     }
 }
 

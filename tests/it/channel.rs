@@ -6,6 +6,7 @@ mod connection;
 mod goaway;
 mod health;
 mod late;
+mod metadata;
 mod names;
 mod outliers;
 mod retry;

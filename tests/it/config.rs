@@ -54,6 +54,7 @@ fn load_yaml(text: &str) -> Result<Loaded, String> {
         ("hookgate.yaml", text),
         ("/tls/passwords", "user:password"),
         ("/tls/paths", "s3cret"),
+        ("/tls/nats-password", "a secret of NATS\n"),
         ("/tls/ca.pem", ca),
         ("/tls/both.pem", certificate),
         ("/tls/both.key", key),
@@ -107,13 +108,16 @@ callbacks:
   beforeAddFriend: {budget: 2s, on_failure: deny}
   beforeMemberJoinGroup: {on_failure: {deadline: deny}}
   afterAddFriend: {budget: 1s 1ns}
+  afterQuitGroup: {order: key}
 denial:
   code: 5001
   messages: {unavailable: "down: # no \"policy\"\n\t\\ \x07\u2028\x85", deadline: späť, overloaded: "yes", unimplemented: "5", error: "~", invalid_reply: " x "}
 limits: {body: 1537B, head: 9KB, reply: 2GiB, memory: 5MB, calls: 1, connections: 2}
 channel: {connect_timeout: 1ns, keep_alive: 90s, keep_alive_timeout: 1h, reconnect_max: 1s, resolve_interval: 0s, breaker_failures: 1, breaker_open: 61m, health_interval: 3s}
 after: {answer_within: 0ms, attempts: 1, age: 365d, retry_min: 5ms, retry_max: 6ms, events: 1, bytes: 1MB, concurrency: 1,
-  sync: each, schedule: "1s, 1m", pause_max: 7s, when_full: drop_dead, dead_age: 1d, dead_bytes: 2MB}
+  order: none, hold: 8s, sync: each, schedule: "1s, 1m", pause_max: 7s, when_full: drop_dead, dead_age: 1d, dead_bytes: 2MB,
+  store: ["nats://a:4222", "tls://b:4222"], store_within: 300ms,
+  nats: {name: gate, replicas: 5, partitions: 4, user: gate, password: /tls/nats-password, ca: /tls/ca.pem, certificate: /tls/both.pem, key: /tls/both.key}}
 data: /data
 drain: {delay: 1m, time: 2m}
 access: {passwords: /tls/passwords, paths: /tls/paths, sources: [10.1.2.3/8, "::1"], trusted_proxies: 10.0.0.1}

@@ -1,10 +1,15 @@
 //! After events between OpenIM and the policy: answered soon, delivered all the same, counted where they are not.
 
 mod bounds;
+mod forever;
+mod holds;
+mod orders;
+mod outage;
 mod pace;
 mod replies;
 mod retries;
 mod storm;
+mod watched;
 
 use std::future::Future;
 use std::pin::pin;
@@ -75,7 +80,7 @@ fn event(command: &str, id: &str) -> Event {
     metadata.insert(metadata::COMMAND, command);
     metadata.insert(metadata::OPERATION_ID, "op-1");
     metadata.insert(metadata::EVENT_ID, id);
-    Event { callback, message: Bytes::from_static(b"\x0a\x01x"), metadata, budget: LONG }
+    Event { callback, message: Bytes::from_static(b"\x0a\x01x"), metadata, budget: LONG, ordered: true }
 }
 
 fn id(call: &Call) -> String {

@@ -130,8 +130,27 @@ async fn callbacks_are_listed_for_people_and_for_programs() {
         "releases": ["3.5", "3.7", "3.8", "3.8.3", "3.8.4"],
         "rpc": "/openim.policy.v1.RelationPolicyService/BeforeSetFriendRemark",
         "changes": ["remark"],
+        "ordered_by": [],
+        "order_domain": null,
     });
     assert_eq!(*row, expected);
+    for (key, ordered_by, domain) in [
+        ("afterQuitGroup", json!([["group_id"]]), json!("membership")),
+        ("afterMsgSaveDB", json!([["group_id"], ["send_id", "recv_id"]]), json!(null)),
+        ("afterUserRegister", json!([]), json!(null)),
+    ] {
+        let row = rows.iter().find(|row| row["config_key"] == key).unwrap();
+        assert_eq!((&row["ordered_by"], &row["order_domain"]), (&ordered_by, &domain), "{key}");
+    }
+    for (key, order) in [
+        ("afterUserOnline", "\norder        by user_id, in one order (presence) with afterUserOffline\n"),
+        ("afterMsgSaveDB", "\norder        by group_id, else send_id and recv_id\n"),
+        ("afterUserRegister", "\norder        none\n"),
+    ] {
+        let page = shown(80, &["callbacks", key]).await;
+        assert!(page.contains(order), "{page}");
+    }
+    assert!(!shown(80, &["callbacks", "beforeSetFriendRemark"]).await.contains("\norder "));
 
     let narrow = shown(50, &["callbacks", "FriendRemark"]).await;
     assert!(narrow.contains(" remark\n") && !narrow.contains("1 fields"), "{narrow}");

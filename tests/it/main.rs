@@ -24,6 +24,8 @@ mod faults;
 mod fuzz;
 /// What the program tells people about itself: help, version, callbacks, what to try first.
 mod help;
+/// After events on NATS JetStream: real servers, by `--ignored`, as `NATS_SERVER` names them.
+mod jetstream;
 /// The writer of log and decision lines.
 mod lines;
 /// Bad days under load, small; at full size by `--ignored`.

@@ -5,15 +5,23 @@
 //! cargo test --release --test it outbox:: -- --ignored --nocapture --test-threads 1
 //! ```
 
+mod away;
 mod backlog;
 mod bad;
 mod bench;
+mod busy;
+mod conformance;
 mod damage;
-mod gate;
+mod earlier;
+mod forever;
+mod full;
+pub(crate) mod gate;
 mod hang;
-mod inside;
+mod holds;
+pub(crate) mod inside;
 mod kill;
 mod numbers;
+mod one_machine;
 mod operate;
 mod order;
 mod power;

@@ -16,7 +16,7 @@ use std::path::Path;
 use hookgate::config::Class;
 use hookgate::config::{all_settings, callback_settings};
 use hookgate::contract::Callback;
-use hookgate::contract::metadata::{ATTEMPT, COMMAND, EVENT_ID, OPERATION_ID, REPLY_KEY};
+use hookgate::contract::metadata::{ATTEMPT, COMMAND, EVENT_ID, LATE, OPERATION_ID, REPLY_KEY, SEQUENCE};
 use http::HeaderName;
 
 fn docs() -> std::path::PathBuf {
@@ -59,7 +59,8 @@ fn every_setting_is_in_the_reference_and_in_the_schema() {
         in_schema(&schema, &setting.path);
     }
     for setting in callback_settings() {
-        in_schema(&schema["$defs"]["before_callback"], &setting.path);
+        let kind = if setting.path == "order" { "after_callback" } else { "before_callback" };
+        in_schema(&schema["$defs"][kind], &setting.path);
     }
 }
 
@@ -80,6 +81,11 @@ fn the_reference_has_every_callback_once_with_all_that_is_to_be_known() {
         for fact in facts.into_iter().chain(callback.releases.iter().copied()) {
             assert!(section.contains(fact), "{} lacks {fact}", callback.method());
         }
+        for other in callback.ordered_with() {
+            let shared = format!("`{}`, with ", callback.order_domain);
+            let link = format!("[{}](#", other.method());
+            assert!(section.contains(&shared) && section.contains(&link), "{} lacks {link}", callback.method());
+        }
         for name in names {
             let whole = format!("{section}{shared}");
             assert!(whole.contains(&format!("`{name}`")), "{} lacks {name}", callback.method());
@@ -90,7 +96,7 @@ fn the_reference_has_every_callback_once_with_all_that_is_to_be_known() {
 #[test]
 fn the_manual_says_how_to_serve() {
     let section = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/policies/serving.md"));
-    let metadata = [OPERATION_ID, COMMAND, REPLY_KEY, EVENT_ID, ATTEMPT];
+    let metadata = [OPERATION_ID, COMMAND, REPLY_KEY, EVENT_ID, ATTEMPT, SEQUENCE, LATE];
     for name in metadata.iter().map(HeaderName::as_str).chain(["grpc-timeout", "traceparent", "tracestate"]) {
         assert!(section.contains(&format!("`{name}`")), "it lacks the metadata {name}");
     }

@@ -95,7 +95,7 @@ async fn a_class_and_a_callback_can_have_rules_of_their_own() {
     let policy = Policy::start(|_| Err(Status::internal("broken"))).await;
     let mut config = support::config();
     config.on_failure = "error=allow".parse().unwrap();
-    let strict = Override { on_failure: Rules::all(Rule::Deny), budget: None };
+    let strict = Override { on_failure: Rules::all(Rule::Deny), ..Override::default() };
     config.callbacks.insert("callbackBeforeAddBlackCommand", strict);
     let gate = Gate::configured(&policy.url(), config).await;
     let open = gate.post("/callbackBeforeAddFriendCommand", "{}").await;

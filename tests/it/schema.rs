@@ -388,6 +388,29 @@ fn pushes_and_new_conversations_alone_fail_open() {
     assert_eq!(commands, expected);
 }
 
+#[test]
+fn online_and_offline_and_the_members_of_a_group_are_a_domain_each() {
+    let mut domains: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for callback in rows() {
+        let domain = option_of(&method(callback.rpc), "order_domain");
+        let domain = domain.as_ref().and_then(Value::as_str);
+        assert_eq!(callback.order_domain, domain.unwrap_or(callback.rpc), "{}", callback.rpc);
+        if let Some(domain) = domain {
+            domains.entry(domain.to_owned()).or_default().push(callback.method());
+        }
+    }
+    let membership =
+        ["AfterCreateGroup", "AfterQuitGroup", "AfterKickGroupMember", "AfterDismissGroup", "AfterJoinGroup"];
+    let expected = [("membership", membership.to_vec()), ("presence", vec!["AfterUserOnline", "AfterUserOffline"])];
+    assert_eq!(domains, expected.map(|(domain, its)| (domain.to_owned(), its)).into());
+    // Each by one thing, so that their keys are comparable.
+    for (domain, field) in [("membership", "group_id"), ("presence", "user_id")] {
+        for callback in rows().filter(|callback| callback.order_domain == domain) {
+            assert_eq!(callback.ordering_fields().collect::<Vec<_>>(), [[field]], "{}", callback.rpc);
+        }
+    }
+}
+
 /// Prometheus knows callbacks by their rpcs alone.
 #[test]
 fn the_alerts_know_the_callbacks_that_fail_open() {

@@ -83,6 +83,7 @@ async fn what_is_not_in_the_body_travels_as_metadata() {
     assert_eq!(calls[0].metadata("openim-command"), Some("callbackAfterSendSingleMsgCommand"));
     assert_eq!(calls[0].metadata("openim-reply-key"), Some("eyJh+/Q=="));
     assert_eq!(calls[0].metadata("hookgate-attempt"), Some("1"));
+    assert_eq!(calls[0].metadata("hookgate-late"), None);
     assert_eq!(calls[1].metadata("openim-operation-id"), Some(""));
     assert_eq!(calls[1].metadata("openim-reply-key"), None);
     let ids: Vec<_> = calls.iter().map(|call| call.metadata("hookgate-event-id").unwrap()).collect();

@@ -40,7 +40,7 @@ pub(super) fn print(callback: &Callback, comments: &Comments, out: &mut impl Wri
         ("on failure", failure),
         ("releases", callback.releases.join(", ")),
     ];
-    for (name, fact) in facts {
+    for (name, fact) in facts.into_iter().chain(order(callback).map(|order| ("order", order))) {
         writeln!(out, "{}", wrapped(&format!("{name:<FACTS$}{fact}"), FACTS, width))?;
     }
     let (request, response) = (callback.request, callback.response);
@@ -50,6 +50,27 @@ pub(super) fn print(callback: &Callback, comments: &Comments, out: &mut impl Wri
     writeln!(out, "\nResponse {}: a denial, {changes}", response.name)?;
     // The first field of a response is its denial.
     print_fields(response, "", false, 1, comments, out)
+}
+
+/// Returns what the events of a callback are delivered in order by, and with which others; `None` for a Before callback.
+fn order(callback: &Callback) -> Option<String> {
+    if callback.timing == Timing::Before {
+        return None;
+    }
+    let fields: Vec<_> = callback.ordering_fields().map(|names| names.join(" and ")).collect();
+    let others: Vec<_> = callback.ordered_with().map(|other| other.config_key).collect();
+    Some(match (&*fields, &*others) {
+        ([], _) => "none".to_owned(),
+        (fields, []) => format!("by {}", fields.join(", else ")),
+        (fields, others) => {
+            format!(
+                "by {}, in one order ({}) with {}",
+                fields.join(", else "),
+                callback.order_domain,
+                others.join(", ")
+            )
+        }
+    })
 }
 
 /// Prints the fields of a message without the first `skipped`, and those inside of them, with `path` before their names.

@@ -128,6 +128,8 @@ fn json_of(callback: &Callback) -> Value {
         "config_key": callback.config_key,
         "timing": callback.timing.as_str(),
         "rpc": callback.rpc,
+        "ordered_by": callback.ordering_fields().collect::<Vec<_>>(),
+        "order_domain": callback.ordered_with().next().map(|_| callback.order_domain),
         "releases": callback.releases,
         "changes": callback.changes().collect::<Vec<_>>(),
     })

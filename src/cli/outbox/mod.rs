@@ -15,7 +15,7 @@ use serde_json::json;
 use super::admin::Admin;
 use super::callbacks::callback_named;
 use super::{Error, block_on, examples, print_json, progress_bar};
-use crate::outbox::{Changed, Count, Filter, Item, Numbers, Offline, OperateError, State};
+use crate::outbox::{Changed, Count, Filter, Item, Offline, OperateError, Replay, State};
 use crate::text::{columns, count};
 use backend::Backend;
 
@@ -218,14 +218,14 @@ async fn each_page(
 }
 
 impl Change {
-    /// Replays or drops all events that are selected, behind a progress bar. Returns how many they were and, of a replay, their
-    /// numbers.
+    /// Replays or drops all events that are selected, behind a progress bar. Returns their number and, for a replay, how
+    /// they are found again.
     async fn run(
         self,
         outbox: &mut Backend,
         path: &str,
         offline: fn(&mut Offline, &Filter) -> Result<Changed, OperateError>,
-    ) -> Result<(usize, Vec<Numbers>), Error> {
+    ) -> Result<(usize, Vec<Replay>), Error> {
         let filter = Filter { all: self.all, ..self.which.filter()? };
         if filter == Filter::default() {
             return Err(Error::Usage("which events? An ID, --rpc, --reason, --since or --all says it".to_owned()));
@@ -238,21 +238,21 @@ impl Change {
         };
         let mut left = usize::try_from(count).unwrap_or_default();
         let progress = progress_bar(left, "{bar:32} {pos}/{len}  {per_sec}  {eta}");
-        let (mut total, mut numbers, mut after) = (0, Vec::new(), None);
+        let (mut total, mut replays, mut after) = (0, Vec::new(), None);
         while left > 0 {
             let filter = Filter { limit: Some(left), after, ..filter.clone() };
             let changed = outbox.ask(path, Some(json!(filter)), |outbox| offline(outbox, &filter)).await?;
             total += changed.events;
             left = left.saturating_sub(changed.events);
             progress.inc(changed.events as u64);
-            numbers.extend(changed.numbers);
+            replays.extend(changed.replay);
             after = changed.last;
             if after.is_none() {
                 break;
             }
         }
         progress.finish_and_clear();
-        Ok((total, numbers))
+        Ok((total, replays))
     }
 }
 

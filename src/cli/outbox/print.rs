@@ -38,7 +38,8 @@ pub(super) fn items(items: &[Item], are_first: bool, width: Option<usize>, out: 
     }
     for item in items {
         let Item { id, attempts, .. } = item;
-        let (rpc, state) = (method(&item.rpc), state(item.state, item.reason.as_deref()));
+        let state = if item.parked { "parked".to_owned() } else { state(item.state, item.reason.as_deref()) };
+        let rpc = method(&item.rpc);
         let (age, key) = (since(item.arrived), item.key.as_deref().unwrap_or("-").escape_debug());
         match is_narrow {
             true => {

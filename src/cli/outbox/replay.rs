@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::Change;
 use super::backend::Backend;
 use crate::cli::{Error, age, method};
-use crate::outbox::{Filter, Item, Numbers, Offline, State, Undelivered};
+use crate::outbox::{Offline, Replay, Undelivered};
 use crate::text::{count, width, wrapped};
 
 /// Time between two questions about what became of the events.
@@ -20,22 +20,20 @@ impl Change {
     /// Replays the events that are selected, and prints how many were queued, and what became of them within `wait`.
     pub(super) async fn replay(self, outbox: &mut Backend, wait: Duration, json: bool) -> Result<(), Error> {
         let evicted_before = outbox.evicted().await?;
-        let waiting = waiting(outbox, self.which.id.clone()).await?;
-        let (queued, mut numbers) = self.run(outbox, "/replay", Offline::replay).await?;
-        numbers.extend(waiting.filter(|_| numbers.is_empty()));
+        let (queued, replays) = self.run(outbox, "/replay", Offline::replay).await?;
         let mut out = io::stdout();
         if !json {
             let later = if outbox.serves() { "" } else { ", for the next start" };
             writeln!(out, "{} queued{later}", count(queued, "event"))?;
         }
-        // An older hookgate does not say which numbers they have.
-        if numbers.is_empty() || wait.is_zero() || queued == 0 {
+        // An older hookgate does not say how they are found again.
+        if replays.is_empty() || wait.is_zero() || queued == 0 {
             if json {
                 writeln!(out, "{}", json!({ "replayed": queued }))?;
             }
             return Ok(());
         }
-        let undelivered = follow(outbox, &numbers, wait).await?;
+        let undelivered = follow(outbox, &replays, wait).await?;
         let left: i64 = undelivered.iter().map(|of| of.untried + of.failed + of.dead.values().sum::<i64>()).sum();
         let evicted = outbox.evicted().await?.saturating_sub(evicted_before);
         let delivered = (queued as u64).saturating_sub(u64::try_from(left).unwrap_or_default()).saturating_sub(evicted);
@@ -63,23 +61,13 @@ impl Change {
     }
 }
 
-/// Returns the number of an event with this ID that waits: its replay gives it no other.
-async fn waiting(outbox: &mut Backend, id: Option<String>) -> io::Result<Option<Numbers>> {
-    if id.is_none() || !outbox.serves() {
-        return Ok(None);
-    }
-    let filter = Filter { id, state: Some(State::Waiting), ..Filter::default() };
-    let items: Vec<Item> = outbox.ask("/list", Some(json!(filter)), |outbox| outbox.list(&filter)).await?;
-    Ok(items.first().map(|item| Numbers { from: item.place, to: item.place + 1, tried: item.attempts }))
-}
-
 /// Waits until each event is delivered or has failed, or `wait` is over. Returns those that are not delivered, by rpc.
-async fn follow(outbox: &mut Backend, numbers: &[Numbers], wait: Duration) -> io::Result<Vec<Undelivered>> {
+async fn follow(outbox: &mut Backend, replays: &[Replay], wait: Duration) -> io::Result<Vec<Undelivered>> {
     let (until, mut all) = (Instant::now().checked_add(wait), BTreeMap::<String, Undelivered>::new());
-    for numbers in numbers {
+    for replay in replays {
         let undelivered = loop {
             let undelivered: Vec<Undelivered> =
-                outbox.ask("/undelivered", Some(json!(numbers)), |_| Ok(Vec::new())).await?;
+                outbox.ask("/undelivered", Some(json!(replay)), |_| Ok(Vec::new())).await?;
             if undelivered.iter().all(|of| of.untried == 0) || until.is_some_and(|until| Instant::now() >= until) {
                 break undelivered;
             }

@@ -131,6 +131,8 @@ struct Events {
 struct Backlog {
     events: u64,
     bytes: u64,
+    #[serde(default)]
+    blocked_keys: u64,
     oldest_ms: Option<u64>,
 }
 
@@ -138,6 +140,8 @@ struct Backlog {
 #[derive(Debug, Deserialize)]
 struct Queue {
     waiting: u64,
+    #[serde(default)]
+    parked: u64,
     in_flight: u64,
     oldest_ms: Option<u64>,
     paused_ms: Option<u64>,

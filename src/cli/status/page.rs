@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::warnings::warnings;
-use super::{Calls, Events, Report};
+use super::{Calls, Events, Queue, Report};
 use crate::cli::{age, method};
 use crate::contract::Callback;
 use crate::observe::drift;
@@ -117,14 +117,17 @@ fn events(events: &Events, now: u64, out: &mut impl Write) -> io::Result<()> {
             let oldest = queue.oldest_ms.map(|oldest| format!(", oldest {}", age(Duration::from_millis(oldest))));
             let paused = queue.paused_ms.map(|pause| format!(", paused for {}", age(Duration::from_millis(pause))));
             let (oldest, paused) = (oldest.unwrap_or_default(), paused.unwrap_or_default());
-            detail(
-                out,
-                format!("{}: {} waiting, {} in flight{oldest}{paused}", method(rpc), queue.waiting, queue.in_flight),
-            )?;
+            let parked = if queue.parked > 0 { format!(" ({} parked)", queue.parked) } else { String::new() };
+            let Queue { waiting, in_flight, .. } = queue;
+            detail(out, format!("{}: {waiting} waiting{parked}, {in_flight} in flight{oldest}{paused}", method(rpc)))?;
         }
         if let Some(last) = events.failures.get(rpc) {
             detail(out, format!("{}: {} failed; {}", method(rpc), count(last.count, "attempt"), cause(last, now)))?;
         }
+    }
+    if backlog.blocked_keys > 0 {
+        let keys = count(backlog.blocked_keys, "key");
+        detail(out, format!("{keys} with events behind one that fails (for after.hold at most)"))?;
     }
     let undelivered: Vec<_> = events
         .undelivered

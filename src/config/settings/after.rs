@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::settings;
+use super::{Nats, settings};
+use crate::config::address::{NatsUrl, nats_url};
 use crate::config::value::{Kind, count, count32, parse_time, show_time, size, time, time_or_zero};
 
 settings! {
@@ -30,12 +31,20 @@ settings! {
     when_full: WhenFull = WhenFull::Refuse, Kind::plain("refuse or drop_dead", "refuse or drop_dead"), needs = "data",
         needs_restart = true;
 
-    /// Only with --data: how long a dead letter is kept for hookgate outbox.
+    /// Only with --data or after.store: how long a dead letter is kept for hookgate outbox.
     dead_age: Duration = Duration::from_secs(30 * 24 * 3600), time(), needs = "data", needs_restart = true;
 
-    /// Only with --data: maximum bytes of dead letters kept for hookgate outbox. Those of rpcs that the policy does not implement
-    /// have a tenth of it.
+    /// Only with --data or after.store: maximum bytes of dead letters kept for hookgate outbox. Those of rpcs that the policy
+    /// does not implement have a tenth of it (with after.store there is one bound for all).
     dead_bytes: usize = 1 << 30, size(), needs = "data", needs_restart = true;
+
+    /// Order of events with one key (a conversation, a group, a user): key delivers them one after another, none as they come.
+    /// callbacks.NAME.order sets it for one callback.
+    order: Order = Order::Key, Kind::plain("key or none", "key or none"), needs_restart = true;
+
+    /// How long failures of the events of one key may hold up the events behind them, while the policy answers others; then
+    /// the failing event is parked: it is retried by itself, and the others go on. 0s: after the first failure.
+    hold: Duration = Duration::from_secs(30), time_or_zero(), needs_restart = true;
 
     /// Maximum number of attempts to deliver an event.
     attempts: u32 = 50, count32(), default_on_disk = "1000", needs_restart = true;
@@ -57,6 +66,19 @@ settings! {
 
     /// Maximum number of events of one rpc that are delivered at a time.
     concurrency: usize = 32, count(), needs_restart = true;
+
+    /// Servers of a NATS JetStream cluster that keeps the events of several hookgates, as in nats://a:4222,nats://b:4222;
+    /// tls:// asks for TLS. Without it the events are on this machine: in --data, or in memory. With it --data is where events
+    /// wait while the cluster takes none.
+    store: Vec<NatsUrl> = Vec::new(), nats_url().list(), needs_restart = true;
+
+    /// Maximum time that the reply to an After callback waits for the cluster to take the event; then it is kept in --data,
+    /// or in memory, until the cluster does.
+    store_within: Duration = Duration::from_millis(250), time(), needs = "after.store", needs_restart = true;
+
+    fields:
+    /// The streams of `store`, and the login.
+    nats: Nats = Nats::default();
 }
 
 /// The rule for forcing written events to disk (fsync), so that a power failure cannot lose them.
@@ -78,6 +100,16 @@ pub enum WhenFull {
     Refuse,
     /// The oldest dead letters are evicted to make room; the event is refused if that is not enough.
     DropDead,
+}
+
+/// The order in which the events of a callback are delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub enum Order {
+    /// Events with one key are delivered one after another.
+    Key,
+    /// No event waits for another.
+    None,
 }
 
 fn sync_rule() -> Kind<SyncRule> {

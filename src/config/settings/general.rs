@@ -11,7 +11,8 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tracing_subscriber::filter::Targets;
 
 use super::{
-    Access, After, Channel, Decisions, Denial, Drain, Limits, LogFormat, OpenIm, PolicyTls, Tls, Traces, settings,
+    Access, After, Channel, Decisions, Denial, Drain, Limits, LogFormat, OpenIm, Order, PolicyTls, Tls, Traces,
+    settings,
 };
 use crate::config::address::{self, loopback, policy_url};
 use crate::config::value::{Kind, expecting, log_levels, number, path, time};
@@ -96,7 +97,8 @@ impl Config {
     pub fn handling(&self, callback: &Callback) -> Handling {
         let general = if callback.fails_open { Rules::all(Rule::Allow) } else { self.on_failure };
         let own = self.callbacks.get(callback.command).cloned().unwrap_or_default();
-        Handling { budget: own.budget.unwrap_or(self.budget), on_failure: own.on_failure.over(general) }
+        let order = if callback.ordered_by.is_empty() { Order::None } else { own.order.unwrap_or(self.after.order) };
+        Handling { budget: own.budget.unwrap_or(self.budget), on_failure: own.on_failure.over(general), order }
     }
 
     /// Returns the setting that holds a callback's failure rule for a class: `callbacks.NAME.on_failure` or `on_failure`;

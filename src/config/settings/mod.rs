@@ -5,15 +5,17 @@ mod access;
 mod after;
 mod general;
 mod limits;
+mod nats;
 mod observe;
 mod policy;
 
 use std::sync::LazyLock;
 
 pub use access::{Access, PolicyTls, Tls};
-pub use after::{After, SyncRule, WhenFull};
+pub use after::{After, Order, SyncRule, WhenFull};
 pub use general::Config;
 pub use limits::{Drain, Limits};
+pub use nats::Nats;
 pub use observe::{Decisions, DecisionsTo, LogFormat, Traces};
 pub use policy::{Channel, Denial, Enabled, OpenIm};
 
@@ -128,6 +130,7 @@ pub fn general() -> &'static [Setting] {
             PolicyTls::settings(),
             Channel::settings(),
             After::settings(),
+            Nats::settings(),
             Drain::settings(),
             Traces::settings(),
             Decisions::settings(),
@@ -162,7 +165,11 @@ pub fn of_callback() -> &'static [Setting<Override>] {
         let help = "Reply to a webhook of this callback without a verdict.";
         // Without values of their own, those of all callbacks apply.
         let rules = rules::settings(help, Rules::print, |own: &mut Override| &mut own.on_failure);
-        [budget].into_iter().chain(rules).collect()
+        let help =
+            "Order of the events of this callback, in place of after.order; for After callbacks with an ordering key.";
+        let order = Kind::plain("key or none", "key or none").optional();
+        let order = Setting::new("", "order", help, order, None, |own: &mut Override| &mut own.order);
+        [budget].into_iter().chain(rules).chain([order]).collect()
     });
     &SETTINGS
 }

@@ -209,6 +209,11 @@ impl Channel {
         balancer.ready().map(connection).collect()
     }
 
+    /// Returns true if one of the connections is known to serve.
+    pub(super) fn is_ready(&self) -> bool {
+        self.target().pool.balancer.lock().ready().any(|ready| ready.health.serves())
+    }
+
     /// Waits until the connections that take new calls, or their health, are no longer the known ones.
     pub(super) async fn connections_other_than(
         &self,

@@ -125,8 +125,10 @@ async fn late_however_long_it_took_to_come_so_far() {
     for _ in 0..5 {
         let deadline = Instant::now() + Duration::from_millis(20);
         let (message, metadata) = (Bytes::new(), Metadata::new());
-        let failure =
-            policy.ask(PolicyCall { callback, message, metadata, attempt: 1, deadline }).await.expect_err("late");
+        let failure = policy
+            .ask(PolicyCall { callback, message, metadata, attempt: 1, sequence: None, late: false, deadline })
+            .await
+            .expect_err("late");
         assert_eq!(failure.class, Class::Deadline);
     }
     let_go.send(true).unwrap();

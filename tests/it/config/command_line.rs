@@ -175,12 +175,12 @@ fn config_init_writes_a_file_to_start_from_and_overwrites_none() {
 
     let checked = hookgate(&["config", "check", "--config", name], &[]);
     assert_eq!((checked.status.code(), said(&checked.stdout), said(&checked.stderr)), (Some(0), "ok\n", ""));
-    // Without any #, it has every default, and an example of a callback's settings.
+    // Without any #, it has every default, and examples of a callback's settings.
     let text = std::fs::read_to_string(&path).unwrap();
     let all = uncommented(&text);
     let loaded =
         load(&["--config", "all.yaml"], &[("all.yaml", &all)]).unwrap_or_else(|report| panic!("{report}\n{all}"));
-    assert_eq!(loaded.config.callbacks.len(), 1, "{all}");
+    assert_eq!(loaded.config.callbacks.len(), 2, "{all}");
     let config = Config { callbacks: BTreeMap::new(), ..loaded.config };
     assert_eq!(config, Config::default(), "{all}");
     for setting in all_settings().iter().filter(|setting| !setting.path.starts_with("on_failure.")) {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hookgate::config::Class;
-use hookgate::config::{self, Config, Handling, Rule, Rules};
+use hookgate::config::{self, Config, Handling, Order, Rule, Rules};
 use hookgate::contract::Callback;
 
 use super::{ALL_OF_IT, FRIEND, SINGLE, assert_round_trip, handling, lines, load, load_openim_and, load_yaml, millis};
@@ -164,8 +164,50 @@ fn a_config_key_of_two_callbacks_sets_both_and_older_keys_are_known() {
     assert_eq!(millis(&config, "callbackBeforeMemberJoinGroupCommand"), 2000);
     assert_eq!(millis(&config, "callbackBeforeMsgModifyCommand"), 3000);
     assert_eq!(config.callbacks.len(), 3);
-    let general = Handling { budget: config.budget, on_failure: Rules::default() };
+    let general = Handling { budget: config.budget, on_failure: Rules::default(), order: Order::None };
     assert_eq!(config.handling(Callback::fallback()), general);
+}
+
+#[test]
+fn the_order_of_a_callback_goes_before_that_of_all() {
+    const QUIT: &str = "callbackAfterQuitGroupCommand";
+    const KICK: &str = "callbackAfterKickGroupCommand";
+    use Order::{Key, None};
+    for (yaml, expected) in [
+        ("", [Key, Key]),
+        ("after: {order: key}", [Key, Key]),
+        ("after: {order: none}", [None, None]),
+        ("callbacks: {afterQuitGroup: {order: none}}", [None, Key]),
+        ("callbacks: {quitGroup: {order: none}, afterKickGroupMember: {order: key}}", [None, Key]),
+        ("after: {order: none}\ncallbacks: {afterQuitGroup: {order: key}}", [Key, None]),
+    ] {
+        let loaded = load_yaml(yaml).unwrap();
+        assert_eq!([QUIT, KICK].map(|command| handling(&loaded.config, command).order), expected, "{yaml}");
+        assert_round_trip(&loaded);
+    }
+    // Where events have no key there is no order, and none can be asked for.
+    let config = load_yaml("after: {order: key}").unwrap().config;
+    for callback in Callback::all().iter().filter(|callback| callback.ordered_by.is_empty()) {
+        assert_eq!(config.handling(callback).order, None, "{}", callback.command);
+        let key = callback.config_key;
+        let report = load_yaml(&format!("callbacks: {{{key}: {{order: none}}}}")).expect_err(key);
+        assert!(report.contains(&format!("callbacks.{key}.order: {key} ")), "{report}");
+    }
+    // A reload keeps after.order, and applies that of a callback: it is not forgotten where the two are one.
+    let said = load_yaml("after: {order: none}\ncallbacks: {afterQuitGroup: {order: none}}").unwrap();
+    let mut reloaded = said.config.clone();
+    reloaded.after.order = Key;
+    assert_eq!([QUIT, KICK].map(|command| handling(&reloaded, command).order), [None, Key]);
+    assert!(config::print(&said).contains("\n  afterQuitGroup:\n    order: none  # hookgate.yaml:2\n"));
+}
+
+#[test]
+fn failures_may_hold_up_others_for_a_while_or_not_at_all() {
+    let hold = |yaml: &str| load_yaml(yaml).unwrap().config.after.hold;
+    for (yaml, seconds) in [("", 30), ("after: {hold: 0s}", 0), ("after: {hold: 5m}", 300)] {
+        assert_eq!(hold(yaml), Duration::from_secs(seconds), "{yaml}");
+        assert_round_trip(&load_yaml(yaml).unwrap());
+    }
 }
 
 #[test]
@@ -179,6 +221,7 @@ fn every_setting_reaches_its_place() {
     assert_eq!(said.log, "warn,hookgate=debug".parse().unwrap());
     assert_eq!(said.budget, Duration::from_micros(1_234_567));
     assert_eq!(handling(&said, "callbackAfterAddFriendCommand").budget, Duration::new(1, 1));
+    assert_eq!(handling(&said, "callbackAfterQuitGroupCommand").order, Order::Key);
     assert_eq!(said.denial.code, 5001);
     assert_eq!(said.denial.messages[&Class::Unavailable], "down: # no \"policy\"\n\t\\ \u{7}\u{2028}\u{85}");
     let texts = [Class::Deadline, Class::Overloaded, Class::Unimplemented, Class::Error, Class::InvalidReply];
@@ -207,14 +250,26 @@ fn every_setting_reaches_its_place() {
         events: 1,
         bytes: 1_000_000,
         concurrency: 1,
+        order: Order::None,
+        hold: seconds(8),
         pause_max: seconds(7),
         schedule: vec![seconds(1), seconds(60)],
         sync: config::SyncRule::Each,
         when_full: config::WhenFull::DropDead,
         dead_age: seconds(24 * 3600),
         dead_bytes: 2_000_000,
+        store: vec!["nats://a:4222".parse().unwrap(), "tls://b:4222".parse().unwrap()],
+        store_within: Duration::from_millis(300),
+        nats: said.after.nats.clone(),
     };
     assert_eq!(said.after, after);
+    let nats = &said.after.nats;
+    assert_eq!((&*nats.name, nats.replicas, nats.partitions), ("gate", 5, 4));
+    assert_eq!(
+        (nats.user.as_deref(), format!("{:?}", nats.user_password)),
+        (Some("gate"), "Some(Secret(not shown))".into())
+    );
+    assert!(nats.roots.is_some() && nats.identity.is_some());
     assert_eq!(said.data.as_deref(), Some(std::path::Path::new("/data")));
     assert_eq!(said.drain, config::Drain { delay: seconds(60), time: seconds(120) });
     let fields = vec!["message.content".to_owned(), "recv_id".to_owned()];
@@ -259,6 +314,9 @@ fn nothing_that_can_be_said_is_missing_above() {
     let mut paths = paths_under("");
     // Nobody can say these two together with a policy and without OpenIM's file; of callbacks each has its own line.
     paths.retain(|path| path != "builtin_listen" && path != "callbacks" && !path.starts_with("openim."));
+    // There is one login, and a user's is said above.
+    let other_logins = ["after.nats.token", "after.nats.nkey", "after.nats.credentials"];
+    paths.retain(|path| !other_logins.contains(&&**path));
     assert!(paths.len() > 50 && paths.iter().any(|path| path == "denial.messages.error"), "{paths:?}");
     for path in paths {
         assert!(said.origins.contains_key(&path), "{path} is not said");

@@ -118,6 +118,20 @@ fn each_mistake_in_the_file_is_one_line_with_path_and_line() {
             "callbacks:\n  afterAddFriend:\n    on_failure:\n      deadline: deny",
             "3: callbacks.afterAddFriend.on_failure: failure rules do not apply to After callbacks",
         ),
+        ("after: {hold: -1s}", "1: after.hold: \"-1s\": a time cannot be negative"),
+        ("after: {order: group}", "1: after.order: \"group\": expected key or none"),
+        (
+            "callbacks:\n  afterQuitGroup:\n    order: arrival",
+            "3: callbacks.afterQuitGroup.order: \"arrival\": expected key or none",
+        ),
+        (
+            "callbacks:\n  beforeAddFriend:\n    budget: 1s\n    order: key",
+            "4: callbacks.beforeAddFriend.order: beforeAddFriend is a Before callback, and only After callbacks have an order",
+        ),
+        (
+            "callbacks:\n  afterUserRegister: {order: none}",
+            "2: callbacks.afterUserRegister.order: afterUserRegister has no order to set: its events have no key",
+        ),
         (
             "callbacks:\n  beforeMsgModify: {budget: 1s}\n  msgModify: {budget: 2s}",
             "3: callbacks.msgModify: the same callback as beforeMsgModify",

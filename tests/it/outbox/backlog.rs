@@ -24,7 +24,8 @@ fn fill(data: &Path, events: i64, groups: i64) {
         let first: i64 = transaction.query_row("select max(id) from events", [], |row| row.get(0)).unwrap();
         let mut insert = transaction
             .prepare(
-                "insert into events select ?1, ?2, rpc, ?3, iif(?4, arrived, null), arrived, since, 0, 0, budget, bytes, ?5, ?6, ?7
+                "insert into events select ?1, ?2, target, rpc, domain, ?3, null, not ?4, 0, arrived, since, 0, 0, null, budget,
+                        bytes, ?5, ?6, ?7
                  from events where id = ?8",
             )
             .unwrap();

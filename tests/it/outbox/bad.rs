@@ -215,7 +215,7 @@ async fn a_clock_that_was_set_back_delays_nothing() {
 }
 
 /// The same, but no file may become larger than so many KiB; a write beyond that fails and ends nobody.
-fn limited(inner: &Command) -> Command {
+pub fn limited(inner: &Command) -> Command {
     let mut limited = Command::new("sh");
     let script = r#"trap "" XFSZ; ulimit -f 256; exec "$0" "$@""#;
     limited.args(["-c", script]).arg(inner.as_std().get_program()).args(inner.as_std().get_args());

@@ -26,8 +26,12 @@ pub const LONG: Duration = Duration::from_secs(60);
 /// An empty directory of this name, among the build's own.
 pub fn directory(name: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("outbox-{name}"));
-    if directory.exists() {
-        std::fs::remove_dir_all(&directory).unwrap();
+    while directory.exists() {
+        match std::fs::remove_dir_all(&directory) {
+            // Threads of a store that was there before may still make a file.
+            Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {}
+            removed => removed.unwrap(),
+        }
     }
     directory
 }

@@ -27,6 +27,8 @@ async fn what_a_hanging_disk_does_not_take_is_bounded() {
     for number in 0..MANY {
         hand_over(&events, padded(&format!("g{number}"), &format!("e{number}"), SIZE)).await;
     }
+    // What is in flight is attempted though there is no room for it.
+    until("nothing is in flight", || events.backlog().rpcs.iter().all(|rpc| rpc.in_flight == 0)).await;
     let refused = events.counts().undelivered(Reason::Disk);
     let backlog = events.backlog();
     assert_eq!(refused as usize + backlog.events, MANY);
@@ -86,15 +88,18 @@ async fn a_verdict_that_comes_in_time_is_the_reply_and_waits_for_no_disk() {
 const SICK: &str = "
     begin immediate;
     alter table events rename to whole;
-    insert into whole select 0, 'sick', rpc, null, 0, 0, 0, 0, 0, 0, bytes, sum, metadata, message from whole limit 1;
-    create view events as select id, event_id, rpc, key, due, arrived, since, attempts, spared, budget, bytes, sum,
-        metadata, case when id = 0 then abs(-9223372036854775808) else message end as message from whole;
+    insert into whole select 0, 'sick', target, rpc, null, null, 0, 0, 0, 0, 0, 0, 0, null, 0, bytes, sum, metadata, message
+        from whole limit 1;
+    create view events as select id, event_id, target, rpc, domain, key, due, behind, parked, arrived, since, attempts, spared,
+        replay, budget, bytes, sum, metadata, case when id = 0 then abs(-9223372036854775808) else message end as message from whole;
     create trigger arrives instead of insert on events begin
-        insert into whole values (new.id, new.event_id, new.rpc, new.key, new.due, new.arrived, new.since, new.attempts,
-            new.spared, new.budget, new.bytes, new.sum, new.metadata, new.message);
+        insert or replace into whole values (new.id, new.event_id, new.target, new.rpc, new.domain, new.key, new.due,
+            new.behind, new.parked, new.arrived, new.since, new.attempts, new.spared, new.replay, new.budget, new.bytes,
+            new.sum, new.metadata, new.message);
     end;
     create trigger changes instead of update on events begin
-        update whole set attempts = new.attempts, due = new.due where id = old.id;
+        update whole set attempts = new.attempts, due = new.due, behind = new.behind, parked = new.parked
+            where id = old.id;
     end;
     create trigger ends instead of delete on events begin
         delete from whole where id = old.id;

@@ -1,21 +1,20 @@
 //! The events as hookgate itself has them, without the program around them: for what takes exact moments.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hookgate::config::{After, Config};
-use hookgate::contract::Callback;
-use hookgate::contract::{Metadata, metadata};
+use hookgate::contract::{Callback, Metadata, metadata, transcode};
 use hookgate::internals::observe::Decisions;
 use hookgate::internals::outbox::{Delivery, Event, Events};
 use hookgate::internals::policy::{Channel, Policy};
 use prost::Message as _;
 use rusqlite::Connection;
 
-use super::gate::{GROUP, LONG};
+use super::gate::{GROUP, LONG, directory};
 
 /// An event of a group.
 pub fn event(group: &str, id: &str) -> Event {
@@ -34,7 +33,18 @@ pub fn padded(group: &str, id: &str, pad: usize) -> Event {
         ..Default::default()
     };
     let callback = Callback::by_command(GROUP).unwrap();
-    Event { callback, message: Bytes::from(request.encode_to_vec()), metadata, budget: LONG }
+    Event { callback, message: Bytes::from(request.encode_to_vec()), metadata, budget: LONG, ordered: true }
+}
+
+/// An event of any After callback, of this group and user.
+pub fn of(command: &str, key: &str, id: &str) -> Event {
+    let callback = Callback::by_command(command).unwrap();
+    let body = serde_json::json!({"callbackCommand": command, "groupID": key, "userID": key}).to_string();
+    let message = transcode(callback.request, command, body.as_bytes()).unwrap().message;
+    let mut metadata = Metadata::new();
+    metadata.insert(metadata::COMMAND, command);
+    metadata.insert(metadata::EVENT_ID, id);
+    Event { callback, message, metadata, budget: LONG, ordered: true }
 }
 
 /// Attempts soon and often.
@@ -77,6 +87,16 @@ pub async fn hand_over(events: &Events, event: Event) -> Option<Delivery> {
         Poll::Pending => Poll::Ready(None),
     })
     .await
+}
+
+/// A directory of this name as that one would be found after a crash at this moment.
+pub fn crashed(data: &Path, name: &str) -> PathBuf {
+    let copy = directory(name);
+    std::fs::create_dir_all(&copy).unwrap();
+    for file in ["outbox.db", "outbox.db-wal"] {
+        std::fs::copy(data.join(file), copy.join(file)).unwrap();
+    }
+    copy
 }
 
 /// As long as this is held whoever writes to the outbox waits: the disk hangs, for SQLite's patience of five seconds.

@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::SystemTime;
 
 use hookgate::internals::outbox::{Events, Filter, State};
-use rusqlite::Connection;
 use tokio::time::Instant;
 use tonic::Status;
 
 use super::gate::directory;
-use super::inside::{event, hand_over, on_disk, patient, until};
+use super::inside::{event, on_disk, patient, until};
 use crate::support;
 
 /// The number of the event that has come last.
@@ -33,8 +33,14 @@ fn crashed(data: &Path) -> std::path::PathBuf {
     copy
 }
 
+/// Microseconds since 1970.
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_micros()).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn numbers_go_on_after_a_stop_jump_after_a_crash_and_never_come_again() {
+async fn numbers_rise_over_stops_crashes_and_lost_files_and_a_replay_keeps_them() {
     let takes = Arc::new(AtomicBool::new(false));
     let answers = takes.clone();
     let policy = support::Policy::start(move |call| match call.metadata("hookgate-event-id").unwrap() {
@@ -45,66 +51,45 @@ async fn numbers_go_on_after_a_stop_jump_after_a_crash_and_never_come_again() {
     .await;
     let data = directory("numbers");
     let start = || on_disk(&policy.url(), &patient(), &data);
+    let made = now();
     let events = start();
     events.deliver(event("g", "one")).await;
     let first = newest(&events, "one").await;
+    assert!((made..=now()).contains(&first), "{first} and {made}");
+    events.deliver(event("g", "two")).await;
+    assert_eq!(newest(&events, "two").await, first + 1);
     close(events).await;
 
     let events = start();
-    events.deliver(event("g", "two")).await;
-    assert_eq!(newest(&events, "two").await, first + 1);
     events.deliver(event("h", "dies")).await;
     until("it dies", || events.backlog().disk.unwrap().dead == 1).await;
-    // It goes again under another number, and is gone. The last one is gone before it is written.
+    let dead = newest(&events, "dies").await;
+    assert!(dead > first + 1);
+    policy.take_calls();
     takes.store(true, SeqCst);
-    let dead = Filter { all: true, state: Some(State::Dead), ..Filter::default() };
-    assert_eq!(events.replay(dead).await.unwrap().events, 1);
+    let all = Filter { all: true, state: Some(State::Dead), ..Filter::default() };
+    assert_eq!(events.replay(all).await.unwrap().events, 1);
     events.resume();
     until("all of it is delivered", || events.backlog().events == 0).await;
-    hand_over(&events, event("i", "quick")).await;
-    until("it is delivered", || events.backlog().events == 0).await;
+    let sequence = |call: &support::Call| call.metadata("hookgate-sequence").unwrap().parse::<i64>().unwrap();
+    let mut calls = policy.take_calls();
+    calls.sort_by_key(sequence);
+    assert_eq!(calls.iter().map(sequence).collect::<Vec<_>>(), [first, first + 1, dead]);
+    assert_eq!(calls[2].metadata("hookgate-late"), Some("1"));
+    assert_eq!(calls[0].metadata("hookgate-late"), None);
     close(events).await;
 
     takes.store(false, SeqCst);
     let events = start();
     events.deliver(event("g", "three")).await;
-    assert_eq!(newest(&events, "three").await, first + 5, "two, the one that died, that again, and the quick one");
-
+    let third = newest(&events, "three").await;
+    assert!(third > dead, "a stop keeps what was given");
     let copy = crashed(&data);
     let again = on_disk(&policy.url(), &patient(), &copy);
     again.deliver(event("g", "four")).await;
-    assert!(newest(&again, "four").await > first + 6, "more may have been given than the disk has seen");
-}
-
-/// What is written down when only replayed events get numbers.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn numbers_of_replayed_events_are_written_down() {
-    let policy = support::Policy::start(|_| Err(Status::internal("not now"))).await;
-    let data = directory("numbers-replayed");
-    drop(hookgate::internals::outbox::Offline::open(&data).unwrap());
-    const DEAD: i64 = 1_000;
-    let file = Connection::open(data.join("outbox.db")).unwrap();
-    let sum = crc32fast::hash(b"{}");
-    let fill = format!(
-        "insert into rpcs (name) values ('/openim.policy.v1.MessagePolicyService/AfterSendGroupMsg');
-         insert into dead
-         select value, 'e' || value, 1, null, value, 1, 1, 1, {sum}, value, 'age', null, '{{}}', x''
-         from (with recursive n(value) as (select 1 union all select value + 1 from n where value < {DEAD}) select value from n);
-         insert or replace into marks values ('number', {DEAD})"
-    );
-    file.execute_batch(&fill).unwrap();
-    let events = on_disk(&policy.url(), &patient(), &data);
-    let marked =
-        || file.query_row("select value from marks where name = 'number'", [], |row| row.get::<_, i64>(0)).unwrap();
-    // The mark is far ahead of what has been given, and goes on before it is reached.
-    let mut given = DEAD;
-    for _ in 0..120 {
-        let all = Filter { all: true, ..Filter::default() };
-        given += events.replay(all).await.unwrap().events as i64;
-        assert!(marked() >= given, "{} is written down, {given} are given", marked());
-        // As if they had ended, each again.
-        file.execute("insert into dead select id, event_id, rpc, key, arrived, attempts, budget, bytes, sum, 0, 'age', null, metadata, message from events", []).unwrap();
-        file.execute("delete from events", []).unwrap();
-    }
-    assert!(given > 100_000);
+    assert!(newest(&again, "four").await > third, "more may have been given than the disk has seen");
+    std::fs::remove_dir_all(&copy).unwrap();
+    let anew = on_disk(&policy.url(), &patient(), &directory("numbers-anew"));
+    anew.deliver(event("g", "five")).await;
+    assert!(newest(&anew, "five").await > third, "a lost file is no reason to begin again");
 }

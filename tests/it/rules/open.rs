@@ -29,7 +29,7 @@ fn callback(command: &str) -> &'static Callback {
 fn with_own(rule: Rule) -> Config {
     let mut config = support::config();
     for command in OPEN {
-        config.callbacks.insert(command, Override { on_failure: Rules::all(rule), budget: None });
+        config.callbacks.insert(command, Override { on_failure: Rules::all(rule), ..Override::default() });
     }
     config
 }

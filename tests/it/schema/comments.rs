@@ -87,6 +87,12 @@ fn every_service_with_events_says_that_they_come_twice_and_how_they_sort() {
         // What says that events have an order, and what says that they have none, cannot both be true.
         let ordered = rpcs.iter().any(|callback| !callback.ordered_by.is_empty());
         assert!(!ordered || !comment.contains("order of events is not kept"), "{}", service.name());
+        for words in ["\"hookgate-sequence\"", "\"hookgate-late: 1\""] {
+            assert_eq!(ordered, comment.contains(words), "{}: {words}", service.name());
+        }
+        for callback in rpcs.iter().filter(|callback| callback.ordered_with().next().is_some()) {
+            assert!(comment.contains(callback.method()), "{} lacks {}", service.name(), callback.method());
+        }
         services += 1;
     }
     assert_eq!(services, 7, "all but the pushes");

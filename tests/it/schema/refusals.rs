@@ -126,6 +126,30 @@ fn the_contract_itself_builds_from_what_is_embedded() {
     assert_eq!(contract.callbacks.len(), 53);
 }
 
+/// The good contract with its callback as an After one, and a second one, both with this order.
+fn two_after(order: &str) -> Contract {
+    let (one, two) = (
+        format!("timing: TIMING_AFTER {order}"),
+        format!(
+            "rpc Two(CaseRequest) returns (UnknownResponse) {{
+                option (webhook) = {{command: 'callbackTwo' config_key: 'two' timing: TIMING_AFTER releases: 'none' {order}}};
+            }}"
+        ),
+    );
+    let unchanged = "rpc BeforeCase(CaseRequest) returns (CaseResponse)";
+    let plain = "rpc BeforeCase(CaseRequest) returns (UnknownResponse)";
+    build(&[("timing: TIMING_BEFORE", &one), ("/* rpc */", &two), (unchanged, plain)]).expect("a good contract")
+}
+
+#[test]
+fn callbacks_have_one_order_in_a_domain_and_their_own_without() {
+    let domains = |contract: Contract| contract.callbacks.into_iter().map(|callback| callback.order_domain);
+    let named: Vec<_> = domains(two_after("ordered_by: 'name' order_domain: 'all_cases'")).collect();
+    assert_eq!(named, ["all_cases", "all_cases"]);
+    let own: Vec<_> = domains(two_after("ordered_by: 'name'")).collect();
+    assert_eq!(own, ["/openim.policy.v1.CaseService/BeforeCase", "/openim.policy.v1.CaseService/Two"]);
+}
+
 #[test]
 fn any_field_can_be_redacted() {
     let contract = build(&[
@@ -232,6 +256,34 @@ refused! {
     an_order_by_no_text:
         "timing: TIMING_BEFORE" => "timing: TIMING_AFTER ordered_by: 'level'";
         "CaseService/BeforeCase is ordered_by CaseRequest.level, which is not one text"
+    a_domain_of_what_is_not_told_after:
+        "releases: '3.7 3.8'" => "releases: '3.7 3.8' order_domain: 'cases'";
+        "CaseService/BeforeCase names an order_domain, which only an After callback can"
+    a_domain_without_an_order:
+        "timing: TIMING_BEFORE" => "timing: TIMING_AFTER order_domain: 'cases'";
+        "CaseService/BeforeCase names the order_domain \"cases\", but not what it is ordered_by"
+    a_domain_without_a_name:
+        "timing: TIMING_BEFORE" => "timing: TIMING_AFTER ordered_by: 'name' order_domain: ''";
+        "CaseService/BeforeCase names the order_domain \"\", which must be of the letters a to z and _"
+    a_domain_with_other_letters:
+        "timing: TIMING_BEFORE" => "timing: TIMING_AFTER ordered_by: 'name' order_domain: 'Cases-1'";
+        "CaseService/BeforeCase names the order_domain \"Cases-1\", which must be of the letters a to z and _"
+    a_domain_of_one:
+        "timing: TIMING_BEFORE" => "timing: TIMING_AFTER ordered_by: 'name' order_domain: 'cases'",
+        "option (echo_only) = 'groupId';" => "",
+        "optional string name = 2 [(wire) = {echo: true, only_if_sent: true, non_empty: true, json_object: true}];" => "",
+        "optional int32 level = 3 [(wire) = {one_of: [20, 60], refused_when: {field: 'level', values: 100}}];" => "",
+        "UserIdList ids = 4 [(wire) = {bare: true, non_empty: true, refused_unless: {field: 'level', values: [1, 2]}}];" => "",
+        "CaseOptions options = 5 [(wire).bare = true];" => "",
+        "repeated CaseChange changes = 6;" => "",
+        "/* rpc */" => "rpc Two(CaseRequest) returns (CaseResponse) {
+            option (webhook) = {command: 'callbackTwo', config_key: 'two', timing: TIMING_AFTER, releases: 'none',
+                ordered_by: 'name', order_domain: 'other_cases'};
+        }";
+        "CaseService/BeforeCase is alone in the order_domain \"cases\", which takes two callbacks at least"
+    a_domain_of_the_fallback:
+        "fallback: true" => "fallback: true, order_domain: 'cases'";
+        "CaseService/Unknown is the fallback, so it can say nothing else"
     an_after_callback_that_fails_open:
         "timing: TIMING_BEFORE" => "timing: TIMING_AFTER on_failure: FAILURE_RULE_ALLOW fail_closed_breaks: 'it'",
         "option (echo_only) = 'groupId';" => "",

@@ -19,7 +19,15 @@ async fn ask(url: &str, tls: &PolicyTls) -> Result<(), String> {
     let channel = Channel::connect(url.parse().unwrap(), &Config::default().channel, tls);
     let callback = hookgate::contract::Callback::by_command(crate::support::COMMAND).unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
-    let question = PolicyCall { callback, message: "".into(), metadata: Metadata::new(), attempt: 1, deadline };
+    let question = PolicyCall {
+        callback,
+        message: "".into(),
+        metadata: Metadata::new(),
+        attempt: 1,
+        sequence: None,
+        late: false,
+        deadline,
+    };
     match hookgate::internals::policy::Policy::over(channel, 1 << 20).ask(question).await {
         Ok(Answer::PermissionDenied(_)) => Ok(()),
         Ok(answer) => panic!("{answer:?}"),

@@ -1,0 +1,110 @@
+//! What is found is checked against what is meant; nothing of it is altered.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::api::ApiError;
+use super::streams::{ACK_WAIT, Unmade};
+
+/// The oldest servers that will do.
+const OLDEST_SERVER: (u64, u64) = (2, 10);
+
+/// The key of a stream's metadata that holds the number of its partitions.
+pub(super) const PARTITIONS: &str = "hookgate-partitions";
+
+/// What a stream's configuration is to be, as far as it is checked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Config {
+    pub(super) name: String,
+    pub(super) subjects: Vec<String>,
+    pub(super) retention: String,
+    pub(super) storage: String,
+    pub(super) discard: String,
+    pub(super) num_replicas: usize,
+    pub(super) max_bytes: i64,
+    pub(super) max_msgs: i64,
+    /// Nanoseconds.
+    pub(super) max_age: u64,
+    pub(super) duplicate_window: u64,
+    #[serde(default)]
+    pub(super) metadata: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) persist_mode: Option<String>,
+    #[serde(default)]
+    pub(super) deny_delete: bool,
+    #[serde(default)]
+    pub(super) no_ack: bool,
+}
+
+pub(super) fn check_server(version: &str) -> Result<(), Unmade> {
+    let mut parts = version.split('.').map(|part| part.parse::<u64>().unwrap_or(0));
+    let found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    if version.is_empty() || found >= OLDEST_SERVER {
+        return Ok(());
+    }
+    let (major, minor) = OLDEST_SERVER;
+    Err(Unmade::Mistake(
+        "after.store",
+        format!("the server is nats-server {version}; {major}.{minor} is the oldest that works"),
+    ))
+}
+
+/// Checks what is there against what is meant.
+pub(super) fn check(meant: &Config, found: &Config, warnings: &mut Vec<String>) -> Result<(), Unmade> {
+    let name = &meant.name;
+    let other = "it may be another hookgate's: after.nats.name gives each deployment streams of its own";
+    let wrong = |setting, what: String| Err(Unmade::Mistake(setting, format!("the stream {name} {what}; {other}")));
+    if let Some(partitions) =
+        found.metadata.get(PARTITIONS).filter(|found| Some(*found) != meant.metadata.get(PARTITIONS))
+    {
+        return wrong("after.nats.partitions", format!("has {partitions} partitions, and their number is fixed"));
+    }
+    if !found.metadata.contains_key(PARTITIONS) {
+        return wrong("after.nats.name", "was not made by hookgate".to_owned());
+    }
+    if found.subjects != meant.subjects {
+        return wrong("after.nats.name", format!("has the subjects {}", found.subjects.join(", ")));
+    }
+    if found.retention != meant.retention || found.discard != meant.discard || found.no_ack || found.deny_delete {
+        let Config { retention, discard, .. } = found;
+        return wrong("after.nats.name", format!("has other rules (retention {retention}, discard {discard})"));
+    }
+    if found.storage != "file" {
+        return wrong("after.store", format!("is kept in {}, and a restart of the nodes would lose it", found.storage));
+    }
+    if found.persist_mode.as_deref() == Some("async") {
+        return wrong("after.store", "confirms events before they are written (persist_mode async)".to_owned());
+    }
+    if found.num_replicas != meant.num_replicas {
+        let (found, meant) = (found.num_replicas, meant.num_replicas);
+        let what = format!("has {found} replicas in place of {meant}; nats stream edit --replicas changes them");
+        return wrong("after.nats.replicas", what);
+    }
+    for (what, found, meant) in [
+        ("max_bytes", found.max_bytes, meant.max_bytes),
+        ("max_msgs", found.max_msgs, meant.max_msgs),
+        ("max_age", found.max_age as i64, meant.max_age as i64),
+    ] {
+        if found != meant {
+            warnings.push(format!("the stream {name} has {what} {found} in place of {meant}; what it has applies"));
+        }
+    }
+    Ok(())
+}
+
+/// Checks a consumer that is there.
+pub(super) fn check_consumer(name: &str, found: &Value, filter: &str, pending: i64) -> Result<(), ApiError> {
+    let ack_wait = u64::try_from(ACK_WAIT.as_nanos()).unwrap_or(u64::MAX);
+    let is_same = found["filter_subject"] == filter
+        && found["max_ack_pending"].as_i64() == Some(pending)
+        && found["ack_wait"].as_u64() == Some(ack_wait)
+        && found["ack_policy"] == "explicit";
+    if is_same {
+        return Ok(());
+    }
+    // As the servers say it where a consumer is made anew otherwise.
+    let description = format!("the consumer {name} has other settings than hookgate gives it");
+    Err(ApiError::Refused { code: 10148, description })
+}

@@ -1,0 +1,129 @@
+//! The connection to the servers.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use tracing::{info, warn};
+
+use super::streams::Unmade;
+use crate::config;
+
+/// A frozen server is noticed after two of them.
+const PING: Duration = Duration::from_secs(2);
+
+/// Maximum time to reach one server.
+const REACH: Duration = Duration::from_secs(2);
+
+/// Longest pause between two attempts to reach a server.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The state of the connection.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    pub(super) is_connected: AtomicBool,
+}
+
+/// Connects to one of the servers. With `patient` set it returns at once and goes on until one is reached.
+pub(super) async fn connect(settings: &config::After, line: &Arc<Line>, patient: bool) -> Result<Client, Unmade> {
+    let servers: Vec<String> = settings.store.iter().map(ToString::to_string).collect();
+    let options = options(settings, line.clone())?;
+    let options = if patient { options.retry_on_initial_connect() } else { options };
+    let connected = options.connect(servers).await;
+    let client = connected.map_err(|error| match error.kind() {
+        ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
+            let what = match login(settings) {
+                Some(setting) => format!("the servers do not take the login of {setting}"),
+                None => "the servers ask for a login, and none is configured (after.nats.user and others)".to_owned(),
+            };
+            Unmade::Mistake("after.store", what)
+        }
+        ConnectErrorKind::ServerParse => Unmade::Mistake("after.store", "not an address".to_owned()),
+        ConnectErrorKind::Tls => Unmade::Mistake("after.store", format!("TLS to the servers fails: {}", chain(&error))),
+        _ => Unmade::NotNow(format!("no server of after.store can be reached: {}", chain(&error))),
+    })?;
+    if !patient {
+        line.is_connected.store(true, Relaxed);
+    }
+    Ok(client)
+}
+
+/// Returns an error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let _ = write!(text, ": {error}");
+        source = error.source();
+    }
+    text
+}
+
+/// Returns the setting that holds the login.
+fn login(settings: &config::After) -> Option<&'static str> {
+    let nats = &settings.nats;
+    let logins = [
+        (nats.user_password.is_some(), "after.nats.password"),
+        (nats.login_token.is_some(), "after.nats.token"),
+        (nats.seed.is_some(), "after.nats.nkey"),
+        (nats.creds.is_some(), "after.nats.credentials"),
+    ];
+    logins.into_iter().find(|(is_given, _)| *is_given).map(|(_, setting)| setting)
+}
+
+fn options(settings: &config::After, line: Arc<Line>) -> Result<ConnectOptions, Unmade> {
+    let nats = &settings.nats;
+    let mut options = ConnectOptions::new()
+        .name("hookgate")
+        .ping_interval(PING)
+        .connection_timeout(REACH)
+        .reconnect_delay_callback(|attempts| {
+            let doubled = Duration::from_millis(20)
+                .saturating_mul(2_u32.saturating_pow(u32::try_from(attempts).unwrap_or(u32::MAX).min(10)));
+            crate::backoff::jittered(doubled.min(LONGEST_PAUSE))
+        })
+        .event_callback(move |event| {
+            let line = line.clone();
+            async move { heard(&event, &line) }
+        });
+    if let (Some(user), Some(password)) = (&nats.user, &nats.user_password) {
+        options = options.user_and_password(user.clone(), password.reveal().to_owned());
+    }
+    if let Some(token) = &nats.login_token {
+        options = options.token(token.reveal().to_owned());
+    }
+    if let Some(seed) = &nats.seed {
+        options = options.nkey(seed.reveal().to_owned());
+    }
+    if let Some(creds) = &nats.creds {
+        let unfit = |_| Unmade::Mistake("after.nats.credentials", "holds no credentials that can be used".to_owned());
+        options = options.credentials(creds.reveal()).map_err(unfit)?;
+    }
+    let is_tls = settings.store.iter().any(|server| server.is_tls);
+    let roots = nats.roots.as_ref().map(|roots| roots.store.0.clone());
+    if is_tls || roots.is_some() || nats.identity.is_some() {
+        let tls = config::client_config(roots, nats.identity.as_ref());
+        options = options.require_tls(true).tls_client_config(tls);
+    }
+    Ok(options)
+}
+
+/// Logs what happens to the connection.
+fn heard(event: &Event, line: &Line) {
+    match event {
+        Event::Connected => {
+            line.is_connected.store(true, Relaxed);
+            info!("connected to NATS");
+        }
+        Event::Disconnected => {
+            line.is_connected.store(false, Relaxed);
+            warn!("connection to NATS lost, connecting to another server");
+        }
+        Event::ServerError(error) => warn!(%error, "NATS reports an error"),
+        Event::ClientError(error) => warn!(%error, "NATS client reports an error"),
+        Event::LameDuckMode => info!("NATS server is going to stop, connecting to another one"),
+        Event::SlowConsumer(_) | Event::Draining | Event::Closed => {}
+    }
+}

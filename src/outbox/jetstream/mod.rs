@@ -1,0 +1,269 @@
+//! The store on NATS JetStream: the events of several hookgates (*copies*), on a cluster that replicates them.
+//!
+//! JetStream does the distributed work. An event that has a key is published to its partition, and only then is its webhook
+//! answered; whichever copy pulls from the partition delivers it. A partition gives one event at a time, to one copy, and
+//! the next one when that is acked. The copy confirms each second that it still has it; if nobody hears of it for `ack_wait`
+//! JetStream gives it to another copy. So events of a key are delivered in the order of their publishing, at least once,
+//! one at a time but around a change of a leader and a copy that was stopped for longer than `ack_wait`.
+//!
+//! More than one event of a partition at a time would let two copies have events of one key. One at a time has the price that
+//! an event that fails holds up other keys of its partition; `after.hold` bounds that (`pace`). What is parked then, and what
+//! has no order and could not be delivered at once, are *later* events: in a stream with a consumer for each rpc, any number
+//! of them waiting for their time, which stands in their header.
+//!
+//! An event moves by being published to its next place, and acked in the one before only after that is confirmed. A crash
+//! between the two leaves it in both: never in none.
+//!
+//! - `connect`: the connection; `api`: questions and publishes, each with its end; `streams`: what is made, `check`: what is found.
+//! - `record`: an event as a message.
+//! - `publish`: into a stream, or into the spill while they take none; `spill`, `spill_file`: events that wait to be published.
+//! - `loops`: what goes on all the time. `tell`: what copies tell each other.
+//! - `pull`: messages of a consumer; `hand`: an event in hand; `deliver`: from there to its end; `pace`: when, and what a
+//!   failure leads to; `arrive`: from the webhook to the store.
+//! - `look`, `act`: what people ask and do; `status`: what can be read of all this.
+//!
+//! Failure: while JetStream takes no event they are in the spill, and what was published waits. A copy that is cut off gives
+//! up its calls within half of `ack_wait`. A pull that has gone silent is made again.
+
+mod act;
+mod api;
+mod arrive;
+mod check;
+mod connect;
+mod deliver;
+mod hand;
+mod look;
+mod loops;
+mod pace;
+mod publish;
+mod pull;
+mod record;
+mod spill;
+mod spill_file;
+mod status;
+mod streams;
+mod tell;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::Reason;
+use super::attempt::{Ask, asking};
+use super::sqlite::Clock;
+use crate::config;
+use crate::observe::decisions::Decisions;
+use crate::policy::{Policy, Transport};
+pub(super) use act::Done;
+use api::Api;
+pub(super) use api::ApiError;
+use connect::{Line, connect};
+use pace::Pace;
+use publish::Publisher;
+use spill::Spill;
+pub(crate) use status::Cluster;
+use status::Seen;
+use streams::{Names, Unmade};
+
+/// Maximum time that a start waits for the cluster. Then hookgate serves without it, and goes on trying.
+const START: Duration = Duration::from_secs(5);
+
+/// Pause between two attempts to make the streams.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The same once hookgate serves.
+const LONG_PAUSE: Duration = Duration::from_secs(5);
+
+/// Time for giving back what is in hand, once the drain time is over.
+const GIVING_BACK: Duration = Duration::from_secs(2);
+
+/// A start that fails: the setting that is wrong, and a sentence.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}: {1}")]
+pub struct ClusterError(pub &'static str, pub String);
+
+/// The events of a cluster, as one copy delivers them.
+pub(super) struct JetStream {
+    publisher: Publisher,
+    pace: Pace,
+    ask: Box<Ask>,
+    /// Returns true if the policy is known to be ready, by its health.
+    is_policy_ready: Box<dyn Fn() -> bool + Send + Sync>,
+    settings: config::After,
+    decisions: Decisions,
+    runtime: Handle,
+    line: Arc<Line>,
+    /// Cancelled when nothing more is begun.
+    stopping: CancellationToken,
+    /// Cancelled when what is in flight is given up.
+    given_up: CancellationToken,
+    /// The loops that pull.
+    loops: Mutex<JoinSet<()>>,
+    /// The rpcs that have a loop for their later events.
+    later: Mutex<HashSet<&'static str>>,
+    seen: Mutex<Seen>,
+    /// `limits.body`: how large an event can be, about.
+    largest_message: usize,
+    /// Takes an event that JetStream cannot take.
+    local: Box<dyn Fn(super::Event) + Send + Sync>,
+}
+
+impl fmt::Debug for JetStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JetStream").field("publisher", &self.publisher).finish_non_exhaustive()
+    }
+}
+
+impl JetStream {
+    /// Connects, makes or checks the streams, and begins to deliver. If the cluster cannot be reached now it begins without it.
+    /// `local` takes an event that the cluster cannot take.
+    pub(super) async fn start<T: Transport>(
+        policy: Policy<T>,
+        settings: &config::After,
+        decisions: Decisions,
+        (data, largest_message): (Option<&Path>, usize),
+        local: impl Fn(super::Event) + Send + Sync + 'static,
+    ) -> Result<Arc<Self>, ClusterError> {
+        let until = Instant::now() + START;
+        let line = Arc::new(Line::default());
+        let client = match connect(settings, &line, false).await {
+            Err(Unmade::NotNow(what)) => {
+                warn!(error = what, "NATS cannot be reached");
+                connect(settings, &line, true).await
+            }
+            connected => connected,
+        };
+        let client = client.map_err(mistake)?;
+        let bounds = (settings.events, settings.bytes);
+        let spill = match data {
+            Some(directory) => Spill::on_disk(directory, bounds).map_err(|what| ClusterError("data", what))?,
+            None => Spill::in_memory(bounds),
+        };
+        let (names, clock) = (Names::new(&settings.nats.name), Clock::start(0));
+        let publisher = Publisher::new(Api { client }, names, clock, settings.nats.partitions, spill);
+        let policy = Arc::new(policy);
+        let asked = policy.clone();
+        let this = Arc::new(Self {
+            publisher,
+            pace: Pace::new(settings.clone()),
+            is_policy_ready: Box::new(move || asked.is_ready()),
+            ask: asking(policy),
+            settings: settings.clone(),
+            decisions,
+            runtime: Handle::current(),
+            line,
+            stopping: CancellationToken::new(),
+            given_up: CancellationToken::new(),
+            loops: Mutex::default(),
+            later: Mutex::default(),
+            seen: Mutex::default(),
+            largest_message,
+            local: Box::new(local),
+        });
+        loop {
+            match this.make_streams().await {
+                Ok(()) => break,
+                Err(Unmade::NotNow(what)) if Instant::now() < until => {
+                    info!(cause = what, "waiting for NATS JetStream");
+                    sleep(PAUSE).await;
+                }
+                Err(Unmade::NotNow(what)) => {
+                    warn!(cause = what, "NATS JetStream is not there, serving without it and keeping events here");
+                    this.seen().problem = Some(what);
+                    this.runtime.spawn(this.clone().make_streams_later());
+                    break;
+                }
+                Err(unmade) => return Err(mistake(unmade)),
+            }
+        }
+        this.runtime.spawn(this.clone().drain());
+        this.runtime.spawn(this.clone().watch());
+        this.runtime.spawn(this.clone().listen());
+        Ok(this)
+    }
+
+    /// Makes or checks the streams once, and begins to deliver.
+    async fn make_streams(self: &Arc<Self>) -> Result<(), Unmade> {
+        let Publisher { api, names, .. } = &self.publisher;
+        let warnings = streams::ensure(api, names, &self.settings).await?;
+        for warning in warnings {
+            warn!(cause = warning, "stream differs from the configuration");
+        }
+        self.seen().problem = None;
+        self.publisher.begin();
+        self.log_promise();
+        self.compare_clocks().await;
+        let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
+        for partition in 0..self.settings.nats.partitions {
+            loops.spawn_on(self.clone().run_partition(partition), &self.runtime);
+        }
+        Ok(())
+    }
+
+    async fn make_streams_later(self: Arc<Self>) {
+        while !self.stopping.is_cancelled() {
+            sleep(LONG_PAUSE).await;
+            match self.make_streams().await {
+                Ok(()) => return,
+                Err(Unmade::Mistake(setting, what)) => {
+                    error!(setting, cause = what, "NATS JetStream cannot be used as configured, keeping events here");
+                    self.seen().problem = Some(format!("{setting}: {what}"));
+                }
+                Err(Unmade::NotNow(what)) => self.seen().problem = Some(what),
+            }
+        }
+    }
+
+    /// Stops: nothing more begins, what is in flight may end until then, and the spill is published. What is left is given
+    /// back. Returns the number of events that are lost.
+    pub(super) async fn stop(self: &Arc<Self>, until: Instant) -> usize {
+        self.stopping.cancel();
+        let mut loops = std::mem::take(&mut *self.loops.lock().unwrap_or_else(PoisonError::into_inner));
+        let ended = async {
+            tokio::join!(async { while loops.join_next().await.is_some() {} }, self.publisher_is_idle());
+        };
+        let _ = timeout_at(until, ended).await;
+        self.given_up.cancel();
+        let _ =
+            timeout_at(until.max(Instant::now()) + GIVING_BACK, async { while loops.join_next().await.is_some() {} })
+                .await;
+        let lost = self.publisher.spill.close().await;
+        let left = self.publisher.spill.standing().events.saturating_sub(lost);
+        if lost > 0 {
+            let reason = Reason::Shutdown.as_str();
+            error!(events = lost, reason, "events lost at shutdown, NATS has not taken them");
+            self.pace.lock().counts.lose(Reason::Shutdown, lost);
+        }
+        if left > 0 {
+            info!(events = left, "events left in the spill for the next start, NATS has not taken them");
+        }
+        let _ = timeout_at(Instant::now() + GIVING_BACK, self.publisher.api.client.flush()).await;
+        lost
+    }
+
+    /// Waits until everything that is to be published is.
+    async fn publisher_is_idle(&self) {
+        while self.publisher.spill.standing().events > 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn mistake(unmade: Unmade) -> ClusterError {
+    match unmade {
+        Unmade::Mistake(setting, what) => ClusterError(setting, what),
+        Unmade::NotNow(what) => ClusterError("after.store", what),
+    }
+}

@@ -1,0 +1,293 @@
+//! The pace of the deliveries of this copy, and what a failure leads to.
+//!
+//! It is the limiter of each rpc and the hold of each key, as for the other stores. What differs: an event that fails holds
+//! up its partition, in which other keys and other rpcs are. So there is a hold of an rpc too: where one rpc fails for
+//! everybody while the policy answers others, its events are parked once that has taken as long as the hold. While the policy
+//! answers nothing, nothing is parked.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{info, warn};
+
+use crate::backoff::{exponential, jittered};
+use crate::config;
+use crate::failure::Failure;
+use crate::observe::failures::LastFailure;
+use crate::outbox::ended::{final_reason, is_of_the_event};
+use crate::outbox::entry::Entry;
+use crate::outbox::keys::Keys;
+use crate::outbox::lane::{Lane, Slot};
+use crate::outbox::{Counts, Reason};
+
+/// An answer to another rpc within this time shows that the policy is there.
+const RECENT: Duration = Duration::from_secs(15);
+
+/// Maximum time between two looks of an event that waits for its turn.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The pace of a copy.
+#[derive(Debug)]
+pub(super) struct Pace {
+    pub(super) settings: config::After,
+    state: Mutex<State>,
+    /// Notifies when a delivery has ended.
+    ended: Notify,
+    /// Notifies when what waits for its next attempt may be tried at once.
+    resumed: Notify,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) lanes: BTreeMap<&'static str, Lane>,
+    pub(super) keys: Keys,
+    alone: HashMap<&'static str, Alone>,
+    answered: HashMap<&'static str, Instant>,
+    pub(super) counts: Counts,
+    /// The IDs of events in hand.
+    pub(super) hands: HashMap<String, usize>,
+}
+
+/// The time for which an rpc has failed for everybody while the policy answered others.
+#[derive(Debug, Default)]
+struct Alone {
+    used: Duration,
+    last: Option<Instant>,
+}
+
+/// The consequence of a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It is tried again then.
+    Again(Instant),
+    /// It is parked, and tried again then.
+    Park(Instant),
+    /// It ends undelivered.
+    End(Reason),
+}
+
+/// The turn of an event.
+#[derive(Debug)]
+pub(super) enum Turn {
+    Begins(Slot),
+    /// It is parked without an attempt, as its rpc fails for everybody.
+    Park,
+    /// It is too old.
+    TooOld,
+}
+
+impl Pace {
+    pub(super) fn new(settings: config::After) -> Self {
+        Self { settings, state: Mutex::default(), ended: Notify::new(), resumed: Notify::new() }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until a delivery of an event may begin.
+    pub(super) async fn turn(&self, entry: &Entry) -> Turn {
+        loop {
+            let ended = self.ended.notified();
+            let now = Instant::now();
+            let wakes = {
+                let state = &mut *self.lock();
+                if now.saturating_duration_since(entry.progress.since) >= self.settings.age {
+                    return Turn::TooOld;
+                }
+                if let Some(slot) = self.begin(state, entry, now) {
+                    return Turn::Begins(slot);
+                }
+                if entry.key().is_some() && !entry.progress.parked && self.is_alone_spent(state, entry.rpc()) {
+                    return Turn::Park;
+                }
+                let paused = state.lanes.get(entry.rpc()).and_then(Lane::paused_until);
+                paused.filter(|until| *until > now).map_or(now + LOOK, |until| until.min(now + LOOK))
+            };
+            let _ = timeout(wakes.saturating_duration_since(now), ended).await;
+        }
+    }
+
+    /// Begins a delivery if there is room for it now.
+    pub(super) fn try_begin(&self, entry: &Entry) -> Option<Slot> {
+        self.begin(&mut self.lock(), entry, Instant::now())
+    }
+
+    fn begin(&self, state: &mut State, entry: &Entry, now: Instant) -> Option<Slot> {
+        let concurrency = self.settings.concurrency;
+        let is_spent = entry.key().is_some_and(|key| state.keys.is_spent(key, self.settings.hold));
+        let is_weak = entry.progress.parked || is_spent;
+        let lane = state.lanes.entry(entry.rpc()).or_default();
+        if !lane.is_free(now, concurrency) || (is_weak && !lane.has_weak_room(concurrency)) {
+            return None;
+        }
+        if entry.progress.attempts > 0 {
+            state.counts.retried += 1;
+        }
+        if let Some(key) = entry.key().filter(|_| !entry.progress.parked) {
+            state.keys.goes(key);
+        }
+        Some(lane.begin(now, is_weak))
+    }
+
+    /// Waits until the rpc has room for an event that is not in hand yet.
+    pub(super) async fn room(&self, rpc: &'static str) {
+        loop {
+            let ended = self.ended.notified();
+            let now = Instant::now();
+            let wakes = {
+                let state = &mut *self.lock();
+                let lane = state.lanes.entry(rpc).or_default();
+                if lane.is_free(now, self.settings.concurrency) {
+                    return;
+                }
+                lane.paused_until().filter(|until| *until > now).map_or(now + LOOK, |until| until.min(now + LOOK))
+            };
+            let _ = timeout(wakes.saturating_duration_since(now), ended).await;
+        }
+    }
+
+    /// Waits until the next attempt of an event is due, or all that waits is tried.
+    pub(super) async fn due(&self, at: Instant) {
+        let resumed = self.resumed.notified();
+        tokio::select! {
+            () = sleep_until(at) => {}
+            () = resumed => {}
+        }
+    }
+
+    /// Notes an answer. Returns true if the key of the event had used up its hold, and has it again.
+    pub(super) fn answered(&self, entry: &Entry, slot: Slot) -> bool {
+        let state = &mut *self.lock();
+        let lane = state.lanes.entry(entry.rpc()).or_default();
+        lane.implemented();
+        lane.forget(entry);
+        let mut was_spent = false;
+        if let Some(key) = entry.key().filter(|_| !entry.progress.parked) {
+            was_spent = state.keys.is_spent(key, self.settings.hold);
+            state.keys.succeeded(key);
+        }
+        state.counts.delivered += 1;
+        self.heard(state, entry.rpc(), slot);
+        was_spent
+    }
+
+    fn heard(&self, state: &mut State, rpc: &'static str, slot: Slot) {
+        let now = Instant::now();
+        state.alone.remove(rpc);
+        state.answered.insert(rpc, now);
+        if state.lanes.entry(rpc).or_default().answered(slot, now, self.settings.concurrency) {
+            info!(rpc, "policy available, resuming rpc");
+            self.resumed.notify_waiters();
+        }
+        self.ended.notify_waiters();
+    }
+
+    /// Notes a failure. `is_ready` is set if the policy is known to be ready, by its health.
+    pub(super) fn failed(&self, entry: &Entry, slot: Slot, failure: &Failure, is_ready: bool) -> Next {
+        let (now, rpc) = (Instant::now(), entry.rpc());
+        let state = &mut *self.lock();
+        let lane = state.lanes.entry(rpc).or_default();
+        lane.noted.note(failure);
+        if let Some(reason) = final_reason(failure) {
+            if reason == Reason::Unimplemented {
+                lane.log_unimplemented(entry, failure);
+            }
+            lane.forget(entry);
+            self.heard(state, rpc, slot);
+            return Next::End(reason);
+        }
+        let is_there = is_of_the_event(failure) || (failure.asked && is_ready);
+        let pause = |nth| now + exponential(self.settings.retry_min, self.settings.pause_max, nth);
+        if lane.failed(entry, slot, now, is_there, pause) {
+            warn!(rpc, class = failure.class.as_str(), cause = failure.cause, "policy unavailable, pausing rpc");
+        }
+        entry.log_attempt(failure, &lane.failure_log);
+        let answers_others = lane.answers_others(is_there);
+        let (began, clock) = (lane.clock(slot.began), lane.clock(now));
+        let due = now + self.pause_of_event(entry.counted_attempts());
+        self.ended.notify_waiters();
+        if entry.counted_attempts() >= self.settings.attempts {
+            return Next::End(Reason::Attempts);
+        }
+        if due.saturating_duration_since(entry.progress.since) >= self.settings.age {
+            return Next::End(Reason::Age);
+        }
+        let Some(key) = entry.key().filter(|_| !entry.progress.parked) else { return Next::Again(due) };
+        let hold = self.settings.hold;
+        let used = state.keys.failed(key, began, clock);
+        // An event in hand waits in its partition: never for long.
+        let mut soon = due.min(now + jittered(self.settings.pause_max));
+        if answers_others {
+            if used >= hold {
+                state.keys.has_used(key, used);
+                return Next::Park(due);
+            }
+            soon = soon.min(now + (hold - used));
+        } else if Self::note_alone(state, rpc, now) >= hold {
+            return Next::Park(due);
+        }
+        Next::Again(soon)
+    }
+
+    /// Notes that an rpc has failed for more than one key. Returns the time for which it has while the policy answered others.
+    fn note_alone(state: &mut State, rpc: &'static str, now: Instant) -> Duration {
+        let is_recent = |(other, at): (&&str, &Instant)| *other != rpc && now.saturating_duration_since(*at) < RECENT;
+        let answers_others = state.answered.iter().any(is_recent);
+        let alone = state.alone.entry(rpc).or_default();
+        if answers_others {
+            alone.used += alone.last.map_or(Duration::ZERO, |last| now.saturating_duration_since(last).min(RECENT));
+            alone.last = Some(now);
+        } else {
+            alone.last = None;
+        }
+        alone.used
+    }
+
+    fn is_alone_spent(&self, state: &State, rpc: &'static str) -> bool {
+        let Some(alone) = state.alone.get(rpc) else { return false };
+        alone.last.is_some() && alone.used >= self.settings.hold && !alone.used.is_zero()
+    }
+
+    /// Lets go of the slot of an attempt that was given up.
+    pub(super) fn abandoned(&self, entry: &Entry, slot: Slot) {
+        self.lock().lanes.entry(entry.rpc()).or_default().given_up(slot);
+        self.ended.notify_waiters();
+    }
+
+    /// Lets go of a key, as its event has ended, is parked, or is another copy's.
+    pub(super) fn released(&self, entry: &Entry) {
+        if let Some(key) = entry.key().filter(|_| !entry.progress.parked) {
+            let state = &mut *self.lock();
+            let clock = state.lanes.get(entry.rpc()).map_or(Duration::ZERO, |lane| lane.clock(Instant::now()));
+            state.keys.released(key, clock);
+        }
+    }
+
+    /// Forgets all pauses, as the policy has come back.
+    pub(super) fn resume(&self) {
+        self.lock().lanes.values_mut().for_each(Lane::reset);
+        self.ended.notify_waiters();
+        self.resumed.notify_waiters();
+    }
+
+    /// Returns the last failure of each rpc that had one.
+    pub(super) fn failures(&self, quotes: bool) -> BTreeMap<&'static str, LastFailure> {
+        let state = self.lock();
+        let last = state.lanes.iter().filter_map(|(rpc, lane)| Some((*rpc, lane.noted.last(quotes)?)));
+        last.collect()
+    }
+
+    /// Returns the pause after an event's first attempt, its second, …
+    pub(super) fn pause_of_event(&self, nth: u32) -> Duration {
+        let config::After { schedule, retry_min, retry_max, .. } = &self.settings;
+        let place = usize::try_from(nth.saturating_sub(1)).unwrap_or(usize::MAX);
+        match schedule.get(place).or(schedule.last()) {
+            Some(pause) => jittered(*pause),
+            None => exponential(*retry_min, *retry_max, nth),
+        }
+    }
+}

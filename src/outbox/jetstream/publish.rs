@@ -1,0 +1,246 @@
+//! What puts events into the streams, or into the spill while they take none.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{info, warn};
+
+use super::api::{Api, ApiError};
+use super::record::{self, Record, token};
+use super::spill::{Spill, Spilled};
+use super::streams::Names;
+use crate::backoff::jittered;
+use crate::observe::log_limit::LogLimit;
+use crate::outbox::lane::LOG_INTERVAL;
+use crate::outbox::sqlite::Clock;
+
+/// Maximum time of a publish that no webhook waits for.
+const WITHIN: Duration = Duration::from_secs(2);
+
+/// The first pause after a failed publish of the spill, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// Bytes that a message may come to have beside its payload and the header with which it is published first.
+const FRAME: usize = 1024;
+
+/// The publisher.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    pub(super) api: Api,
+    pub(super) names: Names,
+    pub(super) clock: Clock,
+    pub(super) partitions: usize,
+    pub(super) spill: Spill,
+    /// True since a publish has failed and none has succeeded: what arrives goes to the spill.
+    is_down: AtomicBool,
+    /// True once the streams are known to be there.
+    pub(super) is_ready: AtomicBool,
+    pub(super) counters: Counters,
+    full_log: LogLimit,
+}
+
+/// The counters since the start.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) published: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) spilled: AtomicU64,
+    pub(super) redelivered: AtomicU64,
+    pub(super) given_up: AtomicU64,
+    pub(super) restarted: Arc<AtomicU64>,
+}
+
+/// The place of an event that was stored.
+#[derive(Debug)]
+pub(super) enum Stored {
+    /// A stream has it, at this sequence.
+    Stream(u64),
+    /// The file of the spill has it, or will.
+    Spill(u64, Option<tokio::sync::oneshot::Receiver<bool>>),
+    /// It is larger than the servers take.
+    TooLarge,
+    /// There is no room for it.
+    Full,
+}
+
+impl Publisher {
+    pub(super) fn new(api: Api, names: Names, clock: Clock, partitions: usize, spill: Spill) -> Self {
+        let (is_down, is_ready) = (AtomicBool::new(true), AtomicBool::new(false));
+        Self {
+            api,
+            names,
+            clock,
+            partitions,
+            spill,
+            is_down,
+            is_ready,
+            counters: Counters::default(),
+            full_log: LogLimit::default(),
+        }
+    }
+
+    /// Begins to publish, as the streams are there.
+    pub(super) fn is_up(&self) -> bool {
+        !self.is_down.load(Relaxed)
+    }
+
+    pub(super) fn begin(&self) {
+        self.is_ready.store(true, Relaxed);
+        self.is_down.store(false, Relaxed);
+        self.spill.work.notify_one();
+    }
+
+    /// Returns the subject of a record: of its end, of the later events, or of its partition.
+    pub(super) fn subject(&self, record: &Record) -> String {
+        let entry = &record.entry;
+        let (rpc, id) = (entry.rpc(), token(entry.event_id()));
+        let run = match record.run {
+            // A replayed event that has failed is told from one that has not been tried.
+            Some(run) if entry.progress.attempts > entry.progress.spared => format!("{run}f"),
+            Some(run) => run.to_string(),
+            None => "0".to_owned(),
+        };
+        match (&record.end, entry.key()) {
+            (Some(end), _) => self.names.dead(&end.reason, rpc, run.trim_end_matches('f'), &id),
+            (None, Some(key)) if !entry.progress.parked => {
+                let mut hash = crc32fast::Hasher::new();
+                [key.domain.as_bytes(), b"\0", key.value.as_bytes()].iter().for_each(|part| hash.update(part));
+                self.names.event(hash.finalize() as usize % self.partitions, rpc, &id)
+            }
+            _ => self.names.later(rpc, &run, &id),
+        }
+    }
+
+    /// Publishes a record, for which no webhook waits.
+    pub(super) async fn publish(&self, record: &Record) -> Result<u64, ApiError> {
+        let (subject, header) = (self.subject(record), record.header(&self.clock));
+        let headers = record::headers(&record.message_id(), &header);
+        let published = self.api.publish(subject, headers, record.entry.event.message.clone(), WITHIN).await;
+        self.count(&published.as_ref().map(drop));
+        published.map(|published| published.seq)
+    }
+
+    fn count(&self, published: &Result<(), &ApiError>) {
+        let counter = if published.is_ok() { &self.counters.published } else { &self.counters.failed };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// Stores an event for whose webhook there is this time.
+    pub(super) async fn store(&self, record: &Record, within: Duration) -> Stored {
+        let (subject, header) = (self.subject(record), record.header(&self.clock));
+        let (message_id, payload) = (record.message_id(), record.entry.event.message.clone());
+        let key = record.entry.key().filter(|_| !record.entry.progress.parked);
+        let key = key.map(|key| format!("{} {}", key.domain, key.value));
+        if self.is_too_large(payload.len() + header.len()) {
+            return Stored::TooLarge;
+        }
+        let is_behind = key.as_ref().is_some_and(|key| self.spill.has_key(key));
+        if self.is_up() && !is_behind {
+            let headers = record::headers(&message_id, &header);
+            let sent = timeout(within, self.api.publish(subject.clone(), headers, payload.clone(), within)).await;
+            let published = sent.unwrap_or(Err(ApiError::TimedOut));
+            self.count(&published.as_ref().map(drop));
+            match published {
+                Ok(published) => return Stored::Stream(published.seq),
+                Err(error) if error.is_too_large() => return Stored::TooLarge,
+                // The other streams may have room.
+                Err(error) if error.is_full() => self.log_full(&subject),
+                Err(error) => {
+                    if !self.is_down.swap(true, Relaxed) {
+                        warn!(%error, "NATS does not take events, keeping them here");
+                    }
+                }
+            }
+        }
+        let spilled = Spilled { subject, message_id, header, payload, key };
+        match self.spill.put(spilled) {
+            Some(put) => {
+                self.counters.spilled.fetch_add(1, Relaxed);
+                Stored::Spill(put.number, put.written)
+            }
+            None => Stored::Full,
+        }
+    }
+
+    /// Returns true if the servers do not take a message with so many bytes of payload and header.
+    fn is_too_large(&self, bytes: usize) -> bool {
+        let most = self.api.client.server_info().max_payload;
+        most > 0 && bytes + FRAME > most
+    }
+
+    /// Publishes what is in the spill, for as long as this is polled. Calls `unfit` with what can never be published.
+    pub(super) async fn drain(&self, unfit: impl Fn(&Spilled)) {
+        let mut pause = PAUSES.0;
+        // The times until which a stream is taken for full: of events without a key here, and of those with one.
+        let mut full = [None::<Instant>; 2];
+        loop {
+            let work = self.spill.work.notified();
+            if !self.is_ready.load(Relaxed) {
+                work.await;
+                continue;
+            }
+            let now = Instant::now();
+            let batch =
+                self.spill.batch(|spilled| full[usize::from(spilled.key.is_some())].is_none_or(|until| until <= now));
+            let batch = batch.await;
+            if batch.is_empty() {
+                if self.is_up() && self.spill.standing().events == 0 {
+                    work.await;
+                } else if self.spill.standing().events == 0
+                    && super::streams::held(&self.api, &self.names.events).await.is_ok()
+                {
+                    // There is nothing to publish that would show it.
+                    self.is_down.store(false, Relaxed);
+                } else {
+                    sleep(jittered(PAUSES.1)).await;
+                }
+                continue;
+            }
+            let published = join_all(batch.iter().map(|(_, spilled)| self.publish_spilled(spilled))).await;
+            let mut failed = None;
+            for ((number, spilled), published) in batch.iter().zip(published) {
+                match published {
+                    Ok(()) => _ = self.spill.remove(*number),
+                    Err(error) if error.is_too_large() => {
+                        if self.spill.remove(*number) {
+                            unfit(spilled);
+                        }
+                    }
+                    Err(error) if error.is_full() => {
+                        full[usize::from(spilled.key.is_some())] = Some(now + PAUSES.1);
+                        self.log_full(&spilled.subject);
+                    }
+                    Err(error) => failed = Some(error),
+                }
+            }
+            match failed {
+                None => {
+                    pause = PAUSES.0;
+                    if self.is_down.swap(false, Relaxed) {
+                        info!(left = self.spill.standing().events, "NATS takes events again");
+                    }
+                }
+                Some(_) => {
+                    sleep(jittered(pause)).await;
+                    pause = (pause * 2).min(PAUSES.1);
+                }
+            }
+        }
+    }
+
+    fn log_full(&self, subject: &str) {
+        self.full_log.log(LOG_INTERVAL, |unlogged| {
+            warn!(subject, unlogged, "stream of NATS is full, its new events are kept here");
+        });
+    }
+
+    async fn publish_spilled(&self, spilled: &Spilled) -> Result<(), ApiError> {
+        let headers = record::headers(&spilled.message_id, &spilled.header);
+        let published = self.api.publish(spilled.subject.clone(), headers, spilled.payload.clone(), WITHIN).await;
+        self.count(&published.as_ref().map(drop));
+        published.map(drop)
+    }
+}

@@ -1,0 +1,278 @@
+//! The streams and their consumers: made where they are not there, checked where they are, never altered.
+//!
+//! | stream | subjects | retention |
+//! |---|---|---|
+//! | NAME | `NAME.events.PARTITION.RPC.ID` | work queue: events with an order |
+//! | NAME-later | `NAME.later.RPC.RUN.ID` | work queue: parked ones, and those without an order that wait |
+//! | NAME-dead | `NAME.dead.REASON.RPC.RUN.ID` | dead letters, up to an age and a size |
+//!
+//! A partition has one consumer that gives one event at a time; so has the stream of later ones for each rpc that has any,
+//! with no bound on those in hand, since an event that waits for its time counts as one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::api::{Api, ApiError, code};
+use super::check::{Config, PARTITIONS, check, check_consumer, check_server};
+use super::record::method;
+use crate::config;
+
+/// Time within which JetStream hears of an event in hand, or gives it to another copy.
+pub(super) const ACK_WAIT: Duration = Duration::from_secs(5);
+
+/// Time within which a message that is published twice is kept once.
+const DUPLICATES: Duration = Duration::from_secs(120);
+
+/// The names of streams, consumers and subjects.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
+    pub(super) events: String,
+    pub(super) later: String,
+    pub(super) dead: String,
+    prefix: String,
+}
+
+/// Why there are no streams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unmade {
+    /// The configuration does not fit what is there: the setting, and a sentence.
+    Mistake(&'static str, String),
+    /// The servers do not answer, or not yet.
+    NotNow(String),
+}
+
+/// A stream, as its leader tells of it.
+#[derive(Debug, Clone, Deserialize)]
+struct Info {
+    config: Config,
+}
+
+/// The counts of a stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Held {
+    /// Messages.
+    #[serde(rename(deserialize = "messages"))]
+    pub events: u64,
+    /// Their bytes, once.
+    pub bytes: u64,
+}
+
+impl Names {
+    pub(super) fn new(prefix: &str) -> Self {
+        let [events, later, dead] = ["", "-later", "-dead"].map(|end| format!("{prefix}{end}"));
+        Self { events, later, dead, prefix: prefix.to_owned() }
+    }
+
+    pub(super) fn event(&self, partition: usize, rpc: &str, id: &str) -> String {
+        format!("{}.events.{partition}.{}.{id}", self.prefix, method(rpc))
+    }
+
+    pub(super) fn later(&self, rpc: &str, run: &str, id: &str) -> String {
+        format!("{}.later.{}.{run}.{id}", self.prefix, method(rpc))
+    }
+
+    pub(super) fn dead(&self, reason: &str, rpc: &str, run: &str, id: &str) -> String {
+        format!("{}.dead.{reason}.{}.{run}.{id}", self.prefix, method(rpc))
+    }
+
+    /// The subject on which copies are asked which of them has an event in hand.
+    pub(super) fn holding(&self) -> String {
+        format!("{}.holding", self.prefix)
+    }
+
+    /// The subject on which copies tell each other of keys that have used up their hold.
+    pub(super) fn holds(&self) -> String {
+        format!("{}.holds", self.prefix)
+    }
+
+    /// The consumer of a partition.
+    pub(super) fn partition(partition: usize) -> String {
+        format!("partition-{partition}")
+    }
+
+    /// The consumer of an rpc's later events.
+    pub(super) fn of_rpc(rpc: &str) -> String {
+        format!("later-{}", method(rpc))
+    }
+
+    /// The configurations of the streams.
+    fn configs(&self, settings: &config::After) -> [Config; 3] {
+        let nats = &settings.nats;
+        let metadata = BTreeMap::from([(PARTITIONS.to_owned(), nats.partitions.to_string())]);
+        let events = Config {
+            name: self.events.clone(),
+            subjects: vec![format!("{}.events.>", self.prefix)],
+            retention: "workqueue".to_owned(),
+            storage: "file".to_owned(),
+            discard: "new".to_owned(),
+            num_replicas: nats.replicas,
+            max_bytes: i64::try_from(settings.bytes).unwrap_or(i64::MAX),
+            max_msgs: i64::try_from(settings.events).unwrap_or(i64::MAX),
+            // hookgate ends what is too old, and keeps it as a dead letter; the server would drop it without a word.
+            max_age: 0,
+            duplicate_window: u64::try_from(DUPLICATES.as_nanos()).unwrap_or(u64::MAX),
+            metadata,
+            persist_mode: None,
+            deny_delete: false,
+            no_ack: false,
+        };
+        let later =
+            Config { name: self.later.clone(), subjects: vec![format!("{}.later.>", self.prefix)], ..events.clone() };
+        let dead = Config {
+            name: self.dead.clone(),
+            subjects: vec![format!("{}.dead.>", self.prefix)],
+            retention: "limits".to_owned(),
+            discard: "old".to_owned(),
+            max_bytes: i64::try_from(settings.dead_bytes).unwrap_or(i64::MAX),
+            max_msgs: -1,
+            max_age: u64::try_from(settings.dead_age.as_nanos()).unwrap_or(u64::MAX),
+            duplicate_window: u64::try_from(DUPLICATES.min(settings.dead_age).as_nanos()).unwrap_or(u64::MAX),
+            ..events.clone()
+        };
+        [events, later, dead]
+    }
+}
+
+/// Makes the streams and the consumers of the partitions, or checks those that are there. Returns what is worth a warning.
+pub(super) async fn ensure(api: &Api, names: &Names, settings: &config::After) -> Result<Vec<String>, Unmade> {
+    check_server(&api.client.server_info().version)?;
+    let mut warnings = Vec::new();
+    for config in names.configs(settings) {
+        let found: Info = match info(api, &config.name).await {
+            Err(error) if error.is(code::NO_STREAM) => create(api, &config).await?,
+            found => found.map_err(|error| unmade(&config.name, settings, &error))?,
+        };
+        check(&config, &found.config, &mut warnings)?;
+    }
+    for partition in 0..settings.nats.partitions {
+        let (consumer, filter) = (Names::partition(partition), names.event(partition, "*", "*"));
+        ensure_consumer(api, &names.events, &consumer, &filter, Some(1))
+            .await
+            .map_err(|error| unmade(&names.events, settings, &error))?;
+    }
+    Ok(warnings)
+}
+
+async fn info(api: &Api, stream: &str) -> Result<Info, ApiError> {
+    api.ask(&format!("STREAM.INFO.{stream}"), &Value::Null).await
+}
+
+/// Returns the counts of a stream.
+pub(super) async fn held(api: &Api, stream: &str) -> Result<Held, ApiError> {
+    #[derive(Deserialize)]
+    struct Body {
+        state: Held,
+    }
+    api.ask::<Body>(&format!("STREAM.INFO.{stream}"), &Value::Null).await.map(|body| body.state)
+}
+
+/// Returns the time of a server, if it tells that, as text.
+pub(super) async fn server_time(api: &Api, stream: &str) -> Option<String> {
+    let info = api.ask::<Value>(&format!("STREAM.INFO.{stream}"), &Value::Null).await.ok()?;
+    info["ts"].as_str().map(str::to_owned)
+}
+
+async fn create(api: &Api, config: &Config) -> Result<Info, Unmade> {
+    let created = api.ask(&format!("STREAM.CREATE.{}", config.name), &json!(config)).await;
+    match created {
+        // Another copy has made it meanwhile; what it made is checked.
+        Err(error) if error.is(code::STREAM_EXISTS) => {
+            info(api, &config.name).await.map_err(|error| Unmade::NotNow(error.to_string()))
+        }
+        Err(error) => Err(cannot_create(config, &error)),
+        Ok(info) => Ok(info),
+    }
+}
+
+fn cannot_create(config: &Config, error: &ApiError) -> Unmade {
+    let Config { name, num_replicas, max_bytes, .. } = config;
+    match error {
+        ApiError::Refused { code: code::REPLICAS_WITHOUT_CLUSTER, .. } => Unmade::Mistake(
+            "after.nats.replicas",
+            format!("{num_replicas} copies of each event take a cluster, and this is a single server; 1 works with it"),
+        ),
+        ApiError::Refused { code: code::NO_PEERS | code::NO_STORAGE, description } => Unmade::NotNow(format!(
+            "the cluster has no room for the stream {name}: {num_replicas} nodes must have {max_bytes} bytes free within \
+             max_file_store each, as a stream reserves its size ({description})"
+        )),
+        // Subjects of another stream.
+        ApiError::Refused { code: 10065, description } => Unmade::Mistake(
+            "after.nats.name",
+            format!("the subjects of {name} belong to another stream ({description}); another name keeps them apart"),
+        ),
+        error => Unmade::NotNow(format!("the stream {name} cannot be made: {error}")),
+    }
+}
+
+fn unmade(stream: &str, settings: &config::After, error: &ApiError) -> Unmade {
+    match error {
+        ApiError::Refused { code, description } if code::NOT_ENABLED.contains(code) => {
+            Unmade::Mistake("after.store", format!("JetStream is not enabled there: {description}"))
+        }
+        // A filter that overlaps with another consumer's, or a consumer that is another's.
+        ApiError::Refused { code: 10099 | 10100 | 10105 | 10148, description } => Unmade::Mistake(
+            "after.nats.partitions",
+            format!(
+                "the stream {stream} has other consumers than those of {} partitions ({description})",
+                settings.nats.partitions
+            ),
+        ),
+        error => Unmade::NotNow(format!("the stream {stream} cannot be asked: {error}")),
+    }
+}
+
+/// Makes a consumer, or finds it as it is.
+pub(super) async fn ensure_consumer(
+    api: &Api,
+    stream: &str,
+    consumer: &str,
+    filter: &str,
+    pending: Option<i64>,
+) -> Result<(), ApiError> {
+    let pending = pending.unwrap_or(-1);
+    match api.ask::<Value>(&format!("CONSUMER.INFO.{stream}.{consumer}"), &Value::Null).await {
+        Err(error) if error.is(code::NO_CONSUMER) => {}
+        found => return check_consumer(consumer, &found?["config"], filter, pending),
+    }
+    let config = json!({
+        "stream_name": stream,
+        "config": {
+            "durable_name": consumer,
+            "name": consumer,
+            "filter_subject": filter,
+            "ack_policy": "explicit",
+            "ack_wait": ACK_WAIT.as_nanos() as u64,
+            "max_deliver": -1,
+            "max_ack_pending": pending,
+            "max_waiting": 2048,
+            "deliver_policy": "all",
+            "replay_policy": "instant",
+        },
+    });
+    api.ask::<Value>(&format!("CONSUMER.CREATE.{stream}.{consumer}.{filter}"), &config).await.map(drop)
+}
+
+/// Returns the names of a stream's consumers.
+pub(super) async fn consumers(api: &Api, stream: &str) -> Result<Vec<String>, ApiError> {
+    #[derive(Deserialize)]
+    struct Page {
+        #[serde(default)]
+        consumers: Option<Vec<String>>,
+        total: usize,
+    }
+    let mut names = Vec::new();
+    loop {
+        let page: Page = api.ask(&format!("CONSUMER.NAMES.{stream}"), &json!({ "offset": names.len() })).await?;
+        let found = page.consumers.unwrap_or_default();
+        if found.is_empty() {
+            return Ok(names);
+        }
+        names.extend(found);
+        if names.len() >= page.total {
+            return Ok(names);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The keys of orders that are busy, and how much of `after.hold` each has used.
+//!
+//! Of the events of a key one goes on: in flight, loaded, or waiting for its next attempt. The others stand behind it in
+//! the store, and are asked for one by one.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::entry::Key;
+
+/// Maximum number of keys remembered for the hold that they have used alone.
+const REMEMBERED: usize = 20_000;
+
+/// A clock that runs while the policy answers.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    /// The time it has run.
+    ran: Duration,
+    running_since: Option<Instant>,
+}
+
+impl Clock {
+    pub(super) fn read(&self, at: Instant) -> Duration {
+        self.ran + self.running_since.map_or(Duration::ZERO, |since| at.saturating_duration_since(since))
+    }
+
+    pub(super) fn run(&mut self, now: Instant) {
+        self.running_since.get_or_insert(now);
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.running_since.is_some()
+    }
+
+    pub(super) fn stop(&mut self, now: Instant) {
+        self.ran = self.read(now);
+        self.running_since = None;
+    }
+}
+
+/// The keys that are busy.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    states: HashMap<Key, KeyState>,
+    /// The keys that are remembered for the hold that they have used alone.
+    remembered: usize,
+}
+
+/// The state of a key.
+#[derive(Debug, Default)]
+struct KeyState {
+    /// True if an event of it goes on.
+    goes: bool,
+    /// The events that stand behind that one.
+    behind: usize,
+    /// The lane's clock at the first failed attempt of the event that goes on.
+    failing_since: Option<Duration>,
+    /// The part of the hold that earlier events have used since the key's last success.
+    used: Duration,
+}
+
+impl KeyState {
+    fn is_remembered(&self) -> bool {
+        !self.goes && self.behind == 0
+    }
+}
+
+impl Keys {
+    /// Adds what is in the store at the start: one that goes on, and those behind it.
+    pub(super) fn found(&mut self, key: Key, events: usize) {
+        let state = self.states.entry(key).or_default();
+        (state.goes, state.behind) = (true, events.saturating_sub(1));
+    }
+
+    pub(super) fn is_busy(&self, key: &Key) -> bool {
+        self.states.get(key).is_some_and(|state| state.goes)
+    }
+
+    /// Notes that an event of a key that is not busy goes on.
+    pub(super) fn goes(&mut self, key: &Key) {
+        match self.states.get_mut(key) {
+            Some(state) => {
+                self.remembered -= usize::from(state.is_remembered());
+                state.goes = true;
+            }
+            None => _ = self.states.insert(key.clone(), KeyState { goes: true, ..KeyState::default() }),
+        }
+    }
+
+    /// Notes that another event stands behind.
+    pub(super) fn waits(&mut self, key: &Key) {
+        if let Some(state) = self.states.get_mut(key) {
+            state.behind += 1;
+        }
+    }
+
+    /// Notes that an event that stood behind is gone.
+    pub(super) fn leaves(&mut self, key: &Key) {
+        if let Some(state) = self.states.get_mut(key) {
+            state.behind = state.behind.saturating_sub(1);
+        }
+    }
+
+    /// Notes that the event that went on holds up the others no more: it ended, or is parked. If it has failed, the part of
+    /// the hold that it used by this time of the lane's clock stays used. Returns true if another one is to be asked for; it
+    /// goes on from now on.
+    pub(super) fn released(&mut self, key: &Key, now: Duration) -> bool {
+        let Some(state) = self.states.get_mut(key) else { return false };
+        if let Some(since) = state.failing_since.take() {
+            state.used += now.saturating_sub(since);
+        }
+        if state.behind > 0 {
+            state.behind -= 1;
+            return true;
+        }
+        self.rests(key);
+        false
+    }
+
+    /// Notes that no event goes on, and none stands behind. Returns the number of those that were thought to.
+    pub(super) fn rests(&mut self, key: &Key) -> usize {
+        let Some(state) = self.states.get_mut(key) else { return 0 };
+        let missing = std::mem::take(&mut state.behind);
+        (state.goes, state.failing_since) = (false, None);
+        if state.used.is_zero() {
+            self.states.remove(key);
+        } else {
+            self.remembered += 1;
+            if self.remembered > REMEMBERED {
+                self.states.retain(|_, state| !state.is_remembered());
+                self.remembered = 0;
+            }
+        }
+        missing
+    }
+
+    /// Notes a success: the key has its whole hold again.
+    pub(super) fn succeeded(&mut self, key: &Key) {
+        if let Some(state) = self.states.get_mut(key) {
+            state.used = Duration::ZERO;
+            state.failing_since = None;
+        }
+    }
+
+    /// Notes a failure of the event that goes on, whose attempt began at `began` of the lane's clock, which is at `now`.
+    /// Returns the part of the hold that is used.
+    pub(super) fn failed(&mut self, key: &Key, began: Duration, now: Duration) -> Duration {
+        let Some(state) = self.states.get_mut(key) else { return Duration::ZERO };
+        let since = *state.failing_since.get_or_insert(began);
+        state.used + now.saturating_sub(since)
+    }
+
+    /// Notes that so much of the hold is used, by an event that holds up the others no more.
+    pub(super) fn has_used(&mut self, key: &Key, used: Duration) {
+        if let Some(state) = self.states.get_mut(key) {
+            state.used = used;
+            state.failing_since = None;
+        }
+    }
+
+    /// Returns true if the hold of a key is used up.
+    pub(super) fn is_spent(&self, key: &Key, hold: Duration) -> bool {
+        self.states.get(key).is_some_and(|state| state.used >= hold && !state.used.is_zero())
+    }
+
+    /// Returns the number of keys whose event fails while others stand behind it.
+    pub(super) fn blocked(&self) -> usize {
+        self.states.values().filter(|state| state.failing_since.is_some() && state.behind > 0).count()
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}

@@ -1,0 +1,168 @@
+//! The store of events: what the scheduler asks of memory, SQLite or any other.
+//!
+//! A store keeps events and changes of their state, and knows nothing of pace, pauses or the policy. Every change is taken
+//! at once, in memory; a store with a disk writes it behind that, so that nobody but the reply that depends on it waits.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::entry::{Entry, Key};
+use super::status::Disk;
+
+/// Events that wait for their delivery, and for some stores dead letters.
+pub(super) trait EventStore: Send + Sync {
+    /// Appends an event that arrived. Fails if the store has no room for it in memory, as its disk takes nothing.
+    fn append(&self, entry: Entry, place: Place) -> Result<Saved, NoRoom>;
+
+    /// Ends an event that is held: it is delivered.
+    fn ack(&self, entry: &Entry);
+
+    /// Lets a held event wait for its next attempt; one that is parked holds up none behind it.
+    fn retry_at(&self, entry: Entry, due: Instant);
+
+    /// Ends a held event undelivered.
+    fn dead_letter(&self, entry: &Entry, death: Death);
+
+    /// Claims events of an rpc: they are held until one of the verbs above says what became of them.
+    fn claim(&self, ask: Ask) -> Answer<Claimed>;
+
+    /// Claims the first event of a key behind this number.
+    fn next(&self, key: &Key, behind: u64) -> Answer<Next>;
+
+    /// Makes the events of an rpc due that wait for their next attempt and hold up others.
+    fn hurry(&self, rpc: &'static str);
+
+    /// Makes all events of an rpc due, parked ones too: what is not delivered now is lost. A store that lasts does nothing.
+    fn hurry_all(&self, _rpc: &'static str) {}
+
+    /// Returns the arrival of the oldest event of an rpc that waits, as far as it is known.
+    fn oldest(&self, rpc: &'static str) -> Option<Instant>;
+
+    /// Returns true if what it keeps is there after a restart.
+    fn is_durable(&self) -> bool;
+
+    /// Returns the bytes of dead letters that could make room.
+    fn spare(&self) -> usize;
+
+    /// Drops the oldest dead letters, so many bytes at least.
+    fn make_room(&self, bytes: usize);
+
+    /// Returns the state of the disk, if there is one.
+    fn disk(&self) -> Option<Disk>;
+
+    /// Writes what is left, and closes. No event has had this number or a higher one.
+    fn close(&self, number: u64) -> Pin<Box<dyn Future<Output = Closed> + Send>>;
+}
+
+/// The place of an event that arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It is held: an attempt is in flight, or about to be.
+    Held,
+    /// It waits for its first attempt.
+    Fresh,
+    /// It waits behind others of its key.
+    Behind,
+}
+
+/// The store's memory is full, as its disk takes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoRoom;
+
+/// A notice that an event is safe; none if it is in memory alone on purpose.
+pub(super) type Saved = Option<oneshot::Receiver<Written>>;
+
+/// The fate of an event that was to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// It is on disk, as `after.sync` says, or it has ended before it was.
+    Kept,
+    /// It is in memory alone, until the disk takes it.
+    Owed,
+}
+
+/// The end of an event that was not delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Death {
+    /// The reason, as dead letters have it.
+    pub(super) reason: &'static str,
+    /// The class of the last failure.
+    pub(super) class: Option<&'static str>,
+}
+
+/// The kinds of event that can be claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Its next attempt is due, and it may hold up others.
+    Due,
+    /// Its next attempt is due, and it is parked.
+    Parked,
+    /// It waits for its first attempt.
+    Fresh,
+}
+
+impl Kind {
+    /// Every kind, in the order of their declaration.
+    pub(super) const ALL: [Self; 3] = [Self::Due, Self::Parked, Self::Fresh];
+}
+
+/// A question for events of an rpc.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ask {
+    pub(super) rpc: &'static str,
+    /// The maximum number of each kind.
+    pub(super) most: [usize; Kind::ALL.len()],
+}
+
+/// The events that were claimed.
+#[derive(Debug, Default)]
+pub(super) struct Claimed {
+    /// The events of each kind.
+    pub(super) entries: [Vec<Entry>; Kind::ALL.len()],
+    /// The time at which there is another of each kind that was asked for.
+    pub(super) next: [Option<Instant>; Kind::ALL.len()],
+    pub(super) unreadable: Vec<Unreadable>,
+}
+
+/// The first event of a key that was asked for.
+#[derive(Debug)]
+pub(super) enum Next {
+    Event(Entry),
+    /// A row that cannot be read; the store has ended it.
+    Unreadable(Unreadable),
+    /// There is none.
+    None,
+    /// The disk cannot be read now.
+    Unknown,
+}
+
+/// An event whose row is not what was written. The store has made it a dead letter.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    pub(super) rpc: &'static str,
+    pub(super) number: u64,
+    pub(super) bytes: usize,
+    pub(super) is_parked: bool,
+    /// The key whose order it held up, if it did.
+    pub(super) key: Option<Key>,
+}
+
+/// An answer that is there, or comes.
+pub(super) enum Answer<T> {
+    Now(T),
+    Later(Pin<Box<dyn Future<Output = T> + Send>>),
+}
+
+/// The result of a store's closing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Closed {
+    /// So many events could not be written.
+    Lost(usize),
+    /// It did not end in time; what was written is intact.
+    Late,
+    /// Its writer is gone; what was written is intact.
+    Gone,
+}

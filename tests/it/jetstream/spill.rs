@@ -1,0 +1,101 @@
+//! The spill: events while the servers take none.
+
+use std::time::Duration;
+
+use hookgate::config::After;
+use hookgate::internals::observe::Decisions;
+use hookgate::internals::outbox::{Delivery, Events, Reason};
+use tokio::time::Instant;
+
+use super::servers::Servers;
+use super::store::{copy, data, ids, on, recording};
+use crate::outbox::inside::{event, padded, policy, settings, until};
+
+#[tokio::test]
+#[ignore = "takes nats-server: NATS_SERVER names it"]
+async fn events_are_kept_while_the_servers_are_away_and_go_on_in_order() {
+    let mut servers = Servers::start("away", 1, "").await;
+    let (policy, calls) = recording(|_| false).await;
+    let events = copy(&servers, &policy.url(), "away", &settings()).await;
+    assert!(matches!(events.deliver(event("g1", "e0")).await, Delivery::Accepted));
+    until("it is delivered", || !ids(&calls).is_empty()).await;
+    servers.kill(0);
+    let mut sent = vec!["e0".to_owned()];
+    for number in 1..300 {
+        let began = Instant::now();
+        let id = format!("e{number}");
+        assert!(matches!(events.deliver(event("g1", &id)).await, Delivery::Accepted), "{id}");
+        // The first waits for its PubAck in vain, the others no more.
+        assert!(began.elapsed() < Duration::from_secs(2), "{id}: {:?}", began.elapsed());
+        sent.push(id);
+    }
+    assert!(events.backlog().events >= 299);
+    servers.start_again(0);
+    until("all are delivered", || ids(&calls).len() >= 300).await;
+    events.idle().await;
+    assert_eq!(ids(&calls), sent);
+    assert_eq!(events.flush(Instant::now() + Duration::from_secs(5)).await, 0);
+}
+
+#[tokio::test]
+#[ignore = "takes nats-server: NATS_SERVER names it"]
+async fn what_is_in_the_spill_at_the_end_is_there_at_the_next_start() {
+    let mut servers = Servers::start("later", 1, "").await;
+    let (asked, calls) = recording(|_| false).await;
+    let (data, settings) = (data("later"), on(&servers, settings()));
+    let start = || Events::on_cluster(policy(&asked.url()), &settings, Decisions::default(), Some(&data), 1 << 20);
+    let events = start().await.unwrap();
+    servers.kill(0);
+    for number in 0..20 {
+        assert!(matches!(events.deliver(event("g1", &format!("e{number}"))).await, Delivery::Accepted));
+    }
+    assert_eq!(events.flush(Instant::now() + Duration::from_millis(200)).await, 0, "nothing is lost");
+    drop(events);
+    servers.start_again(0);
+    servers.ready().await;
+    let events = loop {
+        match start().await {
+            Ok(events) => break events,
+            // The one before has its directory for a moment.
+            Err(error) => {
+                assert!(error.to_string().contains("another hookgate"), "{error}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    };
+    until("all are delivered", || ids(&calls).len() >= 20).await;
+    assert_eq!(ids(&calls), (0..20).map(|number| format!("e{number}")).collect::<Vec<_>>());
+    assert_eq!(events.flush(Instant::now() + Duration::from_secs(5)).await, 0);
+}
+
+#[tokio::test]
+#[ignore = "takes nats-server: NATS_SERVER names it"]
+async fn a_full_stream_stops_nothing() {
+    let servers = Servers::start("full", 1, "").await;
+    let open = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let is_open = open.clone();
+    let (policy_service, calls) = recording(move |_| !is_open.load(std::sync::atomic::Ordering::Relaxed)).await;
+    let data = data("full");
+    let settings = After { bytes: 1 << 20, ..on(&servers, settings()) };
+    let url = policy_service.url();
+    let events = Events::on_cluster(policy(&url), &settings, Decisions::default(), Some(&data), 1 << 20).await.unwrap();
+    let (mut kept, mut dropped) = (0, 0);
+    for number in 0..400 {
+        match events.deliver(padded(&format!("g{number}"), &format!("e{number}"), 8_000)).await {
+            Delivery::Accepted => kept += 1,
+            Delivery::Dropped => dropped += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    // A mebibyte in the stream, and another one in the spill.
+    assert!(kept > 150 && dropped > 50, "{kept} {dropped}");
+    assert_eq!(events.counts().undelivered(Reason::Full), dropped);
+    open.store(true, std::sync::atomic::Ordering::Relaxed);
+    events.resume();
+    events.idle().await;
+    let mut all = ids(&calls);
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), kept, "what was accepted is delivered");
+    assert_eq!(events.flush(Instant::now() + Duration::from_secs(5)).await, 0);
+}

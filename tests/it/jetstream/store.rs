@@ -1,0 +1,224 @@
+//! What the store does that others do not: copies share its events.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hookgate::config::After;
+use hookgate::contract::Callback;
+use hookgate::internals::observe::Decisions;
+use hookgate::internals::outbox::{Delivery, Event, Events, Filter, State};
+use tokio::time::Instant;
+use tonic::Status;
+
+use super::servers::Servers;
+use crate::outbox::gate::{GROUP, directory};
+use crate::outbox::inside::{event, padded, policy, settings, until};
+use crate::support::{Call, Policy};
+
+/// An After callback of another rpc, whose events belong to a user.
+const OTHER: &str = "callbackAfterAddFriendCommand";
+
+/// The settings of a copy on one server.
+pub fn on(servers: &Servers, settings: After) -> After {
+    let mut settings = settings;
+    settings.store = servers.urls().split(',').map(|url| url.parse().unwrap()).collect();
+    settings.nats.replicas = 1;
+    settings.nats.partitions = 4;
+    settings.bytes = 64 << 20;
+    settings.dead_bytes = 64 << 20;
+    settings
+}
+
+/// A copy, with a directory of its own.
+pub async fn copy(servers: &Servers, url: &str, name: &str, settings: &After) -> Events {
+    let data = data(name);
+    let settings = on(servers, settings.clone());
+    Events::on_cluster(policy(url), &settings, Decisions::default(), Some(&data), 1 << 20).await.unwrap()
+}
+
+/// An empty directory.
+pub fn data(name: &str) -> PathBuf {
+    let data = directory(&format!("jetstream-{name}"));
+    std::fs::create_dir_all(&data).unwrap();
+    data
+}
+
+/// A policy without health that fails as it is told, and what it was asked.
+pub async fn recording(fails: impl Fn(&Call) -> bool + Send + Sync + 'static) -> (Policy, Arc<Mutex<Vec<Call>>>) {
+    let calls = Arc::<Mutex<Vec<Call>>>::default();
+    let book = calls.clone();
+    let policy = Policy::start(move |call| {
+        if call.rpc.starts_with("/grpc.health.") {
+            return Err(Status::unimplemented("no health"));
+        }
+        let is_failed = fails(call);
+        book.lock().unwrap().push(call.clone());
+        if is_failed { Err(Status::unavailable("on purpose")) } else { Ok(Vec::new()) }
+    })
+    .await;
+    (policy, calls)
+}
+
+/// The IDs of the calls, in their order.
+pub fn ids(calls: &Mutex<Vec<Call>>) -> Vec<String> {
+    calls.lock().unwrap().iter().map(|call| call.metadata("hookgate-event-id").unwrap().to_owned()).collect()
+}
+
+/// Ends a copy in order.
+async fn end(events: &Events) {
+    assert_eq!(events.flush(Instant::now() + Duration::from_secs(5)).await, 0);
+}
+
+/// An event of another rpc.
+fn other(id: &str) -> Event {
+    let callback = Callback::by_command(OTHER).unwrap();
+    let mut event = event("someone", id);
+    event.callback = callback;
+    event.ordered = false;
+    event
+}
+
+#[tokio::test]
+#[ignore = "takes nats-server: NATS_SERVER names it"]
+async fn what_one_copy_got_another_delivers_in_order() {
+    let servers = Servers::start("shared", 1, "").await;
+    let (policy, calls) = recording(|_| false).await;
+    let one = copy(&servers, &policy.url(), "shared-one", &settings()).await;
+    let two = copy(&servers, &policy.url(), "shared-two", &settings()).await;
+    for number in 0..200 {
+        let delivery = one.deliver(event(&format!("g{}", number % 5), &format!("e{number}"))).await;
+        assert!(matches!(delivery, Delivery::Accepted));
+    }
+    one.idle().await;
+    let mut last = HashMap::new();
+    for call in calls.lock().unwrap().iter() {
+        let request = call.request();
+        let group = request.get_field_by_name("group_id").unwrap().as_str().unwrap().to_owned();
+        let sequence: u64 = call.metadata("hookgate-sequence").unwrap().parse().unwrap();
+        assert!(last.insert(group, sequence).is_none_or(|before| before < sequence));
+    }
+    assert_eq!(calls.lock().unwrap().len(), 200, "each once");
+    let shares = [&one, &two].map(|events| events.counts().delivered);
+    assert_eq!(shares.iter().sum::<u64>(), 200);
+    assert!(shares.iter().all(|share| *share > 20), "both deliver: {shares:?}");
+    end(&one).await;
+    end(&two).await;
+}
+
+#[tokio::test]
+#[ignore = "takes nats-server: NATS_SERVER names it"]
+async fn a_copy_that_stops_gives_back_what_it_holds_and_parked_events_go_on_elsewhere() {
+    let servers = Servers::start("handover", 1, "").await;
+    let fails = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let failing = fails.clone();
+    let (policy, calls) = recording(move |call| {
+        failing.load(std::sync::atomic::Ordering::Relaxed) && call.metadata("hookgate-event-id") == Some("parked")
+    })
+    .await;
+    let settings = After { hold: Duration::from_millis(200), ..settings() };
+    let one = copy(&servers, &policy.url(), "handover-one", &settings).await;
+    // Others are answered, so that the key's hold runs.
+    assert!(matches!(one.deliver(event("g2", "before")).await, Delivery::Accepted));
+    until("it is delivered", || ids(&calls).contains(&"before".to_owned())).await;
+    assert!(matches!(one.deliver(event("g1", "parked")).await, Delivery::Accepted));
+    assert!(matches!(one.deliver(event("g1", "behind")).await, Delivery::Accepted));
+    for number in 0.. {
+        if ids(&calls).contains(&"behind".to_owned()) {
+            break;
+        }
+        assert!(matches!(one.deliver(event("g2", &format!("more{number}"))).await, Delivery::Accepted));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let waiting = one.list(Filter { state: Some(State::Waiting), ..Filter::default() }).await.unwrap();
+    let parked = waiting.iter().find(|item| item.id == "parked").expect("it waits");
+    assert!(parked.parked && parked.attempts > 0, "{parked:?}");
+    end(&one).await;
+    let attempts = calls.lock().unwrap().len();
+    fails.store(false, std::sync::atomic::Ordering::Relaxed);
+    let two = copy(&servers, &policy.url(), "handover-two", &settings).await;
+    two.idle().await;
+    {
+        let calls = calls.lock().unwrap();
+        let last = calls[attempts..].iter().rfind(|call| call.metadata("hookgate-event-id") == Some("parked")).unwrap();
+        assert_eq!(last.metadata("hookgate-late"), Some("1"));
+        let attempt: u32 = last.metadata("hookgate-attempt").unwrap().parse().unwrap();
+        assert!(attempt > parked.attempts, "its attempts came with it");
+    }
+    end(&two).await;
+}
+
+#[tokio::test]
+#[ignore = "takes nats-server: NATS_SERVER names it"]
+async fn an_rpc_that_fails_for_everybody_does_not_stop_the_others() {
+    let servers = Servers::start("alone", 1, "").await;
+    let group = Callback::by_command(GROUP).unwrap().rpc;
+    let (policy, calls) = recording(move |call| call.rpc == group).await;
+    let mut settings = After { hold: Duration::from_millis(500), ..settings() };
+    settings.nats.partitions = 1;
+    let events = copy(&servers, &policy.url(), "alone", &settings).await;
+    for number in 0..20 {
+        assert!(matches!(
+            events.deliver(event(&format!("g{number}"), &format!("bad{number}"))).await,
+            Delivery::Accepted
+        ));
+    }
+    let single = |number: usize| {
+        let mut single = event("x", &format!("good{number}"));
+        let device = hookgate::contract::proto::Device { user_id: format!("u{number}"), ..Default::default() };
+        let request = hookgate::contract::proto::AfterUserOnlineRequest { device: Some(device), ..Default::default() };
+        single.callback = Callback::by_command("callbackAfterUserOnlineCommand").unwrap();
+        single.message = prost::Message::encode_to_vec(&request).into();
+        single
+    };
+    // The policy answers another rpc, which has no order and is not behind the first.
+    let began = Instant::now();
+    for number in 0..10 {
+        assert!(matches!(events.deliver(single(number)).await, Delivery::Accepted));
+    }
+    let delivered = || ids(&calls).iter().filter(|id| id.starts_with("good")).count();
+    let mut asked = 0;
+    while delivered() < 10 {
+        asked += 1;
+        let _ = events.deliver(other(&format!("pulse{asked}"))).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(began.elapsed() < Duration::from_secs(30), "{} of 10 are delivered", delivered());
+    }
+    end(&events).await;
+}
+
+#[tokio::test]
+#[ignore = "takes nats-server: NATS_SERVER names it"]
+async fn an_event_without_an_order_is_stored_only_if_it_is_late_or_fails() {
+    let servers = Servers::start("unordered", 1, "").await;
+    let (policy, calls) = recording(|call| {
+        call.metadata("hookgate-attempt") == Some("1") && call.metadata("hookgate-event-id") == Some("fails")
+    })
+    .await;
+    let settings = After { answer_within: Duration::from_secs(5), ..settings() };
+    let events = copy(&servers, &policy.url(), "unordered", &settings).await;
+    assert!(matches!(events.deliver(other("goes")).await, Delivery::Answered(_)));
+    assert_eq!(servers.messages("hookgate-later").await, 0);
+    assert!(matches!(events.deliver(other("fails")).await, Delivery::Accepted));
+    events.idle().await;
+    assert_eq!(ids(&calls), ["goes", "fails", "fails"]);
+    end(&events).await;
+}
+
+#[tokio::test]
+#[ignore = "takes nats-server: NATS_SERVER names it"]
+async fn an_event_over_max_payload_is_delivered_by_the_copy_that_got_it() {
+    let servers = Servers::start("large", 1, "max_payload: 64KB").await;
+    let (policy, calls) = recording(|_| false).await;
+    let events = copy(&servers, &policy.url(), "large", &settings()).await;
+    for (id, pad) in [("large", 200_000), ("near", 64_000), ("fits", 60_000)] {
+        let delivery = events.deliver(padded("g1", id, pad)).await;
+        assert!(matches!(delivery, Delivery::Accepted | Delivery::Answered(_)), "{id}: {delivery:?}");
+    }
+    events.idle().await;
+    let mut all = ids(&calls);
+    all.sort();
+    assert_eq!(all, ["fits", "large", "near"]);
+    end(&events).await;
+}
