@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::entry::Entry;
-use super::lane::Slot;
+use super::limiter::Slot;
 use super::scheduler::{Scheduler, Stored};
 use crate::contract::{Denial, Reply};
 use crate::failure::{Class, Failure};

@@ -16,7 +16,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 impl Scheduler {
     /// Starts what may be started of an rpc, and sees to it that the rest is looked at in time.
     pub(super) fn go_on(self: &Arc<Self>, state: &mut State, rpc: &'static str) {
-        if state.lane(rpc).waiting > 0 {
+        if state.limiter(rpc).waiting > 0 {
             self.go_on_with_what_waits(state, rpc, Instant::now());
         }
         if state.events == 0 || state.phase == Phase::Leaving {
@@ -37,20 +37,20 @@ impl Scheduler {
         if matches!(state.phase, Phase::Leaving | Phase::Closed) {
             return;
         }
-        let lane = state.lane(rpc);
-        let next_due = lane.loaded.next_due(now, lane.has_weak_room(concurrency));
-        if let Some(at) = lane.wakes(next_due, concurrency).filter(|at| lane.needs_timer(*at)) {
-            lane.set_timer(at, self.runtime.spawn(self.clone().go_on_at(rpc, at)).abort_handle());
+        let limiter = state.limiter(rpc);
+        let next_due = limiter.loaded.next_due(now, limiter.has_weak_room(concurrency));
+        if let Some(at) = limiter.wakes(next_due, concurrency).filter(|at| limiter.needs_timer(*at)) {
+            limiter.set_timer(at, self.runtime.spawn(self.clone().go_on_at(rpc, at)).abort_handle());
         }
     }
 
     /// Loads more, if the rpc has room for it. Returns true if there may be more at once.
     fn load(self: &Arc<Self>, state: &mut State, rpc: &'static str, now: Instant) -> bool {
-        let lane = state.lane(rpc);
-        if !lane.is_free(now, self.settings.concurrency) {
+        let limiter = state.limiter(rpc);
+        if !limiter.is_free(now, self.settings.concurrency) {
             return false;
         }
-        let Some(ask) = lane.loaded.ask(rpc, now) else { return false };
+        let Some(ask) = limiter.loaded.ask(rpc, now) else { return false };
         match self.store.claim(ask) {
             Answer::Now(claimed) => {
                 self.add(state, rpc, claimed);
@@ -75,22 +75,22 @@ impl Scheduler {
     fn start(self: &Arc<Self>, state: &mut State, rpc: &'static str, now: Instant) {
         let concurrency = self.settings.concurrency;
         while !matches!(state.phase, Phase::Leaving | Phase::Closed) {
-            let lane = state.lane(rpc);
-            let (prefers_fresh, has_weak_room) = (lane.prefers_fresh(), lane.has_weak_room(concurrency));
-            if !lane.is_free(now, concurrency) {
+            let limiter = state.limiter(rpc);
+            let (prefers_fresh, has_weak_room) = (limiter.prefers_fresh(), limiter.has_weak_room(concurrency));
+            if !limiter.is_free(now, concurrency) {
                 return;
             }
-            let Some(entry) = lane.loaded.take(prefers_fresh, has_weak_room) else { return };
+            let Some(entry) = limiter.loaded.take(prefers_fresh, has_weak_room) else { return };
             if state.phase == Phase::Running && now.saturating_duration_since(entry.progress.since) >= self.settings.age
             {
-                let failure = state.lane(rpc).last_failure.take();
-                state.lane(rpc).left(&entry);
+                let failure = state.limiter(rpc).last_failure.take();
+                state.limiter(rpc).left(&entry);
                 self.bury(state, &entry, Reason::Age, failure.as_ref());
-                state.lane(rpc).last_failure = failure;
+                state.limiter(rpc).last_failure = failure;
                 continue;
             }
             if !has_weak_room && self.is_weak(state, &entry) {
-                state.lane(rpc).loaded.push_weak(entry);
+                state.limiter(rpc).loaded.push_weak(entry);
                 continue;
             }
             self.begin(state, entry, now, true).spawn(self);
@@ -101,17 +101,17 @@ impl Scheduler {
         for unreadable in std::mem::take(&mut claimed.unreadable) {
             self.lose_row(state, unreadable);
         }
-        state.lane(rpc).loaded.add(claimed);
+        state.limiter(rpc).loaded.add(claimed);
     }
 
     /// Lets go of an event whose row cannot be read.
     fn lose_row(self: &Arc<Self>, state: &mut State, unreadable: Unreadable) {
         let Unreadable { rpc, number, bytes, is_parked, key } = unreadable;
         state.forget(1, bytes);
-        let lane = state.lane(rpc);
-        lane.waiting = lane.waiting.saturating_sub(1);
-        lane.parked = lane.parked.saturating_sub(usize::from(is_parked));
-        let clock = lane.clock(Instant::now());
+        let limiter = state.limiter(rpc);
+        limiter.waiting = limiter.waiting.saturating_sub(1);
+        limiter.parked = limiter.parked.saturating_sub(usize::from(is_parked));
+        let clock = limiter.clock(Instant::now());
         if let Some(key) = key.filter(|key| state.keys.released(key, clock)) {
             self.ask_for_next(state, rpc, &key, number);
         }
@@ -147,7 +147,7 @@ impl Scheduler {
         match next {
             Next::Event(entry) => {
                 let rpc = entry.rpc();
-                state.lane(rpc).loaded.push(Kind::Due, entry);
+                state.limiter(rpc).loaded.push(Kind::Due, entry);
                 return Some(rpc);
             }
             Next::Unreadable(unreadable) => self.lose_row(state, unreadable),
@@ -180,36 +180,36 @@ impl Scheduler {
     }
 
     pub(super) fn forget_pauses(self: &Arc<Self>, state: &mut State) {
-        let rpcs: Vec<_> = state.lanes.keys().copied().collect();
+        let rpcs: Vec<_> = state.limiters.keys().copied().collect();
         for rpc in rpcs {
-            self.hurry_lane(state, rpc);
-            state.lane(rpc).reset();
+            self.hurry_rpc(state, rpc);
+            state.limiter(rpc).reset();
             self.go_on(state, rpc);
         }
     }
 
     /// Makes the events of an rpc due that wait for their next attempt and are not parked.
-    pub(super) fn hurry_lane(&self, state: &mut State, rpc: &'static str) {
-        let (now, lane) = (Instant::now(), state.lane(rpc));
+    pub(super) fn hurry_rpc(&self, state: &mut State, rpc: &'static str) {
+        let (now, limiter) = (Instant::now(), state.limiter(rpc));
         self.store.hurry(rpc);
-        lane.loaded.more_at(Kind::Due, now);
+        limiter.loaded.more_at(Kind::Due, now);
         if state.phase == Phase::Hurrying {
             self.store.hurry_all(rpc);
-            state.lane(rpc).loaded.more_at(Kind::Parked, now);
+            state.limiter(rpc).loaded.more_at(Kind::Parked, now);
         }
     }
 
     /// Notes that the store may have more of an rpc than it had.
     pub(super) fn look_again(self: &Arc<Self>, state: &mut State, rpc: &'static str) {
         let now = Instant::now();
-        Kind::ALL.into_iter().for_each(|kind| state.lane(rpc).loaded.more_at(kind, now));
+        Kind::ALL.into_iter().for_each(|kind| state.limiter(rpc).loaded.more_at(kind, now));
         self.go_on(state, rpc);
     }
 
     async fn go_on_at(self: Arc<Self>, rpc: &'static str, at: Instant) {
         sleep_until(at).await;
         let state = &mut *self.lock();
-        state.lane(rpc).woken(at);
+        state.limiter(rpc).woken(at);
         self.go_on(state, rpc);
     }
 }

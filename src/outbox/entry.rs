@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::lane::LOG_INTERVAL;
+use super::limiter::LOG_INTERVAL;
 use super::{Event, Reason};
 use crate::contract::{self, Callback, Metadata, metadata};
 use crate::failure::Failure;

@@ -11,7 +11,7 @@
 //! - `scheduler`: which event is attempted when; one lock. `claims`: what it asks the store for; `ended`: what an attempt
 //!   leads to; `stop`: the end of it all.
 //! - `attempt`: one attempt. `entry`: an event that is kept.
-//! - `lane`: the pace of one rpc: how many deliveries at a time, and pauses while the policy fails; `loaded`: its events
+//! - `limiter`: the pace of one rpc: how many deliveries at a time, and pauses while the policy fails; `loaded`: its events
 //!   that are loaded. `keys`: the orders that are busy, and the hold that they have used.
 //! - `jetstream`: the events of several hookgates, on a cluster of NATS; what that does not take is this machine's.
 //! - `store`: the verbs of a store. `memory`: events in memory; `overlay`: the same in front of a file; `sqlite`: events on
@@ -25,23 +25,23 @@ mod admin;
 mod attempt;
 mod claims;
 mod decided;
-mod ended;
 mod entry;
 mod everywhere;
 mod jetstream;
-mod keys;
-mod lane;
+mod key_order;
+mod limiter;
 mod loaded;
 mod memory;
 mod offline;
 mod overlay;
 mod pulse;
+mod recover;
+mod retry;
 mod scheduler;
 mod sqlite;
 mod status;
 mod stop;
 mod store;
-mod waiting;
 
 use std::collections::BTreeMap;
 use std::fmt;

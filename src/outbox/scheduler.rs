@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::attempt::{Attempt, Attended, Make, by_asking};
 use super::entry::{Entry, Key};
-use super::keys::Keys;
-use super::lane::Lane;
+use super::key_order::Keys;
+use super::limiter::Limiter;
 use super::memory::MemoryStore;
 use super::pulse::Pulse;
 use super::sqlite::SqliteStore;
@@ -43,7 +43,7 @@ pub(super) struct Scheduler {
 
 /// The state under the lock.
 pub(super) struct State {
-    pub(super) lanes: BTreeMap<&'static str, Lane>,
+    pub(super) limiters: BTreeMap<&'static str, Limiter>,
     pub(super) keys: Keys,
     /// The events in flight.
     pub(super) in_flight: HashMap<u64, InFlight>,
@@ -130,7 +130,7 @@ impl Scheduler {
             None => Box::new(MemoryStore::default()),
         };
         let state = State {
-            lanes: BTreeMap::new(),
+            limiters: BTreeMap::new(),
             keys: Keys::default(),
             in_flight: HashMap::new(),
             events: 0,
@@ -159,32 +159,32 @@ impl Scheduler {
         let is_behind = entry.key().is_some_and(|key| state.keys.is_busy(key));
         let (is_open, concurrency) = (state.phase != Phase::Leaving, self.settings.concurrency);
         let is_weak = self.is_weak(state, &entry);
-        let lane = state.lane(rpc);
-        let has_room = lane.is_free(now, concurrency) && (!is_weak || lane.has_weak_room(concurrency));
-        if is_open && !is_behind && lane.loaded.is_empty() && has_room {
+        let limiter = state.limiter(rpc);
+        let has_room = limiter.is_free(now, concurrency) && (!is_weak || limiter.has_weak_room(concurrency));
+        if is_open && !is_behind && limiter.loaded.is_empty() && has_room {
             state.count(&entry);
             entry.key().inspect(|key| state.keys.goes(key));
             return Taken::Started(self.begin(state, entry, now, false).attend(self));
         }
         let place = match is_behind {
             true => Place::Behind,
-            false if is_open && lane.loaded.has_room_for_live() => Place::Held,
+            false if is_open && limiter.loaded.has_room_for_live() => Place::Held,
             false => Place::Fresh,
         };
         let Ok(saved) = self.store.append(entry.clone(), place) else {
             return self.refuse(state, &entry, Reason::Disk);
         };
         state.count(&entry);
-        let lane = state.lanes.entry(rpc).or_default();
-        lane.waiting += 1;
+        let limiter = state.limiters.entry(rpc).or_default();
+        limiter.waiting += 1;
         match (entry.key(), place) {
             (Some(key), Place::Behind) => state.keys.waits(key),
             (Some(key), _) => state.keys.goes(key),
             (None, _) => {}
         }
         match place {
-            Place::Held => lane.loaded.push_live(entry),
-            Place::Fresh => lane.loaded.more_at(Kind::Fresh, now),
+            Place::Held => limiter.loaded.push_live(entry),
+            Place::Fresh => limiter.loaded.more_at(Kind::Fresh, now),
             Place::Behind => {}
         }
         self.go_on(state, rpc);
@@ -244,10 +244,10 @@ impl Scheduler {
             state.counts.retried += 1;
         }
         let is_weak = self.is_weak(state, &entry);
-        let lane = state.lane(entry.rpc());
-        let slot = lane.begin(began, is_weak);
+        let limiter = state.limiter(entry.rpc());
+        let slot = limiter.begin(began, is_weak);
         if is_stored {
-            lane.left(&entry);
+            limiter.left(&entry);
         }
         state.in_flight.insert(entry.number(), InFlight { entry: entry.clone(), is_stored });
         Attempt { entry, slot }
@@ -265,8 +265,8 @@ impl Scheduler {
 }
 
 impl State {
-    pub(super) fn lane(&mut self, rpc: &'static str) -> &mut Lane {
-        self.lanes.entry(rpc).or_default()
+    pub(super) fn limiter(&mut self, rpc: &'static str) -> &mut Limiter {
+        self.limiters.entry(rpc).or_default()
     }
 
     /// Counts an event that is kept from now on.
@@ -279,9 +279,9 @@ impl State {
     /// Lets go of everything, in flight or not; returns the number of events.
     pub(super) fn close(&mut self) -> usize {
         self.phase = Phase::Closed;
-        for lane in self.lanes.values_mut() {
-            (lane.waiting, lane.parked) = (0, 0);
-            drop(lane.loaded.drain());
+        for limiter in self.limiters.values_mut() {
+            (limiter.waiting, limiter.parked) = (0, 0);
+            drop(limiter.loaded.drain());
         }
         self.keys.clear();
         self.in_flight.clear();
@@ -296,7 +296,7 @@ impl State {
     }
 }
 
-impl Lane {
+impl Limiter {
     /// Counts an event that waits no longer.
     pub(super) fn left(&mut self, entry: &Entry) {
         self.waiting = self.waiting.saturating_sub(1);

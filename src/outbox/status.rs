@@ -182,22 +182,22 @@ impl Scheduler {
 
     pub(super) fn failures(&self, quotes: bool) -> BTreeMap<&'static str, LastFailure> {
         let state = self.lock();
-        let last = state.lanes.iter().filter_map(|(rpc, lane)| Some((*rpc, lane.noted.last(quotes)?)));
+        let last = state.limiters.iter().filter_map(|(rpc, limiter)| Some((*rpc, limiter.noted.last(quotes)?)));
         last.collect()
     }
 
     pub(super) fn backlog(&self) -> Backlog {
         let now = Instant::now();
         let state = self.lock();
-        let rpcs = state.lanes.iter().map(|(rpc, lane)| {
-            let paused = lane.paused_until().filter(|until| *until > now);
-            let oldest = lane.loaded.oldest().into_iter().chain(self.store.oldest(rpc)).min();
+        let rpcs = state.limiters.iter().map(|(rpc, limiter)| {
+            let paused = limiter.paused_until().filter(|until| *until > now);
+            let oldest = limiter.loaded.oldest().into_iter().chain(self.store.oldest(rpc)).min();
             RpcBacklog {
                 rpc,
-                waiting: lane.waiting,
-                parked: lane.parked,
-                in_flight: if state.phase == Phase::Closed { 0 } else { lane.in_flight() },
-                oldest: oldest.filter(|_| lane.waiting > 0).map(|arrived| now.saturating_duration_since(arrived)),
+                waiting: limiter.waiting,
+                parked: limiter.parked,
+                in_flight: if state.phase == Phase::Closed { 0 } else { limiter.in_flight() },
+                oldest: oldest.filter(|_| limiter.waiting > 0).map(|arrived| now.saturating_duration_since(arrived)),
                 paused: paused.map(|until| until - now),
             }
         });

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 
 use super::Reason;
-use super::lane::Lane;
+use super::limiter::Limiter;
 use super::scheduler::{Phase, Scheduler, Stored};
 use super::store::Closed;
 
@@ -41,7 +41,7 @@ impl Scheduler {
             let in_flight: Vec<u64> = state.in_flight.keys().copied().collect();
             let is_refused = |number: &&u64| matches!(self.store_held(state, **number), Stored::NotKept);
             let refused = in_flight.iter().filter(is_refused).count();
-            state.lanes.values_mut().for_each(Lane::stop_timer);
+            state.limiters.values_mut().for_each(Limiter::stop_timer);
             (state.close(), refused, state.number)
         };
         self.idle.notify_waiters();
@@ -72,7 +72,7 @@ impl Scheduler {
     async fn quiet(&self) {
         loop {
             let notified = self.idle.notified();
-            if self.lock().lanes.values().all(|lane| lane.in_flight() == 0) {
+            if self.lock().limiters.values().all(|limiter| limiter.in_flight() == 0) {
                 return;
             }
             notified.await;
@@ -82,12 +82,12 @@ impl Scheduler {
     /// Gives up what is left; returns the number of events.
     pub(super) fn close(&self) -> usize {
         let state = &mut *self.lock();
-        for (rpc, lane) in &mut state.lanes {
-            lane.stop_timer();
-            let (waiting, in_flight) = (lane.waiting, lane.in_flight());
+        for (rpc, limiter) in &mut state.limiters {
+            limiter.stop_timer();
+            let (waiting, in_flight) = (limiter.waiting, limiter.in_flight());
             if waiting + in_flight > 0 {
-                let class = lane.last_failure.as_ref().map(|failure| failure.class.as_str());
-                let cause = lane.last_failure.as_ref().map(|failure| &*failure.cause);
+                let class = limiter.last_failure.as_ref().map(|failure| failure.class.as_str());
+                let cause = limiter.last_failure.as_ref().map(|failure| &*failure.cause);
                 let reason = Reason::Shutdown.as_str();
                 warn!(rpc, waiting, in_flight, reason, class, cause, "events lost at shutdown");
             }

@@ -15,7 +15,7 @@ use super::record::Record;
 use crate::failure::Failure;
 use crate::outbox::attempt::Asking;
 use crate::outbox::entry::Entry;
-use crate::outbox::lane::Slot;
+use crate::outbox::limiter::Slot;
 use crate::outbox::{Delivery, Event, Reason};
 
 /// Time after an attempt's deadline at which another copy may make the next one, if this one has not said how it ended.

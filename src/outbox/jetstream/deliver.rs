@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep};
 use tracing::{error, info};
 
 use super::JetStream;
+use super::ack::{self, Unacked};
 use super::api::ApiError;
-use super::hand::{self, Hand};
 use super::pace::{Next, Turn};
 use super::record::{End, HEADER, Record};
 use crate::contract::Reply;
@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::outbox::Reason;
 use crate::outbox::attempt::log_late;
 use crate::outbox::entry::Entry;
-use crate::outbox::lane::Slot;
+use crate::outbox::limiter::Slot;
 
 /// Pause after a publish that was refused.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -40,18 +40,18 @@ enum Attempted {
 impl JetStream {
     /// Delivers the event of a partition, or finds it another place. Returns once it is not in hand any more.
     pub(super) async fn deliver_head(self: &Arc<Self>, message: Message) {
-        let Some((record, hand)) = self.take_in_hand(message).await else { return };
+        let Some((record, unacked)) = self.take_in_hand(message).await else { return };
         let mut record = record;
         let _listed = self.list_in_hand(record.entry.event_id());
         loop {
-            match self.attempt(&mut record.entry, &hand).await {
+            match self.attempt(&mut record.entry, &unacked).await {
                 Ok(Attempted::Answered(slot, reply)) => {
                     let is_whole = self.pace.answered(&record.entry, slot);
                     if let Some(key) = record.entry.key().filter(|_| is_whole) {
                         self.tell_hold(key, false).await;
                     }
                     self.told(&record.entry, &reply);
-                    hand.ack().await;
+                    unacked.ack().await;
                     break;
                 }
                 Ok(Attempted::Failed(slot, failure)) => {
@@ -60,8 +60,8 @@ impl JetStream {
                         Next::Again(due) => {
                             tokio::select! {
                                 () = self.pace.due(due) => {}
-                                () = hand.lost() => { self.lose(&record.entry); break; }
-                                () = self.stopping.cancelled() => { hand.give_back(Duration::ZERO).await; break; }
+                                () = unacked.lost() => { self.lose(&record.entry); break; }
+                                () = self.stopping.cancelled() => { unacked.give_back(Duration::ZERO).await; break; }
                             }
                         }
                         Next::Park(due) => {
@@ -69,18 +69,18 @@ impl JetStream {
                             if let Some(key) = spent {
                                 self.tell_hold(key, true).await;
                             }
-                            self.park(record.clone(), due, hand).await;
+                            self.park(record.clone(), due, unacked).await;
                             break;
                         }
                         Next::End(reason) => {
-                            self.end(&record, reason, Some(&failure), hand).await;
+                            self.end(&record, reason, Some(&failure), unacked).await;
                             break;
                         }
                     }
                 }
                 Ok(Attempted::GivenUp) => {
                     if self.stopping.is_cancelled() {
-                        hand.give_back(Duration::ZERO).await;
+                        unacked.give_back(Duration::ZERO).await;
                     } else {
                         self.lose(&record.entry);
                     }
@@ -88,11 +88,11 @@ impl JetStream {
                 }
                 Err(Turn::Park) => {
                     let due = Instant::now() + self.pace.pause_of_event(1);
-                    self.park(record.clone(), due, hand).await;
+                    self.park(record.clone(), due, unacked).await;
                     break;
                 }
                 Err(_) => {
-                    self.end(&record, Reason::Age, None, hand).await;
+                    self.end(&record, Reason::Age, None, unacked).await;
                     break;
                 }
             }
@@ -102,38 +102,38 @@ impl JetStream {
 
     /// Delivers a later event that is due, or gives it back until it is.
     pub(super) async fn deliver_later(self: &Arc<Self>, message: Message) {
-        let Some((record, hand)) = self.take_in_hand(message).await else { return };
+        let Some((record, unacked)) = self.take_in_hand(message).await else { return };
         let mut record = record;
         if let Some(early) = record.due.and_then(|due| due.checked_duration_since(Instant::now())) {
-            return hand.give_back(early.max(Duration::from_millis(1))).await;
+            return unacked.give_back(early.max(Duration::from_millis(1))).await;
         }
         let _listed = self.list_in_hand(record.entry.event_id());
-        match self.attempt(&mut record.entry, &hand).await {
+        match self.attempt(&mut record.entry, &unacked).await {
             Ok(Attempted::Answered(slot, reply)) => {
                 self.pace.answered(&record.entry, slot);
                 self.told(&record.entry, &reply);
-                hand.ack().await;
+                unacked.ack().await;
             }
             Ok(Attempted::Failed(slot, failure)) => {
                 match self.pace.failed(&record.entry, slot, &failure, (self.is_policy_ready)()) {
-                    Next::Again(due) | Next::Park(due) => self.put_later(record, due, hand).await,
-                    Next::End(reason) => self.end(&record, reason, Some(&failure), hand).await,
+                    Next::Again(due) | Next::Park(due) => self.put_later(record, due, unacked).await,
+                    Next::End(reason) => self.end(&record, reason, Some(&failure), unacked).await,
                 }
             }
-            Ok(Attempted::GivenUp) if self.stopping.is_cancelled() => hand.give_back(Duration::ZERO).await,
+            Ok(Attempted::GivenUp) if self.stopping.is_cancelled() => unacked.give_back(Duration::ZERO).await,
             Ok(Attempted::GivenUp) => self.lose(&record.entry),
-            Err(_) => self.end(&record, Reason::Age, None, hand).await,
+            Err(_) => self.end(&record, Reason::Age, None, unacked).await,
         }
     }
 
     /// Reads a message and takes it in hand. One that cannot be read becomes a dead letter as it is.
-    async fn take_in_hand(&self, message: Message) -> Option<(Record, Hand)> {
-        let (sequence, redelivered) = hand::place(&message)?;
-        let hand = Hand::new(&self.publisher.api.client, message.reply.clone()?);
+    async fn take_in_hand(&self, message: Message) -> Option<(Record, Unacked)> {
+        let (sequence, redelivered) = ack::place(&message)?;
+        let unacked = Unacked::new(&self.publisher.api.client, message.reply.clone()?);
         let header = message.headers.as_ref().and_then(|headers| headers.get(HEADER)).map(ToString::to_string);
         let header = header.unwrap_or_default();
         let Some(mut record) = Record::read(&header, message.payload.clone(), sequence, &self.publisher.clock) else {
-            self.bury_unread(&message, &header, sequence, hand).await;
+            self.bury_unread(&message, &header, sequence, unacked).await;
             return None;
         };
         if redelivered > 0 && record.due.is_none() {
@@ -141,14 +141,14 @@ impl JetStream {
             // An earlier holder has made an attempt, as far as is known.
             record.entry.progress.attempts = record.entry.progress.attempts.saturating_add(redelivered);
         }
-        Some((record, hand))
+        Some((record, unacked))
     }
 
     /// Makes an attempt when it is the event's turn. The error is a turn that does not come.
-    async fn attempt(&self, entry: &mut Entry, hand: &Hand) -> Result<Attempted, Turn> {
+    async fn attempt(&self, entry: &mut Entry, unacked: &Unacked) -> Result<Attempted, Turn> {
         let turn = tokio::select! {
             turn = self.pace.turn(entry) => turn,
-            () = hand.lost() => return Ok(Attempted::GivenUp),
+            () = unacked.lost() => return Ok(Attempted::GivenUp),
             () = self.stopping.cancelled() => return Ok(Attempted::GivenUp),
         };
         let Turn::Begins(slot) = turn else { return Err(turn) };
@@ -156,7 +156,7 @@ impl JetStream {
         let asked = (self.ask)(entry.clone(), slot.began);
         let answer = tokio::select! {
             answer = asked => Some(answer),
-            () = hand.lost() => None,
+            () = unacked.lost() => None,
             () = self.given_up.cancelled() => None,
         };
         Ok(match answer {
@@ -182,7 +182,7 @@ impl JetStream {
     }
 
     /// Parks an event, so that those behind it go on.
-    async fn park(self: &Arc<Self>, mut record: Record, due: Instant, hand: Hand) {
+    async fn park(self: &Arc<Self>, mut record: Record, due: Instant, unacked: Unacked) {
         record.entry.progress.parked = true;
         let (rpc, event_id, attempts) = (record.entry.rpc(), record.entry.event_id(), record.entry.progress.attempts);
         info!(
@@ -192,35 +192,35 @@ impl JetStream {
             hold_ms = self.settings.hold.as_millis(),
             "event parked, others of its key go on"
         );
-        self.put_later(record.clone(), due, hand).await;
+        self.put_later(record.clone(), due, unacked).await;
     }
 
     /// Publishes an event for its next attempt, and ends the message in hand. If there is no room for it, one that holds up
     /// others becomes a dead letter; another one waits as the message that it is.
-    async fn put_later(self: &Arc<Self>, mut record: Record, due: Instant, hand: Hand) {
+    async fn put_later(self: &Arc<Self>, mut record: Record, due: Instant, unacked: Unacked) {
         let holds_up = record.due.is_none() && record.run.is_none();
         record.due = Some(due);
         self.ensure_later(record.entry.rpc());
-        match self.publish_in_hand(&record, &hand).await {
-            Some(Ok(_)) => _ = hand.ack().await,
-            Some(Err(error)) if holds_up && error.is_full() => self.end(&record, Reason::Full, None, hand).await,
-            Some(Err(_)) => hand.give_back(due.saturating_duration_since(Instant::now()).max(LONG_PAUSE)).await,
+        match self.publish_in_hand(&record, &unacked).await {
+            Some(Ok(_)) => _ = unacked.ack().await,
+            Some(Err(error)) if holds_up && error.is_full() => self.end(&record, Reason::Full, None, unacked).await,
+            Some(Err(_)) => unacked.give_back(due.saturating_duration_since(Instant::now()).max(LONG_PAUSE)).await,
             None => self.lose(&record.entry),
         }
     }
 
     /// Ends an event undelivered: counts and logs it, and publishes it as a dead letter.
-    pub(super) async fn end(&self, record: &Record, reason: Reason, failure: Option<&Failure>, hand: Hand) {
+    pub(super) async fn end(&self, record: &Record, reason: Reason, failure: Option<&Failure>, unacked: Unacked) {
         let dead = self.ended(record, reason, failure);
-        match self.publish_in_hand(&dead, &hand).await {
+        match self.publish_in_hand(&dead, &unacked).await {
             Some(Ok(_)) => {
                 self.lose_for(record, reason, failure);
-                hand.ack().await;
+                unacked.ack().await;
             }
             Some(Err(error)) => {
                 let (rpc, event_id) = (record.entry.rpc(), record.entry.event_id());
                 error!(rpc, event_id, %error, "dead letter not stored, its event is tried again");
-                hand.give_back(LONG_PAUSE).await;
+                unacked.give_back(LONG_PAUSE).await;
             }
             None => self.lose(&record.entry),
         }
@@ -244,7 +244,7 @@ impl JetStream {
     }
 
     /// Publishes while an event is in hand: again, until it is taken or refused for good. None if another copy may have it.
-    async fn publish_in_hand(&self, record: &Record, hand: &Hand) -> Option<Result<u64, ApiError>> {
+    async fn publish_in_hand(&self, record: &Record, unacked: &Unacked) -> Option<Result<u64, ApiError>> {
         let publish = async {
             loop {
                 match self.publisher.publish(record).await {
@@ -255,13 +255,13 @@ impl JetStream {
         };
         tokio::select! {
             published = publish => Some(published),
-            () = hand.lost() => None,
+            () = unacked.lost() => None,
             () = self.given_up.cancelled() => None,
         }
     }
 
     /// Makes a dead letter of a message that is no event of hookgate.
-    async fn bury_unread(&self, message: &Message, header: &str, sequence: u64, hand: Hand) {
+    async fn bury_unread(&self, message: &Message, header: &str, sequence: u64, unacked: Unacked) {
         let subject = message.subject.as_str();
         error!(
             subject,
@@ -270,8 +270,8 @@ impl JetStream {
         let headers = super::record::headers(&format!("unreadable/{sequence}"), header);
         let to = self.publisher.names.dead("unreadable", "unknown", "0", &sequence.to_string());
         match self.publisher.api.publish(to, headers, message.payload.clone(), super::api::QUESTION).await {
-            Ok(_) => _ = hand.ack().await,
-            Err(_) => hand.give_back(LONG_PAUSE).await,
+            Ok(_) => _ = unacked.ack().await,
+            Err(_) => unacked.give_back(LONG_PAUSE).await,
         }
     }
 }

@@ -25,13 +25,13 @@
 //! Failure: while JetStream takes no event they are in the spill, and what was published waits. A copy that is cut off gives
 //! up its calls within half of `ack_wait`. A pull that has gone silent is made again.
 
+mod ack;
 mod act;
 mod api;
 mod arrive;
 mod check;
 mod connect;
 mod deliver;
-mod hand;
 mod look;
 mod loops;
 mod pace;

@@ -17,10 +17,10 @@ use crate::backoff::{exponential, jittered};
 use crate::config;
 use crate::failure::Failure;
 use crate::observe::failures::LastFailure;
-use crate::outbox::ended::{final_reason, is_of_the_event};
 use crate::outbox::entry::Entry;
-use crate::outbox::keys::Keys;
-use crate::outbox::lane::{Lane, Slot};
+use crate::outbox::key_order::Keys;
+use crate::outbox::limiter::{Limiter, Slot};
+use crate::outbox::retry::{final_reason, is_of_the_event};
 use crate::outbox::{Counts, Reason};
 
 /// An answer to another rpc within this time shows that the policy is there.
@@ -42,7 +42,7 @@ pub(super) struct Pace {
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    pub(super) lanes: BTreeMap<&'static str, Lane>,
+    pub(super) limiters: BTreeMap<&'static str, Limiter>,
     pub(super) keys: Keys,
     alone: HashMap<&'static str, Alone>,
     answered: HashMap<&'static str, Instant>,
@@ -104,7 +104,7 @@ impl Pace {
                 if entry.key().is_some() && !entry.progress.parked && self.is_alone_spent(state, entry.rpc()) {
                     return Turn::Park;
                 }
-                let paused = state.lanes.get(entry.rpc()).and_then(Lane::paused_until);
+                let paused = state.limiters.get(entry.rpc()).and_then(Limiter::paused_until);
                 paused.filter(|until| *until > now).map_or(now + LOOK, |until| until.min(now + LOOK))
             };
             let _ = timeout(wakes.saturating_duration_since(now), ended).await;
@@ -120,8 +120,8 @@ impl Pace {
         let concurrency = self.settings.concurrency;
         let is_spent = entry.key().is_some_and(|key| state.keys.is_spent(key, self.settings.hold));
         let is_weak = entry.progress.parked || is_spent;
-        let lane = state.lanes.entry(entry.rpc()).or_default();
-        if !lane.is_free(now, concurrency) || (is_weak && !lane.has_weak_room(concurrency)) {
+        let limiter = state.limiters.entry(entry.rpc()).or_default();
+        if !limiter.is_free(now, concurrency) || (is_weak && !limiter.has_weak_room(concurrency)) {
             return None;
         }
         if entry.progress.attempts > 0 {
@@ -130,7 +130,7 @@ impl Pace {
         if let Some(key) = entry.key().filter(|_| !entry.progress.parked) {
             state.keys.goes(key);
         }
-        Some(lane.begin(now, is_weak))
+        Some(limiter.begin(now, is_weak))
     }
 
     /// Waits until the rpc has room for an event that is not in hand yet.
@@ -140,11 +140,11 @@ impl Pace {
             let now = Instant::now();
             let wakes = {
                 let state = &mut *self.lock();
-                let lane = state.lanes.entry(rpc).or_default();
-                if lane.is_free(now, self.settings.concurrency) {
+                let limiter = state.limiters.entry(rpc).or_default();
+                if limiter.is_free(now, self.settings.concurrency) {
                     return;
                 }
-                lane.paused_until().filter(|until| *until > now).map_or(now + LOOK, |until| until.min(now + LOOK))
+                limiter.paused_until().filter(|until| *until > now).map_or(now + LOOK, |until| until.min(now + LOOK))
             };
             let _ = timeout(wakes.saturating_duration_since(now), ended).await;
         }
@@ -162,9 +162,9 @@ impl Pace {
     /// Notes an answer. Returns true if the key of the event had used up its hold, and has it again.
     pub(super) fn answered(&self, entry: &Entry, slot: Slot) -> bool {
         let state = &mut *self.lock();
-        let lane = state.lanes.entry(entry.rpc()).or_default();
-        lane.implemented();
-        lane.forget(entry);
+        let limiter = state.limiters.entry(entry.rpc()).or_default();
+        limiter.implemented();
+        limiter.forget(entry);
         let mut was_spent = false;
         if let Some(key) = entry.key().filter(|_| !entry.progress.parked) {
             was_spent = state.keys.is_spent(key, self.settings.hold);
@@ -179,7 +179,7 @@ impl Pace {
         let now = Instant::now();
         state.alone.remove(rpc);
         state.answered.insert(rpc, now);
-        if state.lanes.entry(rpc).or_default().answered(slot, now, self.settings.concurrency) {
+        if state.limiters.entry(rpc).or_default().answered(slot, now, self.settings.concurrency) {
             info!(rpc, "policy available, resuming rpc");
             self.resumed.notify_waiters();
         }
@@ -190,24 +190,24 @@ impl Pace {
     pub(super) fn failed(&self, entry: &Entry, slot: Slot, failure: &Failure, is_ready: bool) -> Next {
         let (now, rpc) = (Instant::now(), entry.rpc());
         let state = &mut *self.lock();
-        let lane = state.lanes.entry(rpc).or_default();
-        lane.noted.note(failure);
+        let limiter = state.limiters.entry(rpc).or_default();
+        limiter.noted.note(failure);
         if let Some(reason) = final_reason(failure) {
             if reason == Reason::Unimplemented {
-                lane.log_unimplemented(entry, failure);
+                limiter.log_unimplemented(entry, failure);
             }
-            lane.forget(entry);
+            limiter.forget(entry);
             self.heard(state, rpc, slot);
             return Next::End(reason);
         }
         let is_there = is_of_the_event(failure) || (failure.asked && is_ready);
         let pause = |nth| now + exponential(self.settings.retry_min, self.settings.pause_max, nth);
-        if lane.failed(entry, slot, now, is_there, pause) {
+        if limiter.failed(entry, slot, now, is_there, pause) {
             warn!(rpc, class = failure.class.as_str(), cause = failure.cause, "policy unavailable, pausing rpc");
         }
-        entry.log_attempt(failure, &lane.failure_log);
-        let answers_others = lane.answers_others(is_there);
-        let (began, clock) = (lane.clock(slot.began), lane.clock(now));
+        entry.log_attempt(failure, &limiter.failure_log);
+        let answers_others = limiter.answers_others(is_there);
+        let (began, clock) = (limiter.clock(slot.began), limiter.clock(now));
         let due = now + self.pause_of_event(entry.counted_attempts());
         self.ended.notify_waiters();
         if entry.counted_attempts() >= self.settings.attempts {
@@ -254,7 +254,7 @@ impl Pace {
 
     /// Lets go of the slot of an attempt that was given up.
     pub(super) fn abandoned(&self, entry: &Entry, slot: Slot) {
-        self.lock().lanes.entry(entry.rpc()).or_default().given_up(slot);
+        self.lock().limiters.entry(entry.rpc()).or_default().given_up(slot);
         self.ended.notify_waiters();
     }
 
@@ -262,14 +262,14 @@ impl Pace {
     pub(super) fn released(&self, entry: &Entry) {
         if let Some(key) = entry.key().filter(|_| !entry.progress.parked) {
             let state = &mut *self.lock();
-            let clock = state.lanes.get(entry.rpc()).map_or(Duration::ZERO, |lane| lane.clock(Instant::now()));
+            let clock = state.limiters.get(entry.rpc()).map_or(Duration::ZERO, |limiter| limiter.clock(Instant::now()));
             state.keys.released(key, clock);
         }
     }
 
     /// Forgets all pauses, as the policy has come back.
     pub(super) fn resume(&self) {
-        self.lock().lanes.values_mut().for_each(Lane::reset);
+        self.lock().limiters.values_mut().for_each(Limiter::reset);
         self.ended.notify_waiters();
         self.resumed.notify_waiters();
     }
@@ -277,7 +277,7 @@ impl Pace {
     /// Returns the last failure of each rpc that had one.
     pub(super) fn failures(&self, quotes: bool) -> BTreeMap<&'static str, LastFailure> {
         let state = self.lock();
-        let last = state.lanes.iter().filter_map(|(rpc, lane)| Some((*rpc, lane.noted.last(quotes)?)));
+        let last = state.limiters.iter().filter_map(|(rpc, limiter)| Some((*rpc, limiter.noted.last(quotes)?)));
         last.collect()
     }
 

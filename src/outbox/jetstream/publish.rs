@@ -14,7 +14,7 @@ use super::spill::{Spill, Spilled};
 use super::streams::Names;
 use crate::backoff::jittered;
 use crate::observe::log_limit::LogLimit;
-use crate::outbox::lane::LOG_INTERVAL;
+use crate::outbox::limiter::LOG_INTERVAL;
 use crate::outbox::sqlite::Clock;
 
 /// Maximum time of a publish that no webhook waits for.

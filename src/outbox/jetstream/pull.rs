@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::hand;
+use super::ack;
 use super::streams::ACK_WAIT;
 
 /// Maximum age of a pull.
@@ -128,7 +128,7 @@ impl Pulls {
         let rest = async {
             while let Some(message) = subscriber.next().await {
                 if let (None, Some(reply)) = (message.status, &message.reply) {
-                    hand::give_back(&self.client, reply, Duration::ZERO).await;
+                    ack::give_back(&self.client, reply, Duration::ZERO).await;
                 }
             }
         };

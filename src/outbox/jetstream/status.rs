@@ -198,18 +198,18 @@ impl JetStream {
         let now = Instant::now();
         let state = self.pace.lock();
         backlog.blocked_keys += state.keys.blocked();
-        for (rpc, lane) in &state.lanes {
-            let paused = lane.paused_until().filter(|until| *until > now).map(|until| until - now);
-            if lane.in_flight() == 0 && paused.is_none() {
+        for (rpc, limiter) in &state.limiters {
+            let paused = limiter.paused_until().filter(|until| *until > now).map(|until| until - now);
+            if limiter.in_flight() == 0 && paused.is_none() {
                 continue;
             }
             match backlog.rpcs.iter_mut().find(|of| of.rpc == *rpc) {
                 Some(of) => {
-                    of.in_flight += lane.in_flight();
+                    of.in_flight += limiter.in_flight();
                     of.paused = of.paused.max(paused);
                 }
                 None => {
-                    let in_flight = lane.in_flight();
+                    let in_flight = limiter.in_flight();
                     backlog.rpcs.push(RpcBacklog { rpc, waiting: 0, parked: 0, in_flight, oldest: None, paused });
                 }
             }

@@ -22,7 +22,7 @@ pub(super) use slot::{Change, State};
 #[derive(Debug, Default)]
 pub(in crate::outbox) struct Overlay {
     slots: BTreeMap<u64, Slot>,
-    lanes: HashMap<&'static str, Lane>,
+    rpcs: HashMap<&'static str, RpcIndex>,
     /// Those that wait behind others, by key.
     behind: HashMap<Key, BTreeSet<u64>>,
     /// Those that the scheduler has.
@@ -35,7 +35,7 @@ pub(in crate::outbox) struct Overlay {
 
 /// The events of an rpc that are indexed by what they wait for.
 #[derive(Debug, Default)]
-struct Lane {
+struct RpcIndex {
     fresh: BTreeSet<u64>,
     due: BTreeSet<(Instant, u64)>,
     parked: BTreeSet<(Instant, u64)>,
@@ -176,25 +176,25 @@ impl Overlay {
 
     /// The number from which the fresh events of an rpc are read.
     pub(in crate::outbox) fn cursor(&self, rpc: &'static str) -> u64 {
-        self.lanes.get(rpc).map_or(0, |lane| lane.cursor)
+        self.rpcs.get(rpc).map_or(0, |index| index.cursor)
     }
 
     /// Reads the fresh events of an rpc from the beginning again.
     pub(in crate::outbox) fn rewind(&mut self) {
-        self.lanes.values_mut().for_each(|lane| lane.cursor = 0);
+        self.rpcs.values_mut().for_each(|index| index.cursor = 0);
     }
 
     /// The events of an rpc that may be claimed, in order.
     pub(in crate::outbox) fn ready(&self, rpc: &'static str, kind: Kind, now: Instant) -> impl Iterator<Item = u64> {
-        let lane = self.lanes.get(rpc);
-        let fresh = lane.filter(|_| kind == Kind::Fresh).into_iter().flat_map(|lane| lane.fresh.iter().copied());
-        let due = lane.and_then(|lane| lane.times(kind)).into_iter().flatten();
+        let index = self.rpcs.get(rpc);
+        let fresh = index.filter(|_| kind == Kind::Fresh).into_iter().flat_map(|index| index.fresh.iter().copied());
+        let due = index.and_then(|index| index.times(kind)).into_iter().flatten();
         fresh.chain(due.take_while(move |(due, _)| *due <= now).map(|(_, number)| *number))
     }
 
     /// The time at which the next event of an rpc is due that is not yet.
     pub(in crate::outbox) fn next_due(&self, rpc: &'static str, kind: Kind, now: Instant) -> Option<Instant> {
-        let times = self.lanes.get(rpc)?.times(kind)?;
+        let times = self.rpcs.get(rpc)?.times(kind)?;
         times.range((now, u64::MAX)..).next().map(|(due, _)| *due)
     }
 
@@ -229,15 +229,15 @@ impl Overlay {
 
     /// Notes the highest number that was claimed as fresh.
     pub(in crate::outbox) fn advance(&mut self, rpc: &'static str, number: u64) {
-        let lane = self.lanes.entry(rpc).or_default();
-        lane.cursor = lane.cursor.max(number);
+        let index = self.rpcs.entry(rpc).or_default();
+        index.cursor = index.cursor.max(number);
     }
 
     /// Makes the events of an rpc due that wait for their next attempt and hold up others; if `all`, parked ones too.
     pub(in crate::outbox) fn hurry(&mut self, rpc: &'static str, now: Instant, all: bool) {
         let kinds: &[Kind] = if all { &[Kind::Due, Kind::Parked] } else { &[Kind::Due] };
         for kind in kinds {
-            let Some(times) = self.lanes.get_mut(rpc).and_then(|lane| lane.times_mut(*kind)) else { continue };
+            let Some(times) = self.rpcs.get_mut(rpc).and_then(|index| index.times_mut(*kind)) else { continue };
             let later: Vec<(Instant, u64)> = times.split_off(&(now, u64::MAX)).into_iter().collect();
             for (_, number) in later {
                 times.insert((now, number));
@@ -250,17 +250,17 @@ impl Overlay {
 
     /// The oldest event of an rpc that waits and is in memory.
     pub(in crate::outbox) fn oldest(&self, rpc: &'static str) -> Option<Instant> {
-        let number = self.lanes.get(rpc)?.waiting.first()?;
+        let number = self.rpcs.get(rpc)?.waiting.first()?;
         self.slots.get(number)?.event.as_ref().map(|event| event.arrived)
     }
 
     fn index(&mut self, number: u64) {
         let Some(slot) = self.slots.get(&number) else { return };
-        let lane = self.lanes.entry(slot.rpc).or_default();
+        let index = self.rpcs.entry(slot.rpc).or_default();
         match slot.state {
-            State::Fresh => _ = lane.fresh.insert(number),
-            State::Due(due) => _ = lane.due.insert((due, number)),
-            State::Parked(due) => _ = lane.parked.insert((due, number)),
+            State::Fresh => _ = index.fresh.insert(number),
+            State::Due(due) => _ = index.due.insert((due, number)),
+            State::Parked(due) => _ = index.parked.insert((due, number)),
             State::Behind => {
                 if let Some(key) = slot.event.as_ref().and_then(|event| event.key.clone()) {
                     self.behind.entry(key).or_default().insert(number);
@@ -269,18 +269,18 @@ impl Overlay {
             State::Gone | State::Dead(_) => return,
         }
         if slot.event.is_some() {
-            lane.waiting.insert(number);
+            index.waiting.insert(number);
         }
     }
 
     fn unindex(&mut self, number: u64) {
         let Some(slot) = self.slots.get(&number) else { return };
-        let Some(lane) = self.lanes.get_mut(slot.rpc) else { return };
-        lane.waiting.remove(&number);
+        let Some(index) = self.rpcs.get_mut(slot.rpc) else { return };
+        index.waiting.remove(&number);
         match slot.state {
-            State::Fresh => _ = lane.fresh.remove(&number),
-            State::Due(due) => _ = lane.due.remove(&(due, number)),
-            State::Parked(due) => _ = lane.parked.remove(&(due, number)),
+            State::Fresh => _ = index.fresh.remove(&number),
+            State::Due(due) => _ = index.due.remove(&(due, number)),
+            State::Parked(due) => _ = index.parked.remove(&(due, number)),
             State::Behind => {
                 let Some(key) = slot.event.as_ref().and_then(|event| event.key.as_ref()) else { return };
                 if let Some(numbers) = self.behind.get_mut(key) {
@@ -295,7 +295,7 @@ impl Overlay {
     }
 }
 
-impl Lane {
+impl RpcIndex {
     fn times_mut(&mut self, kind: Kind) -> Option<&mut BTreeSet<(Instant, u64)>> {
         match kind {
             Kind::Due => Some(&mut self.due),

@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// An event in hand.
 #[derive(Debug)]
-pub(super) struct Hand {
+pub(super) struct Unacked {
     client: Client,
     subject: Subject,
     /// True once another copy may have the event.
@@ -33,13 +33,13 @@ pub(super) struct Hand {
     progress: AbortHandle,
 }
 
-impl Drop for Hand {
+impl Drop for Unacked {
     fn drop(&mut self) {
         self.progress.abort();
     }
 }
 
-impl Hand {
+impl Unacked {
     /// Takes a message in hand, which has just come.
     pub(super) fn new(client: &Client, subject: Subject) -> Self {
         let (lost, is_lost) = watch::channel(false);

@@ -1,11 +1,11 @@
 //! The pace of one rpc: the number of deliveries at a time, its pauses, and a clock that runs while the policy answers.
 //!
-//! One failure says little: it may be that event's own, or its key's. So the lane narrows to one new delivery at a time,
-//! and goes on at once with another event; a success opens it again. Only when an event of another key fails too does the lane
+//! One failure says little: it may be that event's own, or its key's. So the limiter narrows to one new delivery at a time,
+//! and goes on at once with another event; a success opens it again. Only when an event of another key fails too does the limiter
 //! pause, longer each time. An event that fails again says nothing of the policy if that has answered others meanwhile. A
 //! policy that fails now and then, or on some keys always, thus holds up nobody, and one that is down is asked once a
 //! pause. Events that are parked, and keys that have used up their hold, are known to fail: they neither narrow nor pause
-//! the lane, have half of its deliveries at most, and leave the other half free though each of them takes its whole time.
+//! the limiter, have half of its deliveries at most, and leave the other half free though each of them takes its whole time.
 //!
 //! A policy that has just come back has to find its feet: after a pause the deliveries at a time double, from one on,
 //! each time that all of them have succeeded; events that have not failed come first.
@@ -19,7 +19,7 @@ use tracing::{debug, warn};
 
 use super::Reason;
 use super::entry::{Entry, Key};
-use super::keys::Clock;
+use super::key_order::Clock;
 use super::loaded::Loaded;
 use crate::failure::Failure;
 use crate::observe::failures::Failures;
@@ -33,7 +33,7 @@ const REMEMBERED: usize = 20_000;
 
 /// The deliveries of an rpc.
 #[derive(Debug, Default)]
-pub(super) struct Lane {
+pub(super) struct Limiter {
     /// The events that are loaded and not in flight, and when to load more.
     pub(super) loaded: Loaded,
     /// The events that wait, loaded or not, parked ones included.
@@ -69,14 +69,14 @@ pub(super) struct Lane {
     timer: Option<Timer>,
 }
 
-/// A timer that looks after the lane if nothing else will.
+/// A timer that looks after the limiter if nothing else will.
 #[derive(Debug)]
 struct Timer {
     at: Instant,
     task: AbortHandle,
 }
 
-/// An attempt, as the lane counts it.
+/// An attempt, as the limiter counts it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slot {
     pub(super) began: Instant,
@@ -100,7 +100,7 @@ impl Identity {
     }
 }
 
-impl Lane {
+impl Limiter {
     /// Returns true if a delivery may begin.
     pub(super) fn is_free(&self, now: Instant, concurrency: usize) -> bool {
         self.has_room(concurrency) && self.paused_until.is_none_or(|until| until <= now)
@@ -119,7 +119,7 @@ impl Lane {
         self.in_flight < concurrency && self.round_in_flight < most.max(1)
     }
 
-    /// Returns true if events that have not failed yet come first: the lane fails, or has just paused.
+    /// Returns true if events that have not failed yet come first: the limiter fails, or has just paused.
     pub(super) fn prefers_fresh(&self) -> bool {
         self.failures > 0 || self.ramp.is_some()
     }
@@ -143,7 +143,7 @@ impl Lane {
         self.end(slot);
     }
 
-    /// Notes a delivery that ended with an answer. Returns true if the lane had paused.
+    /// Notes a delivery that ended with an answer. Returns true if the limiter had paused.
     pub(super) fn answered(&mut self, slot: Slot, now: Instant, concurrency: usize) -> bool {
         self.end(slot);
         // One more for each that succeeds is twice as many for all of them.
@@ -158,7 +158,7 @@ impl Lane {
         paused
     }
 
-    /// Notes a delivery that failed. `is_there` is set if the policy is known to be there. `pause` is the end of the lane's
+    /// Notes a delivery that failed. `is_there` is set if the policy is known to be there. `pause` is the end of the limiter's
     /// first, second, … pause. Returns true if this is its first.
     pub(super) fn failed(
         &mut self,

@@ -55,7 +55,7 @@ struct KeyState {
     goes: bool,
     /// The events that stand behind that one.
     behind: usize,
-    /// The lane's clock at the first failed attempt of the event that goes on.
+    /// The limiter's clock at the first failed attempt of the event that goes on.
     failing_since: Option<Duration>,
     /// The part of the hold that earlier events have used since the key's last success.
     used: Duration,
@@ -104,7 +104,7 @@ impl Keys {
     }
 
     /// Notes that the event that went on holds up the others no more: it ended, or is parked. If it has failed, the part of
-    /// the hold that it used by this time of the lane's clock stays used. Returns true if another one is to be asked for; it
+    /// the hold that it used by this time of the limiter's clock stays used. Returns true if another one is to be asked for; it
     /// goes on from now on.
     pub(super) fn released(&mut self, key: &Key, now: Duration) -> bool {
         let Some(state) = self.states.get_mut(key) else { return false };
@@ -144,7 +144,7 @@ impl Keys {
         }
     }
 
-    /// Notes a failure of the event that goes on, whose attempt began at `began` of the lane's clock, which is at `now`.
+    /// Notes a failure of the event that goes on, whose attempt began at `began` of the limiter's clock, which is at `now`.
     /// Returns the part of the hold that is used.
     pub(super) fn failed(&mut self, key: &Key, began: Duration, now: Duration) -> Duration {
         let Some(state) = self.states.get_mut(key) else { return Duration::ZERO };

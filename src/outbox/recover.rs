@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::entry::{Entry, Key};
-use super::keys::Keys;
+use super::key_order::Keys;
 use super::overlay::State as EventState;
 use super::scheduler::{InFlight, Phase, Scheduler, State};
 use super::sqlite::act::Replayed;
@@ -22,8 +22,8 @@ impl Scheduler {
             state.keys.found(key, events);
         }
         for of in standing.rpcs {
-            let lane = state.lane(of.rpc);
-            (lane.waiting, lane.parked) = (lane.waiting + of.events, lane.parked + of.parked);
+            let limiter = state.limiter(of.rpc);
+            (limiter.waiting, limiter.parked) = (limiter.waiting + of.events, limiter.parked + of.parked);
             (state.events, state.bytes) = (state.events + of.events, state.bytes + of.bytes);
             self.look_again(state, of.rpc);
         }
@@ -47,7 +47,7 @@ impl Scheduler {
                 for key in state.recount(standing) {
                     self.ask_for_next(state, "", &key, 0);
                 }
-                let rpcs: Vec<_> = state.lanes.keys().copied().collect();
+                let rpcs: Vec<_> = state.limiters.keys().copied().collect();
                 rpcs.into_iter().for_each(|rpc| self.look_again(state, rpc));
             }
         }
@@ -63,9 +63,9 @@ impl Scheduler {
             } else {
                 state.forget(of.events, of.bytes);
             }
-            let lane = state.lane(callback.rpc);
+            let limiter = state.limiter(callback.rpc);
             let count = |before: usize| if are_kept { before + of.events } else { before.saturating_sub(of.events) };
-            (lane.waiting, lane.parked) = (count(lane.waiting), count(lane.parked));
+            (limiter.waiting, limiter.parked) = (count(limiter.waiting), count(limiter.parked));
         }
     }
 
@@ -81,8 +81,8 @@ impl Scheduler {
     /// Makes an event go next that is loaded. Returns false if it is not.
     pub(super) fn replay_loaded(self: &Arc<Self>, entry: &Entry) -> bool {
         let (state, rpc) = (&mut *self.lock(), entry.rpc());
-        let Some(loaded) = state.lane(rpc).loaded.take_out(entry.number()) else { return false };
-        state.lane(rpc).loaded.push(Kind::Due, loaded);
+        let Some(loaded) = state.limiter(rpc).loaded.take_out(entry.number()) else { return false };
+        state.limiter(rpc).loaded.push(Kind::Due, loaded);
         self.go_on(state, rpc);
         true
     }
@@ -97,16 +97,16 @@ impl Scheduler {
             _ => Kind::Fresh,
         };
         self.store.retry_at(entry, now);
-        state.lane(rpc).loaded.more_at(if kind == Kind::Fresh { Kind::Due } else { kind }, now);
+        state.limiter(rpc).loaded.more_at(if kind == Kind::Fresh { Kind::Due } else { kind }, now);
         self.go_on(state, rpc);
     }
 
     /// Drops an event that is loaded. Returns false if it is not.
     pub(super) fn drop_loaded(self: &Arc<Self>, entry: &Entry) -> bool {
         let (state, rpc) = (&mut *self.lock(), entry.rpc());
-        let Some(loaded) = state.lane(rpc).loaded.take_out(entry.number()) else { return false };
+        let Some(loaded) = state.limiter(rpc).loaded.take_out(entry.number()) else { return false };
         self.store.ack(&loaded);
-        state.lane(rpc).left(&loaded);
+        state.limiter(rpc).left(&loaded);
         self.ended(state, &loaded);
         self.go_on(state, rpc);
         true
@@ -117,7 +117,7 @@ impl Scheduler {
         let Waiting { entry, state: event } = waiting;
         let (state, rpc) = (&mut *self.lock(), entry.rpc());
         self.store.ack(entry);
-        state.lane(rpc).left(entry);
+        state.limiter(rpc).left(entry);
         if *event == EventState::Behind {
             state.forget(1, entry.size());
             entry.key().inspect(|key| state.keys.leaves(key));
@@ -132,13 +132,13 @@ impl State {
     /// The events that are loaded or in flight, and that the store has.
     fn taken(&self) -> Vec<Entry> {
         let in_flight = self.in_flight.values().filter(|in_flight| in_flight.is_stored()).map(InFlight::entry);
-        in_flight.chain(self.lanes.values().flat_map(|lane| lane.loaded.all())).cloned().collect()
+        in_flight.chain(self.limiters.values().flat_map(|limiter| limiter.loaded.all())).cloned().collect()
     }
 
     /// Counts anew what the store has, of which some events were lost. Returns the keys whose first event is to be asked for.
     fn recount(&mut self, standing: Standing) -> Vec<Key> {
         let in_flight = self.in_flight.values().filter_map(InFlight::order);
-        let loaded = self.lanes.values().flat_map(|lane| lane.loaded.orders());
+        let loaded = self.limiters.values().flat_map(|limiter| limiter.loaded.orders());
         let going: HashSet<Key> = in_flight.chain(loaded).cloned().collect();
         let (mut keys, mut headless) = (Keys::default(), Vec::new());
         for StandingKey { key, events, is_first_behind } in standing.keys {
@@ -157,12 +157,12 @@ impl State {
             .iter()
             .for_each(|key| keys.goes(key));
         self.keys = keys;
-        for (rpc, lane) in &mut self.lanes {
+        for (rpc, limiter) in &mut self.limiters {
             let of = standing.rpcs.iter().find(|of| of.rpc == *rpc);
             let (events, parked) = of.map_or((0, 0), |of| (of.events, of.parked));
             let stored = |in_flight: &&InFlight| in_flight.is_stored() && in_flight.rpc() == *rpc;
-            lane.waiting = events.saturating_sub(self.in_flight.values().filter(stored).count());
-            lane.parked = parked.min(lane.waiting);
+            limiter.waiting = events.saturating_sub(self.in_flight.values().filter(stored).count());
+            limiter.parked = parked.min(limiter.waiting);
         }
         let unstored = || self.in_flight.values().filter(|in_flight| !in_flight.is_stored());
         self.events = standing.rpcs.iter().map(|of| of.events).sum::<usize>() + unstored().count();

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::Reason;
 use super::entry::Entry;
-use super::lane::Slot;
+use super::limiter::Slot;
 use super::scheduler::{Phase, Scheduler, State, Stored};
 use super::store::{Death, Kind};
 use crate::backoff::{exponential, jittered};
@@ -22,7 +22,7 @@ impl Scheduler {
             return;
         }
         state.counts.delivered += 1;
-        state.lane(entry.rpc()).implemented();
+        state.limiter(entry.rpc()).implemented();
         entry.key().inspect(|key| state.keys.succeeded(key));
         if state.landed(entry) {
             self.store.ack(entry);
@@ -38,7 +38,7 @@ impl Scheduler {
         if state.phase == Phase::Closed {
             return Stored::NotKept;
         }
-        state.lane(rpc).noted.note(&failure);
+        state.limiter(rpc).noted.note(&failure);
         let stored = self.store_held(state, entry.number());
         state.landed(&entry);
         if let Some(reason) = final_reason(&failure) {
@@ -50,7 +50,7 @@ impl Scheduler {
         let is_hurrying = state.phase == Phase::Hurrying;
         let is_there = is_of_the_event(&failure) || (failure.asked && (self.is_policy_ready)());
         let pause = |nth| now + self.pause(nth, self.settings.pause_max, is_hurrying);
-        if state.lane(rpc).failed(&entry, slot, now, is_there, pause) {
+        if state.limiter(rpc).failed(&entry, slot, now, is_there, pause) {
             warn!(rpc, class = failure.class.as_str(), cause = failure.cause, "policy unavailable, pausing rpc");
         }
         if let Stored::NotKept = stored {
@@ -63,7 +63,7 @@ impl Scheduler {
                 None => self.put_back(state, entry, slot, due, is_there, &failure),
             }
         }
-        state.lane(rpc).last_failure = Some(failure);
+        state.limiter(rpc).last_failure = Some(failure);
         self.go_on(state, rpc);
         stored
     }
@@ -89,17 +89,17 @@ impl Scheduler {
         failure: &Failure,
     ) {
         let (now, rpc, hold) = (Instant::now(), entry.rpc(), self.settings.hold);
-        let lane = state.lanes.entry(rpc).or_default();
-        entry.log_attempt(failure, &lane.failure_log);
+        let limiter = state.limiters.entry(rpc).or_default();
+        entry.log_attempt(failure, &limiter.failure_log);
         let was_parked = entry.progress.parked;
         let mut due = due;
         let used = match entry.key() {
             // It is the hold of those behind it, and none is behind a parked one.
             Some(_) if was_parked => Duration::ZERO,
-            Some(key) => state.keys.failed(key, lane.clock(slot.began), lane.clock(now)),
+            Some(key) => state.keys.failed(key, limiter.clock(slot.began), limiter.clock(now)),
             None => now.saturating_duration_since(entry.progress.since),
         };
-        if !was_parked && lane.answers_others(is_there) {
+        if !was_parked && limiter.answers_others(is_there) {
             if used >= hold {
                 entry.progress.parked = true;
                 let (event_id, attempts) = (entry.event_id(), entry.progress.attempts);
@@ -111,9 +111,9 @@ impl Scheduler {
                 due = due.min(now + (hold - used));
             }
         }
-        lane.waiting += 1;
-        lane.parked += usize::from(entry.progress.parked);
-        lane.loaded.more_at(if entry.progress.parked { Kind::Parked } else { Kind::Due }, due);
+        limiter.waiting += 1;
+        limiter.parked += usize::from(entry.progress.parked);
+        limiter.loaded.more_at(if entry.progress.parked { Kind::Parked } else { Kind::Due }, due);
         self.store.retry_at(entry.clone(), due);
         if entry.progress.parked && !was_parked {
             self.release(state, &entry);
@@ -133,7 +133,7 @@ impl Scheduler {
         state.counts.lose(reason, 1);
         match failure {
             Some(failure) if reason == Reason::Unimplemented => {
-                state.lane(entry.rpc()).log_unimplemented(entry, failure);
+                state.limiter(entry.rpc()).log_unimplemented(entry, failure);
             }
             _ => entry.log_end(reason, failure),
         }
@@ -143,7 +143,7 @@ impl Scheduler {
     /// Lets go of an event that has ended.
     pub(super) fn ended(self: &Arc<Self>, state: &mut State, entry: &Entry) {
         state.forget(1, entry.size());
-        state.lane(entry.rpc()).forget(entry);
+        state.limiter(entry.rpc()).forget(entry);
         if !entry.progress.parked {
             self.release(state, entry);
         }
@@ -152,7 +152,7 @@ impl Scheduler {
     /// Goes on with the next event of a key.
     fn release(self: &Arc<Self>, state: &mut State, entry: &Entry) {
         let Some(key) = entry.key() else { return };
-        let clock = state.lane(entry.rpc()).clock(Instant::now());
+        let clock = state.limiter(entry.rpc()).clock(Instant::now());
         if state.keys.released(key, clock) {
             self.ask_for_next(state, entry.rpc(), key, entry.number());
         }
@@ -160,10 +160,10 @@ impl Scheduler {
 
     /// Notes that an attempt ended with an answer.
     fn answered(self: &Arc<Self>, state: &mut State, rpc: &'static str, slot: Slot) {
-        let lane = state.lane(rpc);
-        if lane.answered(slot, Instant::now(), self.settings.concurrency) {
-            info!(rpc, waiting = lane.waiting, "policy available, resuming rpc");
-            self.hurry_lane(state, rpc);
+        let limiter = state.limiter(rpc);
+        if limiter.answered(slot, Instant::now(), self.settings.concurrency) {
+            info!(rpc, waiting = limiter.waiting, "policy available, resuming rpc");
+            self.hurry_rpc(state, rpc);
         }
         self.go_on(state, rpc);
     }
