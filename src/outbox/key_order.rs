@@ -1,4 +1,4 @@
-//! The keys of orders that are busy, and how much of `after.hold` each has used.
+//! The ordering keys that have undelivered events: whose turn it is.
 //!
 //! Of the events of a key one goes on: in flight, loaded, or waiting for its next attempt. The others stand behind it in
 //! the store, and are asked for one by one.
@@ -6,39 +6,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::entry::Key;
+use super::hold::Hold;
 
 /// Maximum number of keys remembered for the hold that they have used alone.
 const REMEMBERED: usize = 20_000;
-
-/// A clock that runs while the policy answers.
-#[derive(Debug, Default)]
-pub(super) struct Clock {
-    /// The time it has run.
-    ran: Duration,
-    running_since: Option<Instant>,
-}
-
-impl Clock {
-    pub(super) fn read(&self, at: Instant) -> Duration {
-        self.ran + self.running_since.map_or(Duration::ZERO, |since| at.saturating_duration_since(since))
-    }
-
-    pub(super) fn run(&mut self, now: Instant) {
-        self.running_since.get_or_insert(now);
-    }
-
-    pub(super) fn is_running(&self) -> bool {
-        self.running_since.is_some()
-    }
-
-    pub(super) fn stop(&mut self, now: Instant) {
-        self.ran = self.read(now);
-        self.running_since = None;
-    }
-}
 
 /// The keys that are busy.
 #[derive(Debug, Default)]
@@ -55,10 +27,7 @@ struct KeyState {
     goes: bool,
     /// The events that stand behind that one.
     behind: usize,
-    /// The limiter's clock at the first failed attempt of the event that goes on.
-    failing_since: Option<Duration>,
-    /// The part of the hold that earlier events have used since the key's last success.
-    used: Duration,
+    hold: Hold,
 }
 
 impl KeyState {
@@ -108,9 +77,7 @@ impl Keys {
     /// goes on from now on.
     pub(super) fn released(&mut self, key: &Key, now: Duration) -> bool {
         let Some(state) = self.states.get_mut(key) else { return false };
-        if let Some(since) = state.failing_since.take() {
-            state.used += now.saturating_sub(since);
-        }
+        state.hold.stop(now);
         if state.behind > 0 {
             state.behind -= 1;
             return true;
@@ -122,11 +89,13 @@ impl Keys {
     /// Notes that no event goes on, and none stands behind. Returns the number of those that were thought to.
     pub(super) fn rests(&mut self, key: &Key) -> usize {
         let Some(state) = self.states.get_mut(key) else { return 0 };
+        let was_remembered = state.is_remembered();
         let missing = std::mem::take(&mut state.behind);
-        (state.goes, state.failing_since) = (false, None);
-        if state.used.is_zero() {
+        (state.goes, state.hold.failing_since) = (false, None);
+        if state.hold.used.is_zero() {
             self.states.remove(key);
-        } else {
+            self.remembered = self.remembered.saturating_sub(usize::from(was_remembered));
+        } else if !was_remembered {
             self.remembered += 1;
             if self.remembered > REMEMBERED {
                 self.states.retain(|_, state| !state.is_remembered());
@@ -139,8 +108,7 @@ impl Keys {
     /// Notes a success: the key has its whole hold again.
     pub(super) fn succeeded(&mut self, key: &Key) {
         if let Some(state) = self.states.get_mut(key) {
-            state.used = Duration::ZERO;
-            state.failing_since = None;
+            state.hold = Hold::default();
         }
     }
 
@@ -148,26 +116,29 @@ impl Keys {
     /// Returns the part of the hold that is used.
     pub(super) fn failed(&mut self, key: &Key, began: Duration, now: Duration) -> Duration {
         let Some(state) = self.states.get_mut(key) else { return Duration::ZERO };
-        let since = *state.failing_since.get_or_insert(began);
-        state.used + now.saturating_sub(since)
+        state.hold.failed(began, now)
     }
 
     /// Notes that so much of the hold is used, by an event that holds up the others no more.
-    pub(super) fn has_used(&mut self, key: &Key, used: Duration) {
+    pub(super) fn set_used(&mut self, key: &Key, used: Duration) {
         if let Some(state) = self.states.get_mut(key) {
-            state.used = used;
-            state.failing_since = None;
+            state.hold = Hold { failing_since: None, used };
         }
     }
 
     /// Returns true if the hold of a key is used up.
     pub(super) fn is_spent(&self, key: &Key, hold: Duration) -> bool {
-        self.states.get(key).is_some_and(|state| state.used >= hold && !state.used.is_zero())
+        self.states.get(key).is_some_and(|state| state.hold.is_spent(hold))
+    }
+
+    /// Returns the number of keys whose event fails.
+    pub(super) fn failing(&self) -> usize {
+        self.states.values().filter(|state| state.hold.failing_since.is_some()).count()
     }
 
     /// Returns the number of keys whose event fails while others stand behind it.
     pub(super) fn blocked(&self) -> usize {
-        self.states.values().filter(|state| state.failing_since.is_some() && state.behind > 0).count()
+        self.states.values().filter(|state| state.hold.failing_since.is_some() && state.behind > 0).count()
     }
 
     /// Forgets everything.

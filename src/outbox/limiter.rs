@@ -5,7 +5,7 @@
 //! pause, longer each time. An event that fails again says nothing of the policy if that has answered others meanwhile. A
 //! policy that fails now and then, or on some keys always, thus holds up nobody, and one that is down is asked once a
 //! pause. Events that are parked, and keys that have used up their hold, are known to fail: they neither narrow nor pause
-//! the limiter, have half of its deliveries at most, and leave the other half free though each of them takes its whole time.
+//! the limiter. They get half of its deliveries at most, so that the other half is free even if each of them runs into its deadline.
 //!
 //! A policy that has just come back has to find its feet: after a pause the deliveries at a time double, from one on,
 //! each time that all of them have succeeded; events that have not failed come first.
@@ -19,7 +19,7 @@ use tracing::{debug, warn};
 
 use super::Reason;
 use super::entry::{Entry, Key};
-use super::key_order::Clock;
+use super::hold::Clock;
 use super::loaded::Loaded;
 use crate::failure::Failure;
 use crate::observe::failures::Failures;

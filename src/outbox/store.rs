@@ -1,4 +1,7 @@
-//! The store of events: what the scheduler asks of memory, SQLite or any other.
+//! What the scheduler asks of a local store: memory or SQLite.
+//!
+//! JetStream is no `EventStore`: it has loops of its own, and shares entries, limiters, key order and hold. The same suite asks
+//! all three: `tests/it/outbox/conformance.rs`.
 //!
 //! A store keeps events and changes of their state, and knows nothing of pace, pauses or the policy. Every change is taken
 //! at once, in memory; a store with a disk writes it behind that, so that nobody but the reply that depends on it waits.

@@ -27,13 +27,14 @@ impl Overlay {
         !self.dirty.is_empty()
     }
 
-    /// Takes copies of the changes that the file is to get, `most` at most; on a full disk the ends alone, which make room. Until [`written`](Self::written) or
+    /// Takes copies of the changes that the file is to get, `most` at most; with `deletes_only`, for a full disk, those of events
+    /// that were delivered or dropped, as a dead letter needs room. Until [`written`](Self::written) or
     /// [`not_written`](Self::not_written) says otherwise the file may have them.
-    pub(in crate::outbox) fn changes(&mut self, most: usize, ends_alone: bool) -> Vec<Change> {
+    pub(in crate::outbox) fn changes(&mut self, most: usize, deletes_only: bool) -> Vec<Change> {
         let mut changes = Vec::new();
         for number in &self.dirty {
             let Some(slot) = self.slots.get_mut(number) else { continue };
-            if ends_alone && slot.state != State::Gone {
+            if deletes_only && slot.state != State::Gone {
                 continue;
             }
             changes.push(slot.change(*number));

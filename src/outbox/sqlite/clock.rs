@@ -32,7 +32,7 @@ impl Clock {
         }
     }
 
-    /// A point in time as it was written. What lies before the machine's own start is that.
+    /// A point in time as it was written. One that an `Instant` cannot express becomes the start of this process.
     pub(in crate::outbox) fn instant(&self, milliseconds: i64) -> Instant {
         let distance = Duration::from_millis(milliseconds.abs_diff(self.milliseconds));
         if milliseconds >= self.milliseconds {

@@ -1,4 +1,4 @@
-//! The file of an earlier version: its events and dead letters go into a new one, and it goes when that is whole.
+//! Copies the events and dead letters of a version 1 file into a new one, and deletes the old file when that is whole.
 
 use std::path::Path;
 
@@ -27,7 +27,7 @@ pub(super) const TABLES_1: &str = "
 /// Makes a file of this version of a file of version 1.
 ///
 /// # Errors
-/// The file is as it was if there is one.
+/// On an error the old file is left as it was.
 pub(super) fn convert(path: &Path) -> rusqlite::Result<()> {
     // What is in its log belongs to it.
     Connection::open(path)?.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()))?;

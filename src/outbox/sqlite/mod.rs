@@ -58,6 +58,7 @@ pub(crate) use open::OpenError;
 pub(super) use open::{Opened, open};
 pub(super) use standing::{Standing, StandingKey};
 pub(super) use store::SqliteStore;
+pub(super) use tables::make_private;
 
 /// News for the scheduler.
 pub(super) enum News<'a> {

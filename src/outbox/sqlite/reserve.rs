@@ -13,7 +13,7 @@ const SIZE: usize = 4 << 20;
 #[derive(Debug)]
 pub(super) struct Reserve {
     path: PathBuf,
-    is_full: bool,
+    is_held: bool,
     /// True if its room was given to the disk, and has not been taken again.
     is_given: bool,
 }
@@ -22,13 +22,13 @@ impl Reserve {
     /// The reserve beside a file: what an earlier process has left is used.
     pub(super) fn beside(path: &Path) -> Self {
         let path = path.with_extension("reserve");
-        let is_full = fs::metadata(&path).is_ok_and(|file| file.len() == SIZE as u64);
-        Self { path, is_full, is_given: false }
+        let is_held = fs::metadata(&path).is_ok_and(|file| file.len() == SIZE as u64);
+        Self { path, is_held, is_given: false }
     }
 
     /// Gives the room back to the disk.
     pub(super) fn free(&mut self) {
-        if std::mem::take(&mut self.is_full) {
+        if std::mem::take(&mut self.is_held) {
             // Whether it is there or not, it is of no more use.
             let _ = fs::remove_file(&self.path);
             self.is_given = true;
@@ -42,19 +42,19 @@ impl Reserve {
 
     /// Takes the room again, all of it or none. Returns true if it has it.
     pub(super) fn fill(&mut self) -> bool {
-        if self.is_full {
+        if self.is_held {
             return true;
         }
         let filled = File::create(&self.path).and_then(|mut file| {
             file.write_all(&vec![0; SIZE])?;
             file.sync_all()
         });
-        self.is_full = filled.is_ok();
-        self.is_given &= !self.is_full;
+        self.is_held = filled.is_ok();
+        self.is_given &= !self.is_held;
         if let Err(error) = filled {
             debug!(%error, "outbox reserve not made");
             let _ = fs::remove_file(&self.path);
         }
-        self.is_full
+        self.is_held
     }
 }

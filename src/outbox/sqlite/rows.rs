@@ -61,7 +61,7 @@ fn schedule(state: State, clock: &Clock) -> (Option<i64>, bool) {
     }
 }
 
-/// The change of the dead letters that a change of an event leads to.
+/// The bytes and the reason of the dead letter that was written, if one was.
 pub(super) type Died = Option<(usize, &'static str)>;
 
 /// Writes a change. Returns the bytes and reason of a new dead letter.

@@ -223,6 +223,8 @@ impl EventStore for SqliteStore {
             dead: gauges.dead.load(Relaxed),
             dead_bytes: gauges.dead_bytes.load(Relaxed),
             unimplemented_bytes: gauges.unimplemented_bytes.load(Relaxed),
+            // The scheduler counts them.
+            events: 0,
             unimplemented_evicted: gauges.unimplemented_evicted.load(Relaxed),
             file_bytes: gauges.file_bytes.load(Relaxed),
             unwritten_bytes: self.0.shared.lock().overlay.memory(),

@@ -16,7 +16,7 @@ pub(super) const APPLICATION: i64 = 0x686b_6774;
 pub(super) const VERSION: i64 = 2;
 
 /// Makes a file that nobody else can read, if there is none. What SQLite writes beside it takes after it.
-pub(super) fn make_private(path: &Path) -> io::Result<()> {
+pub(in crate::outbox) fn make_private(path: &Path) -> io::Result<()> {
     match File::options().create_new(true).write(true).mode(0o600).open(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
@@ -54,7 +54,8 @@ pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// An event waits for its first attempt (`due` is null and `behind` 0), behind others of its key (`behind` 1), or for its
-/// next attempt (`due`). Times are milliseconds since 1970. `target`, `rpc` and `domain` are names.
+/// next attempt (`due`). `spared` are the attempts before its last replay; its age begins at `since`. Times are milliseconds
+/// since 1970. `target`, `rpc` and `domain` are names.
 const TABLES: &str = "
     create table events (
         id integer primary key, event_id text not null, target integer not null, rpc integer not null,

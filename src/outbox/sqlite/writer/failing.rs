@@ -16,9 +16,9 @@ const SALVAGE: Duration = Duration::from_secs(30);
 impl Writer {
     /// Writes what can be written: ends first, then fewer changes at a time until a single one fails.
     pub(super) fn write_in_parts(&mut self) {
-        for (most, ends_alone) in [(ENDS, true), (256, false), (16, false), (1, false)] {
+        for (most, deletes_only) in [(ENDS, true), (256, false), (16, false), (1, false)] {
             loop {
-                let changes = self.shared.lock().overlay.changes(most, ends_alone);
+                let changes = self.shared.lock().overlay.changes(most, deletes_only);
                 if changes.is_empty() {
                     break;
                 }
@@ -33,6 +33,7 @@ impl Writer {
     /// Makes room for ends on a full disk: that of the reserve, and that of the log. With the log in the file, it begins anew.
     pub(super) fn make_room_for_ends(&mut self) {
         self.reserve.free();
+        // Without a reserve the deletions alone and everything are tried in turn.
         self.is_full = self.reserve.is_given() || !self.is_full;
         self.fold_log();
         if self.is_kept_free() {

@@ -34,7 +34,7 @@ const PREPARE: Duration = Duration::from_secs(60);
 /// Pause between two attempts to write to a disk that takes nothing.
 const FULL: Duration = Duration::from_millis(200);
 
-/// The time for which numbers are marked as given before they are, in microseconds.
+/// How far ahead sequence numbers are reserved in the file, in microseconds, so that a crash gives none twice.
 const AHEAD: u64 = 3_600_000_000;
 
 pub(super) struct Writer {
