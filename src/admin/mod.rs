@@ -126,7 +126,7 @@ const INDEX: &str = concat!(
     "/readyz   200 if webhooks should be sent here, otherwise 503 and the reason\n",
     "/status   everything at a glance, as JSON; hookgate status prints it for people\n",
     "/metrics  for Prometheus\n",
-    "/outbox   After events on disk, for hookgate outbox on this machine\n",
+    "/outbox   After events on disk or on a cluster, for hookgate outbox on this machine\n",
 );
 
 fn router(admin: Sources) -> Router {

@@ -69,7 +69,7 @@ enum Command {
     /// Write, check or print the configuration that serve would run with
     #[command(subcommand)]
     Config(config::Config),
-    /// List, replay or drop the After events that are stored on disk (--data of serve)
+    /// List, replay or drop the After events that are kept on disk (--data of serve) or on a cluster (after.store)
     Outbox(outbox::Outbox),
     /// Check that a policy service answers every callback, with odd input too, and that OpenIM understands it
     Verify(verify::Verify),

@@ -115,14 +115,16 @@ impl Roots {
 
 impl Config {
     /// Returns the certificates in force, and the time at which each expires; in a chain or a list the first to. The names are
-    /// `webhooks`, `client_ca`, `policy_ca` and `policy_client`.
+    /// `webhooks`, `client_ca`, `policy_ca`, `policy_client`, `nats_ca` and `nats_client`.
     pub fn certificates(&self) -> impl Iterator<Item = (&'static str, SystemTime)> {
-        let policy = &self.policy_tls;
+        let (policy, nats) = (&self.policy_tls, &self.after.nats);
         let all = [
             ("webhooks", self.tls.server.as_ref().map(|tls| &tls.identity.certificates)),
             ("client_ca", self.client_ca().map(|ca| &ca.roots.certificates)),
             ("policy_ca", policy.roots.as_ref().map(|roots| &roots.certificates)),
             ("policy_client", policy.identity.as_ref().map(|identity| &identity.certificates)),
+            ("nats_ca", nats.roots.as_ref().map(|roots| &roots.certificates)),
+            ("nats_client", nats.identity.as_ref().map(|identity| &identity.certificates)),
         ];
         all.into_iter()
             .filter_map(|(name, certificates)| Some((name, certificates?.times.iter().map(|time| time.1).min()?)))

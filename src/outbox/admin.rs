@@ -77,6 +77,18 @@ impl Filter {
     }
 }
 
+/// Adds a count to those of its rpc, state and reason.
+pub(super) fn count_one(counts: &mut Vec<Count>, one: Count) {
+    let is_of = |count: &&mut Count| count.rpc == one.rpc && count.state == one.state && count.reason == one.reason;
+    match counts.iter_mut().find(is_of) {
+        Some(count) => {
+            (count.events, count.bytes) = (count.events + one.events, count.bytes + one.bytes);
+            count.oldest = count.oldest.min(one.oldest);
+        }
+        None => counts.push(one),
+    }
+}
+
 /// Returns the number of a replay that begins now.
 pub(super) fn run() -> i64 {
     i64::try_from(first_number()).unwrap_or(i64::MAX)

@@ -75,6 +75,14 @@ impl Entry {
         }
     }
 
+    /// Lets go of the message, which has no room.
+    pub(super) fn forget_message(&mut self) {
+        let Kept { callback, metadata, budget, key, number, arrived, .. } = &*self.event;
+        let (metadata, key, message) = (metadata.clone(), key.clone(), Bytes::new());
+        let (callback, budget, number, arrived) = (*callback, *budget, *number, *arrived);
+        self.event = Arc::new(Kept { callback, message, metadata, budget, key, number, arrived });
+    }
+
     pub(super) fn number(&self) -> u64 {
         self.event.number
     }
@@ -143,6 +151,15 @@ impl Entry {
 
     /// Logs the one line about an event that ends undelivered.
     pub(super) fn log_end(&self, reason: Reason, failure: Option<&Failure>) {
+        self.log(reason, failure, "event dead-lettered");
+    }
+
+    /// Logs the one line about an event that is lost: nothing keeps it.
+    pub(super) fn log_dropped(&self, reason: Reason, failure: Option<&Failure>) {
+        self.log(reason, failure, "event dropped");
+    }
+
+    fn log(&self, reason: Reason, failure: Option<&Failure>, what: &'static str) {
         warn!(
             command = self.command(),
             rpc = self.rpc(),
@@ -152,7 +169,7 @@ impl Entry {
             reason = reason.as_str(),
             class = failure.map(|failure| failure.class.as_str()),
             cause = failure.map(|failure| &*failure.cause),
-            "event dead-lettered",
+            "{what}",
         );
     }
 }

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::Events;
-use super::admin::{Changed, OperateError, run};
+use super::admin::{Changed, OperateError, count_one, run};
 use super::jetstream::{ApiError, ClusterError, Done, JetStream};
 use super::sqlite::{Count, Filter, Item, OpenError, Replay, Undelivered};
 use crate::config;
@@ -27,9 +27,11 @@ pub enum StartError {
     Cluster(#[from] ClusterError),
 }
 
-impl From<ApiError> for OperateError {
-    fn from(error: ApiError) -> Self {
-        Self::Cluster(error.to_string())
+/// Returns the failure of a question to the cluster, with what waits for it here.
+fn failed(cluster: &JetStream, error: &ApiError) -> OperateError {
+    match cluster.cluster().spill.events {
+        0 => OperateError::Cluster(error.to_string()),
+        events => OperateError::Cluster(format!("{error}; {events} events wait for it in the spill of this copy")),
     }
 }
 
@@ -63,19 +65,9 @@ impl Events {
     /// Counts the events by rpc, state and reason.
     pub async fn counted(&self) -> Result<Vec<Count>, OperateError> {
         let Some(cluster) = &self.1 else { return self.counted_here().await };
-        let mut counts = cluster.counted().await?;
+        let mut counts = cluster.counted().await.map_err(|error| failed(cluster, &error))?;
         let here = if self.disk().is_ok() { self.counted_here().await? } else { Vec::new() };
-        for of in here {
-            let is_of =
-                |count: &&mut Count| count.rpc == of.rpc && count.state == of.state && count.reason == of.reason;
-            match counts.iter_mut().find(is_of) {
-                Some(count) => {
-                    (count.events, count.bytes) = (count.events + of.events, count.bytes + of.bytes);
-                    count.oldest = count.oldest.min(of.oldest);
-                }
-                None => counts.push(of),
-            }
-        }
+        here.into_iter().for_each(|of| count_one(&mut counts, of));
         Ok(counts)
     }
 
@@ -83,7 +75,11 @@ impl Events {
     pub async fn list(&self, filter: Filter) -> Result<Vec<Item>, OperateError> {
         let Some(cluster) = &self.1 else { return self.list_here(filter).await };
         let is_behind = filter.after.is_some_and(|after| after >= HERE);
-        let mut items = if is_behind { Vec::new() } else { cluster.list(&filter).await? };
+        let mut items = if is_behind {
+            Vec::new()
+        } else {
+            cluster.list(&filter).await.map_err(|error| failed(cluster, &error))?
+        };
         let most = filter.limit.unwrap_or(100);
         if items.len() < most && self.disk().is_ok() {
             let limit = Some(most - items.len());
@@ -97,13 +93,13 @@ impl Events {
     pub async fn count(&self, filter: Filter) -> Result<i64, OperateError> {
         let Some(cluster) = &self.1 else { return self.count_here(filter).await };
         let here = if self.disk().is_ok() { self.count_here(filter.clone()).await? } else { 0 };
-        Ok(cluster.count(&filter).await? + here)
+        Ok(cluster.count(&filter).await.map_err(|error| failed(cluster, &error))? + here)
     }
 
     /// Returns an event with its content; without what belongs in no log, unless it is to be revealed.
     pub async fn show(&self, id: String, reveal: bool) -> Result<Item, OperateError> {
         let Some(cluster) = &self.1 else { return self.show_here(id, reveal).await };
-        match cluster.show(&id, reveal).await? {
+        match cluster.show(&id, reveal).await.map_err(|error| failed(cluster, &error))? {
             Some(item) => Ok(item),
             None if self.disk().is_ok() => self.show_here(id, reveal).await,
             None => Err(OperateError::Unknown(id)),
@@ -119,7 +115,7 @@ impl Events {
             return self.replay_here(on_this_machine(filter)).await.map(behind);
         }
         let run = run();
-        let done = cluster.replay(&filter, run).await?;
+        let done = cluster.replay(&filter, run).await.map_err(|error| failed(cluster, &error))?;
         match self.changed(done, &filter)? {
             Some(changed) => Ok(Changed { replay: Some(Replay { run, tried: 0 }), ..changed }),
             None => self.replay_here(filter).await,
@@ -129,7 +125,7 @@ impl Events {
     /// Counts the events of a replay that are not delivered.
     pub async fn undelivered(&self, replay: Replay) -> Result<Vec<Undelivered>, OperateError> {
         let Some(cluster) = &self.1 else { return self.undelivered_here(replay).await };
-        let mut undelivered = cluster.undelivered(replay.run).await?;
+        let mut undelivered = cluster.undelivered(replay.run).await.map_err(|error| failed(cluster, &error))?;
         if self.disk().is_ok() {
             undelivered.extend(self.undelivered_here(replay).await?);
         }
@@ -147,7 +143,7 @@ impl Events {
         if filter.after.is_some_and(|after| after >= HERE) {
             return self.discard_here(on_this_machine(filter)).await.map(behind);
         }
-        let done = cluster.discard(&filter).await?;
+        let done = cluster.discard(&filter).await.map_err(|error| failed(cluster, &error))?;
         match self.changed(done, &filter)? {
             Some(changed) => Ok(changed),
             None => self.discard_here(filter).await,

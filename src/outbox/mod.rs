@@ -6,17 +6,18 @@
 //! stays and is tried again.
 //!
 //! An event whose verdict does not come in time, that fails or that stands behind others is stored; one that is delivered
-//! at once never is. The events of a key are delivered one after another.
+//! at once never is. (On JetStream an event with a key is always stored first.) The events of a key are delivered one after
+//! another.
 //!
-//! - `scheduler`: which event is attempted when; one lock. `claims`: what it asks the store for; `ended`: what an attempt
-//!   leads to; `stop`: the end of it all.
+//! - `scheduler`: which event is attempted when; one lock. `claims`: what it asks the store for; `retry`: what an attempt
+//!   leads to: the end, the next attempt, parking, the dead letters; `stop`: the end of it all.
 //! - `attempt`: one attempt. `entry`: an event that is kept.
-//! - `limiter`: the pace of one rpc: how many deliveries at a time, and pauses while the policy fails; `loaded`: its events
-//!   that are loaded. `keys`: the orders that are busy, and the hold that they have used.
+//! - `limiter`: the pace of one rpc: how many deliveries at a time, and pauses while the policy is away; `loaded`: its
+//!   events that are loaded. `key_order`: whose turn it is of each key; `hold`: how long its failures may hold up the others.
 //! - `jetstream`: the events of several hookgates, on a cluster of NATS; what that does not take is this machine's.
-//! - `store`: the verbs of a store. `memory`: events in memory; `overlay`: the same in front of a file; `sqlite`: events on
-//!   disk.
-//! - `admin`: what people ask and do while hookgate serves, with `waiting`; `offline`: while it does not.
+//! - `store`: the verbs of a local store. `memory`: events in memory; `overlay`: the same in front of a file; `sqlite`: events
+//!   on disk.
+//! - `admin`: what people ask and do while hookgate serves, with `recover`, what the scheduler finds in a store; `offline`: while it does not.
 //!   `everywhere`: the same of a cluster and this machine at once.
 //! - `pulse`: what spares the runtime a wake-up for each event.
 //! - `decided`: what the decision log has of it. `status`: what can be read of all this.
@@ -27,6 +28,7 @@ mod claims;
 mod decided;
 mod entry;
 mod everywhere;
+mod hold;
 mod jetstream;
 mod key_order;
 mod limiter;
@@ -96,7 +98,7 @@ pub enum Delivery {
     Accepted,
     /// An allow, although the event is lost: there was no room for it, or the queue has been shut down.
     Dropped,
-    /// An allow, although the event is in memory alone: the disk does not take it, or not in time.
+    /// An allow, although the event is in memory alone: neither the disk nor a cluster takes it in time.
     Unwritten,
 }
 
@@ -197,11 +199,13 @@ impl Events {
     /// has come. What is left then is given up; says how many that are. With a disk it stays there, and only what is in
     /// flight is waited for; what the disk did not take is given up.
     pub async fn flush(&self, until: Instant) -> usize {
-        let lost = match &self.1 {
-            Some(cluster) => cluster.stop(until).await,
-            None => 0,
-        };
-        lost + self.flush_here(until).await
+        match &self.1 {
+            Some(cluster) => {
+                let (of_cluster, here) = tokio::join!(cluster.stop(until), self.flush_here(until));
+                of_cluster + here
+            }
+            None => self.flush_here(until).await,
+        }
     }
 
     async fn flush_here(&self, until: Instant) -> usize {
@@ -246,7 +250,7 @@ impl Events {
     }
 }
 
-/// Returns the delivery of an event that goes on behind the reply: accepted, once it is safe.
+/// Waits for the disk, `budget` at most: the event is accepted if that has it, else unwritten.
 async fn accepted(saved: Saved, budget: Duration) -> Delivery {
     let Some(saved) = saved else { return Delivery::Accepted };
     match timeout(budget, saved).await {

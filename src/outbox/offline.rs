@@ -1,50 +1,77 @@
 //! The events of a directory, while no hookgate serves from it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::admin::{Changed, OperateError, run};
+use super::admin::{Changed, OperateError, count_one, run};
+use super::jetstream::{self, SPILL};
 use super::sqlite::{self, Count, Filter, Item, OpenError, Opened, act, look, selected};
 
-/// The events of a directory that no hookgate serves from.
+/// The events of a directory that no hookgate serves from: those of its outbox, and those that wait in its spill for a
+/// cluster.
 #[derive(Debug)]
-pub struct Offline(Opened);
+pub struct Offline {
+    outbox: Opened,
+    directory: PathBuf,
+}
 
 impl Offline {
     /// Opens the directory; no other hookgate may use it meanwhile.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
-        sqlite::open(directory).map(Self)
+        Ok(Self { outbox: sqlite::open(directory)?, directory: directory.to_owned() })
     }
 
     /// Counts the events by rpc, state and reason.
     pub fn counted(&self) -> Result<Vec<Count>, OperateError> {
-        Ok(look::counts(&self.0.connection)?)
+        let mut counts = look::counts(&self.outbox.connection)?;
+        for Item { rpc, state, reason, bytes, arrived, .. } in self.spilled(&Filter::default(), usize::MAX)? {
+            count_one(&mut counts, Count { rpc, state, reason, events: 1, bytes, oldest: arrived });
+        }
+        Ok(counts)
     }
 
     /// Lists events without their content, some at a time.
     pub fn list(&self, filter: &Filter) -> Result<Vec<Item>, OperateError> {
-        Ok(look::list(&self.0.connection, filter)?)
+        let is_behind = filter.after.is_some_and(|after| after >= SPILL);
+        let mut items = if is_behind { Vec::new() } else { look::list(&self.outbox.connection, filter)? };
+        let most = filter.limit.unwrap_or(100).saturating_sub(items.len());
+        items.extend(self.spilled(filter, most)?);
+        Ok(items)
+    }
+
+    fn spilled(&self, filter: &Filter, most: usize) -> Result<Vec<Item>, OperateError> {
+        Ok(jetstream::list_offline(&self.directory, &self.outbox.clock, filter, most)?)
     }
 
     /// Counts events.
     pub fn count(&self, filter: &Filter) -> Result<i64, OperateError> {
-        Ok(look::count(&self.0.connection, filter)?)
+        let spilled = i64::try_from(self.spilled(filter, usize::MAX)?.len()).unwrap_or(i64::MAX);
+        Ok(look::count(&self.outbox.connection, filter)? + spilled)
     }
 
     /// Returns an event with its content.
     pub fn show(&self, id: &str, reveal: bool) -> Result<Item, OperateError> {
-        look::show(&self.0.connection, id, reveal)?.ok_or_else(|| OperateError::Unknown(id.to_owned()))
+        let found = match look::show(&self.outbox.connection, id, reveal)? {
+            None => jetstream::show_offline(&self.directory, &self.outbox.clock, id, reveal)?,
+            found => found,
+        };
+        found.ok_or_else(|| OperateError::Unknown(id.to_owned()))
     }
 
     /// Lets dead letters wait for the next start, some at a time.
     pub fn replay(&mut self, filter: &Filter) -> Result<Changed, OperateError> {
         filter.check()?;
-        let Opened { connection, clock, .. } = &self.0;
+        let Opened { connection, clock, .. } = &self.outbox;
         let (places, now) = (selected(connection, filter)?, clock.now());
         let transaction = connection.unchecked_transaction()?;
         let mut replayed = act::replay(&transaction, &places, run(), now)?.iter().map(|of| of.events).sum();
         if let (Some(id), 0) = (&filter.id, replayed) {
-            let waiting = act::waiting(&transaction, filter, clock)?;
-            let waiting = waiting.ok_or_else(|| OperateError::Unknown(id.clone()))?;
+            let Some(waiting) = act::waiting(&transaction, filter, clock)? else {
+                // One in the spill goes as soon as the cluster takes it.
+                return Err(match jetstream::has_offline(&self.directory, id)? {
+                    true => OperateError::OnItsWay(id.clone()),
+                    false => OperateError::Unknown(id.clone()),
+                });
+            };
             act::make_due(&transaction, waiting.entry.number(), now)?;
             replayed = 1;
         }
@@ -55,13 +82,17 @@ impl Offline {
     /// Drops dead letters, some at a time; an event that waits by its ID.
     pub fn discard(&mut self, filter: &Filter) -> Result<Changed, OperateError> {
         filter.check()?;
-        let Opened { connection, clock, .. } = &self.0;
+        let Opened { connection, clock, .. } = &self.outbox;
         let places = selected(connection, filter)?;
         let transaction = connection.unchecked_transaction()?;
         let mut dropped = act::drop_dead(&transaction, &places)?;
         if let (Some(id), 0) = (&filter.id, dropped) {
-            let waiting = act::waiting(&transaction, filter, clock)?;
-            let waiting = waiting.ok_or_else(|| OperateError::Unknown(id.clone()))?;
+            let Some(waiting) = act::waiting(&transaction, filter, clock)? else {
+                return match jetstream::drop_offline(&self.directory, id)? {
+                    true => Ok(Changed::ONE),
+                    false => Err(OperateError::Unknown(id.clone())),
+                };
+            };
             // The one behind it comes first at the next start.
             act::drop_waiting(&transaction, waiting.entry.number())?;
             dropped = 1;

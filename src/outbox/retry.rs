@@ -104,7 +104,7 @@ impl Scheduler {
                 entry.progress.parked = true;
                 let (event_id, attempts) = (entry.event_id(), entry.progress.attempts);
                 if let Some(key) = entry.key() {
-                    state.keys.has_used(key, used);
+                    state.keys.set_used(key, used);
                     info!(rpc, event_id, attempts, hold_ms = hold.as_millis(), "event parked, others of its key go on");
                 }
             } else if entry.key().is_some() {
@@ -135,6 +135,8 @@ impl Scheduler {
             Some(failure) if reason == Reason::Unimplemented => {
                 state.limiter(entry.rpc()).log_unimplemented(entry, failure);
             }
+            // No store has it.
+            _ if reason == Reason::Disk => entry.log_dropped(reason, failure),
             _ => entry.log_end(reason, failure),
         }
         self.decisions.write(&entry.undelivered(reason, failure));
@@ -196,7 +198,7 @@ pub(super) fn final_reason(failure: &Failure) -> Option<Reason> {
     match failure.class {
         Class::Unimplemented => Some(Reason::Unimplemented),
         Class::InvalidReply => Some(Reason::InvalidReply),
-        _ if failure.refuses_size() => Some(Reason::TooLarge),
+        _ if failure.refuses_size() => Some(Reason::RefusedSize),
         _ => None,
     }
 }

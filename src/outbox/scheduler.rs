@@ -213,7 +213,7 @@ impl Scheduler {
 
     fn refuse(&self, state: &mut State, entry: &Entry, reason: Reason) -> Taken {
         state.counts.lose(reason, 1);
-        entry.log_end(reason, None);
+        entry.log_dropped(reason, None);
         Taken::Dropped
     }
 

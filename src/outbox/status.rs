@@ -38,6 +38,8 @@ pub struct Backlog {
 /// The events on disk at a moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Disk {
+    /// Events that are to be delivered.
+    pub events: usize,
     /// Events that ended undelivered and are kept for whoever looks for them.
     pub dead: usize,
     /// Their bytes.
@@ -104,6 +106,8 @@ pub enum Reason {
     Unimplemented,
     /// The policy's answer is invalid.
     InvalidReply,
+    /// The policy refuses a message of its size.
+    RefusedSize,
     /// It has been tried as often as it may be.
     Attempts,
     /// It is as old as it may become.
@@ -120,11 +124,12 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Full,
         Self::Disk,
         Self::Unimplemented,
         Self::InvalidReply,
+        Self::RefusedSize,
         Self::Attempts,
         Self::Age,
         Self::Shutdown,
@@ -140,6 +145,7 @@ impl Reason {
             Self::Disk => "disk",
             Self::Unimplemented => "unimplemented",
             Self::InvalidReply => "invalid_reply",
+            Self::RefusedSize => "refused_size",
             Self::Attempts => "attempts",
             Self::Age => "age",
             Self::Shutdown => "shutdown",
@@ -206,7 +212,8 @@ impl Scheduler {
         let parked = rpcs.iter().map(|rpc| rpc.parked).sum();
         let (events, bytes, blocked_keys) = (state.events, state.bytes, state.keys.blocked());
         drop(state);
-        Backlog { events, bytes, parked, blocked_keys, oldest, rpcs, disk: self.store.disk(), cluster: None }
+        let disk = self.store.disk().map(|disk| Disk { events, ..disk });
+        Backlog { events, bytes, parked, blocked_keys, oldest, rpcs, disk, cluster: None }
     }
 }
 

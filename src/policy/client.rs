@@ -103,6 +103,16 @@ impl<T: Transport> Policy<T> {
         self.channel.as_ref().is_some_and(Channel::is_ready)
     }
 
+    /// Returns false if no connection of the policy can serve: a call would fail. True over any other transport.
+    pub(crate) fn may_serve(&self) -> bool {
+        self.channel.as_ref().is_none_or(Channel::may_serve)
+    }
+
+    /// The URL of the policy; none over any other transport.
+    pub(crate) fn url(&self) -> Option<String> {
+        self.channel.as_ref().map(|channel| channel.url().to_string())
+    }
+
     /// The exporter of its spans.
     pub(crate) fn traces(&self) -> &Traces {
         &self.shared.traces

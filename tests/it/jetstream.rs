@@ -7,6 +7,7 @@
 
 mod bad;
 mod faults;
+mod logins;
 pub(crate) mod servers;
 mod spill;
-mod store;
+pub(crate) mod store;

@@ -7,7 +7,7 @@ use super::{Writer, counter, gauge};
 use crate::admin::Sources;
 use crate::contract::Timing;
 use crate::observe::durations::Histogram;
-use crate::outbox::{Backlog, COMMIT_BUCKETS, Cluster, Disk, Reason, RpcBacklog};
+use crate::outbox::{COMMIT_BUCKETS, Cluster, Disk, Reason, RpcBacklog};
 
 pub(super) fn write(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
     let (backlog, counts) = (sources.events.backlog(), sources.events.counts());
@@ -33,7 +33,7 @@ pub(super) fn write(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
     out.counter("events_retried", "Attempts after an After event's first", counts.retried)?;
     let undelivered = Reason::ALL.map(|reason| ([("reason", reason.as_str())], counter(counts.undelivered(reason))));
     out.family("events_undelivered", "After events that were lost or given up, by why", undelivered)?;
-    backlog.disk.as_ref().map_or(Ok(()), |disk| write_disk(&backlog, disk, out))?;
+    backlog.disk.as_ref().map_or(Ok(()), |disk| write_disk(disk, out))?;
     backlog.cluster.as_ref().map_or(Ok(()), |cluster| write_cluster(cluster, out))
 }
 
@@ -58,8 +58,8 @@ fn write_cluster(cluster: &Cluster, out: &mut Writer<'_>) -> fmt::Result {
     out.counter("nats_pulls_restarted", "Pulls that went silent and were made again", cluster.pulls_restarted)
 }
 
-fn write_disk(backlog: &Backlog, disk: &Disk, out: &mut Writer<'_>) -> fmt::Result {
-    out.gauge("outbox_events", "After events on disk that are to be delivered", backlog.events as f64)?;
+fn write_disk(disk: &Disk, out: &mut Writer<'_>) -> fmt::Result {
+    out.gauge("outbox_events", "After events on disk that are to be delivered", disk.events as f64)?;
     out.gauge("outbox_dead", "After events on disk that ended undelivered", disk.dead as f64)?;
     let help = "Unimplemented After events that ended undelivered and were evicted for their bound";
     out.counter("outbox_dead_evicted", help, disk.unimplemented_evicted)?;

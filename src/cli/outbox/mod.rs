@@ -1,4 +1,4 @@
-//! `hookgate outbox`: lists, replays and drops the After events that are stored on disk.
+//! `hookgate outbox`: lists, replays and drops the After events that are kept on disk or on a cluster.
 
 mod backend;
 mod print;
@@ -19,9 +19,9 @@ use crate::outbox::{Changed, Count, Filter, Item, Offline, OperateError, Replay,
 use crate::text::{columns, count};
 use backend::Backend;
 
-/// Reasons of dead letters, as they are stored. Events that end for another reason were never written, or wait for the next
-/// start.
-const REASONS: [&str; 5] = ["unimplemented", "invalid_reply", "attempts", "age", "unreadable"];
+/// Reasons of dead letters, as they are stored: `full` on a cluster alone. Events that end for another reason were never
+/// written, or wait for the next start.
+const REASONS: [&str; 7] = ["unimplemented", "invalid_reply", "refused_size", "attempts", "age", "full", "unreadable"];
 
 /// Options of `hookgate outbox`.
 #[derive(Debug, Args)]
@@ -75,7 +75,7 @@ enum Command {
         #[arg(long)]
         reveal: bool,
     },
-    /// Deliver dead letters again, as if they had just arrived; by ID also a waiting event, at once
+    /// Deliver dead letters again, at once and outside of the order of their keys; by ID also an event that waits
     #[command(after_help = examples(&["hookgate outbox replay --all", "hookgate outbox replay --reason unimplemented"]))]
     Replay {
         #[command(flatten)]

@@ -122,6 +122,8 @@ struct Events {
     #[serde(default)]
     failures: BTreeMap<String, LastFailure>,
     disk: Option<Disk>,
+    #[serde(default)]
+    cluster: Option<Cluster>,
     delivered: u64,
     retried: u64,
     undelivered: BTreeMap<String, u64>,
@@ -156,6 +158,34 @@ struct Disk {
     unreadable: u64,
     #[serde(default)]
     unimplemented_evicted: u64,
+}
+
+/// The cluster that keeps the events, as this hookgate sees it.
+#[derive(Debug, Deserialize)]
+struct Cluster {
+    connected: bool,
+    takes_events: bool,
+    problem: Option<String>,
+    server: String,
+    replicas: u64,
+    events: Held,
+    later: Held,
+    dead: Held,
+    spill: Spill,
+}
+
+/// What a stream has.
+#[derive(Debug, Deserialize)]
+struct Held {
+    events: u64,
+}
+
+/// The events that the cluster has not taken yet.
+#[derive(Debug, Deserialize)]
+struct Spill {
+    events: u64,
+    bytes: u64,
+    durable: bool,
 }
 
 #[derive(Debug, Deserialize)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::warnings::warnings;
-use super::{Calls, Events, Queue, Report};
+use super::{Calls, Cluster, Events, Queue, Report};
 use crate::cli::{age, method};
 use crate::contract::Callback;
 use crate::observe::drift;
@@ -138,8 +138,14 @@ fn events(events: &Events, now: u64, out: &mut impl Write) -> io::Result<()> {
     if !undelivered.is_empty() {
         detail(out, format!("undelivered: {}", undelivered.join(", ")))?;
     }
+    if let Some(cluster) = &events.cluster {
+        on_cluster(cluster, out)?;
+    }
     let Some(disk) = &events.disk else {
-        return label(out, "Outbox", "in memory; --data DIR keeps events over a crash");
+        return match events.cluster {
+            Some(_) => Ok(()),
+            None => label(out, "Outbox", "in memory; --data DIR keeps events over a crash"),
+        };
     };
     let dead = ByteSize::b(disk.dead_bytes);
     label(
@@ -147,6 +153,18 @@ fn events(events: &Events, now: u64, out: &mut impl Write) -> io::Result<()> {
         "Outbox",
         format!("{} ({dead}), {} on disk", count(disk.dead, "dead letter"), ByteSize::b(disk.file_bytes)),
     )
+}
+
+fn on_cluster(cluster: &Cluster, out: &mut impl Write) -> io::Result<()> {
+    let Cluster { server, replicas, events, later, dead, spill, .. } = cluster;
+    let state = if cluster.connected { format!("nats-server {server}") } else { "not connected".to_owned() };
+    let dead = count(dead.events, "dead letter");
+    let held = format!("{} in order, {} later, {dead}", events.events, later.events);
+    label(out, "NATS", format!("{state}, {}: {held}", count(*replicas, "replica")))?;
+    if spill.events == 0 {
+        return Ok(());
+    }
+    detail(out, format!("spill: {} ({})", count(spill.events, "event"), ByteSize::b(spill.bytes)))
 }
 
 fn configuration(report: &Report, now: u64) -> String {

@@ -1,7 +1,7 @@
 //! Warnings: the parts of a status that need an operator's attention.
 
 use super::page::{rate, since};
-use super::{Events, Report};
+use super::{Cluster, Events, Report};
 use crate::cli::method;
 use crate::contract::Callback;
 use crate::text::count;
@@ -13,7 +13,7 @@ const RECENT: u64 = 15 * 60 * 1_000;
 const SOON: i64 = 14;
 
 /// Reasons for which an event on disk ends as a dead letter. An event that ends for another one is lost.
-const DEAD: [&str; 4] = ["unimplemented", "invalid_reply", "attempts", "age"];
+const DEAD: [&str; 5] = ["unimplemented", "invalid_reply", "refused_size", "attempts", "age"];
 
 /// Returns a sentence for each thing that needs attention: the policy first, then events, then hookgate itself. `now` is in
 /// milliseconds since 1970.
@@ -67,16 +67,21 @@ fn events(events: &Events, now: u64, found: &mut Vec<String>) {
             last.class
         ));
     }
-    let on_disk = events.disk.is_some();
+    let on_disk = events.disk.is_some() || events.cluster.is_some();
     let lost = events.undelivered.iter().filter(|(reason, _)| !(on_disk && DEAD.contains(&reason.as_str())));
     let lost: u64 = lost.map(|(_, count)| count).sum();
     if lost > 0 {
         found.push(format!("{} lost", count(lost, "event")));
     }
-    let Some(disk) = &events.disk else { return };
-    if disk.dead > 0 {
-        found.push(format!("{}: hookgate outbox lists, replays or drops them", count(disk.dead, "dead letter")));
+    let dead = events.disk.as_ref().map_or(0, |disk| disk.dead)
+        + events.cluster.as_ref().map_or(0, |cluster| cluster.dead.events);
+    if dead > 0 {
+        found.push(format!("{}: hookgate outbox lists, replays or drops them", count(dead, "dead letter")));
     }
+    if let Some(cluster) = &events.cluster {
+        on_cluster(cluster, found);
+    }
+    let Some(disk) = &events.disk else { return };
     if disk.unimplemented_evicted > 0 {
         let evicted = disk.unimplemented_evicted;
         found.push(format!("{} of unimplemented rpcs evicted", count(evicted, "dead letter")));
@@ -86,6 +91,20 @@ fn events(events: &Events, now: u64, found: &mut Vec<String>) {
     }
     if disk.unreadable > 0 {
         found.push(format!("{} on disk not readable", count(disk.unreadable, "event")));
+    }
+}
+
+fn on_cluster(cluster: &Cluster, found: &mut Vec<String>) {
+    match &cluster.problem {
+        Some(problem) => found.push(format!("NATS: {problem}")),
+        None if !cluster.connected => found.push("NATS: no server is connected".to_owned()),
+        None if !cluster.takes_events => found.push("NATS takes no events".to_owned()),
+        None => {}
+    }
+    let spill = &cluster.spill;
+    if spill.events > 0 {
+        let place = if spill.durable { "on disk" } else { "in memory alone" };
+        found.push(format!("{} here, {place}, that NATS has not taken yet", count(spill.events, "event")));
     }
 }
 

@@ -49,7 +49,7 @@ settings! {
     /// Maximum number of attempts to deliver an event.
     attempts: u32 = 50, count32(), default_on_disk = "1000", needs_restart = true;
 
-    /// Maximum age of an event; an older one is given up: a dead letter with --data, otherwise dropped and counted.
+    /// Maximum age of an event; an older one is given up: a dead letter with --data or after.store, otherwise dropped and counted.
     age: Duration = Duration::from_secs(3600), time(), default_on_disk = "72h", needs_restart = true;
 
     /// Pause before the second attempt; it doubles with each further one.
@@ -61,7 +61,8 @@ settings! {
     /// Maximum number of events kept.
     events: usize = 200_000, count(), default_on_disk = "20000000", needs_restart = true;
 
-    /// Maximum bytes of events kept. Dead letters have a limit of their own, after.dead_bytes.
+    /// Maximum bytes of events kept; with after.store 1GiB unless set, of each of its two streams and of the spill. Dead letters
+    /// have a limit of their own, after.dead_bytes.
     bytes: usize = 256 << 20, size(), default_on_disk = "10GiB", needs_restart = true;
 
     /// Maximum number of events of one rpc that are delivered at a time.

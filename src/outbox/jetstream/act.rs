@@ -11,9 +11,9 @@ use tracing::info;
 
 use super::JetStream;
 use super::api::ApiError;
-use super::look::{AT_A_TIME, Selected, path};
+use super::look::{AT_A_TIME, DEAD, Selected, path};
 use super::publish::Publisher;
-use super::record::{Record, token};
+use super::record::Record;
 use crate::outbox::sqlite::{Filter, State, Undelivered};
 
 /// Maximum time in which the copy answers that has an event in hand.
@@ -68,7 +68,11 @@ impl JetStream {
     /// Replays dead letters, some at a time; makes an event due that waits, if it is named.
     pub(in crate::outbox) async fn replay(self: &Arc<Self>, filter: &Filter, run: i64) -> Result<Done, ApiError> {
         if let Some(id) = &filter.id {
-            let Some((stream, selected)) = self.find(id).await? else { return Ok(Done::Unknown) };
+            let Some((stream, selected)) = self.find(id).await? else {
+                // One in the spill goes as soon as the servers take it.
+                let is_spilled = self.find_spilled(id).await?.is_some();
+                return Ok(if is_spilled { Done::OnItsWay } else { Done::Unknown });
+            };
             if stream != self.publisher.names.dead && self.is_held(id).await {
                 return Ok(Done::OnItsWay);
             }
@@ -154,7 +158,11 @@ impl JetStream {
                     return Ok(Done::Changed { events: 1, last: None });
                 }
             }
-            return Ok(self.discard_spilled(id));
+            let found = self.find_spilled(id).await?;
+            return Ok(match found.is_some_and(|row| self.publisher.spill.discard(&row)) {
+                true => Done::Changed { events: 1, last: None },
+                false => Done::Unknown,
+            });
         }
         let selected = self.selected(filter).await?;
         let mut events = 0;
@@ -166,23 +174,10 @@ impl JetStream {
         }
         Ok(changed(filter, &selected, events))
     }
-
-    fn discard_spilled(&self, id: &str) -> Done {
-        let (end, mut found) = (format!(".{}", token(id)), None);
-        self.publisher.spill.each(|number, spilled| {
-            if spilled.subject.ends_with(&end) {
-                found = Some(number);
-            }
-        });
-        match found.is_some_and(|number| self.publisher.spill.remove(number)) {
-            true => Done::Changed { events: 1, last: None },
-            false => Done::Unknown,
-        }
-    }
 }
 
 fn changed(filter: &Filter, selected: &[Selected], events: usize) -> Done {
     let most = filter.limit.unwrap_or(usize::MAX).min(AT_A_TIME);
     let last = selected.last().filter(|_| selected.len() >= most);
-    Done::Changed { events, last: last.map(|last| i64::try_from(last.sequence).unwrap_or(i64::MAX)) }
+    Done::Changed { events, last: last.map(|last| DEAD + i64::try_from(last.sequence).unwrap_or(i64::MAX)) }
 }

@@ -11,7 +11,7 @@ use super::JetStream;
 use super::deliver::CLEANUPS;
 use super::pace::Next;
 use super::publish::Stored;
-use super::record::Record;
+use super::record::{Record, UNORDERED};
 use crate::failure::Failure;
 use crate::outbox::attempt::Asking;
 use crate::outbox::entry::Entry;
@@ -21,9 +21,6 @@ use crate::outbox::{Delivery, Event, Reason};
 /// Time after an attempt's deadline at which another copy may make the next one, if this one has not said how it ended.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Numbers of events without an order, which no stream gives.
-const UNORDERED: u64 = 1 << 63;
-
 /// The fate of an event on its arrival: what its reply is to be, or the event where JetStream cannot take it.
 pub(in crate::outbox) type Arrived = Result<Delivery, Event>;
 
@@ -31,6 +28,9 @@ impl JetStream {
     /// Takes an event in. It does not depend on whoever waits for this.
     pub(in crate::outbox) async fn deliver(self: &Arc<Self>, event: Event) -> Arrived {
         let mut entry = Entry::new(event, Instant::now());
+        if !self.publisher.fits(&Record::new(entry.clone())) {
+            return Err(unordered(&entry));
+        }
         if entry.key().is_none() {
             // The limiter tells events apart by their numbers; those with an order get theirs from the stream.
             entry.set_number(UNORDERED | fastrand::u64(..));
@@ -38,7 +38,7 @@ impl JetStream {
         let (tell, told) = oneshot::channel();
         let this = self.clone();
         let copy = unordered(&entry);
-        self.runtime.spawn(async move {
+        let arriving = async move {
             if entry.key().is_some() {
                 let record = Record::new(entry);
                 let stored = this.publisher.store(&record, this.settings.store_within).await;
@@ -47,28 +47,37 @@ impl JetStream {
             } else {
                 this.deliver_unordered(entry, tell).await;
             }
-        });
+        };
+        self.arriving.spawn_on(arriving, &self.runtime);
         // A task that panics has taken the event with it.
         told.await.unwrap_or(Err(copy))
     }
 
     /// Returns the reply to an event that was stored. It waits for the file of the spill.
-    async fn arrived(&self, record: &Record, stored: Stored) -> Arrived {
+    async fn arrived(self: &Arc<Self>, record: &Record, stored: Stored) -> Arrived {
         match stored {
             Stored::Stream(_) => Ok(Delivery::Accepted),
             Stored::Spill(_, None) => Ok(Delivery::Unwritten),
             Stored::Spill(number, Some(written)) => {
+                let this = self.clone();
+                let writing = self.arriving.spawn_on(
+                    async move {
+                        let is_written = written.await.unwrap_or(false);
+                        if is_written {
+                            this.publisher.spill.mark_written(number);
+                        }
+                        is_written
+                    },
+                    &self.runtime,
+                );
                 // What comes late is as good for the event, not for its reply.
-                let is_written = written.await.unwrap_or(false);
-                if is_written {
-                    self.publisher.spill.is_written(number);
-                }
+                let is_written = matches!(timeout(record.entry.event.budget, writing).await, Ok(Ok(true)));
                 Ok(if is_written { Delivery::Accepted } else { Delivery::Unwritten })
             }
             Stored::TooLarge => Err(unordered(&record.entry)),
             Stored::Full => {
                 self.pace.lock().counts.lose(Reason::Full, 1);
-                record.entry.log_end(Reason::Full, None);
+                record.entry.log_dropped(Reason::Full, None);
                 Ok(Delivery::Dropped)
             }
         }

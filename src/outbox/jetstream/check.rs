@@ -14,6 +14,9 @@ const OLDEST_SERVER: (u64, u64) = (2, 10);
 /// The key of a stream's metadata that holds the number of its partitions.
 pub(super) const PARTITIONS: &str = "hookgate-partitions";
 
+/// The key of a stream's metadata that holds the URL of the policy of whoever made it.
+pub(super) const POLICY: &str = "hookgate-policy";
+
 /// What a stream's configuration is to be, as far as it is checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Config {
@@ -30,6 +33,11 @@ pub(super) struct Config {
     pub(super) duplicate_window: u64,
     #[serde(default)]
     pub(super) metadata: BTreeMap<String, String>,
+    /// Only to make it: the sequence of the first message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) first_seq: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) max_msg_size: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) persist_mode: Option<String>,
     #[serde(default)]
@@ -82,10 +90,28 @@ pub(super) fn check(meant: &Config, found: &Config, warnings: &mut Vec<String>) 
         let what = format!("has {found} replicas in place of {meant}; nats stream edit --replicas changes them");
         return wrong("after.nats.replicas", what);
     }
+    if meant.max_age == 0 && found.max_age != 0 {
+        return wrong(
+            "after.nats.name",
+            "has a max_age, and the servers would delete events without a word".to_owned(),
+        );
+    }
+    if let (Some(of), Some(ours)) = (found.metadata.get(POLICY), meant.metadata.get(POLICY))
+        && of != ours
+    {
+        warnings.push(format!(
+            "the stream {name} was made for the policy {of}, and this hookgate asks {ours}: if that is another deployment, give \
+             it another after.nats.name, or each gets events of the other"
+        ));
+    }
+    if let Some(size) = found.max_msg_size.filter(|size| *size > 0) {
+        warnings.push(format!("the stream {name} takes no event of more than {size} bytes (max_msg_size)"));
+    }
     for (what, found, meant) in [
         ("max_bytes", found.max_bytes, meant.max_bytes),
         ("max_msgs", found.max_msgs, meant.max_msgs),
         ("max_age", found.max_age as i64, meant.max_age as i64),
+        ("duplicate_window", found.duplicate_window as i64, meant.duplicate_window as i64),
     ] {
         if found != meant {
             warnings.push(format!("the stream {name} has {what} {found} in place of {meant}; what it has applies"));
@@ -100,7 +126,11 @@ pub(super) fn check_consumer(name: &str, found: &Value, filter: &str, pending: i
     let is_same = found["filter_subject"] == filter
         && found["max_ack_pending"].as_i64() == Some(pending)
         && found["ack_wait"].as_u64() == Some(ack_wait)
-        && found["ack_policy"] == "explicit";
+        && found["ack_policy"] == "explicit"
+        // Any of these would leave an event undelivered.
+        && found["max_deliver"].as_i64().is_none_or(|most| most <= 0)
+        && found["backoff"].as_array().is_none_or(Vec::is_empty)
+        && found["inactive_threshold"].as_i64().is_none_or(|time| time == 0);
     if is_same {
         return Ok(());
     }

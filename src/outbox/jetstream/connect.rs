@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event};
+use tokio_rustls::rustls;
 use tracing::{info, warn};
 
 use super::streams::Unmade;
@@ -41,13 +42,25 @@ pub(super) async fn connect(settings: &config::After, line: &Arc<Line>, patient:
             Unmade::Mistake("after.store", what)
         }
         ConnectErrorKind::ServerParse => Unmade::Mistake("after.store", "not an address".to_owned()),
-        ConnectErrorKind::Tls => Unmade::Mistake("after.store", format!("TLS to the servers fails: {}", chain(&error))),
+        _ if is_tls(&error) => Unmade::Mistake("after.store", format!("TLS to the servers fails: {}", chain(&error))),
         _ => Unmade::NotNow(format!("no server of after.store can be reached: {}", chain(&error))),
     })?;
     if !patient {
         line.is_connected.store(true, Relaxed);
     }
     Ok(client)
+}
+
+/// Returns true if TLS is what fails: a certificate, on either side.
+fn is_tls(error: &ConnectError) -> bool {
+    let mut source = std::error::Error::source(error);
+    let mut is_found = error.kind() == ConnectErrorKind::Tls;
+    while let Some(cause) = source {
+        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        is_found |= cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>());
+        source = cause.source();
+    }
+    is_found
 }
 
 /// Returns an error with its causes.

@@ -29,6 +29,15 @@ pub(super) const CLEANUPS: usize = 4;
 /// Pause before an event is taken again that could be put nowhere.
 const LONG_PAUSE: Duration = Duration::from_secs(5);
 
+/// Pause before an event is given to a copy again whose policy could not be reached.
+const AWAY: Duration = Duration::from_secs(1);
+
+/// Number of deliveries of a message that no copy could read, before it becomes a dead letter.
+const UNREADABLE: u32 = 3;
+
+/// Maximum number of publishes that are refused, and not for a lack of room.
+const REFUSALS: usize = 25;
+
 /// The end of an attempt of an event in hand.
 enum Attempted {
     Answered(Slot, Reply),
@@ -57,6 +66,10 @@ impl JetStream {
                 Ok(Attempted::Failed(slot, failure)) => {
                     let next = self.pace.failed(&record.entry, slot, &failure, (self.is_policy_ready)());
                     match next {
+                        Next::Again(_) if !(self.may_policy_serve)() => {
+                            unacked.give_back(AWAY).await;
+                            break;
+                        }
                         Next::Again(due) => {
                             tokio::select! {
                                 () = self.pace.due(due) => {}
@@ -84,6 +97,10 @@ impl JetStream {
                     } else {
                         self.lose(&record.entry);
                     }
+                    break;
+                }
+                Err(Turn::Away) => {
+                    unacked.give_back(AWAY).await;
                     break;
                 }
                 Err(Turn::Park) => {
@@ -116,12 +133,17 @@ impl JetStream {
             }
             Ok(Attempted::Failed(slot, failure)) => {
                 match self.pace.failed(&record.entry, slot, &failure, (self.is_policy_ready)()) {
-                    Next::Again(due) | Next::Park(due) => self.put_later(record, due, unacked).await,
+                    Next::Again(due) => self.put_later(record, due, unacked).await,
+                    Next::Park(due) => {
+                        record.entry.progress.parked = true;
+                        self.put_later(record, due, unacked).await;
+                    }
                     Next::End(reason) => self.end(&record, reason, Some(&failure), unacked).await,
                 }
             }
             Ok(Attempted::GivenUp) if self.stopping.is_cancelled() => unacked.give_back(Duration::ZERO).await,
             Ok(Attempted::GivenUp) => self.lose(&record.entry),
+            Err(Turn::Away) => unacked.give_back(AWAY).await,
             Err(_) => self.end(&record, Reason::Age, None, unacked).await,
         }
     }
@@ -133,6 +155,11 @@ impl JetStream {
         let header = message.headers.as_ref().and_then(|headers| headers.get(HEADER)).map(ToString::to_string);
         let header = header.unwrap_or_default();
         let Some(mut record) = Record::read(&header, message.payload.clone(), sequence, &self.publisher.clock) else {
+            if redelivered < UNREADABLE {
+                // During an update it may be another copy's.
+                unacked.give_back(LONG_PAUSE).await;
+                return None;
+            }
             self.bury_unread(&message, &header, sequence, unacked).await;
             return None;
         };
@@ -147,7 +174,7 @@ impl JetStream {
     /// Makes an attempt when it is the event's turn. The error is a turn that does not come.
     async fn attempt(&self, entry: &mut Entry, unacked: &Unacked) -> Result<Attempted, Turn> {
         let turn = tokio::select! {
-            turn = self.pace.turn(entry) => turn,
+            turn = self.pace.turn(entry, &self.may_policy_serve) => turn,
             () = unacked.lost() => return Ok(Attempted::GivenUp),
             () = self.stopping.cancelled() => return Ok(Attempted::GivenUp),
         };
@@ -200,10 +227,16 @@ impl JetStream {
     async fn put_later(self: &Arc<Self>, mut record: Record, due: Instant, unacked: Unacked) {
         let holds_up = record.due.is_none() && record.run.is_none();
         record.due = Some(due);
-        self.ensure_later(record.entry.rpc());
+        self.make_later(record.entry.rpc()).await;
         match self.publish_in_hand(&record, &unacked).await {
             Some(Ok(_)) => _ = unacked.ack().await,
             Some(Err(error)) if holds_up && error.is_full() => self.end(&record, Reason::Full, None, unacked).await,
+            Some(Err(error)) if error.is_too_large() => {
+                // As one that is too large when it arrives.
+                (self.local)(super::arrive::unordered(&record.entry));
+                unacked.ack().await;
+            }
+            Some(Err(_)) if holds_up => unacked.give_back(LONG_PAUSE).await,
             Some(Err(_)) => unacked.give_back(due.saturating_duration_since(Instant::now()).max(LONG_PAUSE)).await,
             None => self.lose(&record.entry),
         }
@@ -211,8 +244,15 @@ impl JetStream {
 
     /// Ends an event undelivered: counts and logs it, and publishes it as a dead letter.
     pub(super) async fn end(&self, record: &Record, reason: Reason, failure: Option<&Failure>, unacked: Unacked) {
-        let dead = self.ended(record, reason, failure);
-        match self.publish_in_hand(&dead, &unacked).await {
+        let mut dead = self.ended(record, reason, failure);
+        let mut published = self.publish_in_hand(&dead, &unacked).await;
+        if matches!(&published, Some(Err(error)) if error.is_too_large()) {
+            let event_id = record.entry.event_id();
+            error!(event_id, "dead letter is larger than NATS takes, kept without its message");
+            dead.entry.forget_message();
+            published = self.publish_in_hand(&dead, &unacked).await;
+        }
+        match published {
             Some(Ok(_)) => {
                 self.lose_for(record, reason, failure);
                 unacked.ack().await;
@@ -246,9 +286,15 @@ impl JetStream {
     /// Publishes while an event is in hand: again, until it is taken or refused for good. None if another copy may have it.
     async fn publish_in_hand(&self, record: &Record, unacked: &Unacked) -> Option<Result<u64, ApiError>> {
         let publish = async {
+            let mut refusals = 0;
             loop {
                 match self.publisher.publish(record).await {
                     Err(ApiError::NoResponders | ApiError::TimedOut | ApiError::Other(_)) => sleep(PAUSE).await,
+                    // An election, or more than the server can do.
+                    Err(error) if !error.is_full() && !error.is_too_large() && refusals < REFUSALS => {
+                        refusals += 1;
+                        sleep(PAUSE).await;
+                    }
                     published => return published,
                 }
             }
@@ -267,7 +313,7 @@ impl JetStream {
             subject,
             sequence, "message in the stream is no event that this hookgate can read, it becomes a dead letter"
         );
-        let headers = super::record::headers(&format!("unreadable/{sequence}"), header);
+        let headers = super::record::headers(&format!("unreadable/{subject}/{sequence}"), header);
         let to = self.publisher.names.dead("unreadable", "unknown", "0", &sequence.to_string());
         match self.publisher.api.publish(to, headers, message.payload.clone(), super::api::QUESTION).await {
             Ok(_) => _ = unacked.ack().await,

@@ -13,10 +13,17 @@ use super::api::{ApiError, Found};
 use super::publish::Publisher;
 use super::record::{Record, method, token};
 use crate::contract::{Callback, metadata};
-use crate::outbox::sqlite::{Count, Filter, Item, State, content};
+use crate::outbox::admin::count_one;
+use crate::outbox::sqlite::{Clock, Count, Filter, Item, State, content};
 
 /// Places of later events begin here, behind those of the partitions.
 const LATER: i64 = 1 << 52;
+
+/// Places of dead letters begin here.
+pub(super) const DEAD: i64 = 1 << 54;
+
+/// Places of events in the spill of this copy begin here.
+pub(in crate::outbox) const SPILL: i64 = 1 << 56;
 
 /// Maximum number of events of one answer.
 pub(super) const AT_A_TIME: usize = 1_000;
@@ -57,7 +64,10 @@ impl JetStream {
     pub(super) async fn dead(&self, filter: &Filter, most: usize) -> Result<Vec<Selected>, ApiError> {
         let Publisher { api, names, .. } = &self.publisher;
         let subject = self.dead_subject(filter);
-        let mut from = filter.after.map_or(1, |after| u64::try_from(after).unwrap_or(0) + 1);
+        if filter.after.is_some_and(|after| after >= SPILL) {
+            return Ok(Vec::new());
+        }
+        let mut from = filter.after.map_or(1, |after| u64::try_from(after.saturating_sub(DEAD)).unwrap_or(0) + 1);
         if let Some(since) = filter.since {
             from = from.max(self.counted_since(&names.dead, &subject, Some(since)).await?.1);
         }
@@ -174,7 +184,12 @@ impl JetStream {
                 count.oldest = count.oldest.min(oldest);
             }
         }
-        Ok(counts.into_values().collect())
+        let mut counts: Vec<Count> = counts.into_values().collect();
+        for Item { rpc, state, reason, bytes, arrived, .. } in self.list_spilled(&Filter::default(), usize::MAX).await?
+        {
+            count_one(&mut counts, Count { rpc, state, reason, events: 1, bytes, oldest: arrived });
+        }
+        Ok(counts)
     }
 
     /// Counts the events that a filter selects.
@@ -190,7 +205,8 @@ impl JetStream {
                 total += events;
             }
         }
-        Ok(total)
+        let spilled = self.list_spilled(filter, usize::MAX).await?.len();
+        Ok(total + i64::try_from(spilled).unwrap_or(i64::MAX))
     }
 
     /// The streams of waiting events, with the subjects that a filter selects and where their places begin.
@@ -210,46 +226,24 @@ impl JetStream {
             let (after, until) = (filter.after.unwrap_or(0), Instant::now() + WALK);
             for (stream, subject, base) in self.waiting_subjects(filter) {
                 let mut from = u64::try_from(after.saturating_sub(base).max(0)).unwrap_or(0) + 1;
-                if base == 0 && after >= LATER {
+                let end = if base == 0 { LATER } else { DEAD };
+                if after >= end {
                     continue;
                 }
                 while items.len() < most && Instant::now() < until {
                     let Some(found) = self.publisher.api.next(&stream, &subject, from).await? else { break };
                     from = found.sequence + 1;
-                    let item = self.item(&self.read(found), base);
+                    let item = item(&self.publisher.clock, &self.read(found), base);
                     items.extend(item.filter(|item| filter.since.is_none_or(|since| item.arrived >= since)));
                 }
             }
         }
         if filter.state != Some(State::Waiting) {
             let dead = self.dead(filter, most.saturating_sub(items.len())).await?;
-            items.extend(dead.iter().filter_map(|selected| self.item(selected, 0)));
+            items.extend(dead.iter().filter_map(|selected| item(&self.publisher.clock, selected, DEAD)));
         }
+        items.extend(self.list_spilled(filter, most.saturating_sub(items.len())).await?);
         Ok(items)
-    }
-
-    fn item(&self, selected: &Selected, base: i64) -> Option<Item> {
-        let clock = &self.publisher.clock;
-        let entry = &selected.record.as_ref()?.entry;
-        let record = selected.record.as_ref()?;
-        let end = record.end.as_ref();
-        Some(Item {
-            place: base + i64::try_from(selected.sequence).unwrap_or(i64::MAX),
-            id: entry.event_id().to_owned(),
-            state: if end.is_some() { State::Dead } else { State::Waiting },
-            rpc: entry.rpc().to_owned(),
-            key: entry.key().map(|key| key.value.to_string()),
-            arrived: clock.of(entry.event.arrived),
-            attempts: entry.progress.attempts,
-            bytes: i64::try_from(selected.bytes).unwrap_or(i64::MAX),
-            due: record.due.filter(|_| end.is_none()).map(|due| clock.of(due)),
-            died: end.map(|end| end.died),
-            reason: end.map(|end| end.reason.clone()),
-            class: end.and_then(|end| end.class.clone()),
-            parked: end.is_none() && entry.progress.parked,
-            metadata: None,
-            message: None,
-        })
     }
 
     /// Finds the event with an ID: one that waits, else a dead letter. Returns its stream too.
@@ -268,15 +262,49 @@ impl JetStream {
 
     /// Returns an event with its content.
     pub(in crate::outbox) async fn show(&self, id: &str, reveal: bool) -> Result<Option<Item>, ApiError> {
-        let Some((_, selected)) = self.find(id).await? else { return Ok(None) };
-        let Some(mut item) = self.item(&selected, 0) else { return Ok(None) };
-        if let Some(Record { entry, .. }) = &selected.record {
-            let event = &entry.event;
-            let is_shown = |name: &str| reveal || name != metadata::REPLY_KEY.as_str();
-            let shown = event.metadata.pairs().filter(|(name, _)| is_shown(name));
-            item.metadata = Some(Value::Object(shown.map(|(name, value)| (name.to_owned(), value.into())).collect()));
-            item.message = content(event.callback, &event.message, reveal);
-        }
+        let selected = match self.find(id).await? {
+            Some((_, selected)) => selected,
+            None => match self.find_spilled(id).await? {
+                Some(row) => self.spilled(&row).await?,
+                None => return Ok(None),
+            },
+        };
+        let Some(mut item) = item(&self.publisher.clock, &selected, 0) else { return Ok(None) };
+        add_content(&mut item, &selected, reveal);
         Ok(Some(item))
     }
+}
+
+/// Returns an event as people see it, its place behind `base`. None if it cannot be read.
+pub(super) fn item(clock: &Clock, selected: &Selected, base: i64) -> Option<Item> {
+    let entry = &selected.record.as_ref()?.entry;
+    let record = selected.record.as_ref()?;
+    let end = record.end.as_ref();
+    Some(Item {
+        place: base + i64::try_from(selected.sequence).unwrap_or(i64::MAX),
+        id: entry.event_id().to_owned(),
+        state: if end.is_some() { State::Dead } else { State::Waiting },
+        rpc: entry.rpc().to_owned(),
+        key: entry.key().map(|key| key.value.to_string()),
+        arrived: clock.of(entry.event.arrived),
+        attempts: entry.progress.attempts,
+        bytes: i64::try_from(selected.bytes).unwrap_or(i64::MAX),
+        due: record.due.filter(|_| end.is_none()).map(|due| clock.of(due)),
+        died: end.map(|end| end.died),
+        reason: end.map(|end| end.reason.clone()),
+        class: end.and_then(|end| end.class.clone()),
+        parked: end.is_none() && entry.progress.parked,
+        metadata: None,
+        message: None,
+    })
+}
+
+/// Adds the content of an event; without what belongs in no log, unless it is to be revealed.
+pub(super) fn add_content(item: &mut Item, selected: &Selected, reveal: bool) {
+    let Some(Record { entry, .. }) = &selected.record else { return };
+    let event = &entry.event;
+    let is_shown = |name: &str| reveal || name != metadata::REPLY_KEY.as_str();
+    let shown = event.metadata.pairs().filter(|(name, _)| is_shown(name));
+    item.metadata = Some(Value::Object(shown.map(|(name, value)| (name.to_owned(), value.into())).collect()));
+    item.message = content(event.callback, &event.message, reveal);
 }

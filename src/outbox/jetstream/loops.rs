@@ -1,19 +1,26 @@
 //! What goes on all the time: the loops that pull, the one that drains the spill, and the one that looks at the streams.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{error, warn};
 
+use super::look::path;
 use super::publish::Publisher;
 use super::pull::Pulls;
 use super::spill::Spilled;
-use super::streams::{self, Names};
+use super::streams::{self, Names, Unmade};
 use super::{JetStream, LONG_PAUSE, PAUSE, arrive, record};
 use crate::contract::Callback;
+use crate::outbox::limiter::LOG_INTERVAL;
+
+/// Maximum time between two looks at the policy.
+const LOOK: Duration = Duration::from_millis(100);
 
 impl JetStream {
     /// Delivers the events of a partition, one after another.
@@ -22,13 +29,59 @@ impl JetStream {
         let consumer = Names::partition(partition);
         let mut pulls = Pulls::new(api.client.clone(), &names.events, &consumer, counters.restarted.clone());
         loop {
+            let next = async {
+                if !pulls.is_open() {
+                    self.policy_may_serve().await;
+                }
+                pulls.next().await
+            };
             let message = tokio::select! {
-                message = pulls.next() => message,
+                message = next => message,
                 () = self.stopping.cancelled() => break,
             };
-            self.deliver_head(message).await;
+            match message {
+                Some(message) => self.deliver_head(message).await,
+                None => self.make_streams_again().await,
+            }
         }
         pulls.close().await;
+    }
+
+    /// Waits until a connection of the policy can serve: meanwhile other copies deliver, whose policy is there.
+    async fn policy_may_serve(&self) {
+        while !(self.may_policy_serve)() {
+            self.pace.due(Instant::now() + LOOK).await;
+        }
+    }
+
+    /// Makes the streams and consumers that are gone. What is wrong with them stands in `/status`.
+    async fn make_streams_again(&self) {
+        // One loop at a time; the others find what it has made.
+        let _making = self.making.lock().await;
+        let Publisher { api, names, .. } = &self.publisher;
+        let problem = match streams::ensure(api, names, &self.settings, &self.policy_url).await {
+            Ok(_) => None,
+            Err(Unmade::NotNow(what)) => Some(what),
+            Err(Unmade::Mistake(setting, what)) => Some(format!("{setting}: {what}")),
+        };
+        if let Some(problem) = &problem {
+            self.problem_log.log(LOG_INTERVAL, |unlogged| {
+                warn!(cause = problem, unlogged, "partition of NATS refuses pulls, trying again");
+            });
+        }
+        self.seen().problem = problem;
+    }
+
+    /// Makes the consumer of an rpc's later events before the first of them is moved there.
+    pub(super) async fn make_later(self: &Arc<Self>, rpc: &'static str) {
+        let is_known = self.later.lock().unwrap_or_else(PoisonError::into_inner).contains(rpc);
+        if !is_known {
+            let Publisher { api, names, .. } = &self.publisher;
+            let (consumer, filter) = (Names::of_rpc(rpc), names.later(rpc, "*", "*"));
+            // The loop tries again.
+            let _ = streams::ensure_consumer(api, &names.later, &consumer, &filter, None).await;
+            self.ensure_later(rpc);
+        }
     }
 
     /// Has the later events of an rpc delivered from now on.
@@ -58,6 +111,7 @@ impl JetStream {
             let next = async {
                 // While the rpc pauses, what waits stays where it is.
                 if !pulls.is_open() {
+                    self.policy_may_serve().await;
                     self.pace.room(rpc).await;
                 }
                 pulls.next().await
@@ -65,7 +119,14 @@ impl JetStream {
             tokio::select! {
                 () = self.stopping.cancelled() => break,
                 Some(()) = in_hand.next(), if !in_hand.is_empty() => {}
-                message = next, if in_hand.len() < most => in_hand.push(self.deliver_later(message)),
+                message = next, if in_hand.len() < most => match message {
+                    Some(message) => in_hand.push(self.deliver_later(message)),
+                    None => {
+                        if let Err(error) = streams::ensure_consumer(api, &names.later, &consumer, &filter, None).await {
+                            warn!(rpc, %error, "consumer of later events not made, trying again");
+                        }
+                    }
+                },
             }
         }
         while in_hand.next().await.is_some() {}
@@ -77,12 +138,21 @@ impl JetStream {
         let unfit = |spilled: &Spilled| {
             let record = record::Record::read(&spilled.header, spilled.payload.clone(), 0, &self.publisher.clock);
             match record {
+                Some(record) if record.end.is_some() => {
+                    let event_id = record.entry.event_id();
+                    error!(event_id, "dead letter is larger than NATS takes, dropped");
+                }
                 Some(record) => (self.local)(arrive::unordered(&record.entry)),
                 None => error!(message_id = spilled.message_id, "event of the spill cannot be read"),
             }
         };
+        let later = |rpc: &str| {
+            if let Some(callback) = Callback::by_rpc(path(rpc)) {
+                self.ensure_later(callback.rpc);
+            }
+        };
         tokio::select! {
-            () = self.publisher.drain(unfit) => {}
+            () = self.publisher.drain(unfit, later) => {}
             () = self.given_up.cancelled() => {}
         }
     }
@@ -90,9 +160,23 @@ impl JetStream {
     /// Looks at the streams now and then: how much they have, and which rpcs have later events.
     pub(super) async fn watch(self: Arc<Self>) {
         let Publisher { api, names, .. } = &self.publisher;
+        let mut are_rpcs_known = false;
         while !self.stopping.is_cancelled() {
             if self.publisher.is_ready.load(Relaxed) {
                 self.look().await;
+                self.compare_clocks().await;
+                if !are_rpcs_known {
+                    // One whose copy died may have left its rpc without a consumer.
+                    let mut rpcs = HashSet::new();
+                    let all = names.later("*", "*", "*");
+                    let found = self.subjects(&names.later, &all, |subject, _| {
+                        rpcs.extend(
+                            subject.split('.').nth(2).and_then(|rpc| Callback::by_rpc(path(rpc))).map(|of| of.rpc),
+                        );
+                    });
+                    are_rpcs_known = found.await.is_ok();
+                    rpcs.into_iter().for_each(|rpc| self.ensure_later(rpc));
+                }
                 for consumer in streams::consumers(api, &names.later).await.unwrap_or_default() {
                     let of_rpc = Callback::all()
                         .iter()

@@ -4,7 +4,7 @@
 //! answered; whichever copy pulls from the partition delivers it. A partition gives one event at a time, to one copy, and
 //! the next one when that is acked. The copy confirms each second that it still has it; if nobody hears of it for `ack_wait`
 //! JetStream gives it to another copy. So events of a key are delivered in the order of their publishing, at least once,
-//! one at a time but around a change of a leader and a copy that was stopped for longer than `ack_wait`.
+//! one at a time. Around a change of leader, or when a copy was frozen for longer than `ack_wait`, two copies may have one event.
 //!
 //! More than one event of a partition at a time would let two copies have events of one key. One at a time has the price that
 //! an event that fails holds up other keys of its partition; `after.hold` bounds that (`pace`). What is parked then, and what
@@ -18,9 +18,9 @@
 //! - `record`: an event as a message.
 //! - `publish`: into a stream, or into the spill while they take none; `spill`, `spill_file`: events that wait to be published.
 //! - `loops`: what goes on all the time. `tell`: what copies tell each other.
-//! - `pull`: messages of a consumer; `hand`: an event in hand; `deliver`: from there to its end; `pace`: when, and what a
+//! - `pull`: messages of a consumer; `ack`: an event in hand; `deliver`: from there to its end; `pace`: when, and what a
 //!   failure leads to; `arrive`: from the webhook to the store.
-//! - `look`, `act`: what people ask and do; `status`: what can be read of all this.
+//! - `look`, `look_spill`, `act`: what people ask and do; `status`: what can be read of all this. `stop`: the end.
 //!
 //! Failure: while JetStream takes no event they are in the spill, and what was published waits. A copy that is cut off gives
 //! up its calls within half of `ack_wait`. A pull that has gone silent is made again.
@@ -33,6 +33,7 @@ mod check;
 mod connect;
 mod deliver;
 mod look;
+mod look_spill;
 mod loops;
 mod pace;
 mod publish;
@@ -41,6 +42,7 @@ mod record;
 mod spill;
 mod spill_file;
 mod status;
+mod stop;
 mod streams;
 mod tell;
 
@@ -52,20 +54,23 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
-use super::Reason;
 use super::attempt::{Ask, asking};
 use super::sqlite::Clock;
 use crate::config;
 use crate::observe::decisions::Decisions;
+use crate::observe::log_limit::LogLimit;
 use crate::policy::{Policy, Transport};
 pub(super) use act::Done;
 use api::Api;
 pub(super) use api::ApiError;
 use connect::{Line, connect};
+pub(super) use look::SPILL;
+pub(super) use look_spill::{drop_offline, has_offline, list_offline, show_offline};
 use pace::Pace;
 use publish::Publisher;
 use spill::Spill;
@@ -82,9 +87,6 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The same once hookgate serves.
 const LONG_PAUSE: Duration = Duration::from_secs(5);
 
-/// Time for giving back what is in hand, once the drain time is over.
-const GIVING_BACK: Duration = Duration::from_secs(2);
-
 /// A start that fails: the setting that is wrong, and a sentence.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}: {1}")]
@@ -97,6 +99,9 @@ pub(super) struct JetStream {
     ask: Box<Ask>,
     /// Returns true if the policy is known to be ready, by its health.
     is_policy_ready: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Returns false if no connection of the policy can serve.
+    may_policy_serve: Box<dyn Fn() -> bool + Send + Sync>,
+    policy_url: String,
     settings: config::After,
     decisions: Decisions,
     runtime: Handle,
@@ -107,6 +112,12 @@ pub(super) struct JetStream {
     given_up: CancellationToken,
     /// The loops that pull.
     loops: Mutex<JoinSet<()>>,
+    /// What goes on with events that arrived, behind their replies too.
+    arriving: TaskTracker,
+    /// Held by the loop that makes streams again.
+    making: tokio::sync::Mutex<()>,
+    problem_log: LogLimit,
+    clock_log: LogLimit,
     /// The rpcs that have a loop for their later events.
     later: Mutex<HashSet<&'static str>>,
     seen: Mutex<Seen>,
@@ -150,11 +161,14 @@ impl JetStream {
         let (names, clock) = (Names::new(&settings.nats.name), Clock::start(0));
         let publisher = Publisher::new(Api { client }, names, clock, settings.nats.partitions, spill);
         let policy = Arc::new(policy);
-        let asked = policy.clone();
+        let policy_url = policy.url().unwrap_or_default();
+        let (asked, reached) = (policy.clone(), policy.clone());
         let this = Arc::new(Self {
             publisher,
             pace: Pace::new(settings.clone()),
             is_policy_ready: Box::new(move || asked.is_ready()),
+            may_policy_serve: Box::new(move || reached.may_serve()),
+            policy_url,
             ask: asking(policy),
             settings: settings.clone(),
             decisions,
@@ -163,6 +177,10 @@ impl JetStream {
             stopping: CancellationToken::new(),
             given_up: CancellationToken::new(),
             loops: Mutex::default(),
+            arriving: TaskTracker::new(),
+            making: tokio::sync::Mutex::default(),
+            problem_log: LogLimit::default(),
+            clock_log: LogLimit::default(),
             later: Mutex::default(),
             seen: Mutex::default(),
             largest_message,
@@ -193,7 +211,7 @@ impl JetStream {
     /// Makes or checks the streams once, and begins to deliver.
     async fn make_streams(self: &Arc<Self>) -> Result<(), Unmade> {
         let Publisher { api, names, .. } = &self.publisher;
-        let warnings = streams::ensure(api, names, &self.settings).await?;
+        let warnings = streams::ensure(api, names, &self.settings, &self.policy_url).await?;
         for warning in warnings {
             warn!(cause = warning, "stream differs from the configuration");
         }
@@ -219,40 +237,6 @@ impl JetStream {
                 }
                 Err(Unmade::NotNow(what)) => self.seen().problem = Some(what),
             }
-        }
-    }
-
-    /// Stops: nothing more begins, what is in flight may end until then, and the spill is published. What is left is given
-    /// back. Returns the number of events that are lost.
-    pub(super) async fn stop(self: &Arc<Self>, until: Instant) -> usize {
-        self.stopping.cancel();
-        let mut loops = std::mem::take(&mut *self.loops.lock().unwrap_or_else(PoisonError::into_inner));
-        let ended = async {
-            tokio::join!(async { while loops.join_next().await.is_some() {} }, self.publisher_is_idle());
-        };
-        let _ = timeout_at(until, ended).await;
-        self.given_up.cancel();
-        let _ =
-            timeout_at(until.max(Instant::now()) + GIVING_BACK, async { while loops.join_next().await.is_some() {} })
-                .await;
-        let lost = self.publisher.spill.close().await;
-        let left = self.publisher.spill.standing().events.saturating_sub(lost);
-        if lost > 0 {
-            let reason = Reason::Shutdown.as_str();
-            error!(events = lost, reason, "events lost at shutdown, NATS has not taken them");
-            self.pace.lock().counts.lose(Reason::Shutdown, lost);
-        }
-        if left > 0 {
-            info!(events = left, "events left in the spill for the next start, NATS has not taken them");
-        }
-        let _ = timeout_at(Instant::now() + GIVING_BACK, self.publisher.api.client.flush()).await;
-        lost
-    }
-
-    /// Waits until everything that is to be published is.
-    async fn publisher_is_idle(&self) {
-        while self.publisher.spill.standing().events > 0 {
-            sleep(Duration::from_millis(20)).await;
         }
     }
 

@@ -77,6 +77,8 @@ pub(super) enum Turn {
     Park,
     /// It is too old.
     TooOld,
+    /// No connection of the policy can serve: another copy's may.
+    Away,
 }
 
 impl Pace {
@@ -88,8 +90,8 @@ impl Pace {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until a delivery of an event may begin.
-    pub(super) async fn turn(&self, entry: &Entry) -> Turn {
+    /// Waits until a delivery of an event may begin. `may_serve` says if a connection of the policy can serve.
+    pub(super) async fn turn(&self, entry: &Entry, may_serve: impl Fn() -> bool) -> Turn {
         loop {
             let ended = self.ended.notified();
             let now = Instant::now();
@@ -101,8 +103,11 @@ impl Pace {
                 if let Some(slot) = self.begin(state, entry, now) {
                     return Turn::Begins(slot);
                 }
-                if entry.key().is_some() && !entry.progress.parked && self.is_alone_spent(state, entry.rpc()) {
+                if entry.key().is_some() && !entry.progress.parked && self.is_alone_spent(state, entry.rpc(), now) {
                     return Turn::Park;
+                }
+                if !may_serve() {
+                    return Turn::Away;
                 }
                 let paused = state.limiters.get(entry.rpc()).and_then(Limiter::paused_until);
                 paused.filter(|until| *until > now).map_or(now + LOOK, |until| until.min(now + LOOK))
@@ -216,40 +221,49 @@ impl Pace {
         if due.saturating_duration_since(entry.progress.since) >= self.settings.age {
             return Next::End(Reason::Age);
         }
-        let Some(key) = entry.key().filter(|_| !entry.progress.parked) else { return Next::Again(due) };
         let hold = self.settings.hold;
+        let Some(key) = entry.key().filter(|_| !entry.progress.parked) else {
+            let is_old = now.saturating_duration_since(entry.progress.since) >= hold;
+            return if answers_others && is_old && !entry.progress.parked { Next::Park(due) } else { Next::Again(due) };
+        };
         let used = state.keys.failed(key, began, clock);
         // An event in hand waits in its partition: never for long.
         let mut soon = due.min(now + jittered(self.settings.pause_max));
         if answers_others {
             if used >= hold {
-                state.keys.has_used(key, used);
+                state.keys.set_used(key, used);
                 return Next::Park(due);
             }
             soon = soon.min(now + (hold - used));
-        } else if Self::note_alone(state, rpc, now) >= hold {
-            return Next::Park(due);
+        } else {
+            let used = Self::note_alone(state, rpc, now);
+            if used >= hold && !used.is_zero() {
+                return Next::Park(due);
+            }
         }
         Next::Again(soon)
     }
 
-    /// Notes that an rpc has failed for more than one key. Returns the time for which it has while the policy answered others.
+    /// Adds to the time for which an rpc got no answer while another did, and returns it.
+    /// Time counts if another rpc has been answered since the last such failure: in an outage none does.
     fn note_alone(state: &mut State, rpc: &'static str, now: Instant) -> Duration {
-        let is_recent = |(other, at): (&&str, &Instant)| *other != rpc && now.saturating_duration_since(*at) < RECENT;
-        let answers_others = state.answered.iter().any(is_recent);
+        let other = state.answered.iter().filter(|(other, _)| **other != rpc).map(|(_, at)| *at).max();
         let alone = state.alone.entry(rpc).or_default();
-        if answers_others {
-            alone.used += alone.last.map_or(Duration::ZERO, |last| now.saturating_duration_since(last).min(RECENT));
-            alone.last = Some(now);
-        } else {
-            alone.last = None;
+        match (alone.last, other) {
+            (Some(last), Some(at)) if at > last => {
+                alone.used += now.saturating_duration_since(last).min(RECENT);
+                alone.last = Some(now);
+            }
+            (None, Some(at)) if now.saturating_duration_since(at) < RECENT => alone.last = Some(now),
+            (Some(last), _) if now.saturating_duration_since(last) >= RECENT => alone.last = None,
+            _ => {}
         }
         alone.used
     }
 
-    fn is_alone_spent(&self, state: &State, rpc: &'static str) -> bool {
-        let Some(alone) = state.alone.get(rpc) else { return false };
-        alone.last.is_some() && alone.used >= self.settings.hold && !alone.used.is_zero()
+    fn is_alone_spent(&self, state: &State, rpc: &'static str, now: Instant) -> bool {
+        let Some(Alone { used, last: Some(last) }) = state.alone.get(rpc) else { return false };
+        now.saturating_duration_since(*last) < RECENT && *used >= self.settings.hold && !used.is_zero()
     }
 
     /// Lets go of the slot of an attempt that was given up.

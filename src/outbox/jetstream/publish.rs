@@ -17,13 +17,13 @@ use crate::observe::log_limit::LogLimit;
 use crate::outbox::limiter::LOG_INTERVAL;
 use crate::outbox::sqlite::Clock;
 
-/// Maximum time of a publish that no webhook waits for.
+/// Time in which a publish that no webhook waits for is answered.
 const WITHIN: Duration = Duration::from_secs(2);
 
 /// The first pause after a failed publish of the spill, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// Bytes that a message may come to have beside its payload and the header with which it is published first.
+/// Room below `max_payload` for the header, which grows with later attempts, in bytes.
 const FRAME: usize = 1024;
 
 /// The publisher.
@@ -82,11 +82,12 @@ impl Publisher {
         }
     }
 
-    /// Begins to publish, as the streams are there.
+    /// Returns true if events are published as they arrive; false if they go to the spill.
     pub(super) fn is_up(&self) -> bool {
         !self.is_down.load(Relaxed)
     }
 
+    /// Begins to publish, as the streams are there.
     pub(super) fn begin(&self) {
         self.is_ready.store(true, Relaxed);
         self.is_down.store(false, Relaxed);
@@ -171,8 +172,14 @@ impl Publisher {
         most > 0 && bytes + FRAME > most
     }
 
-    /// Publishes what is in the spill, for as long as this is polled. Calls `unfit` with what can never be published.
-    pub(super) async fn drain(&self, unfit: impl Fn(&Spilled)) {
+    /// Returns true if the servers take an event of this size.
+    pub(super) fn fits(&self, record: &Record) -> bool {
+        !self.is_too_large(record.entry.event.message.len() + record.header(&self.clock).len())
+    }
+
+    /// Publishes what is in the spill, for as long as this is polled. Calls `unfit` with what can never be published, and `later`
+    /// with the rpc of each later event.
+    pub(super) async fn drain(&self, unfit: impl Fn(&Spilled), later: impl Fn(&str)) {
         let mut pause = PAUSES.0;
         // The times until which a stream is taken for full: of events without a key here, and of those with one.
         let mut full = [None::<Instant>; 2];
@@ -203,7 +210,16 @@ impl Publisher {
             let mut failed = None;
             for ((number, spilled), published) in batch.iter().zip(published) {
                 match published {
-                    Ok(()) => _ = self.spill.remove(*number),
+                    Ok(sequence) => {
+                        let stream = self.names.stream(&spilled.subject);
+                        if *stream == self.names.later {
+                            spilled.subject.split('.').nth(2).into_iter().for_each(&later);
+                        }
+                        // One that ended or was dropped meanwhile; if this fails it is delivered once more.
+                        if !self.spill.remove(*number) {
+                            let _ = self.api.delete(stream, sequence).await;
+                        }
+                    }
                     Err(error) if error.is_too_large() => {
                         if self.spill.remove(*number) {
                             unfit(spilled);
@@ -237,10 +253,10 @@ impl Publisher {
         });
     }
 
-    async fn publish_spilled(&self, spilled: &Spilled) -> Result<(), ApiError> {
+    async fn publish_spilled(&self, spilled: &Spilled) -> Result<u64, ApiError> {
         let headers = record::headers(&spilled.message_id, &spilled.header);
         let published = self.api.publish(spilled.subject.clone(), headers, spilled.payload.clone(), WITHIN).await;
         self.count(&published.as_ref().map(drop));
-        published.map(drop)
+        published.map(|published| published.seq)
     }
 }

@@ -25,6 +25,9 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Time without a word after which a pull is taken for dead.
 const SILENCE: Duration = Duration::from_secs(3);
 
+/// Time of refusals after which the consumer is looked at: it may be gone.
+const REFUSED: Duration = Duration::from_secs(10);
+
 /// Longest pause after a pull that was refused.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -40,6 +43,8 @@ pub(super) struct Pulls {
     /// The time of the last word of the server, or of the pull.
     heard: Instant,
     pause: Duration,
+    /// The time of the first refusal in a row.
+    refused: Option<Instant>,
     /// The pulls that were made again, for they went silent.
     restarted: Arc<AtomicU64>,
 }
@@ -47,7 +52,8 @@ pub(super) struct Pulls {
 impl Pulls {
     pub(super) fn new(client: Client, stream: &str, consumer: &str, restarted: Arc<AtomicU64>) -> Self {
         let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
-        Self { client, subject, inbox: None, is_open: false, heard: Instant::now(), pause: PAUSE, restarted }
+        let heard = Instant::now();
+        Self { client, subject, inbox: None, is_open: false, heard, pause: PAUSE, refused: None, restarted }
     }
 
     /// Returns true if a message may come that nobody waits for.
@@ -55,15 +61,21 @@ impl Pulls {
         self.is_open
     }
 
-    /// Waits for a message. If that is given up the pull stays open, until [`close`](Self::close).
-    pub(super) async fn next(&mut self) -> Message {
+    /// Waits for a message. If that is given up the pull stays open, until [`close`](Self::close). None if pulls have been
+    /// refused for long: the consumer may be gone.
+    pub(super) async fn next(&mut self) -> Option<Message> {
         loop {
+            if self.refused.is_some_and(|since| since.elapsed() >= REFUSED) {
+                self.refused = None;
+                return None;
+            }
             let heard = match self.subscriber().await {
                 Some((subscriber, until)) => timeout_at(until, subscriber.next()).await.ok().flatten(),
                 None => None,
             };
             let silence = std::mem::replace(&mut self.heard, Instant::now()).elapsed();
-            let Some(message) = heard else {
+            // This process has been stopped meanwhile, and another copy may have by now what comes first.
+            let Some(message) = heard.filter(|_| silence < ACK_WAIT / 2) else {
                 if self.inbox.take().is_some() {
                     self.restarted.fetch_add(1, Relaxed);
                 }
@@ -74,20 +86,17 @@ impl Pulls {
             match message.status.map_or(0, |status| status.as_u16()) {
                 0 => {
                     self.is_open = false;
-                    self.pause = PAUSE;
-                    // This process has been stopped meanwhile, and another copy may have the message by now. If not, it comes
-                    // again.
-                    if silence < ACK_WAIT / 2 {
-                        return message;
-                    }
+                    (self.pause, self.refused) = (PAUSE, None);
+                    return Some(message);
                 }
                 // A heartbeat.
-                100 => self.pause = PAUSE,
+                100 => (self.pause, self.refused) = (PAUSE, None),
                 // It has expired: there is nothing.
-                404 | 408 => self.is_open = false,
-                // The consumer has no leader, or another one.
+                404 | 408 => (self.is_open, self.refused) = (false, None),
+                // The consumer has no leader, or another one, or is gone.
                 _ => {
                     self.is_open = false;
+                    self.refused.get_or_insert_with(Instant::now);
                     self.rest().await;
                 }
             }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use crate::contract::{Callback, Metadata};
+use crate::contract::{Callback, Metadata, metadata};
 use crate::outbox::entry::{Entry, Kept, Key, Progress};
 use crate::outbox::sqlite::Clock;
 
@@ -18,6 +18,9 @@ pub(super) const HEADER: &str = "Hookgate-Event";
 
 /// The header by which the servers recognize a message that was published before.
 const MESSAGE_ID: &str = "Nats-Msg-Id";
+
+/// Numbers of events without an order, which no stream gives.
+pub(super) const UNORDERED: u64 = 1 << 63;
 
 /// Version of the header.
 const VERSION: u8 = 1;
@@ -107,13 +110,19 @@ impl Record {
         let header: Header = serde_json::from_str(header).ok().filter(|header: &Header| header.version == VERSION)?;
         let callback = Callback::by_rpc(&header.rpc)?;
         let pairs = header.metadata.iter().filter_map(|(name, value)| Some((&**name, value.as_str()?)));
+        let metadata = Metadata::from_pairs(pairs)?;
+        // The same each time that it is published: one without an order is told from others by it.
+        let number = match &header.key {
+            Some(_) => header.sequence.unwrap_or(sequence),
+            None => UNORDERED | u64::from(crc32fast::hash(metadata.get(&metadata::EVENT_ID).as_bytes())),
+        };
         let kept = Kept {
             callback,
             message: payload,
-            metadata: Metadata::from_pairs(pairs)?,
+            metadata,
             budget: Duration::from_millis(header.budget_ms),
             key: header.key.map(|value| Key { domain: callback.order_domain, value: value.into() }),
-            number: header.sequence.unwrap_or(sequence),
+            number,
             arrived: clock.instant(header.arrived),
         };
         let progress = Progress {

@@ -6,16 +6,30 @@
 //! event here puts its next ones behind it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
 
-use super::spill_file::{self, Op};
+use super::spill_file::{self, Op, SpillRow};
+use crate::outbox::CLOSING;
+
+/// The name of its file.
+pub(super) const FILE: &str = "spill.db";
 
 /// Maximum bytes of events in memory that are in the file too.
 const WINDOW: usize = 8 << 20;
+
+/// Maximum bytes of events that wait for the file: a disk takes nothing, or not as fast as they come.
+const UNWRITTEN: usize = 16 << 20;
+
+/// Maximum bytes without a file.
+const IN_MEMORY: usize = 256 << 20;
+
+/// Number of reads of the file in a row that fail before what it has is left to the next start.
+const LOADS: u32 = 30;
 
 /// Maximum number of events that are read back at once.
 pub(super) const CHUNK: usize = 512;
@@ -43,11 +57,19 @@ impl Spilled {
     }
 }
 
+impl Spilled {
+    fn row(&self, number: u64) -> SpillRow {
+        let Self { subject, header, key, .. } = self;
+        SpillRow { number, subject: subject.clone(), header: header.clone(), key: key.clone(), bytes: self.size() }
+    }
+}
+
 /// The events that wait to be published.
 #[derive(Debug)]
 pub(super) struct Spill {
     inner: Mutex<Inner>,
     file: Option<mpsc::Sender<Op>>,
+    pub(super) path: Option<PathBuf>,
     bounds: (usize, usize),
     /// Notifies when there may be something to publish.
     pub(super) work: Notify,
@@ -57,6 +79,8 @@ pub(super) struct Spill {
 struct Inner {
     window: BTreeMap<u64, Arc<Spilled>>,
     window_bytes: usize,
+    /// Of these the bytes that no file has.
+    unwritten_bytes: usize,
     /// The lowest number of those in the file alone, or a lower one.
     unloaded: Option<u64>,
     /// Those in memory that the file has too.
@@ -66,6 +90,10 @@ struct Inner {
     events: usize,
     bytes: usize,
     number: u64,
+    /// Reads of the file in a row that failed.
+    failed_loads: u32,
+    /// Events of the file that were dropped while they may be read.
+    dropped: HashSet<u64>,
 }
 
 /// What there is in the spill.
@@ -86,18 +114,18 @@ pub(super) struct Put {
 impl Spill {
     /// A spill in memory.
     pub(super) fn in_memory(bounds: (usize, usize)) -> Self {
-        Self { inner: Mutex::default(), file: None, bounds, work: Notify::new() }
+        Self { inner: Mutex::default(), file: None, path: None, bounds, work: Notify::new() }
     }
 
     /// A spill in a file of this directory, with what is there.
     pub(super) fn on_disk(directory: &Path, bounds: (usize, usize)) -> Result<Self, String> {
-        let (file, found) = spill_file::open(&directory.join("spill.db")).map_err(|error| {
-            format!("{}: the spill cannot be opened: {error}", directory.join("spill.db").display())
-        })?;
+        let path = directory.join(FILE);
+        let (file, found) = spill_file::open(&path)
+            .map_err(|error| format!("{}: the spill cannot be opened: {error}", path.display()))?;
         let spill_file::Found { events, bytes, number, keys } = found;
         let unloaded = (events > 0).then_some(0);
         let inner = Inner { unloaded, events, bytes, number, keys, ..Inner::default() };
-        Ok(Self { inner: Mutex::new(inner), file: Some(file), bounds, work: Notify::new() })
+        Ok(Self { inner: Mutex::new(inner), file: Some(file), path: Some(path), bounds, work: Notify::new() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -122,7 +150,11 @@ impl Spill {
     pub(super) fn put(&self, spilled: Spilled) -> Option<Put> {
         let inner = &mut *self.lock();
         let size = spilled.size();
-        if inner.events >= self.bounds.0 || inner.bytes + size > self.bounds.1 {
+        let in_memory = if self.file.is_some() { UNWRITTEN } else { IN_MEMORY };
+        if inner.events >= self.bounds.0
+            || inner.bytes + size > self.bounds.1
+            || inner.unwritten_bytes + size > in_memory
+        {
             return None;
         }
         inner.number += 1;
@@ -139,18 +171,19 @@ impl Spill {
             written
         });
         inner.window_bytes += size;
+        inner.unwritten_bytes += size;
         inner.window.insert(number, spilled);
         self.work.notify_one();
         Some(Put { number, written })
     }
 
     /// Notes that the file has an event. Of those in memory beyond the window the youngest are then in the file alone.
-    pub(super) fn is_written(&self, number: u64) {
+    pub(super) fn mark_written(&self, number: u64) {
         let inner = &mut *self.lock();
-        if !inner.window.contains_key(&number) {
-            return;
+        let Some(spilled) = inner.window.get(&number) else { return };
+        if inner.written.insert(number) {
+            inner.unwritten_bytes = inner.unwritten_bytes.saturating_sub(spilled.size());
         }
-        inner.written.insert(number);
         while inner.window_bytes > WINDOW
             && let Some(youngest) = inner.written.pop_last()
         {
@@ -181,8 +214,11 @@ impl Spill {
             if !is_behind_others && !may_be(spilled) {
                 continue;
             }
-            if batch.len() >= BATCH || is_behind_others || !spilled.key.as_ref().is_none_or(is_of_new_key) {
+            if batch.len() >= BATCH || is_behind_others {
                 break;
+            }
+            if !spilled.key.as_ref().is_none_or(is_of_new_key) {
+                continue;
             }
             batch.push((*number, spilled.clone()));
         }
@@ -192,14 +228,27 @@ impl Spill {
     /// Reads the oldest events of the file.
     async fn load(&self) {
         let Some(file) = &self.file else { return };
+        // Meanwhile a younger one may come to be in the file alone.
+        let Some(from) = self.lock().unloaded.take() else { return };
         let (tell, told) = oneshot::channel();
-        let _ = file.send(Op::Load { tell });
-        let Ok(Some(loaded)) = told.await else { return };
+        let _ = file.send(Op::Load { from, tell });
+        let loaded = told.await;
         let inner = &mut *self.lock();
-        let last = loaded.last().map(|(number, _)| number + 1);
-        inner.unloaded = last.filter(|_| loaded.len() >= CHUNK);
+        let Ok(Some(loaded)) = loaded else {
+            inner.failed_loads += 1;
+            // What cannot be read does not hold up what comes after it for ever; the next start tries again.
+            if inner.failed_loads < LOADS {
+                inner.unloaded = Some(inner.unloaded.map_or(from, |unloaded| unloaded.min(from)));
+            }
+            return;
+        };
+        inner.failed_loads = 0;
+        // Some of a whole page may have been removed, so that it is the first of the rest that counts.
+        if let Some(next) = loaded.last().map(|(number, _)| number + 1) {
+            inner.unloaded = Some(inner.unloaded.map_or(next, |unloaded| unloaded.min(next)));
+        }
         for (number, spilled) in loaded {
-            if inner.window.contains_key(&number) {
+            if inner.window.contains_key(&number) || inner.dropped.remove(&number) {
                 continue;
             }
             inner.window_bytes += spilled.size();
@@ -214,17 +263,12 @@ impl Spill {
         let Some(spilled) = inner.window.remove(&number) else { return false };
         let size = spilled.size();
         inner.window_bytes = inner.window_bytes.saturating_sub(size);
-        inner.written.remove(&number);
+        if !inner.written.remove(&number) {
+            inner.unwritten_bytes = inner.unwritten_bytes.saturating_sub(size);
+        }
         inner.events = inner.events.saturating_sub(1);
         inner.bytes = inner.bytes.saturating_sub(size);
-        if let Some(key) = &spilled.key
-            && let Some(count) = inner.keys.get_mut(key)
-        {
-            *count -= 1;
-            if *count == 0 {
-                inner.keys.remove(key);
-            }
-        }
+        inner.forget_key(spilled.key.as_ref());
         if let Some(file) = &self.file {
             let _ = file.send(Op::Remove(number));
         }
@@ -236,14 +280,52 @@ impl Spill {
         let Some(file) = &self.file else { return self.standing().events };
         let (tell, told) = oneshot::channel();
         let _ = file.send(Op::Flush { tell });
-        let is_flushed = told.await.is_ok();
+        // A disk that hangs does not hold up the stop.
+        let missing = timeout(CLOSING, told).await;
         let inner = self.lock();
-        let unwritten = inner.window.keys().filter(|number| !inner.written.contains(number)).count();
-        if is_flushed { unwritten.min(inner.events) } else { inner.events }
+        match missing {
+            Ok(Ok(missing)) => inner.window.keys().filter(|number| missing.contains(number)).count(),
+            _ => inner.window.keys().filter(|number| !inner.written.contains(number)).count(),
+        }
     }
 
-    /// Calls this with each event in memory; those in the file alone are left out.
-    pub(super) fn each(&self, mut seen: impl FnMut(u64, &Spilled)) {
-        self.lock().window.iter().for_each(|(number, spilled)| seen(*number, spilled));
+    /// Removes an event that may be in the file alone. Returns false if it is not there.
+    pub(super) fn discard(&self, row: &SpillRow) -> bool {
+        if self.remove(row.number) {
+            return true;
+        }
+        let (Some(file), inner) = (&self.file, &mut *self.lock()) else { return false };
+        inner.dropped.insert(row.number);
+        inner.events = inner.events.saturating_sub(1);
+        inner.bytes = inner.bytes.saturating_sub(row.bytes);
+        inner.forget_key(row.key.as_ref());
+        file.send(Op::Remove(row.number)).is_ok()
+    }
+
+    /// The events in memory with higher numbers than `after` that the file may not have.
+    pub(super) fn unwritten(&self, after: u64) -> Vec<SpillRow> {
+        let inner = self.lock();
+        let behind = inner.window.range(after.saturating_add(1)..);
+        let unwritten = behind.filter(|(number, _)| !inner.written.contains(number));
+        unwritten.map(|(number, spilled)| spilled.row(*number)).collect()
+    }
+
+    /// The message of an event in memory.
+    pub(super) fn payload(&self, number: u64) -> Option<Bytes> {
+        self.lock().window.get(&number).map(|spilled| spilled.payload.clone())
+    }
+}
+
+impl Inner {
+    /// Counts an event of a key that is gone.
+    fn forget_key(&mut self, key: Option<&String>) {
+        if let Some(key) = key
+            && let Some(count) = self.keys.get_mut(key)
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.keys.remove(key);
+            }
+        }
     }
 }

@@ -1,17 +1,18 @@
 //! The file of the spill: a thread that writes, and reads back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use std::{io, thread};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OpenFlags, params};
 use tokio::sync::oneshot;
 use tracing::error;
 
 use super::spill::{CHUNK, Spilled};
 use crate::observe::log_limit::LogLimit;
+use crate::outbox::sqlite::make_private;
 
 /// Maximum number of changes of one commit.
 const COMMIT: usize = 1_000;
@@ -21,10 +22,21 @@ const LOG_INTERVAL: u64 = 60;
 
 /// What the thread is to do.
 pub(super) enum Op {
-    Put { number: u64, spilled: Arc<Spilled>, tell: oneshot::Sender<bool> },
+    Put {
+        number: u64,
+        spilled: Arc<Spilled>,
+        tell: oneshot::Sender<bool>,
+    },
     Remove(u64),
-    Load { tell: oneshot::Sender<Option<Vec<(u64, Spilled)>>> },
-    Flush { tell: oneshot::Sender<()> },
+    /// Reads the oldest events from this number on.
+    Load {
+        from: u64,
+        tell: oneshot::Sender<Option<Vec<(u64, Spilled)>>>,
+    },
+    /// Tells the numbers of the events that the file does not have.
+    Flush {
+        tell: oneshot::Sender<BTreeSet<u64>>,
+    },
 }
 
 /// What was found.
@@ -37,6 +49,16 @@ pub(super) struct Found {
     pub(super) keys: HashMap<String, usize>,
 }
 
+/// An event of the spill, as people see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SpillRow {
+    pub(super) number: u64,
+    pub(super) subject: String,
+    pub(super) header: String,
+    pub(super) key: Option<String>,
+    pub(super) bytes: usize,
+}
+
 const TABLE: &str = "
     create table if not exists spill (
         number integer primary key autoincrement, subject text not null, message_id text not null, header text not null,
@@ -45,6 +67,7 @@ const TABLE: &str = "
 
 /// Opens the file, which is made if it is not there, and starts its thread.
 pub(super) fn open(path: &Path) -> Result<(mpsc::Sender<Op>, Found), Box<dyn std::error::Error + Send + Sync>> {
+    make_private(path)?;
     let connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "wal")?;
@@ -72,40 +95,116 @@ fn found(connection: &Connection) -> rusqlite::Result<Found> {
 /// Does what is asked, as long as anybody may ask.
 fn run(connection: &Connection, ops: &mpsc::Receiver<Op>) {
     let limit = LogLimit::default();
+    // What is to be removed: until the file has done it, it would be read again.
+    let mut removed = BTreeSet::new();
+    // What the file did not take.
+    let mut missing = BTreeSet::new();
     while let Ok(first) = ops.recv() {
-        let (mut tells, mut loads, mut flushes) = (Vec::new(), Vec::new(), Vec::new());
-        let changed = (|| {
-            let transaction = connection.unchecked_transaction()?;
-            let mut result = Ok(());
-            for op in std::iter::once(first).chain(ops.try_iter().take(COMMIT)) {
-                match op {
-                    Op::Put { number, spilled, tell } => {
-                        tells.push(tell);
-                        result = result.and_then(|()| put(&transaction, number, &spilled));
-                    }
-                    Op::Remove(number) => {
-                        let removed = transaction.execute("delete from spill where number = ?", [as_id(number)]);
-                        result = result.and(removed.map(drop));
-                    }
-                    Op::Load { tell } => loads.push(tell),
-                    Op::Flush { tell } => flushes.push(tell),
-                }
+        let (mut puts, mut loads, mut flushes) = (Vec::new(), Vec::new(), Vec::new());
+        for op in std::iter::once(first).chain(ops.try_iter().take(COMMIT)) {
+            match op {
+                Op::Put { number, spilled, tell } => puts.push((number, spilled, tell)),
+                Op::Remove(number) => _ = removed.insert(number),
+                Op::Load { from, tell } => loads.push((from, tell)),
+                Op::Flush { tell } => flushes.push(tell),
             }
-            result?;
-            transaction.commit()
-        })();
-        if let Err(failure) = &changed {
-            limit.log(LOG_INTERVAL, |unlogged| {
+        }
+        let changed = change(connection, &removed, &puts).inspect_err(|_| {
+            // Removals make room.
+            if !puts.is_empty() && change(connection, &removed, &[]).is_ok() {
+                removed.clear();
+            }
+        });
+        match &changed {
+            Ok(()) => removed.clear(),
+            Err(failure) => limit.log(LOG_INTERVAL, |unlogged| {
                 error!(error = %failure, unlogged, "spill cannot be written, its new events are in memory alone");
+            }),
+        }
+        missing.retain(|number| !removed.contains(number));
+        for (number, _, tell) in puts {
+            if changed.is_err() {
+                missing.insert(number);
+            }
+            // Whoever waits for one of these may have given up.
+            let _ = tell.send(changed.is_ok());
+        }
+        for (from, tell) in loads {
+            let loaded = load_others(connection, from, &removed).inspect_err(|failure| {
+                limit.log(LOG_INTERVAL, |unlogged| {
+                    error!(error = %failure, unlogged, "spill cannot be read, its events stay in its file");
+                });
             });
+            let _ = tell.send(loaded.ok());
         }
-        // Whoever waits for one of these may have given up.
-        tells.into_iter().for_each(|tell| _ = tell.send(changed.is_ok()));
-        for tell in loads {
-            let _ = tell.send(load(connection).ok());
-        }
-        flushes.into_iter().for_each(|tell| _ = tell.send(()));
+        flushes.into_iter().for_each(|tell| _ = tell.send(missing.clone()));
     }
+}
+
+/// Reads the oldest events from a number on, but for those that are to be removed.
+fn load_others(connection: &Connection, from: u64, removed: &BTreeSet<u64>) -> rusqlite::Result<Vec<(u64, Spilled)>> {
+    let mut from = from;
+    loop {
+        let mut loaded = load(connection, from)?;
+        let Some(last) = loaded.last().map(|(number, _)| *number) else { return Ok(loaded) };
+        loaded.retain(|(number, _)| !removed.contains(number));
+        if !loaded.is_empty() {
+            return Ok(loaded);
+        }
+        from = last + 1;
+    }
+}
+
+/// Makes changes, all of them or none.
+fn change(
+    connection: &Connection,
+    removed: &BTreeSet<u64>,
+    puts: &[(u64, Arc<Spilled>, oneshot::Sender<bool>)],
+) -> rusqlite::Result<()> {
+    if removed.is_empty() && puts.is_empty() {
+        return Ok(());
+    }
+    let transaction = connection.unchecked_transaction()?;
+    for number in removed {
+        transaction.prepare_cached("delete from spill where number = ?")?.execute([as_id(*number)])?;
+    }
+    for (number, spilled, _) in puts.iter().filter(|(number, ..)| !removed.contains(number)) {
+        put(&transaction, *number, spilled)?;
+    }
+    transaction.commit()
+}
+
+/// Reads events with higher numbers than `after`, `most` at most, while another thread writes.
+pub(super) fn rows(path: &Path, after: u64, most: usize) -> rusqlite::Result<Vec<SpillRow>> {
+    let connection = reader(path)?;
+    let query = "select number, subject, header, key, bytes from spill where number > ? order by number limit ?";
+    let mut query = connection.prepare(query)?;
+    let rows = query.query_map([as_id(after), i64::try_from(most).unwrap_or(i64::MAX)], |row| {
+        Ok(SpillRow {
+            number: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0),
+            subject: row.get(1)?,
+            header: row.get(2)?,
+            key: row.get(3)?,
+            bytes: usize::try_from(row.get::<_, i64>(4)?).unwrap_or(0),
+        })
+    })?;
+    rows.collect()
+}
+
+/// Reads the message of an event.
+pub(super) fn payload(path: &Path, number: u64) -> rusqlite::Result<Vec<u8>> {
+    reader(path)?.query_row("select payload from spill where number = ?", [as_id(number)], |row| row.get(0))
+}
+
+/// Removes an event from a file that no hookgate serves from.
+pub(super) fn remove(path: &Path, number: u64) -> rusqlite::Result<()> {
+    Connection::open(path)?.execute("delete from spill where number = ?", [as_id(number)]).map(drop)
+}
+
+fn reader(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    Ok(connection)
 }
 
 fn as_id(number: u64) -> i64 {
@@ -121,11 +220,12 @@ fn put(connection: &Connection, number: u64, spilled: &Spilled) -> rusqlite::Res
     connection.prepare_cached(insert)?.execute(values).map(drop)
 }
 
-fn load(connection: &Connection) -> rusqlite::Result<Vec<(u64, Spilled)>> {
+fn load(connection: &Connection, from: u64) -> rusqlite::Result<Vec<(u64, Spilled)>> {
     let most = i64::try_from(CHUNK).unwrap_or(i64::MAX);
-    let query = "select number, subject, message_id, header, key, payload from spill order by number limit ?";
+    let query = "select number, subject, message_id, header, key, payload from spill
+                 where number >= ? order by number limit ?";
     let mut query = connection.prepare_cached(query)?;
-    let rows = query.query_map([most], |row| {
+    let rows = query.query_map([as_id(from), most], |row| {
         let spilled = Spilled {
             subject: row.get(1)?,
             message_id: row.get(2)?,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 use tokio::time::Instant;
@@ -17,6 +17,9 @@ use crate::outbox::{Backlog, Counts};
 
 /// Clocks that are further apart are worth a warning.
 const APART: Duration = Duration::from_secs(5);
+
+/// Seconds between two lines about clocks that are apart.
+const CLOCK_LOG_INTERVAL: u64 = 3600;
 
 /// What was seen of the cluster a moment ago.
 #[derive(Debug, Default)]
@@ -123,11 +126,21 @@ impl JetStream {
     pub(super) async fn compare_clocks(&self) {
         let Publisher { api, names, .. } = &self.publisher;
         let Some(text) = streams::server_time(api, &names.events).await else { return };
-        let (Ok(theirs), ours) = (humantime::parse_rfc3339_weak(&text), SystemTime::now()) else { return };
+        // Due times and ages are by this clock, which goes on from the start whatever is done to the machine's.
+        let ours = u64::try_from(self.publisher.clock.now()).unwrap_or(0);
+        let (Ok(theirs), ours) = (humantime::parse_rfc3339_weak(&text), UNIX_EPOCH + Duration::from_millis(ours))
+        else {
+            return;
+        };
         let apart = ours.duration_since(theirs).unwrap_or_else(|error| error.duration());
         if apart > APART {
             let apart_ms = apart.as_millis();
-            warn!(apart_ms, "clocks of this machine and of NATS are apart, parked events come early or late by that");
+            self.clock_log.log(CLOCK_LOG_INTERVAL, |_| {
+                warn!(
+                    apart_ms,
+                    "clocks of this machine and of NATS are apart, parked events come early or late by that"
+                );
+            });
         }
     }
 
@@ -137,6 +150,9 @@ impl JetStream {
         let held = |name| streams::held(api, name);
         let (events, later, dead) = tokio::join!(held(&names.events), held(&names.later), held(&names.dead));
         let seen = &mut *self.seen();
+        if events.is_ok() && self.publisher.is_up() {
+            seen.problem = None;
+        }
         seen.events = events.unwrap_or(seen.events);
         seen.later = later.unwrap_or(seen.later);
         seen.dead = dead.unwrap_or(seen.dead);
@@ -195,9 +211,16 @@ impl JetStream {
         let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         backlog.events += size(cluster.events.events + cluster.later.events) + cluster.spill.events;
         backlog.bytes += size(cluster.events.bytes + cluster.later.bytes) + cluster.spill.bytes;
-        let now = Instant::now();
+        let (now, clock) = (Instant::now(), &self.publisher.clock);
+        for oldest in
+            [cluster.events, cluster.later].iter().filter(|held| held.events > 0).filter_map(|held| held.oldest)
+        {
+            let arrived = clock.instant(i64::try_from(oldest).unwrap_or(i64::MAX));
+            backlog.oldest = backlog.oldest.max(Some(now.saturating_duration_since(arrived)));
+        }
         let state = self.pace.lock();
-        backlog.blocked_keys += state.keys.blocked();
+        // What is behind one is in the stream: an event that fails holds up its partition.
+        backlog.blocked_keys += state.keys.failing();
         for (rpc, limiter) in &state.limiters {
             let paused = limiter.paused_until().filter(|until| *until > now).map(|until| until - now);
             if limiter.in_flight() == 0 && paused.is_none() {

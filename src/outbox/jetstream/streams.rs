@@ -10,15 +10,16 @@
 //! with no bound on those in hand, since an event that waits for its time counts as one.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, code};
-use super::check::{Config, PARTITIONS, check, check_consumer, check_server};
+use super::check::{Config, PARTITIONS, POLICY, check, check_consumer, check_server};
 use super::record::method;
 use crate::config;
+use crate::outbox::first_number;
 
 /// Time within which JetStream hears of an event in hand, or gives it to another copy.
 pub(super) const ACK_WAIT: Duration = Duration::from_secs(5);
@@ -58,6 +59,16 @@ pub struct Held {
     pub events: u64,
     /// Their bytes, once.
     pub bytes: u64,
+    /// The time of the oldest, in milliseconds since 1970; none if there is none.
+    #[serde(default, rename(deserialize = "first_ts"), deserialize_with = "milliseconds", skip_serializing)]
+    pub oldest: Option<u64>,
+}
+
+/// Reads a time of JetStream's as milliseconds since 1970. Of a stream without a message it is before that.
+fn milliseconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let time = humantime::parse_rfc3339_weak(&String::deserialize(from)?).ok();
+    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Ok(since.and_then(|since| u64::try_from(since.as_millis()).ok()))
 }
 
 impl Names {
@@ -76,6 +87,15 @@ impl Names {
 
     pub(super) fn dead(&self, reason: &str, rpc: &str, run: &str, id: &str) -> String {
         format!("{}.dead.{reason}.{}.{run}.{id}", self.prefix, method(rpc))
+    }
+
+    /// The stream that has a subject.
+    pub(super) fn stream(&self, subject: &str) -> &String {
+        match subject.split('.').nth(1) {
+            Some("later") => &self.later,
+            Some("dead") => &self.dead,
+            _ => &self.events,
+        }
     }
 
     /// The subject on which copies are asked which of them has an event in hand.
@@ -99,9 +119,12 @@ impl Names {
     }
 
     /// The configurations of the streams.
-    fn configs(&self, settings: &config::After) -> [Config; 3] {
+    fn configs(&self, settings: &config::After, policy: &str) -> [Config; 3] {
         let nats = &settings.nats;
-        let metadata = BTreeMap::from([(PARTITIONS.to_owned(), nats.partitions.to_string())]);
+        let metadata = BTreeMap::from([
+            (PARTITIONS.to_owned(), nats.partitions.to_string()),
+            (POLICY.to_owned(), policy.to_owned()),
+        ]);
         let events = Config {
             name: self.events.clone(),
             subjects: vec![format!("{}.events.>", self.prefix)],
@@ -115,12 +138,19 @@ impl Names {
             max_age: 0,
             duplicate_window: u64::try_from(DUPLICATES.as_nanos()).unwrap_or(u64::MAX),
             metadata,
+            // Numbers rise over streams that were lost, and over those of a machine that went before.
+            first_seq: Some(first_number()),
+            max_msg_size: None,
             persist_mode: None,
             deny_delete: false,
             no_ack: false,
         };
-        let later =
-            Config { name: self.later.clone(), subjects: vec![format!("{}.later.>", self.prefix)], ..events.clone() };
+        let later = Config {
+            name: self.later.clone(),
+            subjects: vec![format!("{}.later.>", self.prefix)],
+            first_seq: None,
+            ..events.clone()
+        };
         let dead = Config {
             name: self.dead.clone(),
             subjects: vec![format!("{}.dead.>", self.prefix)],
@@ -130,17 +160,22 @@ impl Names {
             max_msgs: -1,
             max_age: u64::try_from(settings.dead_age.as_nanos()).unwrap_or(u64::MAX),
             duplicate_window: u64::try_from(DUPLICATES.min(settings.dead_age).as_nanos()).unwrap_or(u64::MAX),
-            ..events.clone()
+            ..later.clone()
         };
         [events, later, dead]
     }
 }
 
 /// Makes the streams and the consumers of the partitions, or checks those that are there. Returns what is worth a warning.
-pub(super) async fn ensure(api: &Api, names: &Names, settings: &config::After) -> Result<Vec<String>, Unmade> {
+pub(super) async fn ensure(
+    api: &Api,
+    names: &Names,
+    settings: &config::After,
+    policy: &str,
+) -> Result<Vec<String>, Unmade> {
     check_server(&api.client.server_info().version)?;
     let mut warnings = Vec::new();
-    for config in names.configs(settings) {
+    for config in names.configs(settings, policy) {
         let found: Info = match info(api, &config.name).await {
             Err(error) if error.is(code::NO_STREAM) => create(api, &config).await?,
             found => found.map_err(|error| unmade(&config.name, settings, &error))?,

@@ -76,10 +76,10 @@ impl Pace {
     pub(super) fn spend(&self, key: &Key) {
         let keys = &mut self.lock().keys;
         if keys.is_busy(key) {
-            return keys.has_used(key, self.settings.hold);
+            return keys.set_used(key, self.settings.hold);
         }
         keys.goes(key);
-        keys.has_used(key, self.settings.hold);
+        keys.set_used(key, self.settings.hold);
         keys.released(key, Duration::ZERO);
     }
 

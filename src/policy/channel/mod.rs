@@ -214,6 +214,11 @@ impl Channel {
         self.target().pool.balancer.lock().ready().any(|ready| ready.health.serves())
     }
 
+    /// Returns true if one of the connections may serve: it is not known that it does not.
+    pub(super) fn may_serve(&self) -> bool {
+        self.target().pool.balancer.lock().ready().any(|ready| !matches!(ready.health, Health::NotServing(_)))
+    }
+
     /// Waits until the connections that take new calls, or their health, are no longer the known ones.
     pub(super) async fn connections_other_than(
         &self,

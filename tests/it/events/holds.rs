@@ -176,9 +176,9 @@ async fn an_answer_that_no_attempt_can_change_ends_the_event_at_once() {
     let java = "gRPC message exceeds maximum size 4: 5";
     type Row = (&'static str, Reason, fn(&str) -> Says);
     let table: [Row; 5] = [
-        (go, Reason::TooLarge, |text| Says::No(Status::resource_exhausted(text))),
-        (tonic, Reason::TooLarge, |text| Says::No(Status::out_of_range(text))),
-        (java, Reason::TooLarge, |text| Says::No(Status::resource_exhausted(text))),
+        (go, Reason::RefusedSize, |text| Says::No(Status::resource_exhausted(text))),
+        (tonic, Reason::RefusedSize, |text| Says::No(Status::out_of_range(text))),
+        (java, Reason::RefusedSize, |text| Says::No(Status::resource_exhausted(text))),
         ("no", Reason::Unimplemented, |text| Says::No(Status::unimplemented(text))),
         ("", Reason::InvalidReply, |_| Says::Nonsense),
     ];

@@ -7,13 +7,14 @@ use crate::support::file;
 use crate::support::program::{configured, hookgate};
 
 /// Starts hookgate so, which is to end by itself; returns its exit code and what it said.
-async fn started(name: &str, yaml: &str) -> (Option<i32>, String) {
+pub async fn started(name: &str, yaml: &str) -> (Option<i32>, String) {
     let mut command = configured("http://127.0.0.1:9", &format!("jetstream-{name}"), yaml);
     let output = tokio::time::timeout(Duration::from_secs(30), command.output()).await.expect("it ends").unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
-fn yaml(servers: &Servers, more: &str) -> String {
+/// The configuration of hookgate before these servers, with more of `after.nats`.
+pub fn yaml(servers: &Servers, more: &str) -> String {
     format!(
         "after:\n  store: \"{}\"\n  bytes: 64MiB\n  dead_bytes: 64MiB\n  nats:\n    replicas: 1\n{more}",
         servers.urls()
@@ -24,7 +25,7 @@ fn yaml(servers: &Servers, more: &str) -> String {
 #[ignore = "takes nats-server: NATS_SERVER names it"]
 async fn a_login_that_is_wrong_is_said() {
     let servers = Servers::begin("login", 1, "authorization { user: gate, password: right }");
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    servers.listening().await;
     let password = file("nats-password", "wrong\n");
     let (code, said) = started("login", &yaml(&servers, &format!("    user: gate\n    password: {password}\n"))).await;
     assert_eq!(code, Some(2), "{said}");
@@ -71,7 +72,7 @@ async fn another_number_of_partitions_or_replicas_is_said() {
 #[ignore = "takes nats-server: NATS_SERVER names it"]
 async fn jetstream_that_is_off_is_said() {
     let servers = Servers::begin("off", 1, "accounts { A: { users: [{user: a, password: b}] } }\nno_auth_user: a");
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    servers.listening().await;
     let (code, said) = started("off", &yaml(&servers, "")).await;
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("JetStream is not enabled"), "{said}");

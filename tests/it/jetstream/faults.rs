@@ -194,6 +194,13 @@ async fn run(name: &str, unit: Duration, pause: Duration, groups: usize) -> Resu
     (0..3).for_each(|node| servers.signal(node, "-CONT"));
     sleep(unit).await;
 
+    // No event has room, as its operator wants it.
+    phases.push(("the stream is full", Instant::now()));
+    let room = servers.set_room("hookgate", 1).await;
+    sleep(unit).await;
+    servers.set_room("hookgate", room).await;
+    sleep(unit).await;
+
     phases.push(("all copies restart", Instant::now()));
     for gate in &mut gates {
         gate.restart().await;

@@ -107,6 +107,23 @@ impl Servers {
         timeout(LONG, answers).await.expect("JetStream answers");
     }
 
+    /// Waits until each takes connections: of servers that ask for more than `ready` has.
+    pub async fn listening(&self) {
+        let listening = async {
+            for node in &self.nodes {
+                while tokio::net::TcpStream::connect(("127.0.0.1", node.port)).await.is_err() {
+                    sleep(Duration::from_millis(20)).await;
+                }
+            }
+        };
+        timeout(LONG, listening).await.expect("the servers listen");
+    }
+
+    /// The port of a server.
+    pub fn port(&self, node: usize) -> u16 {
+        self.nodes[node].port
+    }
+
     fn addresses(&self) -> Vec<String> {
         self.nodes.iter().map(|node| format!("nats://127.0.0.1:{}", node.port)).collect()
     }
@@ -153,6 +170,24 @@ impl Servers {
             }
         };
         timeout(LONG, found).await.expect("a leader")
+    }
+
+    /// Changes the number of messages that a stream takes. Returns the one before.
+    pub async fn set_room(&self, stream: &str, messages: i64) -> i64 {
+        let client = self.client().await;
+        let changed = async {
+            loop {
+                let info = ask(&client, &format!("STREAM.INFO.{stream}")).await.unwrap_or_default();
+                let (mut config, before) = (info["config"].clone(), info["config"]["max_msgs"].as_i64());
+                config["max_msgs"] = messages.into();
+                let changed = tell(&client, &format!("STREAM.UPDATE.{stream}"), &config.to_string()).await;
+                if let (Some(before), Some(true)) = (before, changed.map(|answer| answer.get("error").is_none())) {
+                    return before;
+                }
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(LONG, changed).await.expect("the stream is changed")
     }
 
     /// The number of messages of a stream.

@@ -222,3 +222,112 @@ async fn an_event_over_max_payload_is_delivered_by_the_copy_that_got_it() {
     assert_eq!(all, ["fits", "large", "near"]);
     end(&events).await;
 }
+
+#[tokio::test]
+#[ignore = "takes nats-server: NATS_SERVER names it"]
+async fn a_copy_that_cannot_reach_its_policy_leaves_the_events_to_the_others() {
+    let servers = Servers::start("unreached", 1, "").await;
+    let (policy, calls) = recording(|_| false).await;
+    let nobody = format!("http://{}", crate::support::nobody().await);
+    let lost = copy(&servers, &nobody, "unreached-lost", &settings()).await;
+    // It has all partitions to itself, and answers OpenIM as ever.
+    for number in 0..20 {
+        let delivery = lost.deliver(event(&format!("g{}", number % 5), &format!("e{number}"))).await;
+        assert!(matches!(delivery, Delivery::Accepted), "{delivery:?}");
+    }
+    let well = copy(&servers, &policy.url(), "unreached-well", &settings()).await;
+    for number in 20..40 {
+        assert!(matches!(lost.deliver(event("g1", &format!("e{number}"))).await, Delivery::Accepted));
+    }
+    until("the other copy delivers all", || ids(&calls).len() >= 40).await;
+    assert_eq!(lost.counts().delivered, 0);
+    end(&well).await;
+    end(&lost).await;
+}
+
+#[tokio::test]
+#[ignore = "takes nats-server: NATS_SERVER names it"]
+async fn nothing_is_parked_while_the_policy_answers_nothing() {
+    let servers = Servers::start("outage", 1, "").await;
+    let fails = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let failing = fails.clone();
+    let (policy, calls) = recording(move |_| failing.load(std::sync::atomic::Ordering::Relaxed)).await;
+    for hold in [Duration::ZERO, Duration::from_secs(1)] {
+        fails.store(false, std::sync::atomic::Ordering::Relaxed);
+        let settings = After { hold, pause_max: Duration::from_millis(300), ..settings() };
+        let events = copy(&servers, &policy.url(), "outage", &settings).await;
+        // Both rpcs are answered a moment before.
+        assert!(matches!(events.deliver(event("g1", "before")).await, Delivery::Accepted));
+        let _ = events.deliver(other("before-too")).await;
+        events.idle().await;
+        calls.lock().unwrap().clear();
+        fails.store(true, std::sync::atomic::Ordering::Relaxed);
+        for number in 0..100 {
+            let delivery = events.deliver(event(&format!("g{}", number % 10), &format!("e{hold:?}{number}"))).await;
+            assert!(matches!(delivery, Delivery::Accepted));
+        }
+        // Long enough for each of the holds, and for many attempts.
+        let began = Instant::now();
+        until("it is tried for a while", || began.elapsed() > Duration::from_secs(5)).await;
+        assert!(calls.lock().unwrap().len() > 10);
+        // Without any hold the first failure parks its event: it might be that event's own.
+        let first = usize::from(hold.is_zero());
+        let parked = servers.messages("hookgate-later").await;
+        assert!(parked <= first as u64, "{parked} with {hold:?}");
+        fails.store(false, std::sync::atomic::Ordering::Relaxed);
+        events.resume();
+        events.idle().await;
+        let late: std::collections::HashSet<_> = {
+            let calls = calls.lock().unwrap();
+            let late = calls.iter().filter(|call| call.metadata("hookgate-late").is_some());
+            late.map(|call| call.metadata("hookgate-event-id").map(str::to_owned)).collect()
+        };
+        assert!(late.len() <= first, "{late:?}");
+        end(&events).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "takes nats-server: NATS_SERVER names it"]
+async fn consumers_that_are_deleted_are_made_again() {
+    let servers = Servers::start("deleted", 1, "").await;
+    let (policy, calls) = recording(|_| false).await;
+    let events = copy(&servers, &policy.url(), "deleted", &settings()).await;
+    assert!(matches!(events.deliver(event("g1", "before")).await, Delivery::Accepted));
+    until("it is delivered", || !ids(&calls).is_empty()).await;
+    let client = servers.client().await;
+    for partition in 0..4 {
+        let subject = format!("CONSUMER.DELETE.hookgate.partition-{partition}");
+        assert!(super::servers::ask(&client, &subject).await.is_some_and(|answer| answer["success"] == true));
+    }
+    for number in 0..20 {
+        assert!(matches!(
+            events.deliver(event(&format!("g{number}"), &format!("e{number}"))).await,
+            Delivery::Accepted
+        ));
+    }
+    until("all are delivered", || ids(&calls).len() >= 21).await;
+    end(&events).await;
+}
+
+#[tokio::test]
+#[ignore = "takes nats-server: NATS_SERVER names it"]
+async fn a_stop_waits_for_what_is_in_flight_behind_its_reply() {
+    let servers = Servers::start("in-flight", 1, "").await;
+    let (policy, mut asked, go_on) = Policy::that_waits().await;
+    let settings = After { answer_within: Duration::from_millis(20), ..settings() };
+    let events = copy(&servers, &policy.url(), "in-flight", &settings).await;
+    assert!(matches!(events.deliver(other("slow")).await, Delivery::Accepted));
+    asked.recv().await.unwrap();
+    assert_eq!(servers.messages("hookgate-later").await, 1, "it is stored meanwhile");
+    let stopping = tokio::spawn({
+        let events = events.clone();
+        async move { events.flush(Instant::now() + Duration::from_secs(20)).await }
+    });
+    // It is stopping once it takes no more pulls; what was asked is answered then.
+    tokio::task::yield_now().await;
+    go_on.send_replace(true);
+    assert_eq!(stopping.await.unwrap(), 0);
+    assert_eq!(servers.messages("hookgate-later").await, 0, "it is delivered, and nobody delivers it again");
+    assert_eq!(policy.take_calls().len(), 1);
+}

@@ -127,6 +127,11 @@ impl Running {
         self.ask("/status").await.json()
     }
 
+    /// What it has said and a test has read.
+    pub fn said(&self) -> String {
+        self.said.join("\n")
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id().expect("it runs")
     }

@@ -239,11 +239,13 @@ fn every_certificate_in_force_is_listed_with_the_first_end() {
         .with("ca.pem", chain)
         .with_pair("client", &ca.issue("client", 50));
     let yaml = "tls: {certificate: server.pem, key: server.key, client_ca: ca.pem}\npolicy: https://policy\n\
-                policy_tls: {ca: ca.pem, certificate: client.pem, key: client.key}";
+                policy_tls: {ca: ca.pem, certificate: client.pem, key: client.key}\n\
+                after: {store: \"tls://a:4222\", nats: {ca: ca.pem, certificate: client.pem, key: client.key}}";
     let config = files.load(yaml).unwrap().config;
     let days: Vec<_> =
         config.certificates().map(|(name, at)| (name, config::days_until(at + Duration::from_secs(60)))).collect();
-    assert_eq!(days, [("webhooks", 20), ("client_ca", 30), ("policy_ca", 30), ("policy_client", 50)]);
+    let policy = [("webhooks", 20), ("client_ca", 30), ("policy_ca", 30), ("policy_client", 50)];
+    assert_eq!(days, [&policy[..], &[("nats_ca", 30), ("nats_client", 50)]].concat());
     assert_eq!(config::days_until(SystemTime::now() - Duration::from_secs(1)), -1);
     assert_eq!(config::Config::default().certificates().count(), 0);
 }
