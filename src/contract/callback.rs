@@ -153,19 +153,6 @@ impl Callback {
         when.as_ref().is_none_or(applies).then_some(*what)
     }
 
-    /// The names of the fields that make an event's ordering key: lists, of which the first one counts whose fields all
-    /// have a text. None if its events have no order.
-    pub fn ordering_fields(&self) -> impl Iterator<Item = Vec<&'static str>> {
-        let fields = self.request.fields;
-        self.ordered_by.iter().map(|list| list.iter().filter_map(|index| Some(fields.get(*index)?.name)).collect())
-    }
-
-    /// The other callbacks that its order is shared with.
-    pub fn ordered_with(&self) -> impl Iterator<Item = &'static Self> {
-        let is_other = |other: &&Self| other.order_domain == self.order_domain && other.index != self.index;
-        CALLBACKS.iter().filter(is_other)
-    }
-
     /// The JSON names of the fields that an allow can change.
     pub fn changes(&self) -> impl Iterator<Item = &'static str> {
         // The first field of a response is its denial; build.rs sees to it.

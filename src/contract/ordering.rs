@@ -1,12 +1,29 @@
 //! Ordering keys: After events with one key in one domain are delivered in the order of their arrival.
+//!
+//! Each rpc's key (`ordered_by`) and domain (`order_domain`) are options in the `.proto` files; `build/order.rs` checks them.
 
 use std::sync::Arc;
 
 use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
 use smallvec::SmallVec;
 
-use super::Message;
 use super::response::take_bytes;
+use super::{Callback, Message};
+
+impl Callback {
+    /// The names of the fields that make an event's ordering key: lists, of which the first one counts whose fields all
+    /// have a text. None if its events have no order.
+    pub fn ordering_fields(&self) -> impl Iterator<Item = Vec<&'static str>> {
+        let fields = self.request.fields;
+        self.ordered_by.iter().map(|list| list.iter().filter_map(|index| Some(fields.get(*index)?.name)).collect())
+    }
+
+    /// The other callbacks that its order is shared with.
+    pub fn ordered_with(&self) -> impl Iterator<Item = &'static Self> {
+        let is_other = |other: &&Self| other.order_domain == self.order_domain && other.index != self.index;
+        Self::all().iter().filter(is_other)
+    }
+}
 
 /// Reads the ordering key of an encoded request, as `ordered_by` of the contract says: the texts of the first list of
 /// fields that all have one, sorted, so that both directions of a single chat have one key. `None` if no list has.

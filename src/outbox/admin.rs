@@ -79,7 +79,9 @@ impl Filter {
 
 /// Adds a count to those of its rpc, state and reason.
 pub(super) fn count_one(counts: &mut Vec<Count>, one: Count) {
-    let is_of = |count: &&mut Count| count.rpc == one.rpc && count.state == one.state && count.reason == one.reason;
+    let is_of = |count: &&mut Count| {
+        (&count.target, &count.rpc, count.state, &count.reason) == (&one.target, &one.rpc, one.state, &one.reason)
+    };
     match counts.iter_mut().find(is_of) {
         Some(count) => {
             (count.events, count.bytes) = (count.events + one.events, count.bytes + one.bytes);

@@ -20,12 +20,12 @@
 //! - `admin`: what people ask and do while hookgate serves, with `recover`, what the scheduler finds in a store; `offline`: while it does not.
 //!   `everywhere`: the same of a cluster and this machine at once.
 //! - `pulse`: what spares the runtime a wake-up for each event.
-//! - `decided`: what the decision log has of it. `status`: what can be read of all this.
+//! - `decision_log`: what that has of an event. `status`: what can be read of all this.
 
 mod admin;
 mod attempt;
 mod claims;
-mod decided;
+mod decision_log;
 mod entry;
 mod everywhere;
 mod hold;
@@ -72,6 +72,9 @@ pub use sqlite::{Filter, State};
 pub use status::{Backlog, Reason};
 pub(crate) use status::{Counts, Disk, RpcBacklog};
 pub(crate) use stop::CLOSING;
+
+/// The receiver of all events, as tables, lists and metrics have it: the policy.
+pub(crate) const TARGET: &str = "policy";
 
 /// Something that has happened, and that the policy is to be told.
 #[derive(Debug)]
@@ -213,7 +216,7 @@ impl Events {
         if self.0.store.is_durable() {
             return self.0.leave(until).await;
         }
-        match timeout_at(until, self.idle()).await {
+        match timeout_at(until, self.0.idle()).await {
             Ok(()) => 0,
             Err(_) => self.0.close(),
         }

@@ -23,8 +23,8 @@ impl Offline {
     /// Counts the events by rpc, state and reason.
     pub fn counted(&self) -> Result<Vec<Count>, OperateError> {
         let mut counts = look::counts(&self.outbox.connection)?;
-        for Item { rpc, state, reason, bytes, arrived, .. } in self.spilled(&Filter::default(), usize::MAX)? {
-            count_one(&mut counts, Count { rpc, state, reason, events: 1, bytes, oldest: arrived });
+        for Item { target, rpc, state, reason, bytes, arrived, .. } in self.spilled(&Filter::default(), usize::MAX)? {
+            count_one(&mut counts, Count { target, rpc, state, reason, events: 1, bytes, oldest: arrived });
         }
         Ok(counts)
     }

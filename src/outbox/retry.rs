@@ -60,7 +60,7 @@ impl Scheduler {
             let due = now + self.pause_of_event(entry.counted_attempts(), is_hurrying);
             match self.reason_to_end(&entry, due, is_hurrying) {
                 Some(reason) => self.bury(state, &entry, reason, Some(&failure)),
-                None => self.put_back(state, entry, slot, due, is_there, &failure),
+                None => self.park_or_retry(state, entry, slot, due, is_there, &failure),
             }
         }
         state.limiter(rpc).last_failure = Some(failure);
@@ -79,7 +79,7 @@ impl Scheduler {
     }
 
     /// Lets an event wait. While the policy answers others, its key's hold bounds the time that those behind it wait too.
-    fn put_back(
+    fn park_or_retry(
         self: &Arc<Self>,
         state: &mut State,
         mut entry: Entry,

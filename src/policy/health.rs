@@ -24,7 +24,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tracing::{info, warn};
 
 use super::CallError;
-use super::channel::{self, Channel, ConnectionHandle, Health};
+use super::channel::{self, Channel, ConnectionHandle, Health, NO_CONTRACT};
 use super::evidence::Evidence;
 use super::grpc::{self, NotGrpc};
 use crate::cut::cut;
@@ -45,8 +45,6 @@ pub enum State {
 const LATE: Duration = Duration::from_secs(2);
 
 const PRESUMED: &str = "health is answered with HTTP status 404, and no rpc has been answered yet";
-const NO_CONTRACT: &str = "nothing there speaks the contract: health and every rpc so far were answered with HTTP status \
-                           404; see that the URL is the policy's gRPC address";
 
 /// Checks every connection at once and then at this interval. Notifies of changes, and that the policy is still ready if
 /// another connection began to serve, which may be another policy's. Ends with its last receiver.

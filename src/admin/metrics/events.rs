@@ -3,11 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Writer, counter, gauge};
+use super::{Label, Writer, counter, gauge};
 use crate::admin::Sources;
 use crate::contract::Timing;
 use crate::observe::durations::Histogram;
-use crate::outbox::{COMMIT_BUCKETS, Cluster, Disk, Reason, RpcBacklog};
+use crate::outbox::{COMMIT_BUCKETS, Cluster, Disk, Reason, RpcBacklog, TARGET};
+
+/// The label of the receiver of the events.
+const OF_POLICY: Label<'static> = ("target", TARGET);
 
 pub(super) fn write(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
     let (backlog, counts) = (sources.events.backlog(), sources.events.counts());
@@ -17,7 +20,8 @@ pub(super) fn write(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
         sources.status.callbacks().filter_map(move |(callback, counters)| {
             let events = rpcs.iter().find(|rpc| rpc.rpc == callback.rpc).map_or(0, count);
             let had_events = callback.timing == Timing::After && counters.last_seen() > 0;
-            (events > 0 || had_events).then(|| ([("rpc", callback.service_and_method())], gauge(events as f64)))
+            let labels = [("rpc", callback.service_and_method()), OF_POLICY];
+            (events > 0 || had_events).then(|| (labels, gauge(events as f64)))
         })
     };
     let help = "After events that wait for their turn or their next attempt";
@@ -25,13 +29,17 @@ pub(super) fn write(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
     let help = "Of these the ones that are parked: others of their key do not wait for them";
     out.family("events_parked", help, by_rpc(|rpc| rpc.parked))?;
     let help = "Keys of which an After event fails while others wait behind it";
-    out.gauge("events_blocked_keys", help, backlog.blocked_keys as f64)?;
-    out.gauge("events_bytes", "What the After events that are kept take, about", backlog.bytes as f64)?;
+    out.family("events_blocked_keys", help, [([OF_POLICY], gauge(backlog.blocked_keys as f64))])?;
+    let help = "What the After events that are kept take, about";
+    out.family("events_bytes", help, [([OF_POLICY], gauge(backlog.bytes as f64))])?;
     let oldest = backlog.oldest.unwrap_or(Duration::ZERO).as_secs_f64();
-    out.gauge("events_oldest_age_seconds", "The age of the oldest After event that waits", oldest)?;
-    out.counter("events_delivered", "After events that the policy service has answered", counts.delivered)?;
-    out.counter("events_retried", "Attempts after an After event's first", counts.retried)?;
-    let undelivered = Reason::ALL.map(|reason| ([("reason", reason.as_str())], counter(counts.undelivered(reason))));
+    let help = "The age of the oldest After event that waits";
+    out.family("events_oldest_age_seconds", help, [([OF_POLICY], gauge(oldest))])?;
+    let help = "After events that the policy service has answered";
+    out.family("events_delivered", help, [([OF_POLICY], counter(counts.delivered))])?;
+    out.family("events_retried", "Attempts after an After event's first", [([OF_POLICY], counter(counts.retried))])?;
+    let undelivered =
+        Reason::ALL.map(|reason| ([("reason", reason.as_str()), OF_POLICY], counter(counts.undelivered(reason))));
     out.family("events_undelivered", "After events that were lost or given up, by why", undelivered)?;
     backlog.disk.as_ref().map_or(Ok(()), |disk| write_disk(disk, out))?;
     backlog.cluster.as_ref().map_or(Ok(()), |cluster| write_cluster(cluster, out))

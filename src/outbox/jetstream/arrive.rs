@@ -8,15 +8,17 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::JetStream;
-use super::deliver::CLEANUPS;
 use super::pace::Next;
 use super::publish::Stored;
-use super::record::{Record, UNORDERED};
+use super::record::{self, Record};
 use crate::failure::Failure;
 use crate::outbox::attempt::Asking;
 use crate::outbox::entry::Entry;
 use crate::outbox::limiter::Slot;
 use crate::outbox::{Delivery, Event, Reason};
+
+/// Maximum number of attempts to take an event out of a stream that has ended elsewhere.
+const CLEANUPS: usize = 4;
 
 /// Time after an attempt's deadline at which another copy may make the next one, if this one has not said how it ended.
 const GRACE: Duration = Duration::from_secs(2);
@@ -33,7 +35,7 @@ impl JetStream {
         }
         if entry.key().is_none() {
             // The limiter tells events apart by their numbers; those with an order get theirs from the stream.
-            entry.set_number(UNORDERED | fastrand::u64(..));
+            entry.set_number(record::unordered(entry.event_id()));
         }
         let (tell, told) = oneshot::channel();
         let this = self.clone();

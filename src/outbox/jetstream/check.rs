@@ -8,8 +8,9 @@ use serde_json::Value;
 use super::api::ApiError;
 use super::streams::{ACK_WAIT, Unmade};
 
-/// The oldest servers that will do.
-const OLDEST_SERVER: (u64, u64) = (2, 10);
+/// The oldest servers that will do, of each minor version. Those before them empty a stream whose numbers do not begin at 1 when
+/// they start (nats-server, pull request 6753).
+const OLDEST_SERVERS: [(u64, u64, u64); 3] = [(2, 10, 29), (2, 11, 4), (2, 12, 0)];
 
 /// The key of a stream's metadata that holds the number of its partitions.
 pub(super) const PARTITIONS: &str = "hookgate-partitions";
@@ -47,15 +48,19 @@ pub(super) struct Config {
 }
 
 pub(super) fn check_server(version: &str) -> Result<(), Unmade> {
-    let mut parts = version.split('.').map(|part| part.parse::<u64>().unwrap_or(0));
-    let found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-    if version.is_empty() || found >= OLDEST_SERVER {
+    // Such as 2.15.2, or 2.16.0-dev.
+    let mut parts = version.split(['.', '-']).map(|part| part.parse::<u64>().unwrap_or(0));
+    let found = [(); 3].map(|()| parts.next().unwrap_or(0));
+    let is_known = OLDEST_SERVERS.iter().rfind(|(major, minor, _)| [*major, *minor] <= [found[0], found[1]]);
+    if version.is_empty() || is_known.is_some_and(|(major, minor, patch)| found >= [*major, *minor, *patch]) {
         return Ok(());
     }
-    let (major, minor) = OLDEST_SERVER;
+    let oldest = OLDEST_SERVERS.map(|(major, minor, patch)| format!("{major}.{minor}.{patch}")).join(", ");
     Err(Unmade::Mistake(
         "after.store",
-        format!("the server is nats-server {version}; {major}.{minor} is the oldest that works"),
+        format!(
+            "the server is nats-server {version}, which can lose a stream when it starts; {oldest} or newer ones work"
+        ),
     ))
 }
 

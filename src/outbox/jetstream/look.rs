@@ -13,6 +13,7 @@ use super::api::{ApiError, Found};
 use super::publish::Publisher;
 use super::record::{Record, method, token};
 use crate::contract::{Callback, metadata};
+use crate::outbox::TARGET;
 use crate::outbox::admin::count_one;
 use crate::outbox::sqlite::{Clock, Count, Filter, Item, State, content};
 
@@ -173,6 +174,7 @@ impl JetStream {
                 let state = if is_dead { State::Dead } else { State::Waiting };
                 let rpc = path(&rpc).to_owned();
                 let count = counts.entry((rpc.clone(), is_dead, reason.clone())).or_insert_with(|| Count {
+                    target: TARGET.to_owned(),
                     rpc,
                     state,
                     reason: is_dead.then_some(reason),
@@ -185,9 +187,10 @@ impl JetStream {
             }
         }
         let mut counts: Vec<Count> = counts.into_values().collect();
-        for Item { rpc, state, reason, bytes, arrived, .. } in self.list_spilled(&Filter::default(), usize::MAX).await?
+        for Item { target, rpc, state, reason, bytes, arrived, .. } in
+            self.list_spilled(&Filter::default(), usize::MAX).await?
         {
-            count_one(&mut counts, Count { rpc, state, reason, events: 1, bytes, oldest: arrived });
+            count_one(&mut counts, Count { target, rpc, state, reason, events: 1, bytes, oldest: arrived });
         }
         Ok(counts)
     }
@@ -284,6 +287,7 @@ pub(super) fn item(clock: &Clock, selected: &Selected, base: i64) -> Option<Item
         place: base + i64::try_from(selected.sequence).unwrap_or(i64::MAX),
         id: entry.event_id().to_owned(),
         state: if end.is_some() { State::Dead } else { State::Waiting },
+        target: record.target.clone(),
         rpc: entry.rpc().to_owned(),
         key: entry.key().map(|key| key.value.to_string()),
         arrived: clock.of(entry.event.arrived),

@@ -57,7 +57,10 @@ impl JetStream {
     /// Makes the streams and consumers that are gone. What is wrong with them stands in `/status`.
     async fn make_streams_again(&self) {
         // One loop at a time; the others find what it has made.
-        let _making = self.making.lock().await;
+        let made = &mut *self.making.lock().await;
+        if self.stopping.is_cancelled() || made.is_some_and(|at: Instant| at.elapsed() < LONG_PAUSE) {
+            return;
+        }
         let Publisher { api, names, .. } = &self.publisher;
         let problem = match streams::ensure(api, names, &self.settings, &self.policy_url).await {
             Ok(_) => None,
@@ -70,6 +73,7 @@ impl JetStream {
             });
         }
         self.seen().problem = problem;
+        *made = Some(Instant::now());
     }
 
     /// Makes the consumer of an rpc's later events before the first of them is moved there.
@@ -114,19 +118,19 @@ impl JetStream {
                     self.policy_may_serve().await;
                     self.pace.room(rpc).await;
                 }
-                pulls.next().await
+                loop {
+                    if let Some(message) = pulls.next().await {
+                        return message;
+                    }
+                    if let Err(error) = streams::ensure_consumer(api, &names.later, &consumer, &filter, None).await {
+                        warn!(rpc, %error, "consumer of later events not made, trying again");
+                    }
+                }
             };
             tokio::select! {
                 () = self.stopping.cancelled() => break,
                 Some(()) = in_hand.next(), if !in_hand.is_empty() => {}
-                message = next, if in_hand.len() < most => match message {
-                    Some(message) => in_hand.push(self.deliver_later(message)),
-                    None => {
-                        if let Err(error) = streams::ensure_consumer(api, &names.later, &consumer, &filter, None).await {
-                            warn!(rpc, %error, "consumer of later events not made, trying again");
-                        }
-                    }
-                },
+                message = next, if in_hand.len() < most => in_hand.push(self.deliver_later(message)),
             }
         }
         while in_hand.next().await.is_some() {}
@@ -163,7 +167,11 @@ impl JetStream {
         let mut are_rpcs_known = false;
         while !self.stopping.is_cancelled() {
             if self.publisher.is_ready.load(Relaxed) {
-                self.look().await;
+                let is_whole = self.look().await;
+                // What was wrong may be over by now.
+                if !is_whole || self.seen().problem.is_some() {
+                    self.make_streams_again().await;
+                }
                 self.compare_clocks().await;
                 if !are_rpcs_known {
                     // One whose copy died may have left its rpc without a consumer.

@@ -16,9 +16,9 @@
 //!
 //! - `connect`: the connection; `api`: questions and publishes, each with its end; `streams`: what is made, `check`: what is found.
 //! - `record`: an event as a message.
-//! - `publish`: into a stream, or into the spill while they take none; `spill`, `spill_file`: events that wait to be published.
+//! - `publish`: into a stream, or into the spill while they take none; `spill`, `spill_batch`, `spill_file`: events that wait to be published.
 //! - `loops`: what goes on all the time. `tell`: what copies tell each other.
-//! - `pull`: messages of a consumer; `ack`: an event in hand; `deliver`: from there to its end; `pace`: when, and what a
+//! - `pull`: messages of a consumer; `ack`: an event in hand; `deliver`: from there to its end; `transfer`: where it goes; `pace`: when, and what a
 //!   failure leads to; `arrive`: from the webhook to the store.
 //! - `look`, `look_spill`, `act`: what people ask and do; `status`: what can be read of all this. `stop`: the end.
 //!
@@ -40,11 +40,13 @@ mod publish;
 mod pull;
 mod record;
 mod spill;
+mod spill_batch;
 mod spill_file;
 mod status;
 mod stop;
 mod streams;
 mod tell;
+mod transfer;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -114,8 +116,8 @@ pub(super) struct JetStream {
     loops: Mutex<JoinSet<()>>,
     /// What goes on with events that arrived, behind their replies too.
     arriving: TaskTracker,
-    /// Held by the loop that makes streams again.
-    making: tokio::sync::Mutex<()>,
+    /// When streams were last made again; held by the loop that does.
+    making: tokio::sync::Mutex<Option<Instant>>,
     problem_log: LogLimit,
     clock_log: LogLimit,
     /// The rpcs that have a loop for their later events.

@@ -34,8 +34,9 @@ pub(super) struct Publisher {
     pub(super) clock: Clock,
     pub(super) partitions: usize,
     pub(super) spill: Spill,
-    /// True since a publish has failed and none has succeeded: what arrives goes to the spill.
-    is_down: AtomicBool,
+    /// True since a publish has failed and none has succeeded: what arrives goes to the spill. Of events without a key, and of
+    /// those with one, as they go to other streams.
+    is_down: [AtomicBool; 2],
     /// True once the streams are known to be there.
     pub(super) is_ready: AtomicBool,
     pub(super) counters: Counters,
@@ -68,7 +69,7 @@ pub(super) enum Stored {
 
 impl Publisher {
     pub(super) fn new(api: Api, names: Names, clock: Clock, partitions: usize, spill: Spill) -> Self {
-        let (is_down, is_ready) = (AtomicBool::new(true), AtomicBool::new(false));
+        let (is_down, is_ready) = ([AtomicBool::new(true), AtomicBool::new(true)], AtomicBool::new(false));
         Self {
             api,
             names,
@@ -84,13 +85,13 @@ impl Publisher {
 
     /// Returns true if events are published as they arrive; false if they go to the spill.
     pub(super) fn is_up(&self) -> bool {
-        !self.is_down.load(Relaxed)
+        self.is_down.iter().all(|is_down| !is_down.load(Relaxed))
     }
 
     /// Begins to publish, as the streams are there.
     pub(super) fn begin(&self) {
         self.is_ready.store(true, Relaxed);
-        self.is_down.store(false, Relaxed);
+        self.is_down.iter().for_each(|is_down| is_down.store(false, Relaxed));
         self.spill.work.notify_one();
     }
 
@@ -139,7 +140,8 @@ impl Publisher {
             return Stored::TooLarge;
         }
         let is_behind = key.as_ref().is_some_and(|key| self.spill.has_key(key));
-        if self.is_up() && !is_behind {
+        let is_down = &self.is_down[usize::from(key.is_some())];
+        if !is_down.load(Relaxed) && !is_behind {
             let headers = record::headers(&message_id, &header);
             let sent = timeout(within, self.api.publish(subject.clone(), headers, payload.clone(), within)).await;
             let published = sent.unwrap_or(Err(ApiError::TimedOut));
@@ -150,7 +152,7 @@ impl Publisher {
                 // The other streams may have room.
                 Err(error) if error.is_full() => self.log_full(&subject),
                 Err(error) => {
-                    if !self.is_down.swap(true, Relaxed) {
+                    if !is_down.swap(true, Relaxed) {
                         warn!(%error, "NATS does not take events, keeping them here");
                     }
                 }
@@ -181,7 +183,7 @@ impl Publisher {
     /// with the rpc of each later event.
     pub(super) async fn drain(&self, unfit: impl Fn(&Spilled), later: impl Fn(&str)) {
         let mut pause = PAUSES.0;
-        // The times until which a stream is taken for full: of events without a key here, and of those with one.
+        // The times until which a stream is left alone, as it took nothing: of events without a key here, and of those with one.
         let mut full = [None::<Instant>; 2];
         loop {
             let work = self.spill.work.notified();
@@ -200,17 +202,23 @@ impl Publisher {
                     && super::streams::held(&self.api, &self.names.events).await.is_ok()
                 {
                     // There is nothing to publish that would show it.
-                    self.is_down.store(false, Relaxed);
+                    self.is_down.iter().for_each(|is_down| is_down.store(false, Relaxed));
                 } else {
                     sleep(jittered(PAUSES.1)).await;
                 }
                 continue;
             }
             let published = join_all(batch.iter().map(|(_, spilled)| self.publish_spilled(spilled))).await;
-            let mut failed = None;
+            self.spill.published();
+            let mut is_any_taken = false;
             for ((number, spilled), published) in batch.iter().zip(published) {
+                let class = usize::from(spilled.key.is_some());
                 match published {
                     Ok(sequence) => {
+                        is_any_taken = true;
+                        if self.is_down[class].swap(false, Relaxed) {
+                            info!(left = self.spill.standing().events, "NATS takes events again");
+                        }
                         let stream = self.names.stream(&spilled.subject);
                         if *stream == self.names.later {
                             spilled.subject.split('.').nth(2).into_iter().for_each(&later);
@@ -225,24 +233,20 @@ impl Publisher {
                             unfit(spilled);
                         }
                     }
-                    Err(error) if error.is_full() => {
-                        full[usize::from(spilled.key.is_some())] = Some(now + PAUSES.1);
-                        self.log_full(&spilled.subject);
+                    Err(error) => {
+                        // The other stream may take its events.
+                        full[class] = Some(now + PAUSES.1);
+                        if error.is_full() {
+                            self.log_full(&spilled.subject);
+                        }
                     }
-                    Err(error) => failed = Some(error),
                 }
             }
-            match failed {
-                None => {
-                    pause = PAUSES.0;
-                    if self.is_down.swap(false, Relaxed) {
-                        info!(left = self.spill.standing().events, "NATS takes events again");
-                    }
-                }
-                Some(_) => {
-                    sleep(jittered(pause)).await;
-                    pause = (pause * 2).min(PAUSES.1);
-                }
+            if is_any_taken {
+                pause = PAUSES.0;
+            } else {
+                sleep(jittered(pause)).await;
+                pause = (pause * 2).min(PAUSES.1);
             }
         }
     }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use crate::contract::{Callback, Metadata, metadata};
+use crate::outbox::TARGET;
 use crate::outbox::entry::{Entry, Kept, Key, Progress};
 use crate::outbox::sqlite::Clock;
 
@@ -20,7 +21,7 @@ pub(super) const HEADER: &str = "Hookgate-Event";
 const MESSAGE_ID: &str = "Nats-Msg-Id";
 
 /// Numbers of events without an order, which no stream gives.
-pub(super) const UNORDERED: u64 = 1 << 63;
+const UNORDERED: u64 = 1 << 63;
 
 /// Version of the header.
 const VERSION: u8 = 1;
@@ -28,6 +29,8 @@ const VERSION: u8 = 1;
 /// An event in a stream.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
+    /// The receiver.
+    pub(super) target: String,
     pub(super) entry: Entry,
     /// The time of the next attempt; none if it is made at once.
     pub(super) due: Option<Instant>,
@@ -51,6 +54,7 @@ pub(super) struct End {
 #[derive(Serialize, Deserialize)]
 struct Header {
     version: u8,
+    target: String,
     rpc: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<String>,
@@ -78,7 +82,7 @@ struct Header {
 impl Record {
     /// A record of an event that arrives.
     pub(super) fn new(entry: Entry) -> Self {
-        Self { entry, due: None, run: None, end: None }
+        Self { target: TARGET.to_owned(), entry, due: None, run: None, end: None }
     }
 
     /// Returns the header's value.
@@ -87,6 +91,7 @@ impl Record {
         let Progress { attempts, spared, since, parked } = self.entry.progress;
         let header = Header {
             version: VERSION,
+            target: self.target.clone(),
             rpc: callback.rpc.to_owned(),
             key: key.as_ref().map(|key| key.value.to_string()),
             // One without a key has no place in an order.
@@ -114,7 +119,7 @@ impl Record {
         // The same each time that it is published: one without an order is told from others by it.
         let number = match &header.key {
             Some(_) => header.sequence.unwrap_or(sequence),
-            None => UNORDERED | u64::from(crc32fast::hash(metadata.get(&metadata::EVENT_ID).as_bytes())),
+            None => unordered(metadata.get(&metadata::EVENT_ID)),
         };
         let kept = Kept {
             callback,
@@ -132,7 +137,8 @@ impl Record {
             parked: header.parked,
         };
         let due = header.due.map(|due| clock.instant(due));
-        Some(Self { entry: Entry { event: Arc::new(kept), progress }, due, run: header.run, end: header.end })
+        let entry = Entry { event: Arc::new(kept), progress };
+        Some(Self { target: header.target, entry, due, run: header.run, end: header.end })
     }
 
     /// Returns the ID of the message. One that is published twice is kept once, so each step of an event has its own.
@@ -148,6 +154,11 @@ impl Record {
             None => id.to_owned(),
         }
     }
+}
+
+/// Returns the number of an event without an order.
+pub(super) fn unordered(event_id: &str) -> u64 {
+    UNORDERED | u64::from(crc32fast::hash(event_id.as_bytes()))
 }
 
 /// Returns the headers of a message.

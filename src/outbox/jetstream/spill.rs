@@ -28,14 +28,8 @@ const UNWRITTEN: usize = 16 << 20;
 /// Maximum bytes without a file.
 const IN_MEMORY: usize = 256 << 20;
 
-/// Number of reads of the file in a row that fail before what it has is left to the next start.
-const LOADS: u32 = 30;
-
 /// Maximum number of events that are read back at once.
 pub(super) const CHUNK: usize = 512;
-
-/// Maximum number of events that are published at once.
-const BATCH: usize = 64;
 
 /// An event that waits to be published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +62,7 @@ impl Spilled {
 #[derive(Debug)]
 pub(super) struct Spill {
     inner: Mutex<Inner>,
-    file: Option<mpsc::Sender<Op>>,
+    pub(super) file: Option<mpsc::Sender<Op>>,
     pub(super) path: Option<PathBuf>,
     bounds: (usize, usize),
     /// Notifies when there may be something to publish.
@@ -76,24 +70,28 @@ pub(super) struct Spill {
 }
 
 #[derive(Debug, Default)]
-struct Inner {
-    window: BTreeMap<u64, Arc<Spilled>>,
-    window_bytes: usize,
+pub(super) struct Inner {
+    pub(super) window: BTreeMap<u64, Arc<Spilled>>,
+    pub(super) window_bytes: usize,
     /// Of these the bytes that no file has.
-    unwritten_bytes: usize,
+    pub(super) unwritten_bytes: usize,
     /// The lowest number of those in the file alone, or a lower one.
-    unloaded: Option<u64>,
+    pub(super) unloaded: Option<u64>,
     /// Those in memory that the file has too.
-    written: BTreeSet<u64>,
+    pub(super) written: BTreeSet<u64>,
     /// The events of each key, in memory or not.
-    keys: HashMap<String, usize>,
-    events: usize,
-    bytes: usize,
-    number: u64,
+    pub(super) keys: HashMap<String, usize>,
+    pub(super) events: usize,
+    pub(super) bytes: usize,
+    pub(super) number: u64,
     /// Reads of the file in a row that failed.
-    failed_loads: u32,
-    /// Events of the file that were dropped while they may be read.
-    dropped: HashSet<u64>,
+    pub(super) failed_loads: u32,
+    /// True while the file is being read.
+    pub(super) is_loading: bool,
+    /// Events that went while the file was being read, or that were dropped and are in the file alone.
+    pub(super) dropped: HashSet<u64>,
+    /// Events that are being published.
+    pub(super) publishing: HashSet<u64>,
 }
 
 /// What there is in the spill.
@@ -128,7 +126,7 @@ impl Spill {
         Ok(Self { inner: Mutex::new(inner), file: Some(file), path: Some(path), bounds, work: Notify::new() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -184,9 +182,13 @@ impl Spill {
         if inner.written.insert(number) {
             inner.unwritten_bytes = inner.unwritten_bytes.saturating_sub(spilled.size());
         }
+        // What is being published is in hand until the answer has come.
+        let is_free =
+            |inner: &Inner| inner.written.iter().rev().find(|number| !inner.publishing.contains(number)).copied();
         while inner.window_bytes > WINDOW
-            && let Some(youngest) = inner.written.pop_last()
+            && let Some(youngest) = is_free(inner)
         {
+            inner.written.remove(&youngest);
             if let Some(spilled) = inner.window.remove(&youngest) {
                 inner.window_bytes = inner.window_bytes.saturating_sub(spilled.size());
                 inner.unloaded = Some(inner.unloaded.map_or(youngest, |unloaded| unloaded.min(youngest)));
@@ -194,73 +196,13 @@ impl Spill {
         }
     }
 
-    /// Returns events that may be published at once, oldest first: one of each key, of those for which there `may_be` room.
-    /// Reads more of the file where needed.
-    pub(super) async fn batch(&self, may_be: impl Fn(&Spilled) -> bool) -> Vec<(u64, Arc<Spilled>)> {
-        let is_to_load = {
-            let inner = self.lock();
-            let first = inner.window.first_key_value().map(|(number, _)| *number);
-            inner.unloaded.is_some_and(|unloaded| first.is_none_or(|first| first >= unloaded))
-        };
-        if is_to_load {
-            self.load().await;
-        }
-        let inner = self.lock();
-        let mut keys = HashSet::new();
-        let mut batch = Vec::new();
-        for (number, spilled) in &inner.window {
-            let is_behind_others = inner.unloaded.is_some_and(|unloaded| *number >= unloaded);
-            let is_of_new_key = |key: &String| keys.insert(key.clone());
-            if !is_behind_others && !may_be(spilled) {
-                continue;
-            }
-            if batch.len() >= BATCH || is_behind_others {
-                break;
-            }
-            if !spilled.key.as_ref().is_none_or(is_of_new_key) {
-                continue;
-            }
-            batch.push((*number, spilled.clone()));
-        }
-        batch
-    }
-
-    /// Reads the oldest events of the file.
-    async fn load(&self) {
-        let Some(file) = &self.file else { return };
-        // Meanwhile a younger one may come to be in the file alone.
-        let Some(from) = self.lock().unloaded.take() else { return };
-        let (tell, told) = oneshot::channel();
-        let _ = file.send(Op::Load { from, tell });
-        let loaded = told.await;
-        let inner = &mut *self.lock();
-        let Ok(Some(loaded)) = loaded else {
-            inner.failed_loads += 1;
-            // What cannot be read does not hold up what comes after it for ever; the next start tries again.
-            if inner.failed_loads < LOADS {
-                inner.unloaded = Some(inner.unloaded.map_or(from, |unloaded| unloaded.min(from)));
-            }
-            return;
-        };
-        inner.failed_loads = 0;
-        // Some of a whole page may have been removed, so that it is the first of the rest that counts.
-        if let Some(next) = loaded.last().map(|(number, _)| number + 1) {
-            inner.unloaded = Some(inner.unloaded.map_or(next, |unloaded| unloaded.min(next)));
-        }
-        for (number, spilled) in loaded {
-            if inner.window.contains_key(&number) || inner.dropped.remove(&number) {
-                continue;
-            }
-            inner.window_bytes += spilled.size();
-            inner.written.insert(number);
-            inner.window.insert(number, Arc::new(spilled));
-        }
-    }
-
     /// Removes an event, as it is published or has ended. Returns false if it is not there.
     pub(super) fn remove(&self, number: u64) -> bool {
         let inner = &mut *self.lock();
         let Some(spilled) = inner.window.remove(&number) else { return false };
+        if inner.is_loading {
+            inner.dropped.insert(number);
+        }
         let size = spilled.size();
         inner.window_bytes = inner.window_bytes.saturating_sub(size);
         if !inner.written.remove(&number) {
@@ -273,6 +215,11 @@ impl Spill {
             let _ = file.send(Op::Remove(number));
         }
         true
+    }
+
+    /// Notes that the answers to what was published have come.
+    pub(super) fn published(&self) {
+        self.lock().publishing.clear();
     }
 
     /// Waits until the file has what was changed before, and returns the number of events that are in memory alone.
@@ -295,7 +242,11 @@ impl Spill {
             return true;
         }
         let (Some(file), inner) = (&self.file, &mut *self.lock()) else { return false };
-        inner.dropped.insert(row.number);
+        // The file may still have one that was published or dropped.
+        let is_in_file_alone = inner.unloaded.is_some_and(|unloaded| row.number >= unloaded);
+        if !is_in_file_alone || !inner.dropped.insert(row.number) {
+            return false;
+        }
         inner.events = inner.events.saturating_sub(1);
         inner.bytes = inner.bytes.saturating_sub(row.bytes);
         inner.forget_key(row.key.as_ref());

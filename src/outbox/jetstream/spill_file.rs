@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use std::{io, thread};
 
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags, Row, params};
 use tokio::sync::oneshot;
 use tracing::error;
 
@@ -16,6 +16,9 @@ use crate::outbox::sqlite::make_private;
 
 /// Maximum number of changes of one commit.
 const COMMIT: usize = 1_000;
+
+/// Bytes of events that are read back at once, but for the last one.
+const CHUNK_BYTES: usize = 4 << 20;
 
 /// Seconds between two lines about a file that cannot be written.
 const LOG_INTERVAL: u64 = 60;
@@ -115,13 +118,13 @@ fn run(connection: &Connection, ops: &mpsc::Receiver<Op>) {
                 removed.clear();
             }
         });
+        missing.retain(|number| !removed.contains(number));
         match &changed {
             Ok(()) => removed.clear(),
             Err(failure) => limit.log(LOG_INTERVAL, |unlogged| {
                 error!(error = %failure, unlogged, "spill cannot be written, its new events are in memory alone");
             }),
         }
-        missing.retain(|number| !removed.contains(number));
         for (number, _, tell) in puts {
             if changed.is_err() {
                 missing.insert(number);
@@ -220,20 +223,35 @@ fn put(connection: &Connection, number: u64, spilled: &Spilled) -> rusqlite::Res
     connection.prepare_cached(insert)?.execute(values).map(drop)
 }
 
+/// Reads the oldest events from a number on, some of them: neither too many nor too large. A row that is not what was written
+/// is left where it is.
 fn load(connection: &Connection, from: u64) -> rusqlite::Result<Vec<(u64, Spilled)>> {
-    let most = i64::try_from(CHUNK).unwrap_or(i64::MAX);
     let query = "select number, subject, message_id, header, key, payload from spill
                  where number >= ? order by number limit ?";
     let mut query = connection.prepare_cached(query)?;
-    let rows = query.query_map([as_id(from), most], |row| {
-        let spilled = Spilled {
-            subject: row.get(1)?,
-            message_id: row.get(2)?,
-            header: row.get(3)?,
-            key: row.get(4)?,
-            payload: row.get::<_, Vec<u8>>(5)?.into(),
-        };
-        Ok((u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0), spilled))
-    })?;
-    rows.collect()
+    let mut rows = query.query([as_id(from), i64::try_from(CHUNK).unwrap_or(i64::MAX)])?;
+    let (mut loaded, mut bytes) = (Vec::new(), 0);
+    while bytes < CHUNK_BYTES
+        && let Some(row) = rows.next()?
+    {
+        let number = u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0);
+        match spilled(row) {
+            Ok(spilled) => {
+                bytes += spilled.size();
+                loaded.push((number, spilled));
+            }
+            Err(error) => error!(number, %error, "row of the spill cannot be read, it stays in its file"),
+        }
+    }
+    Ok(loaded)
+}
+
+fn spilled(row: &Row<'_>) -> rusqlite::Result<Spilled> {
+    Ok(Spilled {
+        subject: row.get(1)?,
+        message_id: row.get(2)?,
+        header: row.get(3)?,
+        key: row.get(4)?,
+        payload: row.get::<_, Vec<u8>>(5)?.into(),
+    })
 }

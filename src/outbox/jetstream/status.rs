@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::JetStream;
+use super::api::{ApiError, code};
 use super::publish::Publisher;
 use super::streams::{self, Held};
 use crate::observe::failures::LastFailure;
@@ -144,18 +145,18 @@ impl JetStream {
         }
     }
 
-    /// Looks at how much the streams have.
-    pub(super) async fn look(&self) {
+    /// Looks at how much the streams have. Returns false if one of them is not there.
+    pub(super) async fn look(&self) -> bool {
         let Publisher { api, names, .. } = &self.publisher;
         let held = |name| streams::held(api, name);
         let (events, later, dead) = tokio::join!(held(&names.events), held(&names.later), held(&names.dead));
+        let is_gone = |held: &Result<Held, ApiError>| held.as_ref().is_err_and(|error| error.is(code::NO_STREAM));
+        let is_any_gone = [&events, &later, &dead].into_iter().any(is_gone);
         let seen = &mut *self.seen();
-        if events.is_ok() && self.publisher.is_up() {
-            seen.problem = None;
-        }
         seen.events = events.unwrap_or(seen.events);
         seen.later = later.unwrap_or(seen.later);
         seen.dead = dead.unwrap_or(seen.dead);
+        !is_any_gone
     }
 
     /// Returns true if nothing waits in the streams or here.

@@ -7,6 +7,7 @@ use tracing::info;
 
 use super::{rows, salvage, tables};
 use crate::contract::Callback;
+use crate::outbox::TARGET;
 
 /// The tables of version 1, whose events are ordered by rpc and key; those behind others are the ones without a time.
 pub(super) const TABLES_1: &str = "
@@ -44,7 +45,7 @@ pub(super) fn convert(path: &Path) -> rusqlite::Result<()> {
 /// Copies the events and dead letters of the attached file `old`. Returns their numbers.
 pub(super) fn copy(new: &Connection) -> rusqlite::Result<(usize, usize)> {
     let transaction = new.unchecked_transaction()?;
-    let target = rows::name(&transaction, rows::TARGET)?;
+    let target = rows::name(&transaction, TARGET)?;
     transaction.execute_batch("insert or ignore into names (name) select name from old.rpcs")?;
     let from = |table: &str| {
         format!("from old.{table} as one join old.rpcs on rpcs.id = one.rpc join main.names on names.name = rpcs.name")

@@ -1,10 +1,16 @@
-//! Dead letters, within their bounds.
+//! Dead letters: how an event becomes one, and their bounds.
 
 use std::ops::Sub;
+use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Params};
+use rusqlite::{Connection, OptionalExtension, Params, params};
 
+use super::Clock;
+use super::rows::{self, Died};
 use crate::outbox::Reason;
+use crate::outbox::entry::{Kept, Progress};
+use crate::outbox::overlay::State;
+use crate::outbox::store::Death;
 
 /// A number of dead letters, or a change of it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,6 +44,40 @@ impl Sub for Dead {
             unimplemented: self.unimplemented - other.unimplemented,
         }
     }
+}
+
+/// Moves an event to the dead letters.
+pub(super) fn bury(
+    connection: &Connection,
+    id: i64,
+    attempts: Option<u32>,
+    death: Death,
+    clock: &Clock,
+) -> rusqlite::Result<Died> {
+    let mut insert = connection.prepare_cached(
+        "insert or replace into dead (id, event_id, target, rpc, domain, key, arrived, attempts, replay, budget, bytes, sum,
+             died, reason, class, metadata, message)
+         select id, event_id, target, rpc, domain, key, arrived, coalesce(?2, attempts), replay, budget, bytes, sum,
+             ?3, ?4, ?5, metadata, message
+         from events where id = ?1 returning bytes",
+    )?;
+    let values = params![id, attempts, clock.now(), death.reason, death.class];
+    let bytes: Option<i64> = insert.query_row(values, |row| row.get(0)).optional()?;
+    connection.prepare_cached("delete from events where id = ?")?.execute([id])?;
+    Ok(bytes.map(|bytes| (usize::try_from(bytes).unwrap_or_default(), death.reason)))
+}
+
+/// Writes a dead letter of which the file has no event.
+pub(super) fn bury_new(
+    connection: &Connection,
+    event: &Arc<Kept>,
+    progress: Progress,
+    death: Death,
+    clock: &Clock,
+) -> rusqlite::Result<(usize, &'static str)> {
+    rows::insert(connection, event, progress, State::Fresh, clock)?;
+    let died = bury(connection, rows::as_id(event.number), None, death, clock)?;
+    Ok(died.unwrap_or((0, death.reason)))
 }
 
 /// Counts the dead letters.

@@ -22,6 +22,8 @@ pub struct Item {
     pub id: String,
     /// Its state.
     pub state: State,
+    /// Its receiver: `policy`.
+    pub target: String,
     /// The rpc's path.
     pub rpc: String,
     /// The key of its order.
@@ -54,6 +56,8 @@ pub struct Item {
 /// The number of events of an rpc in a state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Count {
+    /// Their receiver: `policy`.
+    pub target: String,
     /// The rpc's path.
     pub rpc: String,
     /// Their state.
@@ -132,14 +136,17 @@ pub(crate) fn counts(connection: &Connection) -> rusqlite::Result<Vec<Count>> {
         let mut rows = query.query([])?;
         while let Some(row) = rows.next()? {
             let table = table(state);
-            let oldest = format!("select arrived from {table} where id = ?");
+            let first = format!("select target, arrived from {table} where id = ?");
+            let (target, oldest) =
+                connection.query_row(&first, [row.get::<_, i64>(4)?], |row| Ok((row.get(0)?, row.get(1)?)))?;
             counts.push(Count {
+                target: name(connection, target)?,
                 rpc: name(connection, row.get(0)?)?,
                 state,
                 reason: row.get(1)?,
                 events: row.get(2)?,
                 bytes: row.get(3)?,
-                oldest: connection.query_row(&oldest, [row.get::<_, i64>(4)?], |row| row.get(0))?,
+                oldest,
             });
         }
     }
@@ -187,8 +194,8 @@ pub(crate) fn show(connection: &Connection, id: &str, reveal: bool) -> rusqlite:
         let found = connection
             .query_row(&query, [id], |row| {
                 let mut item = item(connection, row, state)?;
-                let (metadata, message): (String, Vec<u8>) = (row.get(12)?, row.get(13)?);
-                if row.get::<_, u32>(14)? == rows::sum(&metadata, &message) {
+                let (metadata, message): (String, Vec<u8>) = (row.get(13)?, row.get(14)?);
+                if row.get::<_, u32>(15)? == rows::sum(&metadata, &message) {
                     item.metadata = serde_json::from_str(&metadata).ok();
                     if let (false, Some(Value::Object(metadata))) = (reveal, &mut item.metadata) {
                         // Whoever has it can answer the message in OpenIM.
@@ -218,8 +225,8 @@ pub(in crate::outbox) fn content(callback: &Callback, message: &[u8], reveal: bo
 
 fn columns(state: State) -> &'static str {
     match state {
-        State::Waiting => "event_id, rpc, key, arrived, attempts, bytes, due, null, null, null, id, parked",
-        State::Dead => "event_id, rpc, key, arrived, attempts, bytes, null, died, reason, class, id, 0",
+        State::Waiting => "event_id, rpc, key, arrived, attempts, bytes, due, null, null, null, id, parked, target",
+        State::Dead => "event_id, rpc, key, arrived, attempts, bytes, null, died, reason, class, id, 0, target",
     }
 }
 
@@ -228,6 +235,7 @@ fn item(connection: &Connection, row: &Row<'_>, state: State) -> rusqlite::Resul
         place: row.get(10)?,
         id: row.get(0)?,
         state,
+        target: name(connection, row.get(12)?)?,
         rpc: name(connection, row.get(1)?)?,
         key: row.get(2)?,
         arrived: row.get(3)?,
@@ -243,7 +251,7 @@ fn item(connection: &Connection, row: &Row<'_>, state: State) -> rusqlite::Resul
     })
 }
 
-/// The path of the rpc with this number.
-pub(super) fn name(connection: &Connection, rpc: i64) -> rusqlite::Result<String> {
-    connection.prepare_cached("select name from names where id = ?")?.query_row([rpc], |row| row.get(0))
+/// The name with this number, such as an rpc's path.
+pub(super) fn name(connection: &Connection, number: i64) -> rusqlite::Result<String> {
+    connection.prepare_cached("select name from names where id = ?")?.query_row([number], |row| row.get(0))
 }

@@ -8,14 +8,12 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
-use super::Clock;
+use super::{Clock, dead};
 use crate::contract::{Callback, Metadata};
+use crate::outbox::TARGET;
 use crate::outbox::entry::{Entry, Kept, Key, Progress};
 use crate::outbox::overlay::{Change, State};
-use crate::outbox::store::{Death, Unreadable};
-
-/// The receiver of all events: the policy.
-pub(super) const TARGET: &str = "policy";
+use crate::outbox::store::Unreadable;
 
 /// The reason of dead letters whose rows cannot be read.
 pub(super) const UNREADABLE: &str = "unreadable";
@@ -73,10 +71,10 @@ pub(super) fn write(connection: &Connection, change: &Change, clock: &Clock) -> 
             connection.prepare_cached("delete from events where id = ?")?.execute([id])?;
         }
         (State::Dead(death), Some(event), Some(progress)) if !in_file => {
-            return bury_new(connection, event, *progress, *death, clock).map(Some);
+            return dead::bury_new(connection, event, *progress, *death, clock).map(Some);
         }
         (State::Dead(death), _, progress) => {
-            return bury(connection, id, progress.map(|progress| progress.attempts), *death, clock);
+            return dead::bury(connection, id, progress.map(|progress| progress.attempts), *death, clock);
         }
         (state, Some(event), Some(progress)) if !in_file => insert(connection, event, *progress, *state, clock)?,
         (state, _, Some(progress)) => update(connection, id, *progress, *state, clock)?,
@@ -100,7 +98,7 @@ fn domain(connection: &Connection, event: &Kept) -> rusqlite::Result<Option<i64>
     event.key.as_ref().map(|key| name(connection, key.domain)).transpose()
 }
 
-fn insert(
+pub(super) fn insert(
     connection: &Connection,
     event: &Arc<Kept>,
     progress: Progress,
@@ -146,40 +144,6 @@ fn update(connection: &Connection, id: i64, progress: Progress, state: State, cl
     let Progress { attempts, spared, since, parked } = progress;
     update.execute(params![id, due, behind, parked, attempts, spared, clock.of(since)])?;
     Ok(())
-}
-
-/// Moves an event to the dead letters.
-fn bury(
-    connection: &Connection,
-    id: i64,
-    attempts: Option<u32>,
-    death: Death,
-    clock: &Clock,
-) -> rusqlite::Result<Died> {
-    let mut insert = connection.prepare_cached(
-        "insert or replace into dead (id, event_id, target, rpc, domain, key, arrived, attempts, replay, budget, bytes, sum,
-             died, reason, class, metadata, message)
-         select id, event_id, target, rpc, domain, key, arrived, coalesce(?2, attempts), replay, budget, bytes, sum,
-             ?3, ?4, ?5, metadata, message
-         from events where id = ?1 returning bytes",
-    )?;
-    let values = params![id, attempts, clock.now(), death.reason, death.class];
-    let bytes: Option<i64> = insert.query_row(values, |row| row.get(0)).optional()?;
-    connection.prepare_cached("delete from events where id = ?")?.execute([id])?;
-    Ok(bytes.map(|bytes| (usize::try_from(bytes).unwrap_or_default(), death.reason)))
-}
-
-/// Writes a dead letter of which the file has no event.
-fn bury_new(
-    connection: &Connection,
-    event: &Arc<Kept>,
-    progress: Progress,
-    death: Death,
-    clock: &Clock,
-) -> rusqlite::Result<(usize, &'static str)> {
-    insert(connection, event, progress, State::Fresh, clock)?;
-    let died = bury(connection, as_id(event.number), None, death, clock)?;
-    Ok(died.unwrap_or((0, death.reason)))
 }
 
 /// Writes down that no event has had this number or a higher one.

@@ -50,6 +50,10 @@ pub(super) struct Ready {
     pub(super) health: Health,
 }
 
+/// Why an endpoint does not serve of which nothing but HTTP 404 came.
+pub(in crate::policy) const NO_CONTRACT: &str = "nothing there speaks the contract: health and every rpc so far were answered with HTTP status \
+                           404; see that the URL is the policy's gRPC address";
+
 /// The health of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::policy) enum Health {
@@ -105,6 +109,14 @@ impl Health {
     /// Returns true if an endpoint of this health is ready for calls.
     pub(in crate::policy) fn serves(&self) -> bool {
         matches!(self, Self::Serving | Self::Presumed)
+    }
+
+    /// Returns false if no call would be answered. A server of which nothing but HTTP 404 came so far may answer other rpcs.
+    pub(super) fn may_serve(&self) -> bool {
+        match self {
+            Self::NotServing(why) => why == NO_CONTRACT,
+            Self::Serving | Self::Presumed | Self::Unknown => true,
+        }
     }
 
     /// The lowest rank is picked.

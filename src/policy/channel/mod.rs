@@ -90,7 +90,7 @@ pub(crate) use breaker::Breaker;
 pub use breaker::BreakerState;
 pub(super) use breaker::Outcome;
 pub(super) use connection_handle::ConnectionHandle;
-pub(super) use endpoint::Health;
+pub(super) use endpoint::{Health, NO_CONTRACT};
 pub use resolver::Resolve;
 pub use status::{AddressStatus, Status};
 
@@ -216,7 +216,7 @@ impl Channel {
 
     /// Returns true if one of the connections may serve: it is not known that it does not.
     pub(super) fn may_serve(&self) -> bool {
-        self.target().pool.balancer.lock().ready().any(|ready| !matches!(ready.health, Health::NotServing(_)))
+        self.target().pool.balancer.lock().ready().any(|ready| ready.health.may_serve())
     }
 
     /// Waits until the connections that take new calls, or their health, are no longer the known ones.

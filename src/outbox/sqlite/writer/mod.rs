@@ -1,19 +1,19 @@
 //! The thread that writes: takes what the overlay has and the file does not, many changes at a time, and commits them as one.
 
+mod commit;
 mod failing;
 
 use std::sync::Arc;
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
+use tracing::warn;
 
-use super::dead::{self, Dead};
+use super::dead::Dead;
 use super::reserve::Reserve;
-use super::{Act, Clock, News, Op, Shared, rows, salvage};
+use super::{Clock, Op, Shared, rows};
 use crate::config::{self, SyncRule};
 use crate::observe::log_limit::LogLimit;
 use crate::outbox::first_number;
@@ -209,116 +209,6 @@ impl Writer {
         }
         if self.is_replaced {
             self.recount();
-        }
-    }
-
-    fn write_changes(&mut self, changes: &[Change], ops: Vec<Op>) {
-        if !self.is_whole() {
-            return self.fail(changes, ops);
-        }
-        let began = Instant::now();
-        match self.commit(changes, &ops) {
-            Ok(outcome) => {
-                self.took(began.elapsed());
-                self.tell(changes, ops.into_iter(), &outcome);
-            }
-            Err(error) => {
-                if salvage::is_damage(&error) {
-                    self.salvage(error);
-                } else {
-                    if self.fails_until.is_none() && !self.is_full {
-                        error!(%error, "outbox write failed, buffering events in memory");
-                    }
-                    if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
-                        self.make_room_for_ends();
-                    }
-                }
-                self.fail(changes, ops);
-            }
-        }
-    }
-
-    fn commit(&mut self, changes: &[Change], ops: &[Op]) -> rusqlite::Result<Outcome> {
-        let durable = self.sync == SyncRule::Each || self.sync_by.is_some_and(|by| by <= Instant::now());
-        let inserts = changes.iter().any(|change| !change.in_file);
-        let level = if durable && (inserts || self.sync_by.is_some()) { "full" } else { "normal" };
-        self.connection.pragma_update(None, "synchronous", level)?;
-        let transaction = self.begin()?;
-        let mut outcome = Outcome::default();
-        for change in changes {
-            if let Some((bytes, reason)) = rows::write(&transaction, change, &self.clock)? {
-                outcome.dead.add(Dead::one(bytes, reason));
-            }
-        }
-        for op in ops {
-            match op {
-                Op::Hurry(rpc) => rows::hurry(&transaction, rpc, self.clock.now())?,
-                Op::MakeRoom(bytes) => outcome.forget(dead::make_room(&transaction, *bytes as isize, isize::MAX)?),
-                Op::Act(_) | Op::Barrier(_) => {}
-            }
-        }
-        self.bound_dead(&mut outcome)?;
-        transaction.commit()?;
-        match self.sync {
-            SyncRule::Within(time) if inserts && level == "normal" => {
-                self.sync_by.get_or_insert_with(|| Instant::now() + time);
-            }
-            _ if level == "full" => self.sync_by = None,
-            _ => {}
-        }
-        Ok(outcome)
-    }
-
-    /// Begins to write. Whoever else writes is waited for here: later SQLite has no patience.
-    pub(super) fn begin(&self) -> rusqlite::Result<Transaction<'_>> {
-        Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
-    }
-
-    /// Tells everybody what a commit means to them. Whoever waits for it comes first.
-    fn tell(&mut self, changes: &[Change], ops: impl Iterator<Item = Op>, outcome: &Outcome) {
-        let was_late = self.fails_until.take().is_some();
-        {
-            let inner = &mut *self.shared.lock();
-            let is_read = inner.is_read;
-            inner.overlay.written(changes, is_read);
-            inner.fails = self.is_kept_free();
-        }
-        let gauges = &self.shared.gauges;
-        gauges.count_dead(outcome.dead);
-        self.tell_evicted(outcome.unimplemented_evicted);
-        if !self.is_kept_free() {
-            self.is_full = false;
-        }
-        if was_late && !self.is_full {
-            info!("outbox writable again");
-        }
-        for op in ops {
-            match op {
-                Op::Hurry(rpc) => self.shared.tell(News::More(rpc)),
-                Op::MakeRoom(bytes) => _ = self.shared.gauges.promised.fetch_sub(bytes, Relaxed),
-                Op::Act(_) | Op::Barrier(_) => {}
-            }
-        }
-    }
-
-    /// Makes a change that somebody asked for, in a commit of its own. On a full disk the reserve makes room for it.
-    fn act(&mut self, act: Box<Act>) {
-        if !self.is_whole() {
-            return;
-        }
-        if self.fails_until.is_some() {
-            self.make_room_for_ends();
-        }
-        let done = (|| {
-            let transaction = self.begin()?;
-            let tell = act(&transaction, &self.clock)?;
-            let committed = dead::count(&transaction).and_then(|count| transaction.commit().map(|()| count));
-            tell(committed.is_ok());
-            committed
-        })();
-        match done {
-            Ok(count) => self.shared.gauges.recount_dead(count),
-            Err(error) => error!(%error, "outbox operation failed"),
         }
     }
 
