@@ -284,5 +284,5 @@ async fn nothing_is_lost_while_nodes_and_copies_fail() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes nats-server, and several minutes: 100,000 events"]
 async fn long_nothing_is_lost_of_a_hundred_thousand() {
-    holds(&run("faults-long", Duration::from_secs(30), Duration::from_millis(11), 100).await);
+    holds(&run("faults-long", Duration::from_secs(30), Duration::from_millis(9), 100).await);
 }

@@ -86,6 +86,7 @@ async fn fail_for_ever(store: Store<'_>, name: &str, class: &str, bad: usize, ot
     if let Store::Disk = store {
         until("all of it is written", || events.backlog().disk.unwrap().dead == dead).await;
     }
+    let of_cluster = matches!(store, Store::Cluster(_));
     // In memory there are no dead letters to look at.
     let kept = if let Store::Memory = store { 0 } else { dead };
     let (mut found, mut places) = (Vec::new(), Vec::new());
@@ -98,7 +99,10 @@ async fn fail_for_ever(store: Store<'_>, name: &str, class: &str, bad: usize, ot
     }
     for item in &found {
         assert!(item.id.starts_with("bad/"), "{item:?}");
-        assert_eq!((item.reason.as_deref(), item.class.as_deref()), (Some("attempts"), Some(class)), "{item:?}");
+        // While a partition has nothing else, its time-outs may open the rpc's breaker.
+        let is_class =
+            item.class.as_deref() == Some(class) || (of_cluster && item.class.as_deref() == Some("unavailable"));
+        assert!(item.reason.as_deref() == Some("attempts") && is_class, "{item:?}");
     }
     let firsts = firsts.lock().unwrap();
     let waits = |selects: &dyn Fn(&str) -> bool| {
@@ -107,24 +111,25 @@ async fn fail_for_ever(store: Store<'_>, name: &str, class: &str, bad: usize, ot
         waits.sort();
         (waits[waits.len() / 2], waits[waits.len() * 99 / 100], waits[waits.len() - 1])
     };
-    let of_cluster = matches!(store, Store::Cluster(_));
     let group = |id: &str| id.split('/').next().unwrap_or_default().to_owned();
     let is_beside = |id: &str| of_cluster && partition(&group(id)) == partition("bad");
     let bad_keys: Vec<_> = (1..=others).filter(|number| one_in_a_hundred(*number)).map(|n| n % 100).collect();
     let shares = |id: &str| bad_keys.iter().any(|key| id.starts_with(&format!("g{key}/")));
-    let (p50, p99, longest) = waits(&|id| !id.starts_with("bad/") && !shares(id) && !is_beside(id));
     println!("{name}, {class}: {bad} events of a key and {failing} of {} others fail for ever", arrivals.len() - bad);
-    println!("  the other keys wait p50 {p50:.1?} p99 {p99:.1?} longest {longest:.1?}");
     if of_cluster {
-        // Others of a partition wait as those of a key do.
-        let (p50, p99, longest) = waits(&|id| !id.starts_with("bad/") && !shares(id) && is_beside(id));
-        println!("  those of the key's partition: p50 {p50:.1?} p99 {p99:.1?} longest {longest:.1?}");
-    } else {
-        assert!(longest < HOLD, "{longest:?}: no other key waits for as long as the hold");
+        // A partition has an event of every key in hand after another: its other keys wait as those of a key do.
+        for (which, beside) in [("partitions", false), ("keys of the key's partition", true)] {
+            let (p50, p99, longest) = waits(&|id| !id.starts_with("bad/") && is_beside(id) == beside);
+            println!("  the other {which} wait p50 {p50:.1?} p99 {p99:.1?} longest {longest:.1?}");
+        }
+        return;
     }
+    let (p50, p99, longest) = waits(&|id| !id.starts_with("bad/") && !shares(id));
+    println!("  the other keys wait p50 {p50:.1?} p99 {p99:.1?} longest {longest:.1?}");
+    assert!(longest < HOLD, "{longest:?}: no other key waits for as long as the hold");
     let (p50, p99, longest) = waits(&|id| shares(id));
     println!("  those that share a key with one that fails: p50 {p50:.1?} p99 {p99:.1?} longest {longest:.1?}");
-    assert!(of_cluster || longest < 2 * HOLD, "{longest:?}");
+    assert!(longest < 2 * HOLD, "{longest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
