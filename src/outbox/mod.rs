@@ -204,8 +204,10 @@ impl Events {
     pub async fn flush(&self, until: Instant) -> usize {
         match &self.1 {
             Some(cluster) => {
-                let (of_cluster, here) = tokio::join!(cluster.stop(until), self.flush_here(until));
-                of_cluster + here
+                // What is here goes on meanwhile, and may get more.
+                self.0.hurry();
+                let lost = cluster.stop(until).await;
+                lost + self.flush_here(until).await
             }
             None => self.flush_here(until).await,
         }

@@ -69,7 +69,7 @@ impl JetStream {
         };
         if let Some(problem) = &problem {
             self.problem_log.log(LOG_INTERVAL, |unlogged| {
-                warn!(cause = problem, unlogged, "partition of NATS refuses pulls, trying again");
+                warn!(cause = problem, unlogged, "streams of NATS not as they should be, trying again");
             });
         }
         self.seen().problem = problem;

@@ -209,7 +209,6 @@ impl Publisher {
                 continue;
             }
             let published = join_all(batch.iter().map(|(_, spilled)| self.publish_spilled(spilled))).await;
-            self.spill.published();
             let mut is_any_taken = false;
             for ((number, spilled), published) in batch.iter().zip(published) {
                 let class = usize::from(spilled.key.is_some());
@@ -235,13 +234,14 @@ impl Publisher {
                     }
                     Err(error) => {
                         // The other stream may take its events.
-                        full[class] = Some(now + PAUSES.1);
+                        full[class] = Some(Instant::now() + PAUSES.1);
                         if error.is_full() {
                             self.log_full(&spilled.subject);
                         }
                     }
                 }
             }
+            self.spill.published();
             if is_any_taken {
                 pause = PAUSES.0;
             } else {

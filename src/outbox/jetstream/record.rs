@@ -54,6 +54,7 @@ pub(super) struct End {
 #[derive(Serialize, Deserialize)]
 struct Header {
     version: u8,
+    #[serde(default = "policy")]
     target: String,
     rpc: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,6 +78,10 @@ struct Header {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     end: Option<End>,
     metadata: Map<String, Value>,
+}
+
+fn policy() -> String {
+    TARGET.to_owned()
 }
 
 impl Record {
