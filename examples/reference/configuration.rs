@@ -73,7 +73,9 @@ fn row<B: 'static>(out: &mut String, setting: &Setting<B>) {
     let list = if setting.is_list { "list of " } else { "" };
     let mut default = setting.default.as_ref().map(|default| format!("`{default}`")).unwrap_or_default();
     if let Some(on_disk) = setting.default_on_disk {
-        let _ = write!(default, ", with data or after.store `{on_disk}`");
+        // A cluster has a default of its own for this one; the help says it.
+        let stores = if setting.path == "after.bytes" { "data" } else { "data or after.store" };
+        let _ = write!(default, ", with {stores} `{on_disk}`");
     }
     let reload = if setting.needs_restart { "restart" } else { "yes" };
     let mut words = format!("{}.", setting.help);
