@@ -88,7 +88,7 @@ struct Own {
     callback: &'static Callback,
     setting: &'static str,
     value: String,
-    /// By the key that the file has for the callback.
+    /// The path, by the key that the file has for the callback.
     path: String,
 }
 

@@ -57,7 +57,7 @@ pub struct DenialBreaks {
     pub when: Option<RequestIs>,
 }
 
-/// When OpenIM sends a callback.
+/// The time at which OpenIM sends a callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Timing {

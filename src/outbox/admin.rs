@@ -15,13 +15,13 @@ pub enum OperateError {
     /// The events are in memory.
     #[error("this hookgate keeps After events in memory; with --data DIR they would be on disk and could be looked at")]
     NoDisk,
-    /// There is no such event.
+    /// No event with this ID.
     #[error("no event has the ID {0:?}: it has been delivered, or dropped, or never was")]
     Unknown(String),
-    /// It is being delivered, or will be in a moment.
+    /// An event that is being delivered, or will be in a moment.
     #[error("the event {0:?} is on its way to the policy, or about to be; ask again when it has failed or ended")]
     OnItsWay(String),
-    /// Nothing says which events are selected.
+    /// A request that selects no events.
     #[error("which events? Give an ID, a condition, or all")]
     Which,
     /// The cluster does not answer, or not as it should.
@@ -30,7 +30,7 @@ pub enum OperateError {
     /// The disk does not do it.
     #[error("the outbox cannot be read or written: {0}")]
     Store(#[from] rusqlite::Error),
-    /// It has not been done.
+    /// A change that was not made.
     #[error("it was not done: the outbox cannot be written, as its log says, or hookgate is stopping")]
     Undone,
     /// hookgate is stopping.
@@ -53,13 +53,14 @@ pub struct Changed {
 impl Changed {
     pub(super) const ONE: Self = Self { events: 1, last: None, replay: None };
 
-    /// So many of the selected events, which are in these places; there are more if these are as many as there may be.
+    /// Returns a change of this many events, selected at these places. More may be selected behind them, if these are as
+    /// many as a change takes.
     pub(super) fn of(events: usize, filter: &Filter, places: &[i64]) -> Self {
         let most = filter.limit.unwrap_or(usize::MAX).min(AT_A_TIME);
         Self { events, last: places.last().copied().filter(|_| places.len() >= most), replay: None }
     }
 
-    /// Nothing of one that was asked for by its ID means that there is no such event.
+    /// Returns the error of an unknown ID if the change was of one event and found none.
     fn known(self, filter: Filter) -> Result<Self, OperateError> {
         match filter.id {
             Some(id) if self.events == 0 => Err(OperateError::Unknown(id)),

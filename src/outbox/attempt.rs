@@ -66,12 +66,12 @@ impl Attempt {
         }
     }
 
-    /// On a task of its own, as no webhook waits for it.
+    /// Spawns the attempt on a task of its own: no webhook waits for it.
     pub(super) fn spawn(self, scheduler: &Arc<Scheduler>) {
         scheduler.runtime.spawn(alone((scheduler.make)(self, scheduler.clone()), scheduler.clone()));
     }
 
-    /// As a part of the webhook's task, for as long as that waits for it.
+    /// Makes the attempt a part of the webhook's task, for as long as that waits for it.
     pub(super) fn attend(self, scheduler: &Arc<Scheduler>) -> Attended {
         let number = self.entry.number();
         Attended { number, attempt: Some((scheduler.make)(self, scheduler.clone())), scheduler: scheduler.clone() }

@@ -1,4 +1,4 @@
-//! What the decision log has of an event after the reply to its webhook.
+//! Rows of the decision log about an event, after the reply to its webhook.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ impl Entry {
         Decided { outcome, code, ..self.decided() }
     }
 
-    /// That there will be none.
+    /// Returns the row of an event that ended undelivered.
     pub(super) fn undelivered<'a>(&'a self, reason: Reason, failure: Option<&'a Failure>) -> Decided<'a> {
         let cause = failure.map(|failure| format!("{}: {}", failure.class, failure.cause_in_our_words()));
         let cause = cause.unwrap_or_default().into();
@@ -49,7 +49,7 @@ impl Entry {
     }
 }
 
-/// As it was before it became metadata.
+/// Returns a text as it was before it became metadata.
 fn plain(metadata: &str) -> Cow<'_, str> {
     percent_decode_str(metadata).decode_utf8_lossy()
 }

@@ -1,4 +1,4 @@
-//! What people ask and do, of the cluster and of this machine at once.
+//! Questions and changes of people, of the cluster and of this machine at once.
 //!
 //! With a cluster this machine has what that cannot take: events over `max_payload`, and their dead letters. Their places come
 //! behind all places of the cluster.
@@ -19,10 +19,10 @@ const HERE: i64 = 1 << 60;
 /// A store of events that cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// That on disk.
+    /// The store on disk.
     #[error(transparent)]
     Disk(#[from] OpenError),
-    /// That on a cluster.
+    /// The store on a cluster.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
 }

@@ -38,7 +38,7 @@ pub(super) struct Limiter {
     pub(super) loaded: Loaded,
     /// The events that wait, loaded or not, parked ones included.
     pub(super) waiting: usize,
-    /// Those of them that are parked.
+    /// The waiting events that are parked.
     pub(super) parked: usize,
     in_flight: usize,
     /// Deliveries in flight that are known to fail.

@@ -22,9 +22,9 @@ const SPARE: usize = 8;
 /// Events that are loaded, by the reason for which they may go.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
-    /// Those of each kind; among the due ones those that are next of their key.
+    /// Events of each kind; among the due ones those that are next of their key.
     lists: [VecDeque<Entry>; Kind::ALL.len()],
-    /// Those that have just arrived.
+    /// Events that have just arrived.
     live: VecDeque<Entry>,
     live_bytes: usize,
     /// True if it is the turn of what has just arrived: it and what waited in the store take turns.

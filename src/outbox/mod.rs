@@ -84,7 +84,7 @@ pub struct Event {
     pub callback: &'static Callback,
     /// The encoded request message.
     pub message: Bytes,
-    /// What is not in the message, `hookgate-event-id` included.
+    /// The metadata beside the message, `hookgate-event-id` included.
     pub metadata: Metadata,
     /// The time that each attempt is given.
     pub budget: Duration,
@@ -92,7 +92,7 @@ pub struct Event {
     pub ordered: bool,
 }
 
-/// What the reply to an event's webhook is to be. Only a verdict can be anything but an allow.
+/// The reply to an event's webhook. Only a verdict can be anything but an allow.
 #[derive(Debug)]
 pub enum Delivery {
     /// The policy's verdict.
@@ -234,7 +234,7 @@ impl Events {
         self.0.idle().await;
     }
 
-    /// What is kept now.
+    /// Returns the events that are kept now.
     pub fn backlog(&self) -> Backlog {
         let mut backlog = self.0.backlog();
         self.1.iter().for_each(|cluster| cluster.add_to(&mut backlog));
@@ -248,8 +248,8 @@ impl Events {
         failures
     }
 
-    /// What has become of the events so far. Every event that was taken is kept, or delivered, or counted by the reason
-    /// for which it was not.
+    /// Counts the events so far by what has become of them. Every event that was taken is kept, or delivered, or counted by
+    /// the reason for which it was not.
     pub fn counts(&self) -> Counts {
         self.1.iter().fold(self.0.counts(), |counts, cluster| counts.and(&cluster.counts()))
     }

@@ -31,7 +31,7 @@ pub(super) struct Scheduler {
     pub(super) settings: config::After,
     pub(super) decisions: Decisions,
     pub(super) store: Box<dyn EventStore>,
-    /// The same store, if it is on disk: for what people ask and do.
+    /// The store if it is on disk: for the questions and changes of people.
     pub(super) disk: Option<SqliteStore>,
     /// The runtime of the deliveries.
     pub(super) runtime: Handle,
@@ -89,7 +89,7 @@ impl InFlight {
 /// The phases from start to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Every event has its time.
+    /// Ordinary running: every event has its time.
     Running,
     /// Stopping soon: short pauses, and no event is given up for its attempts or its age.
     Hurrying,
@@ -101,17 +101,17 @@ pub(super) enum Phase {
 
 /// The fate of an event on its arrival.
 pub(super) enum Taken {
-    /// It is in flight, and its verdict comes here.
+    /// Begun: it is in flight, and the verdict comes here.
     Started(Attended),
-    /// It waits for others.
+    /// Waiting for others.
     Waits(Saved),
-    /// It is lost.
+    /// Lost: there was no room for it.
     Dropped,
 }
 
 /// The fate of an event that has no verdict in time.
 pub(super) enum Stored {
-    /// It is in the store.
+    /// Kept in the store.
     Kept(Saved),
     /// The store has no room for it: it is lost if its attempt fails.
     NotKept,
@@ -222,7 +222,7 @@ impl Scheduler {
         self.store_held(&mut self.lock(), number)
     }
 
-    /// The same under the lock. One that is not in flight any more has ended, or was stored.
+    /// Stores an event that is in flight, under the lock. One that is not in flight any more has ended, or was stored.
     pub(super) fn store_held(&self, state: &mut State, number: u64) -> Stored {
         let Some(in_flight) = state.in_flight.get_mut(&number) else { return Stored::Kept(None) };
         if in_flight.is_stored {

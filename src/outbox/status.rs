@@ -1,4 +1,4 @@
-//! What can be read of the events: how many are kept, and what became of the others.
+//! The status of the events: how many are kept, and what became of the others.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub struct Backlog {
     pub events: usize,
     /// Their size, about.
     pub bytes: usize,
-    /// Those that are parked: their failures have used up the hold of their key, and the others of it do not wait for them.
+    /// The parked events: their failures have used up the hold of their key, and the others of it do not wait for them.
     pub parked: usize,
     /// Keys of which an event fails while others wait behind it.
     pub blocked_keys: usize,
@@ -27,7 +27,7 @@ pub struct Backlog {
     /// The rpcs that have any, in the order of their names.
     #[serde(skip)]
     pub rpcs: Vec<RpcBacklog>,
-    /// How the disk stands, where there is one.
+    /// The state of the disk, where there is one.
     #[serde(skip)]
     pub disk: Option<Disk>,
     /// The cluster that keeps the events, where there is one.
@@ -44,7 +44,7 @@ pub struct Disk {
     pub dead: usize,
     /// Their bytes.
     pub dead_bytes: usize,
-    /// Of those the ones that the policy does not implement.
+    /// The bytes of dead letters that the policy does not implement.
     pub unimplemented_bytes: usize,
     /// Events of the latter that were evicted since the start.
     pub unimplemented_evicted: u64,
@@ -52,7 +52,7 @@ pub struct Disk {
     pub file_bytes: u64,
     /// Bytes of events that the disk has not taken yet: those of a moment, unless it fails or hangs.
     pub unwritten_bytes: usize,
-    /// Whether nothing can be written any more until a restart, as the thread that writes has ended.
+    /// True if nothing can be written any more until a restart, as the thread that writes has ended.
     pub stopped: bool,
     /// Rows that could not be read and were set aside, since the start.
     pub unreadable: u64,
@@ -73,19 +73,19 @@ pub struct RpcBacklog {
     pub rpc: &'static str,
     /// Events that wait for their turn or for the next attempt.
     pub waiting: usize,
-    /// Those of them that are parked.
+    /// The waiting events that are parked.
     pub parked: usize,
     /// Events on their way to the policy.
     pub in_flight: usize,
     /// The age of the oldest one that waits.
     #[serde(rename = "oldest_ms", serialize_with = "milliseconds")]
     pub oldest: Option<Duration>,
-    /// How long nothing is tried because the policy keeps failing.
+    /// The time for which nothing is tried, as the policy keeps failing.
     #[serde(rename = "paused_ms", serialize_with = "milliseconds")]
     pub paused: Option<Duration>,
 }
 
-/// What has become of the events.
+/// The counts of events by what has become of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// The policy gave its verdict.
@@ -95,12 +95,12 @@ pub struct Counts {
     undelivered: [u64; Reason::ALL.len()],
 }
 
-/// Why an event ended undelivered.
+/// The reason for which an event ended undelivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// It came when the queue was full.
+    /// An arrival when the queue was full.
     Full,
-    /// It came when the disk had not taken what came before it for too long.
+    /// An arrival when the disk had not taken what came before it for too long.
     Disk,
     /// The policy does not answer this callback.
     Unimplemented,
@@ -108,9 +108,9 @@ pub enum Reason {
     InvalidReply,
     /// The policy refuses a message of its size.
     RefusedSize,
-    /// It has been tried as often as it may be.
+    /// The last of the attempts that there may be.
     Attempts,
-    /// It is as old as it may become.
+    /// The age that an event may reach.
     Age,
     /// hookgate stopped.
     Shutdown,
@@ -157,7 +157,7 @@ impl Reason {
 }
 
 impl Counts {
-    /// How many ended undelivered for this reason.
+    /// Returns the number of events that ended undelivered for this reason.
     pub fn undelivered(&self, reason: Reason) -> u64 {
         self.undelivered[reason as usize]
     }

@@ -15,7 +15,7 @@ use super::store::Closed;
 pub(crate) const CLOSING: Duration = Duration::from_secs(10);
 
 impl Scheduler {
-    /// From now on nothing waits for long; with a store that lasts, nothing more begins.
+    /// Hurries: nothing waits for long from now on; with a store that lasts, nothing more begins.
     pub(super) fn hurry(self: &Arc<Self>) {
         let state = &mut *self.lock();
         if state.phase != Phase::Running {

@@ -1,4 +1,4 @@
-//! What the scheduler asks of a local store: memory or SQLite.
+//! The store of events, as the scheduler asks it: memory or SQLite.
 //!
 //! JetStream is no `EventStore`: it has loops of its own, and shares entries, limiters, key order and hold. The same suite asks
 //! all three: `tests/it/outbox/conformance.rs`.
@@ -63,11 +63,11 @@ pub(super) trait EventStore: Send + Sync {
 /// The place of an event that arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// It is held: an attempt is in flight, or about to be.
+    /// Held: an attempt is in flight, or about to be.
     Held,
-    /// It waits for its first attempt.
+    /// Waiting for the first attempt.
     Fresh,
-    /// It waits behind others of its key.
+    /// Waiting behind others of the key.
     Behind,
 }
 
@@ -81,9 +81,9 @@ pub(super) type Saved = Option<oneshot::Receiver<Written>>;
 /// The fate of an event that was to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
-    /// It is on disk, as `after.sync` says, or it has ended before it was.
+    /// Written to disk, as `after.sync` says; or the event has ended before it was.
     Kept,
-    /// It is in memory alone, until the disk takes it.
+    /// Kept in memory alone, until the disk takes it.
     Owed,
 }
 
@@ -103,7 +103,7 @@ pub(super) enum Kind {
     Due,
     /// Its next attempt is due, and it is parked.
     Parked,
-    /// It waits for its first attempt.
+    /// Waiting for the first attempt.
     Fresh,
 }
 
@@ -136,7 +136,7 @@ pub(super) enum Next {
     Event(Entry),
     /// A row that cannot be read; the store has ended it.
     Unreadable(Unreadable),
-    /// There is none.
+    /// No event.
     None,
     /// The disk cannot be read now.
     Unknown,
@@ -162,9 +162,9 @@ pub(super) enum Answer<T> {
 /// The result of a store's closing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Closed {
-    /// So many events could not be written.
+    /// The number of events that could not be written.
     Lost(usize),
-    /// It did not end in time; what was written is intact.
+    /// No end in time; what was written is intact.
     Late,
     /// Its writer is gone; what was written is intact.
     Gone,

@@ -174,7 +174,7 @@ struct Cluster {
     spill: Spill,
 }
 
-/// What a stream has.
+/// The size of a stream.
 #[derive(Debug, Deserialize)]
 struct Held {
     events: u64,

@@ -42,8 +42,8 @@ settings! {
     /// callbacks.NAME.order sets it for one callback.
     order: Order = Order::Key, Kind::plain("key or none", "key or none"), needs_restart = true;
 
-    /// How long failures of the events of one key may hold up the events behind them, while the policy answers others; then
-    /// the failing event is parked: it is retried by itself, and the others go on. 0s: after the first failure.
+    /// Time for which failing events of a key may hold up the events behind them, while the policy answers others. Then the
+    /// failing event is parked: it is retried by itself, and the others go on. 0s: after the first failure.
     hold: Duration = Duration::from_secs(30), time_or_zero(), needs_restart = true;
 
     /// Maximum number of attempts to deliver an event.
@@ -97,7 +97,7 @@ pub enum SyncRule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString)]
 #[strum(serialize_all = "snake_case")]
 pub enum WhenFull {
-    /// It is refused, and counted.
+    /// Refusal: the new event is counted as lost.
     Refuse,
     /// The oldest dead letters are evicted to make room; the event is refused if that is not enough.
     DropDead,

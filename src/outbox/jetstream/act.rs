@@ -1,4 +1,4 @@
-//! What people do with the events in the streams, from any copy.
+//! Replays and drops of events in the streams, from any copy.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,9 +25,9 @@ const AT_ONCE: usize = 32;
 /// The result of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::outbox) enum Done {
-    /// So many events; there may be more behind this place.
+    /// The number of events that were changed. `last` is the place behind which more may be selected.
     Changed { events: usize, last: Option<i64> },
-    /// There is no such event.
+    /// No event with the ID.
     Unknown,
     /// A copy has it in hand.
     OnItsWay,

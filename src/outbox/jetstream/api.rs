@@ -30,7 +30,7 @@ pub(in crate::outbox) enum ApiError {
         code: u64,
         description: String,
     },
-    /// Nobody answers: JetStream is off, or the stream or its group has no leader now.
+    /// No answer: JetStream is off, or the stream or its group has no leader now.
     #[error("no node leads this stream now, or JetStream is not enabled")]
     NoResponders,
     #[error("no answer in time")]

@@ -1,4 +1,4 @@
-//! From the webhook to the store.
+//! The arrival of an event: from the webhook to the store.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

@@ -1,4 +1,4 @@
-//! What is found is checked against what is meant; nothing of it is altered.
+//! Checks of streams and consumers that are found against what they should be. Nothing is altered.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub(super) const PARTITIONS: &str = "hookgate-partitions";
 /// The key of a stream's metadata that holds the URL of the policy of whoever made it.
 pub(super) const POLICY: &str = "hookgate-policy";
 
-/// What a stream's configuration is to be, as far as it is checked.
+/// The configuration of a stream, as far as it is made and checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Config {
     pub(super) name: String,

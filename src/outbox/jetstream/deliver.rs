@@ -1,4 +1,4 @@
-//! From an event in hand to its end: the attempts. `transfer` has the place where it goes after them.
+//! The attempts of an event in hand, until its end. `transfer` has the place where it goes after them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -30,7 +30,7 @@ const UNREADABLE: u32 = 3;
 enum Attempted {
     Answered(Slot, Reply),
     Failed(Slot, Failure),
-    /// It was not made, or nobody waits for its end.
+    /// No attempt, or one whose end nobody waits for.
     Not(Why),
 }
 

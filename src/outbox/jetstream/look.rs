@@ -1,5 +1,5 @@
-//! What people ask of the events in the streams. Any copy answers, from the streams' leaders; each question ends in time, and
-//! none has more than a page of a stream in memory.
+//! Questions of people about the events in the streams. Any copy answers, from the streams' leaders; each question ends in
+//! time, and none has more than a page of a stream in memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;

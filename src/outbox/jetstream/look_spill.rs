@@ -1,4 +1,4 @@
-//! What people ask of the events that wait in the spill of this copy.
+//! Questions of people about the events that wait in the spill of this copy.
 
 use std::collections::BTreeMap;
 use std::path::Path;

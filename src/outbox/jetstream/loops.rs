@@ -1,4 +1,4 @@
-//! What goes on all the time: the loops that pull, the one that drains the spill, and the one that looks at the streams.
+//! The loops of a copy: those that pull, the one that drains the spill, and the one that looks at the streams.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering::Relaxed;

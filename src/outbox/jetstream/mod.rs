@@ -86,7 +86,7 @@ const START: Duration = Duration::from_secs(5);
 /// Pause between two attempts to make the streams.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The same once hookgate serves.
+/// Pause between two attempts to make the streams, once hookgate serves.
 const LONG_PAUSE: Duration = Duration::from_secs(5);
 
 /// A start that fails: the setting that is wrong, and a sentence.
@@ -114,9 +114,9 @@ pub(super) struct JetStream {
     given_up: CancellationToken,
     /// The loops that pull.
     loops: Mutex<JoinSet<()>>,
-    /// What goes on with events that arrived, behind their replies too.
+    /// The tasks of events that arrived, behind their replies too.
     arriving: TaskTracker,
-    /// When streams were last made again; held by the loop that does.
+    /// The time when streams were last made again; held by the loop that does.
     making: tokio::sync::Mutex<Option<Instant>>,
     problem_log: LogLimit,
     clock_log: LogLimit,

@@ -61,11 +61,11 @@ struct Alone {
 /// The consequence of a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// It is tried again then.
+    /// Another attempt, then.
     Again(Instant),
-    /// It is parked, and tried again then.
+    /// Parking, and another attempt then.
     Park(Instant),
-    /// It ends undelivered.
+    /// The end, undelivered.
     End(Reason),
 }
 
@@ -73,9 +73,9 @@ pub(super) enum Next {
 #[derive(Debug)]
 pub(super) enum Turn {
     Begins(Slot),
-    /// It is parked without an attempt, as its rpc fails for everybody.
+    /// Parking without an attempt, as the rpc fails for everybody.
     Park,
-    /// It is too old.
+    /// The end, for the event's age.
     TooOld,
     /// No connection of the policy can serve: another copy's may.
     Away,

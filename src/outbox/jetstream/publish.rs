@@ -1,4 +1,4 @@
-//! What puts events into the streams, or into the spill while they take none.
+//! The publisher: puts events into the streams, or into the spill while they take none.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -61,9 +61,9 @@ pub(super) enum Stored {
     Stream(u64),
     /// The file of the spill has it, or will.
     Spill(u64, Option<tokio::sync::oneshot::Receiver<bool>>),
-    /// It is larger than the servers take.
+    /// No place: the event is larger than the servers take.
     TooLarge,
-    /// There is no room for it.
+    /// No place: the spill is full.
     Full,
 }
 

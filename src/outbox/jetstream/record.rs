@@ -46,7 +46,7 @@ pub(super) struct End {
     pub(super) reason: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) class: Option<String>,
-    /// In milliseconds since 1970.
+    /// The time of the end, in milliseconds since 1970.
     pub(super) died: i64,
 }
 

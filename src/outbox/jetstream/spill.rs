@@ -73,11 +73,11 @@ pub(super) struct Spill {
 pub(super) struct Inner {
     pub(super) window: BTreeMap<u64, Arc<Spilled>>,
     pub(super) window_bytes: usize,
-    /// Of these the bytes that no file has.
+    /// The bytes of those in memory that no file has.
     pub(super) unwritten_bytes: usize,
     /// The lowest number of those in the file alone, or a lower one.
     pub(super) unloaded: Option<u64>,
-    /// Those in memory that the file has too.
+    /// The events in memory that the file has too.
     pub(super) written: BTreeSet<u64>,
     /// The events of each key, in memory or not.
     pub(super) keys: HashMap<String, usize>,
@@ -94,7 +94,7 @@ pub(super) struct Inner {
     pub(super) publishing: HashSet<u64>,
 }
 
-/// What there is in the spill.
+/// The number and the size of the events in the spill.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Standing {
     pub(super) events: usize,

@@ -23,7 +23,7 @@ const CHUNK_BYTES: usize = 4 << 20;
 /// Seconds between two lines about a file that cannot be written.
 const LOG_INTERVAL: u64 = 60;
 
-/// What the thread is to do.
+/// Work for the thread.
 pub(super) enum Op {
     Put {
         number: u64,
@@ -42,7 +42,7 @@ pub(super) enum Op {
     },
 }
 
-/// What was found.
+/// The counts of a file that was opened.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) events: usize,

@@ -1,4 +1,4 @@
-//! What can be read of the cluster: the promise that holds, what the streams have, and the counters.
+//! The status of the cluster: the promise that holds, the sizes of the streams, and the counters.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
@@ -22,10 +22,10 @@ const APART: Duration = Duration::from_secs(5);
 /// Seconds between two lines about clocks that are apart.
 const CLOCK_LOG_INTERVAL: u64 = 3600;
 
-/// What was seen of the cluster a moment ago.
+/// The cluster as it was seen a moment ago.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// What is wrong with the streams, if hookgate serves without them.
+    /// The fault of the streams, if hookgate serves without them.
     pub(super) problem: Option<String>,
     pub(super) events: Held,
     pub(super) later: Held,
@@ -39,12 +39,12 @@ pub struct Cluster {
     pub connected: bool,
     /// True if events are published as they arrive; false if they go to the spill.
     pub takes_events: bool,
-    /// What is wrong with the streams.
+    /// The fault of the streams; none if they are as configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
     /// The version of the server.
     pub server: String,
-    /// What survives what, in words.
+    /// The promise in words: which losses the events survive.
     pub promise: String,
     /// The number of nodes that have each event.
     pub replicas: usize,

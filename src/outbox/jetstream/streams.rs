@@ -36,7 +36,7 @@ pub(super) struct Names {
     prefix: String,
 }
 
-/// Why there are no streams.
+/// The reason for which there are no streams.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unmade {
     /// The configuration does not fit what is there: the setting, and a sentence.

@@ -1,4 +1,4 @@
-//! What copies tell each other, beside the streams: who has an event in hand, and which keys have used up their hold. None of
+//! Messages between copies, beside the streams: who has an event in hand, and which keys have used up their hold. None of
 //! it is needed for the promises; a message that is lost costs a second delivery, or a key its hold once more.
 
 use std::sync::Arc;

@@ -23,11 +23,11 @@ pub(super) use slot::{Change, State};
 pub(in crate::outbox) struct Overlay {
     slots: BTreeMap<u64, Slot>,
     rpcs: HashMap<&'static str, RpcIndex>,
-    /// Those that wait behind others, by key.
+    /// The events that wait behind others, by key.
     behind: HashMap<Key, BTreeSet<u64>>,
-    /// Those that the scheduler has.
+    /// The events that the scheduler has.
     held: HashSet<u64>,
-    /// Those that the file does not have, or has otherwise. Empty for a store without a file.
+    /// The events that the file does not have, or has otherwise. Empty for a store without a file.
     dirty: BTreeSet<u64>,
     bytes: usize,
     stamp: u64,

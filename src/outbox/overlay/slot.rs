@@ -29,17 +29,17 @@ pub(in crate::outbox) struct Slot {
 /// The state of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::outbox) enum State {
-    /// It waits for its first attempt.
+    /// Waiting for the first attempt.
     Fresh,
-    /// It waits behind others of its key.
+    /// Waiting behind others of the key.
     Behind,
-    /// It waits for its next attempt, and others may wait behind it.
+    /// Waiting for the next attempt; others may wait behind it.
     Due(Instant),
-    /// It waits for its next attempt, and none waits for it.
+    /// Waiting for the next attempt; none waits behind it.
     Parked(Instant),
-    /// It has been delivered, or dropped.
+    /// Delivered, or dropped.
     Gone,
-    /// It ended undelivered.
+    /// Ended undelivered.
     Dead(Death),
 }
 

@@ -17,12 +17,12 @@ use crate::outbox::store::Death;
 pub(super) struct Dead {
     pub(super) events: isize,
     pub(super) bytes: isize,
-    /// Of the bytes those of events that the policy does not implement.
+    /// The bytes of events that the policy does not implement, among all of them.
     pub(super) unimplemented: isize,
 }
 
 impl Dead {
-    /// One event.
+    /// Counts one event.
     pub(super) fn one(bytes: usize, reason: &str) -> Self {
         let bytes = bytes as isize;
         let unimplemented = if reason == Reason::Unimplemented.as_str() { bytes } else { 0 };

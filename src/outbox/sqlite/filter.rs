@@ -10,17 +10,17 @@ use serde::{Deserialize, Serialize};
 pub struct Filter {
     /// The one with this ID.
     pub id: Option<String>,
-    /// Those of this rpc: its path.
+    /// The rpc's path, to select its events.
     pub rpc: Option<String>,
-    /// Those that ended for this reason.
+    /// The reason, to select the events that ended for it.
     pub reason: Option<String>,
-    /// Those that ended, or arrived where they have not ended, at this time or later: milliseconds since 1970.
+    /// The earliest time at which an event ended or, if it waits, arrived: milliseconds since 1970.
     pub since: Option<i64>,
-    /// Those that wait or those that have ended.
+    /// The state of the events.
     pub state: Option<State>,
-    /// Every one: said by whoever gives no other condition and means it.
+    /// True to select all events, where there is no other condition.
     pub all: bool,
-    /// Those behind this place: where an earlier answer ended.
+    /// The place at which an earlier answer ended, to select what is behind it.
     pub after: Option<i64>,
     /// The maximum number; no more than a thousand at a time.
     pub limit: Option<usize>,
@@ -30,9 +30,9 @@ pub struct Filter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// It waits for its delivery, or is in flight.
+    /// Waiting for the delivery, or in flight.
     Waiting,
-    /// It has ended undelivered and is kept for whoever looks for it.
+    /// Ended undelivered, and kept for whoever looks for it.
     Dead,
 }
 
@@ -116,7 +116,7 @@ mod tests {
 
     const DEAD: i64 = 60_000;
 
-    /// Of these many half ended for their age, and half of an rpc.
+    /// Returns a file with many events, of which half ended for their age, and half are of one rpc.
     fn filled() -> Connection {
         let connection = Connection::open_in_memory().unwrap();
         tables::create(&connection).unwrap();

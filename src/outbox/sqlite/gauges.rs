@@ -23,7 +23,7 @@ pub(crate) const COMMIT_BUCKETS: [Duration; 9] = [
 pub(super) struct Gauges {
     pub(super) dead: AtomicUsize,
     pub(super) dead_bytes: AtomicUsize,
-    /// Of those the bytes of events that the policy does not implement.
+    /// The bytes of dead letters that the policy does not implement.
     pub(super) unimplemented_bytes: AtomicUsize,
     /// Events of the latter that were evicted for their bound.
     pub(super) unimplemented_evicted: AtomicU64,

@@ -38,7 +38,7 @@ pub struct Item {
     pub due: Option<i64>,
     /// The time at which it ended, in milliseconds since 1970.
     pub died: Option<i64>,
-    /// Why it ended.
+    /// The reason for which it ended.
     pub reason: Option<String>,
     /// The class of the last failure, where it ended by one.
     pub class: Option<String>,
@@ -186,7 +186,7 @@ pub(crate) fn count(connection: &Connection, filter: &Filter) -> rusqlite::Resul
     Ok(total)
 }
 
-/// One event with its content; what belongs in no log is left out unless it is to be revealed.
+/// Returns an event with its content; without what belongs in no log, unless it is to be revealed.
 pub(crate) fn show(connection: &Connection, id: &str, reveal: bool) -> rusqlite::Result<Option<Item>> {
     for state in [State::Waiting, State::Dead] {
         let query =

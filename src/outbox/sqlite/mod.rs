@@ -62,7 +62,7 @@ pub(super) use tables::make_private;
 
 /// News for the scheduler.
 pub(super) enum News<'a> {
-    /// There may be more of an rpc than there was.
+    /// More events of an rpc than there were.
     More(&'static str),
     /// The file was damaged and replaced. The function says what it has, while nothing changes; none if that is not known.
     Replaced(&'a mut dyn FnMut() -> Option<Standing>),

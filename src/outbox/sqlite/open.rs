@@ -40,13 +40,13 @@ pub(super) struct Lock {
 /// Maximum time that whoever has the directory may take to leave it.
 const LEAVING: Duration = Duration::from_secs(1);
 
-/// Up to this size the whole file is checked at the start.
+/// Maximum size of a file of which all is checked at the start, in bytes.
 const CHECKED: u64 = 64 << 20;
 
 /// A failure to open the outbox of a directory.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// It is not a directory that can be used.
+    /// Not a directory that can be used.
     #[error("{path}: {what} (--data takes a directory that hookgate can write to)")]
     Unfit {
         /// The directory.
@@ -65,7 +65,7 @@ pub enum OpenError {
         /// The origin, as far as it is known.
         what: String,
     },
-    /// It is damaged, and a new file cannot be made of what is left.
+    /// A damaged file, of whose rest a new one cannot be made.
     #[error(
         "{path}: it is damaged ({damage}), and what can be read of it cannot be written to a new file: {error}. \
          It is left as it is: see that the disk has room for it once more, and start again"
@@ -75,7 +75,7 @@ pub enum OpenError {
         path: PathBuf,
         /// The fault.
         damage: String,
-        /// Why there is no new one.
+        /// The reason for which there is no new one.
         error: String,
     },
     /// The store does not work.

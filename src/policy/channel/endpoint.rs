@@ -50,7 +50,7 @@ pub(super) struct Ready {
     pub(super) health: Health,
 }
 
-/// Why an endpoint does not serve of which nothing but HTTP 404 came.
+/// The reason for which an endpoint does not serve of which nothing but HTTP 404 came.
 pub(in crate::policy) const NO_CONTRACT: &str = "nothing there speaks the contract: health and every rpc so far were answered with HTTP status \
                            404; see that the URL is the policy's gRPC address";
 

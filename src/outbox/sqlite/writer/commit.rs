@@ -1,4 +1,4 @@
-//! One commit: the changes of events, and what somebody asked for.
+//! The commit of changes of events, and of what somebody asked for.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;

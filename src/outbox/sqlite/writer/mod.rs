@@ -34,7 +34,7 @@ const PREPARE: Duration = Duration::from_secs(60);
 /// Pause between two attempts to write to a disk that takes nothing.
 const FULL: Duration = Duration::from_millis(200);
 
-/// How far ahead sequence numbers are reserved in the file, in microseconds, so that a crash gives none twice.
+/// Time ahead for which sequence numbers are reserved in the file, in microseconds, so that a crash gives none twice.
 const AHEAD: u64 = 3_600_000_000;
 
 pub(super) struct Writer {
@@ -57,7 +57,7 @@ pub(super) struct Writer {
     /// The time of the next attempt to replace it.
     salvage_at: Option<Instant>,
     pub(super) evicted_log: LogLimit,
-    /// Until when the disk is left alone, as it takes nothing.
+    /// The time until which the disk is left alone, as it takes nothing.
     fails_until: Option<Instant>,
     /// True if the disk is full: ends alone are written, as they make room, until there is room for the reserve again.
     is_full: bool,
