@@ -20,6 +20,7 @@ mod hang;
 mod holds;
 pub(crate) mod inside;
 mod kill;
+mod moody;
 mod numbers;
 mod one_machine;
 mod operate;

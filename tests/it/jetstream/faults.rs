@@ -25,13 +25,13 @@ struct Seen {
     at: Instant,
 }
 
-/// What the policy got, by group.
+/// The calls that the policy got, by group.
 #[derive(Default)]
 struct Book {
     calls: Mutex<HashMap<String, Vec<Seen>>>,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug, Default)]
 struct Result {
     sent: usize,

@@ -1,6 +1,9 @@
 //! The spill: events while the servers take none.
 
+use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use hookgate::config::After;
@@ -9,7 +12,7 @@ use hookgate::internals::outbox::{Delivery, Events, Filter, Offline, Reason, Sta
 use tokio::time::Instant;
 
 use super::servers::Servers;
-use super::store::{copy, data, ids, on, recording};
+use super::store::{accepts, copy, data, ids, on, recording};
 use crate::outbox::inside::{event, padded, policy, settings, until};
 
 #[tokio::test]
@@ -18,14 +21,14 @@ async fn events_are_kept_while_the_servers_are_away_and_go_on_in_order() {
     let mut servers = Servers::start("away", 1, "").await;
     let (policy, calls) = recording(|_| false).await;
     let events = copy(&servers, &policy.url(), "away", &settings()).await;
-    assert!(matches!(events.deliver(event("g1", "e0")).await, Delivery::Accepted));
+    accepts(&events, event("g1", "e0")).await;
     until("it is delivered", || !ids(&calls).is_empty()).await;
     servers.kill(0);
     let mut sent = vec!["e0".to_owned()];
     for number in 1..300 {
         let began = Instant::now();
         let id = format!("e{number}");
-        assert!(matches!(events.deliver(event("g1", &id)).await, Delivery::Accepted), "{id}");
+        accepts(&events, event("g1", &id)).await;
         // The first waits for its PubAck in vain, the others no more.
         assert!(began.elapsed() < Duration::from_secs(2), "{id}: {:?}", began.elapsed());
         sent.push(id);
@@ -48,7 +51,7 @@ async fn what_is_in_the_spill_at_the_end_is_there_at_the_next_start() {
     let events = start().await.unwrap();
     servers.kill(0);
     for number in 0..20 {
-        assert!(matches!(events.deliver(event("g1", &format!("e{number}"))).await, Delivery::Accepted));
+        accepts(&events, event("g1", &format!("e{number}"))).await;
     }
     assert_eq!(events.flush(Instant::now() + Duration::from_millis(200)).await, 0, "nothing is lost");
     let error = events.list(Filter::default()).await.unwrap_err().to_string();
@@ -104,9 +107,9 @@ async fn opened(data: &Path) -> Offline {
 #[ignore = "takes nats-server: NATS_SERVER names it"]
 async fn a_full_stream_stops_nothing() {
     let servers = Servers::start("full", 1, "").await;
-    let open = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let open = Arc::new(AtomicBool::new(false));
     let is_open = open.clone();
-    let (policy_service, calls) = recording(move |_| !is_open.load(std::sync::atomic::Ordering::Relaxed)).await;
+    let (policy_service, calls) = recording(move |_| !is_open.load(Relaxed)).await;
     let data = data("full");
     let settings = After { bytes: 1 << 20, ..on(&servers, settings()) };
     let url = policy_service.url();
@@ -126,7 +129,7 @@ async fn a_full_stream_stops_nothing() {
     assert!(events.backlog().cluster.is_some_and(|cluster| cluster.spill.events > 20));
     let waiting = Filter { state: Some(State::Waiting), ..Filter::default() };
     assert_eq!(usize::try_from(events.count(waiting.clone()).await.unwrap()).unwrap(), kept);
-    let mut listed = std::collections::HashSet::new();
+    let mut listed = HashSet::new();
     let mut after = None;
     loop {
         let page = events.list(Filter { after, limit: Some(50), ..waiting.clone() }).await.unwrap();
@@ -137,7 +140,7 @@ async fn a_full_stream_stops_nothing() {
     assert_eq!(listed.len(), kept);
     let counted: i64 = events.counted().await.unwrap().iter().map(|count| count.events).sum();
     assert_eq!(usize::try_from(counted).unwrap(), kept);
-    open.store(true, std::sync::atomic::Ordering::Relaxed);
+    open.store(true, Relaxed);
     events.resume();
     events.idle().await;
     let mut all = ids(&calls);

@@ -1,7 +1,8 @@
-//! What the store does that others do not: copies share its events.
+//! The store of several copies: they share its events.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -66,6 +67,12 @@ pub fn ids(calls: &Mutex<Vec<Call>>) -> Vec<String> {
     calls.lock().unwrap().iter().map(|call| call.metadata("hookgate-event-id").unwrap().to_owned()).collect()
 }
 
+/// Hands over an event that is to be accepted.
+pub async fn accepts(events: &Events, event: Event) {
+    let delivery = events.deliver(event).await;
+    assert!(matches!(delivery, Delivery::Accepted), "{delivery:?}");
+}
+
 /// Ends a copy in order.
 async fn end(events: &Events) {
     assert_eq!(events.flush(Instant::now() + Duration::from_secs(5)).await, 0);
@@ -111,24 +118,22 @@ async fn what_one_copy_got_another_delivers_in_order() {
 #[ignore = "takes nats-server: NATS_SERVER names it"]
 async fn a_copy_that_stops_gives_back_what_it_holds_and_parked_events_go_on_elsewhere() {
     let servers = Servers::start("handover", 1, "").await;
-    let fails = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let fails = Arc::new(AtomicBool::new(true));
     let failing = fails.clone();
-    let (policy, calls) = recording(move |call| {
-        failing.load(std::sync::atomic::Ordering::Relaxed) && call.metadata("hookgate-event-id") == Some("parked")
-    })
-    .await;
+    let (policy, calls) =
+        recording(move |call| failing.load(Relaxed) && call.metadata("hookgate-event-id") == Some("parked")).await;
     let settings = After { hold: Duration::from_millis(200), ..settings() };
     let one = copy(&servers, &policy.url(), "handover-one", &settings).await;
     // Others are answered, so that the key's hold runs.
-    assert!(matches!(one.deliver(event("g2", "before")).await, Delivery::Accepted));
+    accepts(&one, event("g2", "before")).await;
     until("it is delivered", || ids(&calls).contains(&"before".to_owned())).await;
-    assert!(matches!(one.deliver(event("g1", "parked")).await, Delivery::Accepted));
-    assert!(matches!(one.deliver(event("g1", "behind")).await, Delivery::Accepted));
+    accepts(&one, event("g1", "parked")).await;
+    accepts(&one, event("g1", "behind")).await;
     for number in 0.. {
         if ids(&calls).contains(&"behind".to_owned()) {
             break;
         }
-        assert!(matches!(one.deliver(event("g2", &format!("more{number}"))).await, Delivery::Accepted));
+        accepts(&one, event("g2", &format!("more{number}"))).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let waiting = one.list(Filter { state: Some(State::Waiting), ..Filter::default() }).await.unwrap();
@@ -136,7 +141,7 @@ async fn a_copy_that_stops_gives_back_what_it_holds_and_parked_events_go_on_else
     assert!(parked.parked && parked.attempts > 0, "{parked:?}");
     end(&one).await;
     let attempts = calls.lock().unwrap().len();
-    fails.store(false, std::sync::atomic::Ordering::Relaxed);
+    fails.store(false, Relaxed);
     let two = copy(&servers, &policy.url(), "handover-two", &settings).await;
     two.idle().await;
     {
@@ -175,7 +180,7 @@ async fn an_rpc_that_fails_for_everybody_does_not_stop_the_others() {
     // The policy answers another rpc, which has no order and is not behind the first.
     let began = Instant::now();
     for number in 0..10 {
-        assert!(matches!(events.deliver(single(number)).await, Delivery::Accepted));
+        accepts(&events, single(number)).await;
     }
     let delivered = || ids(&calls).iter().filter(|id| id.starts_with("good")).count();
     let mut asked = 0;
@@ -200,7 +205,7 @@ async fn an_event_without_an_order_is_stored_only_if_it_is_late_or_fails() {
     let events = copy(&servers, &policy.url(), "unordered", &settings).await;
     assert!(matches!(events.deliver(other("goes")).await, Delivery::Answered(_)));
     assert_eq!(servers.messages("hookgate-later").await, 0);
-    assert!(matches!(events.deliver(other("fails")).await, Delivery::Accepted));
+    accepts(&events, other("fails")).await;
     events.idle().await;
     assert_eq!(ids(&calls), ["goes", "fails", "fails"]);
     end(&events).await;
@@ -237,7 +242,7 @@ async fn a_copy_that_cannot_reach_its_policy_leaves_the_events_to_the_others() {
     }
     let well = copy(&servers, &policy.url(), "unreached-well", &settings()).await;
     for number in 20..40 {
-        assert!(matches!(lost.deliver(event("g1", &format!("e{number}"))).await, Delivery::Accepted));
+        accepts(&lost, event("g1", &format!("e{number}"))).await;
     }
     until("the other copy delivers all", || ids(&calls).len() >= 40).await;
     assert_eq!(lost.counts().delivered, 0);
@@ -249,19 +254,19 @@ async fn a_copy_that_cannot_reach_its_policy_leaves_the_events_to_the_others() {
 #[ignore = "takes nats-server: NATS_SERVER names it"]
 async fn nothing_is_parked_while_the_policy_answers_nothing() {
     let servers = Servers::start("outage", 1, "").await;
-    let fails = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let fails = Arc::new(AtomicBool::new(false));
     let failing = fails.clone();
-    let (policy, calls) = recording(move |_| failing.load(std::sync::atomic::Ordering::Relaxed)).await;
+    let (policy, calls) = recording(move |_| failing.load(Relaxed)).await;
     for hold in [Duration::ZERO, Duration::from_secs(1)] {
-        fails.store(false, std::sync::atomic::Ordering::Relaxed);
+        fails.store(false, Relaxed);
         let settings = After { hold, pause_max: Duration::from_millis(300), ..settings() };
         let events = copy(&servers, &policy.url(), "outage", &settings).await;
         // Both rpcs are answered a moment before.
-        assert!(matches!(events.deliver(event("g1", "before")).await, Delivery::Accepted));
+        accepts(&events, event("g1", "before")).await;
         let _ = events.deliver(other("before-too")).await;
         events.idle().await;
         calls.lock().unwrap().clear();
-        fails.store(true, std::sync::atomic::Ordering::Relaxed);
+        fails.store(true, Relaxed);
         for number in 0..100 {
             let delivery = events.deliver(event(&format!("g{}", number % 10), &format!("e{hold:?}{number}"))).await;
             assert!(matches!(delivery, Delivery::Accepted));
@@ -274,10 +279,10 @@ async fn nothing_is_parked_while_the_policy_answers_nothing() {
         let first = if hold.is_zero() { 4 } else { 0 };
         let parked = servers.messages("hookgate-later").await;
         assert!(parked <= first as u64, "{parked} with {hold:?}");
-        fails.store(false, std::sync::atomic::Ordering::Relaxed);
+        fails.store(false, Relaxed);
         events.resume();
         events.idle().await;
-        let late: std::collections::HashSet<_> = {
+        let late: HashSet<_> = {
             let calls = calls.lock().unwrap();
             let late = calls.iter().filter(|call| call.metadata("hookgate-late").is_some());
             late.map(|call| call.metadata("hookgate-event-id").map(str::to_owned)).collect()
@@ -293,7 +298,7 @@ async fn consumers_that_are_deleted_are_made_again() {
     let servers = Servers::start("deleted", 1, "").await;
     let (policy, calls) = recording(|_| false).await;
     let events = copy(&servers, &policy.url(), "deleted", &settings()).await;
-    assert!(matches!(events.deliver(event("g1", "before")).await, Delivery::Accepted));
+    accepts(&events, event("g1", "before")).await;
     until("it is delivered", || !ids(&calls).is_empty()).await;
     let client = servers.client().await;
     for partition in 0..4 {
@@ -317,7 +322,7 @@ async fn a_stop_waits_for_what_is_in_flight_behind_its_reply() {
     let (policy, mut asked, go_on) = Policy::that_waits().await;
     let settings = After { answer_within: Duration::from_millis(20), ..settings() };
     let events = copy(&servers, &policy.url(), "in-flight", &settings).await;
-    assert!(matches!(events.deliver(other("slow")).await, Delivery::Accepted));
+    accepts(&events, other("slow")).await;
     asked.recv().await.unwrap();
     assert_eq!(servers.messages("hookgate-later").await, 1, "it is stored meanwhile");
     let stopping = tokio::spawn({
@@ -347,7 +352,7 @@ async fn a_stream_that_is_deleted_is_made_again() {
     );
     // Its dead letter has no place at first, and those behind it wait for that.
     for id in ["bad", "good"] {
-        assert!(matches!(events.deliver(event("g1", id)).await, Delivery::Accepted));
+        accepts(&events, event("g1", id)).await;
     }
     until("the next is delivered", || ids(&calls).contains(&"good".to_owned())).await;
     assert_eq!(servers.messages("hookgate-dead").await, 1);

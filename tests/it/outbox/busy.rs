@@ -22,7 +22,7 @@ const RATE: u32 = 1_000;
 /// The time that the policy takes for a call.
 const LATENCY: Duration = Duration::from_millis(5);
 
-/// Where the events are.
+/// The store of the events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Store {
     Memory,

@@ -1,4 +1,4 @@
-//! What every store of After events does, asked of each of them: memory, SQLite, JetStream.
+//! The suite that every store of After events passes: memory, SQLite, JetStream.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -54,7 +54,7 @@ impl Store {
     }
 }
 
-/// What the policy was asked, and what it fails.
+/// The calls that the policy got, and those that it fails.
 #[derive(Clone, Default)]
 struct Book {
     calls: Arc<Mutex<Vec<Call>>>,

@@ -20,7 +20,7 @@ use crate::support;
 /// The time that failures of a key may hold up those behind them.
 const HOLD: Duration = Duration::from_secs(3);
 
-/// Where the events are.
+/// The store of the events.
 #[derive(Clone, Copy)]
 enum Store<'a> {
     Memory,

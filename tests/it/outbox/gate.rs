@@ -49,7 +49,7 @@ pub fn body(group: &str) -> String {
     format!(r#"{{"sendID":"u1","groupID":"{group}","content":"a secret"}}"#)
 }
 
-/// What came of a webhook.
+/// The result of a webhook.
 #[derive(Debug)]
 pub struct Shot {
     /// The `hookgate-outcome`; none where there was no reply.
@@ -94,7 +94,7 @@ pub struct Taken {
     pub attempt: u32,
 }
 
-/// What a policy has taken: by operation, and in order.
+/// The events that a policy has taken: by operation, and in order.
 pub struct Ledger {
     pub taken: Mutex<HashMap<String, Vec<Taken>>>,
     pub order: Mutex<Vec<String>>,

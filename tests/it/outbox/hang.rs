@@ -12,7 +12,7 @@ use super::gate::{LONG, directory};
 use super::inside::{event, hand_over, hold, on_disk, padded, patient, settings, until};
 use crate::support;
 
-/// Of each event.
+/// The size of each event, in bytes.
 const SIZE: usize = 1 << 20;
 
 /// More than is kept for a disk that does not take it.

@@ -12,13 +12,10 @@ use tonic::Status;
 
 use super::gate::{GROUP, LONG, Poster, body, directory, with_data};
 use super::inside::{crashed, event, of, on_disk, patient, settings, until};
+use super::moody::{Moody, id};
 use crate::support::program::{Running, hookgate};
 use crate::support::restartable::{Act, Policy, anywhere};
 use crate::support::{self, Call};
-
-fn id(call: &Call) -> String {
-    call.metadata("hookgate-event-id").unwrap().to_owned()
-}
 
 fn sequence(call: &Call) -> u64 {
     call.metadata("hookgate-sequence").unwrap().parse().unwrap()
@@ -26,22 +23,6 @@ fn sequence(call: &Call) -> u64 {
 
 fn is_late(call: &Call) -> bool {
     call.metadata("hookgate-late") == Some("1")
-}
-
-/// A policy that refuses what does not begin with `ok`, until it takes everything.
-async fn moody() -> (support::Policy, Arc<AtomicBool>) {
-    let takes = Arc::new(AtomicBool::new(false));
-    let may = takes.clone();
-    let policy = support::Policy::start(move |call| {
-        let id = id(call);
-        match may.load(SeqCst) || id.starts_with("ok") {
-            true => Ok(Vec::new()),
-            false if id.starts_with("dies") => Err(Status::unimplemented("no")),
-            false => Err(Status::internal("not now")),
-        }
-    })
-    .await;
-    (policy, takes)
 }
 
 async fn stop(events: Events) {
@@ -56,7 +37,7 @@ async fn at_rest(events: &Events) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_parked_due_and_behind_survives_a_stop_and_a_kill() {
     for is_killed in [false, true] {
-        let (policy, takes) = moody().await;
+        let Moody { policy, takes, .. } = Moody::start().await;
         let data = directory("holds-survive");
         // Nothing is left of the hold: the first is parked at once, and what comes behind it passes.
         let events = on_disk(&policy.url(), &After { hold: Duration::ZERO, ..patient() }, &data);
@@ -194,7 +175,7 @@ fn is_back_call(call: &Call) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replayed_event_keeps_its_number_is_late_and_waits_for_none_of_its_key() {
-    let (policy, takes) = moody().await;
+    let Moody { policy, takes, .. } = Moody::start().await;
     let events = on_disk(&policy.url(), &patient(), &directory("holds-replay"));
     for id in ["dies", "waits", "behind"] {
         events.deliver(event("g", id)).await;

@@ -99,7 +99,7 @@ pub fn crashed(data: &Path, name: &str) -> PathBuf {
     copy
 }
 
-/// As long as this is held whoever writes to the outbox waits: the disk hangs, for SQLite's patience of five seconds.
+/// Makes the disk hang: while this is held, whoever writes to the outbox waits, for SQLite's patience of five seconds.
 pub fn hold(data: &Path) -> Connection {
     let connection = Connection::open(data.join("outbox.db")).unwrap();
     connection.busy_timeout(LONG).unwrap();

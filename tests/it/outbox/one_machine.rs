@@ -13,7 +13,8 @@ use tonic::Status;
 
 use super::gate::{LONG, directory};
 use super::inside::{self, event, of, patient, settings, until};
-use crate::support::{self, Call};
+use super::moody::{Moody, id};
+use crate::support;
 
 /// A store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,41 +41,6 @@ impl Store {
     /// Returns true if it keeps dead letters, and can be looked at.
     fn can_be_looked_at(self) -> bool {
         self != Self::Memory
-    }
-}
-
-fn id(call: &Call) -> String {
-    call.metadata("hookgate-event-id").unwrap().to_owned()
-}
-
-/// A policy that refuses the events whose IDs begin so until it takes everything, and never those that begin with `ok`.
-struct Moody {
-    policy: support::Policy,
-    takes: Arc<AtomicBool>,
-    taken: Arc<Mutex<Vec<String>>>,
-}
-
-impl Moody {
-    async fn start() -> Self {
-        let (takes, taken) = (Arc::new(AtomicBool::new(false)), Arc::<Mutex<Vec<String>>>::default());
-        let (may, book) = (takes.clone(), taken.clone());
-        let policy = support::Policy::start(move |call| {
-            let id = id(call);
-            match may.load(SeqCst) || id.starts_with("ok") {
-                true => {
-                    book.lock().unwrap().push(id);
-                    Ok(Vec::new())
-                }
-                false if id.starts_with("dies") => Err(Status::unimplemented("no")),
-                false => Err(Status::internal("not now")),
-            }
-        })
-        .await;
-        Self { policy, takes, taken }
-    }
-
-    fn taken(&self) -> Vec<String> {
-        self.taken.lock().unwrap().clone()
     }
 }
 

@@ -10,7 +10,7 @@ use super::gate::{GROUP, Ledger, Poster, body, directory, with_data};
 use crate::support::program::{Running, hookgate};
 use crate::support::restartable::{Act, Decide, Policy, anywhere};
 
-/// What the command prints, and its exit code.
+/// Runs the command; gives its exit code and what it prints.
 async fn outbox(args: &[&str]) -> (Option<i32>, String, String) {
     let output = hookgate(&[&["outbox"], args].concat()).output().await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

@@ -1,52 +1,19 @@
-//! What goes wrong, and what is done, while hookgate serves.
+//! Faults of the outbox, and changes of it, while hookgate serves.
 
 use std::collections::HashSet;
 use std::fs;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering::SeqCst;
 use std::task::Poll;
 
 use hookgate::internals::outbox::{Delivery, Filter, State};
 use rusqlite::Connection;
 use tokio::time::Instant;
-use tonic::Status;
 
 use super::gate::directory;
 use super::inside::{event, hold, on_disk, patient, until};
-use crate::support;
-
-/// A policy that takes nothing until it is told to, and then keeps a book of it.
-struct Moody {
-    takes: Arc<AtomicBool>,
-    taken: Arc<Mutex<Vec<String>>>,
-    policy: support::Policy,
-}
-
-impl Moody {
-    async fn start() -> Self {
-        let (takes, taken) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
-        let (may, book) = (takes.clone(), taken.clone());
-        let policy = support::Policy::start(move |call| {
-            let id = call.metadata("hookgate-event-id").unwrap().to_owned();
-            match may.load(SeqCst) {
-                true => {
-                    book.lock().unwrap().push(id);
-                    Ok(Vec::new())
-                }
-                false if id.starts_with("dies") => Err(Status::unimplemented("no")),
-                false => Err(Status::internal("not now")),
-            }
-        })
-        .await;
-        Self { takes, taken, policy }
-    }
-
-    fn taken(&self) -> Vec<String> {
-        self.taken.lock().unwrap().clone()
-    }
-}
+use super::moody::Moody;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_replayed_behind_another_goes_though_that_one_ends_meanwhile() {

@@ -56,9 +56,9 @@ fn ready(line: &str) -> Option<[String; 3]> {
 /// A hookgate that has said it is ready.
 pub struct Running {
     pub child: Child,
-    /// What it says, read all along: a full pipe would stop it.
+    /// The lines that it says, read all along: a full pipe would stop it.
     lines: UnboundedReceiver<String>,
-    /// What it said before and with that.
+    /// The lines that a test has read.
     said: Vec<String>,
     pub webhooks: SocketAddr,
     pub policy: String,
@@ -127,7 +127,7 @@ impl Running {
         self.ask("/status").await.json()
     }
 
-    /// What it has said and a test has read.
+    /// The lines that a test has read, as one text.
     pub fn said(&self) -> String {
         self.said.join("\n")
     }
