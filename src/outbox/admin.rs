@@ -5,7 +5,7 @@ use tracing::info;
 
 use super::overlay::State as EventState;
 use super::sqlite::{
-    self, AT_A_TIME, Count, Filter, Item, Replay, SqliteStore, State, Undelivered, Waiting, act, look, selected,
+    self, Count, Filter, Item, Replay, SqliteStore, State, Undelivered, Waiting, act, look, selected, states,
 };
 use super::{Events, first_number};
 
@@ -56,8 +56,8 @@ impl Changed {
     /// Returns a change of this many events, selected at these places. More may be selected behind them, if these are as
     /// many as a change takes.
     pub(super) fn of(events: usize, filter: &Filter, places: &[i64]) -> Self {
-        let most = filter.limit.unwrap_or(usize::MAX).min(AT_A_TIME);
-        Self { events, last: places.last().copied().filter(|_| places.len() >= most), replay: None }
+        let last = places.last().copied().filter(|_| places.len() >= filter.most_changed());
+        Self { events, last, replay: None }
     }
 
     /// Returns the error of an unknown ID if the change was of one event and found none.
@@ -126,13 +126,15 @@ impl Events {
         let (disk, run) = (self.disk()?, run());
         if let Some(found) = self.waiting(&filter).await? {
             let (number, tried) = (found.entry.number(), found.entry.progress.attempts);
-            disk.act(move |connection, _| act::mark_replayed(connection, number, run), |(), _| ()).await;
-            let one = Changed { replay: Some(Replay { run, tried }), ..Changed::ONE };
+            let marked = disk.act(move |connection, _| act::mark_replayed(connection, number, run), |_, _| ()).await;
+            // Nobody can follow one that the file does not have.
+            let replay = marked.unwrap_or(false).then_some(Replay { run, tried });
+            let one = Changed { replay, ..Changed::ONE };
             // One that stands behind others goes when its turn comes.
             if self.0.replay_loaded(&found.entry) || disk.latest(found.clone()).state == EventState::Behind {
                 return Ok(one);
             }
-            self.0.replay_held(self.hold(&filter, found).await?);
+            self.0.replay_held(self.hold(&filter, found).await?.entry);
             return Ok(one);
         }
         let (filter, places) = self.selected(filter).await?;
@@ -149,14 +151,9 @@ impl Events {
         Changed { replay: Some(Replay { run, tried: 0 }), ..Changed::of(events, &filter, &places) }.known(filter)
     }
 
-    /// Counts the events of a replay that are not delivered.
+    /// Counts the events of a replay that are not delivered, without the last failures of their rpcs.
     pub(super) async fn undelivered_here(&self, replay: Replay) -> Result<Vec<Undelivered>, OperateError> {
-        let mut undelivered = self.read(move |connection| look::undelivered(connection, replay)).await?;
-        let mut failures = self.failures(true);
-        for of in &mut undelivered {
-            of.last_failure = failures.remove(&*of.rpc);
-        }
-        Ok(undelivered)
+        self.read(move |connection| look::undelivered(connection, replay)).await
     }
 
     /// Drops dead letters, some at a time. An event that waits is dropped by its ID.
@@ -205,7 +202,7 @@ impl Events {
         let disk = self.disk()?;
         let (clock, selects) = (disk.clock(), filter.clone());
         let in_file = self.read(move |connection| act::waiting(connection, &selects, &clock)).await?;
-        let may_wait = filter.reason.is_none() && filter.state != Some(State::Dead);
+        let may_wait = states(filter).any(|state| state == State::Waiting);
         let is_selected = |waiting: &Waiting| filter.rpc.as_deref().is_none_or(|rpc| rpc == waiting.entry.rpc());
         Ok(in_file.or_else(|| disk.unwritten(id).filter(|waiting| may_wait && is_selected(waiting))))
     }

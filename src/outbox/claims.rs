@@ -89,11 +89,12 @@ impl Scheduler {
                 state.limiter(rpc).last_failure = failure;
                 continue;
             }
-            if !has_weak_room && self.is_weak(state, &entry) {
+            let is_weak = self.is_weak(state, &entry);
+            if is_weak && !has_weak_room {
                 state.limiter(rpc).loaded.push_weak(entry);
                 continue;
             }
-            self.begin(state, entry, now, true).spawn(self);
+            state.begin(entry, now, is_weak, true).spawn(self);
         }
     }
 
@@ -147,12 +148,16 @@ impl Scheduler {
         match next {
             Next::Event(entry) => {
                 let rpc = entry.rpc();
-                state.limiter(rpc).loaded.push(Kind::Due, entry);
+                state.limiter(rpc).loaded.push_due(entry);
                 return Some(rpc);
             }
             Next::Unreadable(unreadable) => self.lose_row(state, unreadable),
-            // One that was thought to stand behind is gone.
-            Next::None => return self.go_without(state, key, behind),
+            // One that was thought to stand behind is gone. There may be another by now.
+            Next::None => {
+                if state.keys.released(&key, Duration::ZERO) {
+                    self.ask_for_next(state, "", &key, behind);
+                }
+            }
             Next::Unknown => {
                 let scheduler = self.clone();
                 self.runtime.spawn(async move {
@@ -160,14 +165,6 @@ impl Scheduler {
                     scheduler.ask_for_next(&mut scheduler.lock(), "", &key, behind);
                 });
             }
-        }
-        None
-    }
-
-    /// Goes on after an event that was not found: there may be another by now.
-    fn go_without(self: &Arc<Self>, state: &mut State, key: Key, behind: u64) -> Option<&'static str> {
-        if state.keys.released(&key, Duration::ZERO) {
-            self.ask_for_next(state, "", &key, behind);
         }
         None
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::Events;
 use super::admin::{Changed, OperateError, count_one, run};
-use super::jetstream::{ApiError, ClusterError, Done, JetStream};
+use super::jetstream::{ApiError, ClusterError, Done, JetStream, Page};
 use super::sqlite::{Count, Filter, Item, OpenError, Replay, Undelivered};
 use crate::config;
 use crate::observe::decisions::Decisions;
@@ -75,13 +75,13 @@ impl Events {
     pub async fn list(&self, filter: Filter) -> Result<Vec<Item>, OperateError> {
         let Some(cluster) = &self.1 else { return self.list_here(filter).await };
         let is_behind = filter.after.is_some_and(|after| after >= HERE);
-        let mut items = if is_behind {
-            Vec::new()
+        let Page { mut items, is_cut } = if is_behind {
+            Page::default()
         } else {
             cluster.list(&filter).await.map_err(|error| failed(cluster, &error))?
         };
-        let most = filter.limit.unwrap_or(100);
-        if items.len() < most && self.disk().is_ok() {
+        let most = filter.most_listed();
+        if items.len() < most && !is_cut && self.disk().is_ok() {
             let limit = Some(most - items.len());
             let here = self.list_here(Filter { limit, ..on_this_machine(filter) }).await?;
             items.extend(here.into_iter().map(|item| Item { place: item.place.saturating_add(HERE), ..item }));
@@ -124,15 +124,15 @@ impl Events {
 
     /// Counts the events of a replay that are not delivered.
     pub async fn undelivered(&self, replay: Replay) -> Result<Vec<Undelivered>, OperateError> {
-        let Some(cluster) = &self.1 else { return self.undelivered_here(replay).await };
-        let mut undelivered = cluster.undelivered(replay.run).await.map_err(|error| failed(cluster, &error))?;
-        if self.disk().is_ok() {
+        let mut undelivered = match &self.1 {
+            Some(cluster) => cluster.undelivered(replay.run).await.map_err(|error| failed(cluster, &error))?,
+            None => Vec::new(),
+        };
+        if self.1.is_none() || self.disk().is_ok() {
             undelivered.extend(self.undelivered_here(replay).await?);
         }
-        let mut failures = self.failures(true);
-        for of in &mut undelivered {
-            of.last_failure = failures.remove(&*of.rpc);
-        }
+        let failures = self.failures(true);
+        undelivered.iter_mut().for_each(|of| of.last_failure = failures.get(&*of.rpc).cloned());
         Ok(undelivered)
     }
 

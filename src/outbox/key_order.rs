@@ -86,12 +86,11 @@ impl Keys {
         false
     }
 
-    /// Notes that no event goes on, and none stands behind. Returns the number of those that were thought to.
-    pub(super) fn rests(&mut self, key: &Key) -> usize {
-        let Some(state) = self.states.get_mut(key) else { return 0 };
+    /// Notes that no event goes on, and none stands behind.
+    fn rests(&mut self, key: &Key) {
+        let Some(state) = self.states.get_mut(key) else { return };
         let was_remembered = state.is_remembered();
-        let missing = std::mem::take(&mut state.behind);
-        (state.goes, state.hold.failing_since) = (false, None);
+        state.goes = false;
         if state.hold.used.is_zero() {
             self.states.remove(key);
             self.remembered = self.remembered.saturating_sub(usize::from(was_remembered));
@@ -102,7 +101,6 @@ impl Keys {
                 self.remembered = 0;
             }
         }
-        missing
     }
 
     /// Notes a success: the key has its whole hold again.

@@ -277,6 +277,14 @@ impl Limiter {
         }
     }
 
+    /// Counts an event that waits no longer.
+    pub(super) fn left(&mut self, entry: &Entry) {
+        self.waiting = self.waiting.saturating_sub(1);
+        if entry.progress.parked {
+            self.parked = self.parked.saturating_sub(1);
+        }
+    }
+
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight
     }

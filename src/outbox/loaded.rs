@@ -46,8 +46,8 @@ impl Loaded {
     }
 
     /// Adds an event that may go, such as the next of its key.
-    pub(super) fn push(&mut self, kind: Kind, entry: Entry) {
-        self.lists[kind as usize].push_back(entry);
+    pub(super) fn push_due(&mut self, entry: Entry) {
+        self.lists[Kind::Due as usize].push_back(entry);
     }
 
     /// Adds an event of a key that has used up its hold: it goes before those that are parked, as others may wait for it.

@@ -1,15 +1,12 @@
 //! The store in memory: a restart loses what it has.
 
-use std::future::{Future, ready};
-use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
 use super::entry::{Entry, Key};
 use super::overlay::{Overlay, State};
-use super::status::Disk;
-use super::store::{Answer, Ask, Claimed, Closed, Death, EventStore, Next, NoRoom, Place, Saved};
+use super::store::{Answer, Ask, Claimed, Death, EventStore, Next, NoRoom, Place, Saved};
 
 /// Events in memory. It keeps no dead letters: their line in the log is all that is left of them.
 #[derive(Debug, Default)]
@@ -61,23 +58,5 @@ impl EventStore for MemoryStore {
 
     fn oldest(&self, rpc: &'static str) -> Option<Instant> {
         self.lock().oldest(rpc)
-    }
-
-    fn is_durable(&self) -> bool {
-        false
-    }
-
-    fn spare(&self) -> usize {
-        0
-    }
-
-    fn make_room(&self, _: usize) {}
-
-    fn disk(&self) -> Option<Disk> {
-        None
-    }
-
-    fn close(&self, _: u64) -> Pin<Box<dyn Future<Output = Closed> + Send>> {
-        Box::pin(ready(Closed::Lost(0)))
     }
 }

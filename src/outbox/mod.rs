@@ -215,8 +215,8 @@ impl Events {
 
     async fn flush_here(&self, until: Instant) -> usize {
         self.0.hurry();
-        if self.0.store.is_durable() {
-            return self.0.leave(until).await;
+        if let Some(disk) = &self.0.disk {
+            return self.0.leave(disk, until).await;
         }
         match timeout_at(until, self.0.idle()).await {
             Ok(()) => 0,

@@ -33,7 +33,7 @@ impl Offline {
     pub fn list(&self, filter: &Filter) -> Result<Vec<Item>, OperateError> {
         let is_behind = filter.after.is_some_and(|after| after >= SPILL);
         let mut items = if is_behind { Vec::new() } else { look::list(&self.outbox.connection, filter)? };
-        let most = filter.limit.unwrap_or(100).saturating_sub(items.len());
+        let most = filter.most_listed().saturating_sub(items.len());
         items.extend(self.spilled(filter, most)?);
         Ok(items)
     }

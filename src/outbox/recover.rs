@@ -82,22 +82,17 @@ impl Scheduler {
     pub(super) fn replay_loaded(self: &Arc<Self>, entry: &Entry) -> bool {
         let (state, rpc) = (&mut *self.lock(), entry.rpc());
         let Some(loaded) = state.limiter(rpc).loaded.take_out(entry.number()) else { return false };
-        state.limiter(rpc).loaded.push(Kind::Due, loaded);
+        state.limiter(rpc).loaded.push_due(loaded);
         self.go_on(state, rpc);
         true
     }
 
     /// Makes an event due that an operator holds.
-    pub(super) fn replay_held(self: &Arc<Self>, waiting: Waiting) {
-        let Waiting { entry, state: event } = waiting;
+    pub(super) fn replay_held(self: &Arc<Self>, entry: Entry) {
         let (state, rpc, now) = (&mut *self.lock(), entry.rpc(), Instant::now());
-        let kind = match event {
-            EventState::Parked(_) => Kind::Parked,
-            EventState::Due(_) => Kind::Due,
-            _ => Kind::Fresh,
-        };
+        let kind = if entry.progress.parked { Kind::Parked } else { Kind::Due };
         self.store.retry_at(entry, now);
-        state.limiter(rpc).loaded.more_at(if kind == Kind::Fresh { Kind::Due } else { kind }, now);
+        state.limiter(rpc).loaded.more_at(kind, now);
         self.go_on(state, rpc);
     }
 
@@ -149,13 +144,11 @@ impl State {
                 headless.push(key);
             }
         }
-        going
-            .iter()
-            .filter(|key| !keys.is_busy(key))
-            .cloned()
-            .collect::<Vec<_>>()
-            .iter()
-            .for_each(|key| keys.goes(key));
+        for key in &going {
+            if !keys.is_busy(key) {
+                keys.goes(key);
+            }
+        }
         self.keys = keys;
         for (rpc, limiter) in &mut self.limiters {
             let of = standing.rpcs.iter().find(|of| of.rpc == *rpc);

@@ -12,6 +12,7 @@ use super::limiter::Slot;
 use super::scheduler::{Phase, Scheduler, State, Stored};
 use super::store::{Death, Kind};
 use crate::backoff::{exponential, jittered};
+use crate::config;
 use crate::failure::{Class, Failure};
 
 impl Scheduler {
@@ -57,8 +58,12 @@ impl Scheduler {
             self.lose(state, &entry, Reason::Disk, Some(&failure));
             self.ended(state, &entry);
         } else {
-            let due = now + self.pause_of_event(entry.counted_attempts(), is_hurrying);
-            match self.reason_to_end(&entry, due, is_hurrying) {
+            let due = now
+                + match is_hurrying {
+                    true => self.pause(1, self.settings.retry_max, true),
+                    false => pause_of_event(&self.settings, entry.counted_attempts()),
+                };
+            match reason_to_end(&self.settings, &entry, due).filter(|_| !is_hurrying) {
                 Some(reason) => self.bury(state, &entry, reason, Some(&failure)),
                 None => self.park_or_retry(state, entry, slot, due, is_there, &failure),
             }
@@ -66,16 +71,6 @@ impl Scheduler {
         state.limiter(rpc).last_failure = Some(failure);
         self.go_on(state, rpc);
         stored
-    }
-
-    fn reason_to_end(&self, entry: &Entry, due: Instant, is_hurrying: bool) -> Option<Reason> {
-        if is_hurrying {
-            None
-        } else if entry.counted_attempts() >= self.settings.attempts {
-            Some(Reason::Attempts)
-        } else {
-            (due.duration_since(entry.progress.since) >= self.settings.age).then_some(Reason::Age)
-        }
     }
 
     /// Lets an event wait. While the policy answers others, its key's hold bounds the time that those behind it wait too.
@@ -170,16 +165,6 @@ impl Scheduler {
         self.go_on(state, rpc);
     }
 
-    /// The pause of an event after its first attempt, its second, …
-    fn pause_of_event(&self, nth: u32, is_hurrying: bool) -> Duration {
-        let schedule = &self.settings.schedule;
-        let place = usize::try_from(nth.saturating_sub(1)).unwrap_or(usize::MAX);
-        match schedule.get(place).or(schedule.last()).filter(|_| !is_hurrying) {
-            Some(pause) => jittered(*pause),
-            None => self.pause(nth, self.settings.retry_max, is_hurrying),
-        }
-    }
-
     /// The pause after a failure, the first, the second, …: twice as long each time.
     fn pause(&self, nth: u32, longest: Duration, is_hurrying: bool) -> Duration {
         exponential(self.settings.retry_min, longest, if is_hurrying { 1 } else { nth })
@@ -191,6 +176,23 @@ impl State {
     fn landed(&mut self, entry: &Entry) -> bool {
         self.in_flight.remove(&entry.number()).is_some_and(|in_flight| in_flight.is_stored())
     }
+}
+
+/// Returns the pause after an event's first attempt, its second, …
+pub(super) fn pause_of_event(settings: &config::After, nth: u32) -> Duration {
+    let place = usize::try_from(nth.saturating_sub(1)).unwrap_or(usize::MAX);
+    match settings.schedule.get(place).or(settings.schedule.last()) {
+        Some(pause) => jittered(*pause),
+        None => exponential(settings.retry_min, settings.retry_max, nth),
+    }
+}
+
+/// Returns the reason if an event whose next attempt would be due then is not tried again.
+pub(super) fn reason_to_end(settings: &config::After, entry: &Entry, due: Instant) -> Option<Reason> {
+    if entry.counted_attempts() >= settings.attempts {
+        return Some(Reason::Attempts);
+    }
+    (due.saturating_duration_since(entry.progress.since) >= settings.age).then_some(Reason::Age)
 }
 
 /// Returns the reason if an event that failed so is not tried again.

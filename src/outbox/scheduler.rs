@@ -164,7 +164,7 @@ impl Scheduler {
         if is_open && !is_behind && limiter.loaded.is_empty() && has_room {
             state.count(&entry);
             entry.key().inspect(|key| state.keys.goes(key));
-            return Taken::Started(self.begin(state, entry, now, false).attend(self));
+            return Taken::Started(state.begin(entry, now, is_weak, false).attend(self));
         }
         let place = match is_behind {
             true => Place::Behind,
@@ -200,13 +200,14 @@ impl Scheduler {
             return Err(Reason::Full);
         }
         // Dead letters have a bound of their own; here they count where they make room.
-        let spare = if self.settings.when_full == WhenFull::DropDead { self.store.spare() } else { 0 };
+        let disk = self.disk.as_ref().filter(|_| self.settings.when_full == WhenFull::DropDead);
+        let spare = disk.map_or(0, SqliteStore::spare);
         let lacking = (state.bytes + entry.size() + spare).saturating_sub(self.settings.bytes);
         if lacking > spare {
             return Err(Reason::Full);
         }
         if lacking > 0 {
-            self.store.make_room(lacking);
+            disk.inspect(|disk| disk.make_room(lacking));
         }
         Ok(())
     }
@@ -237,22 +238,6 @@ impl Scheduler {
         }
     }
 
-    /// Begins an attempt.
-    pub(super) fn begin(&self, state: &mut State, mut entry: Entry, began: Instant, is_stored: bool) -> Attempt {
-        entry.progress.attempts = entry.progress.attempts.saturating_add(1);
-        if entry.progress.attempts > 1 {
-            state.counts.retried += 1;
-        }
-        let is_weak = self.is_weak(state, &entry);
-        let limiter = state.limiter(entry.rpc());
-        let slot = limiter.begin(began, is_weak);
-        if is_stored {
-            limiter.left(&entry);
-        }
-        state.in_flight.insert(entry.number(), InFlight { entry: entry.clone(), is_stored });
-        Attempt { entry, slot }
-    }
-
     /// Returns true if an event is known to fail: it is parked, or its key has used up its hold.
     pub(super) fn is_weak(&self, state: &State, entry: &Entry) -> bool {
         entry.progress.parked || entry.key().is_some_and(|key| state.keys.is_spent(key, self.settings.hold))
@@ -267,6 +252,21 @@ impl Scheduler {
 impl State {
     pub(super) fn limiter(&mut self, rpc: &'static str) -> &mut Limiter {
         self.limiters.entry(rpc).or_default()
+    }
+
+    /// Begins an attempt.
+    pub(super) fn begin(&mut self, mut entry: Entry, began: Instant, is_weak: bool, is_stored: bool) -> Attempt {
+        entry.progress.attempts = entry.progress.attempts.saturating_add(1);
+        if entry.progress.attempts > 1 {
+            self.counts.retried += 1;
+        }
+        let limiter = self.limiter(entry.rpc());
+        let slot = limiter.begin(began, is_weak);
+        if is_stored {
+            limiter.left(&entry);
+        }
+        self.in_flight.insert(entry.number(), InFlight { entry: entry.clone(), is_stored });
+        Attempt { entry, slot }
     }
 
     /// Counts an event that is kept from now on.
@@ -293,15 +293,5 @@ impl State {
     pub(super) fn forget(&mut self, events: usize, bytes: usize) {
         self.events = self.events.saturating_sub(events);
         self.bytes = self.bytes.saturating_sub(bytes);
-    }
-}
-
-impl Limiter {
-    /// Counts an event that waits no longer.
-    pub(super) fn left(&mut self, entry: &Entry) {
-        self.waiting = self.waiting.saturating_sub(1);
-        if entry.progress.parked {
-            self.parked = self.parked.saturating_sub(1);
-        }
     }
 }

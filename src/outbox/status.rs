@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
 use super::jetstream::Cluster;
+use super::limiter::Limiter;
 use super::scheduler::{Phase, Scheduler};
 use crate::observe::failures::LastFailure;
 
@@ -187,9 +188,7 @@ impl Scheduler {
     }
 
     pub(super) fn failures(&self, quotes: bool) -> BTreeMap<&'static str, LastFailure> {
-        let state = self.lock();
-        let last = state.limiters.iter().filter_map(|(rpc, limiter)| Some((*rpc, limiter.noted.last(quotes)?)));
-        last.collect()
+        last_failures(&self.lock().limiters, quotes)
     }
 
     pub(super) fn backlog(&self) -> Backlog {
@@ -212,9 +211,18 @@ impl Scheduler {
         let parked = rpcs.iter().map(|rpc| rpc.parked).sum();
         let (events, bytes, blocked_keys) = (state.events, state.bytes, state.keys.blocked());
         drop(state);
-        let disk = self.store.disk().map(|disk| Disk { events, ..disk });
+        let disk = self.disk.as_ref().map(|disk| disk.disk(events));
         Backlog { events, bytes, parked, blocked_keys, oldest, rpcs, disk, cluster: None }
     }
+}
+
+/// Returns the last failure of each rpc that had one. `quotes` is set if causes may quote the policy.
+pub(super) fn last_failures(
+    limiters: &BTreeMap<&'static str, Limiter>,
+    quotes: bool,
+) -> BTreeMap<&'static str, LastFailure> {
+    let last = limiters.iter().filter_map(|(rpc, limiter)| Some((*rpc, limiter.noted.last(quotes)?)));
+    last.collect()
 }
 
 fn milliseconds<S: Serializer>(time: &(impl Into<Option<Duration>> + Copy), to: S) -> Result<S::Ok, S::Error> {

@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 use super::Reason;
 use super::limiter::Limiter;
 use super::scheduler::{Phase, Scheduler, Stored};
-use super::store::Closed;
+use super::sqlite::{Closed, SqliteStore};
 
 /// Maximum time for the last events to be written to disk.
 pub(crate) const CLOSING: Duration = Duration::from_secs(10);
@@ -21,7 +21,7 @@ impl Scheduler {
         if state.phase != Phase::Running {
             return;
         }
-        if self.store.is_durable() {
+        if self.disk.is_some() {
             // What waits keeps its time for the next start.
             state.phase = Phase::Leaving;
             self.idle.notify_waiters();
@@ -31,9 +31,9 @@ impl Scheduler {
         }
     }
 
-    /// Leaves in the store what is left, when what is in flight has ended or `until` has come. Returns the number of events
+    /// Leaves on disk what is left, when what is in flight has ended or `until` has come. Returns the number of events
     /// that the store did not take: they are lost.
-    pub(super) async fn leave(&self, until: Instant) -> usize {
+    pub(super) async fn leave(&self, disk: &SqliteStore, until: Instant) -> usize {
         // What is then still in flight has not been delivered as far as anybody knows, so it stays too.
         let _ = timeout_at(until, self.quiet()).await;
         let (left, refused, number) = {
@@ -45,7 +45,7 @@ impl Scheduler {
             (state.close(), refused, state.number)
         };
         self.idle.notify_waiters();
-        match self.store.close(number).await {
+        match disk.close(number).await {
             Closed::Lost(lost) => {
                 let lost = (lost + refused).min(left);
                 if lost > 0 {

@@ -13,7 +13,6 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::entry::{Entry, Key};
-use super::status::Disk;
 
 /// Events that wait for their delivery, and for some stores dead letters.
 pub(super) trait EventStore: Send + Sync {
@@ -43,21 +42,6 @@ pub(super) trait EventStore: Send + Sync {
 
     /// Returns the arrival of the oldest event of an rpc that waits, as far as it is known.
     fn oldest(&self, rpc: &'static str) -> Option<Instant>;
-
-    /// Returns true if what it keeps is there after a restart.
-    fn is_durable(&self) -> bool;
-
-    /// Returns the bytes of dead letters that could make room.
-    fn spare(&self) -> usize;
-
-    /// Drops the oldest dead letters, so many bytes at least.
-    fn make_room(&self, bytes: usize);
-
-    /// Returns the state of the disk, if there is one.
-    fn disk(&self) -> Option<Disk>;
-
-    /// Writes what is left, and closes. No event has had this number or a higher one.
-    fn close(&self, number: u64) -> Pin<Box<dyn Future<Output = Closed> + Send>>;
 }
 
 /// The place of an event that arrives.
@@ -157,15 +141,4 @@ pub(super) struct Unreadable {
 pub(super) enum Answer<T> {
     Now(T),
     Later(Pin<Box<dyn Future<Output = T> + Send>>),
-}
-
-/// The result of a store's closing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Closed {
-    /// The number of events that could not be written.
-    Lost(usize),
-    /// No end in time; what was written is intact.
-    Late,
-    /// Its writer is gone; what was written is intact.
-    Gone,
 }

@@ -122,7 +122,6 @@ struct Events {
     #[serde(default)]
     failures: BTreeMap<String, LastFailure>,
     disk: Option<Disk>,
-    #[serde(default)]
     cluster: Option<Cluster>,
     delivered: u64,
     retried: u64,

@@ -11,6 +11,7 @@ use async_nats::{Client, Message, Subject};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
+use tracing::debug;
 
 use super::streams::ACK_WAIT;
 
@@ -57,17 +58,17 @@ impl Unacked {
         }
     }
 
-    /// Ends the event. Returns false if no server has confirmed it: it may come again.
-    pub(super) async fn ack(self) -> bool {
+    /// Ends the event.
+    pub(super) async fn ack(self) {
         self.progress.abort();
         let until = Instant::now() + ACK_WAIT;
         while Instant::now() < until {
             if ask(&self.client, &self.subject, "+ACK".to_owned()).await {
-                return true;
+                return;
             }
             sleep(PAUSE).await;
         }
-        false
+        debug!(subject = %self.subject, "ack of an event not confirmed, the event may come again");
     }
 
     /// Gives the event back, to be delivered again after this time. If the server does not hear of it, that is after

@@ -11,9 +11,9 @@ use tracing::info;
 
 use super::JetStream;
 use super::api::ApiError;
-use super::look::{AT_A_TIME, DEAD, Selected, path};
+use super::look::{DEAD, Selected, WALK};
 use super::publish::Publisher;
-use super::record::Record;
+use super::record::{Record, path};
 use crate::outbox::sqlite::{Filter, State, Undelivered};
 
 /// Maximum time in which the copy answers that has an event in hand.
@@ -89,7 +89,7 @@ impl JetStream {
                 events += usize::from(replayed?);
             }
         }
-        Ok(changed(filter, &selected, events))
+        Ok(changed(&selected, events))
     }
 
     /// Counts the events of a replay that are not delivered. Where they wait is asked first: an event that dies meanwhile is
@@ -127,7 +127,7 @@ impl JetStream {
     async fn selected(&self, filter: &Filter) -> Result<Vec<Selected>, ApiError> {
         match filter.state {
             Some(State::Waiting) => Ok(Vec::new()),
-            _ => self.dead(filter, filter.limit.unwrap_or(AT_A_TIME).min(AT_A_TIME)).await,
+            _ => self.dead(filter, filter.most_changed(), Instant::now() + WALK).await,
         }
     }
 
@@ -172,12 +172,12 @@ impl JetStream {
                 events += usize::from(deleted?);
             }
         }
-        Ok(changed(filter, &selected, events))
+        Ok(changed(&selected, events))
     }
 }
 
-fn changed(filter: &Filter, selected: &[Selected], events: usize) -> Done {
-    let most = filter.limit.unwrap_or(usize::MAX).min(AT_A_TIME);
-    let last = selected.last().filter(|_| selected.len() >= most);
+/// Returns the result of a change of dead letters: more may be behind the last of them, unless there was none.
+fn changed(selected: &[Selected], events: usize) -> Done {
+    let last = selected.last();
     Done::Changed { events, last: last.map(|last| DEAD + i64::try_from(last.sequence).unwrap_or(i64::MAX)) }
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 /// Maximum time of a question.
 pub(super) const QUESTION: Duration = Duration::from_secs(5);
@@ -54,6 +55,7 @@ pub(super) mod code {
     pub(in super::super) const NOT_ENABLED: [u64; 2] = [10076, 10039];
     pub(in super::super) const MESSAGE_TOO_LARGE: u64 = 10054;
     pub(in super::super) const FULL: u64 = 10077;
+    pub(in super::super) const CONSUMER_EXISTS: u64 = 10148;
 }
 
 impl ApiError {
@@ -133,8 +135,7 @@ impl Api {
     pub(super) async fn ask<T: DeserializeOwned>(&self, subject: &str, body: &Value) -> Result<T, ApiError> {
         // Some questions are refused if they have a body.
         let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
-        let request = Request::new().payload(body).timeout(Some(QUESTION));
-        self.send(format!("$JS.API.{subject}"), request).await
+        self.send(format!("$JS.API.{subject}"), Request::new().payload(body), QUESTION).await
     }
 
     /// Publishes a message to the stream that has this subject.
@@ -145,13 +146,17 @@ impl Api {
         payload: Bytes,
         within: Duration,
     ) -> Result<Published, ApiError> {
-        self.send(subject, Request::new().headers(headers).payload(payload).timeout(Some(within))).await
+        self.send(subject, Request::new().headers(headers).payload(payload), within).await
     }
 
-    async fn send<T: DeserializeOwned>(&self, subject: String, request: Request) -> Result<T, ApiError> {
-        let within = QUESTION;
+    async fn send<T: DeserializeOwned>(
+        &self,
+        subject: String,
+        request: Request,
+        within: Duration,
+    ) -> Result<T, ApiError> {
         // The client waits without a bound for room in its own queue.
-        let sent = tokio::time::timeout(within, self.client.send_request(subject, request)).await;
+        let sent = timeout(within, self.client.send_request(subject, request.timeout(Some(within)))).await;
         let message = sent.map_err(|_| ApiError::TimedOut)?.map_err(|error| ApiError::of(&error))?;
         match serde_json::from_slice(&message.payload) {
             Ok(Response::Ok(answer)) => Ok(answer),

@@ -30,20 +30,20 @@ impl JetStream {
     /// Takes an event in. It does not depend on whoever waits for this.
     pub(in crate::outbox) async fn deliver(self: &Arc<Self>, event: Event) -> Arrived {
         let mut entry = Entry::new(event, Instant::now());
-        if !self.publisher.fits(&Record::new(entry.clone())) {
-            return Err(unordered(&entry));
-        }
         if entry.key().is_none() {
+            // Its first attempt begins before it is stored.
+            if !self.publisher.fits(&Record::new(entry.clone())) {
+                return Err(unordered(&entry));
+            }
             // The limiter tells events apart by their numbers; those with an order get theirs from the stream.
             entry.set_number(record::unordered(entry.event_id()));
         }
         let (tell, told) = oneshot::channel();
-        let this = self.clone();
-        let copy = unordered(&entry);
+        let (this, kept) = (self.clone(), entry.clone());
         let arriving = async move {
             if entry.key().is_some() {
                 let record = Record::new(entry);
-                let stored = this.publisher.store(&record, this.settings.store_within).await;
+                let stored = this.publisher.store(&record, this.pace.settings.store_within).await;
                 let arrived = this.arrived(&record, stored).await;
                 let _ = tell.send(arrived);
             } else {
@@ -52,7 +52,7 @@ impl JetStream {
         };
         self.arriving.spawn_on(arriving, &self.runtime);
         // A task that panics has taken the event with it.
-        told.await.unwrap_or(Err(copy))
+        told.await.unwrap_or_else(|_| Err(unordered(&kept)))
     }
 
     /// Returns the reply to an event that was stored. It waits for the file of the spill.
@@ -95,7 +95,7 @@ impl JetStream {
         };
         entry.progress.attempts = 1;
         let mut asked = (self.ask)(entry.clone(), slot.began);
-        match timeout_at(now + self.settings.answer_within, &mut asked).await {
+        match timeout_at(now + self.pace.settings.answer_within, &mut asked).await {
             Ok(Ok(reply)) => {
                 self.pace.answered(&entry, slot);
                 let _ = tell.send(Ok(Delivery::Answered(reply)));
@@ -125,7 +125,7 @@ impl JetStream {
             Next::End(reason) => {
                 let dead = self.ended(&record, reason, Some(failure));
                 self.lose_for(&record, reason, Some(failure));
-                let stored = self.publisher.store(&dead, self.settings.store_within).await;
+                let stored = self.publisher.store(&dead, self.pace.settings.store_within).await;
                 self.arrived(&dead, stored).await.or(Ok(Delivery::Accepted))
             }
         }
@@ -134,7 +134,7 @@ impl JetStream {
     /// Stores an event among the later ones. Returns its place in the stream or in the spill, and what its reply is to be.
     async fn store_later(self: &Arc<Self>, record: &Record) -> (Option<Place>, Arrived) {
         self.ensure_later(record.entry.rpc());
-        let stored = self.publisher.store(record, self.settings.store_within).await;
+        let stored = self.publisher.store(record, self.pace.settings.store_within).await;
         let place = match &stored {
             Stored::Stream(sequence) => Some(Place::Stream(*sequence)),
             Stored::Spill(number, _) => Some(Place::Spill(*number)),
@@ -161,8 +161,7 @@ impl JetStream {
                 Next::End(reason) => {
                     let dead = self.ended(&record, reason, Some(&failure));
                     self.lose_for(&record, reason, Some(&failure));
-                    let within = timeout(super::api::QUESTION, self.publisher.publish(&dead)).await;
-                    if !matches!(within, Ok(Ok(_))) {
+                    if self.publisher.publish(&dead).await.is_err() {
                         return;
                     }
                 }
@@ -183,11 +182,14 @@ impl JetStream {
         };
         for _ in 0..CLEANUPS {
             if sequence.is_none() {
-                let found = self.publisher.api.last(&names.later, &self.publisher.subject(record)).await;
-                sequence = found.ok().flatten().map(|found| found.sequence);
+                match self.publisher.api.last(&names.later, &self.publisher.subject(record)).await {
+                    Ok(None) => return,
+                    found => sequence = found.ok().flatten().map(|found| found.sequence),
+                }
             }
-            let Some(sequence) = sequence else { return };
-            if self.publisher.api.delete(&names.later, sequence).await.is_ok() {
+            if let Some(sequence) = sequence
+                && self.publisher.api.delete(&names.later, sequence).await.is_ok()
+            {
                 return;
             }
             sleep(GRACE / 4).await;

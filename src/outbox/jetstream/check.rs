@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::api::ApiError;
+use super::api::{ApiError, code};
 use super::streams::{ACK_WAIT, Unmade};
 
 /// The oldest servers that will do, of each minor version. Those before them empty a stream whose numbers do not begin at 1 when
@@ -141,5 +141,5 @@ pub(super) fn check_consumer(name: &str, found: &Value, filter: &str, pending: i
     }
     // As the servers say it where a consumer is made anew otherwise.
     let description = format!("the consumer {name} has other settings than hookgate gives it");
-    Err(ApiError::Refused { code: 10148, description })
+    Err(ApiError::Refused { code: code::CONSUMER_EXISTS, description })
 }

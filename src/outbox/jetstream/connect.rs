@@ -1,8 +1,5 @@
 //! The connection to the servers.
 
-use std::fmt::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event};
@@ -10,7 +7,9 @@ use tokio_rustls::rustls;
 use tracing::{info, warn};
 
 use super::streams::Unmade;
+use crate::backoff::exponential;
 use crate::config;
+use crate::failure::{Class, Failure};
 
 /// A frozen server is noticed after two of them.
 const PING: Duration = Duration::from_secs(2);
@@ -18,22 +17,19 @@ const PING: Duration = Duration::from_secs(2);
 /// Maximum time to reach one server.
 const REACH: Duration = Duration::from_secs(2);
 
+/// First pause between two attempts to reach a server.
+const FIRST_PAUSE: Duration = Duration::from_millis(40);
+
 /// Longest pause between two attempts to reach a server.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// The state of the connection.
-#[derive(Debug, Default)]
-pub(super) struct Line {
-    pub(super) is_connected: AtomicBool,
-}
-
 /// Connects to one of the servers. With `patient` set it returns at once and goes on until one is reached.
-pub(super) async fn connect(settings: &config::After, line: &Arc<Line>, patient: bool) -> Result<Client, Unmade> {
+pub(super) async fn connect(settings: &config::After, patient: bool) -> Result<Client, Unmade> {
     let servers: Vec<String> = settings.store.iter().map(ToString::to_string).collect();
-    let options = options(settings, line.clone())?;
+    let options = options(settings)?;
     let options = if patient { options.retry_on_initial_connect() } else { options };
     let connected = options.connect(servers).await;
-    let client = connected.map_err(|error| match error.kind() {
+    connected.map_err(|error| match error.kind() {
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
             let what = match login(settings) {
                 Some(setting) => format!("the servers do not take the login of {setting}"),
@@ -42,13 +38,14 @@ pub(super) async fn connect(settings: &config::After, line: &Arc<Line>, patient:
             Unmade::Mistake("after.store", what)
         }
         ConnectErrorKind::ServerParse => Unmade::Mistake("after.store", "not an address".to_owned()),
-        _ if is_tls(&error) => Unmade::Mistake("after.store", format!("TLS to the servers fails: {}", chain(&error))),
-        _ => Unmade::NotNow(format!("no server of after.store can be reached: {}", chain(&error))),
-    })?;
-    if !patient {
-        line.is_connected.store(true, Relaxed);
-    }
-    Ok(client)
+        _ if is_tls(&error) => Unmade::Mistake("after.store", format!("TLS to the servers fails: {}", cause(&error))),
+        _ => Unmade::NotNow(format!("no server of after.store can be reached: {}", cause(&error))),
+    })
+}
+
+/// Returns an error with its causes.
+fn cause(error: &ConnectError) -> String {
+    Failure::new(Class::Unavailable, error).cause
 }
 
 /// Returns true if TLS is what fails: a certificate, on either side.
@@ -63,17 +60,6 @@ fn is_tls(error: &ConnectError) -> bool {
     is_found
 }
 
-/// Returns an error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let _ = write!(text, ": {error}");
-        source = error.source();
-    }
-    text
-}
-
 /// Returns the setting that holds the login.
 fn login(settings: &config::After) -> Option<&'static str> {
     let nats = &settings.nats;
@@ -86,21 +72,16 @@ fn login(settings: &config::After) -> Option<&'static str> {
     logins.into_iter().find(|(is_given, _)| *is_given).map(|(_, setting)| setting)
 }
 
-fn options(settings: &config::After, line: Arc<Line>) -> Result<ConnectOptions, Unmade> {
+fn options(settings: &config::After) -> Result<ConnectOptions, Unmade> {
     let nats = &settings.nats;
     let mut options = ConnectOptions::new()
         .name("hookgate")
         .ping_interval(PING)
         .connection_timeout(REACH)
         .reconnect_delay_callback(|attempts| {
-            let doubled = Duration::from_millis(20)
-                .saturating_mul(2_u32.saturating_pow(u32::try_from(attempts).unwrap_or(u32::MAX).min(10)));
-            crate::backoff::jittered(doubled.min(LONGEST_PAUSE))
+            exponential(FIRST_PAUSE, LONGEST_PAUSE, u32::try_from(attempts).unwrap_or(u32::MAX))
         })
-        .event_callback(move |event| {
-            let line = line.clone();
-            async move { heard(&event, &line) }
-        });
+        .event_callback(|event| async move { heard(&event) });
     if let (Some(user), Some(password)) = (&nats.user, &nats.user_password) {
         options = options.user_and_password(user.clone(), password.reveal().to_owned());
     }
@@ -124,16 +105,10 @@ fn options(settings: &config::After, line: Arc<Line>) -> Result<ConnectOptions, 
 }
 
 /// Logs what happens to the connection.
-fn heard(event: &Event, line: &Line) {
+fn heard(event: &Event) {
     match event {
-        Event::Connected => {
-            line.is_connected.store(true, Relaxed);
-            info!("connected to NATS");
-        }
-        Event::Disconnected => {
-            line.is_connected.store(false, Relaxed);
-            warn!("connection to NATS lost, connecting to another server");
-        }
+        Event::Connected => info!("connected to NATS"),
+        Event::Disconnected => warn!("connection to NATS lost, connecting to another server"),
         Event::ServerError(error) => warn!(%error, "NATS reports an error"),
         Event::ClientError(error) => warn!(%error, "NATS client reports an error"),
         Event::LameDuckMode => info!("NATS server is going to stop, connecting to another one"),

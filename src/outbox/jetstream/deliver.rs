@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use async_nats::Message;
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{error, info};
 
 use super::JetStream;
 use super::ack::{self, Unacked};
-use super::pace::{Next, Turn};
+use super::pace::{Next, Why};
 use super::record::{HEADER, Record};
 use super::transfer::LONG_PAUSE;
 use crate::contract::Reply;
@@ -18,7 +18,8 @@ use crate::failure::Failure;
 use crate::outbox::Reason;
 use crate::outbox::attempt::log_late;
 use crate::outbox::entry::Entry;
-use crate::outbox::limiter::Slot;
+use crate::outbox::limiter::{LOG_INTERVAL, Slot};
+use crate::outbox::retry::pause_of_event;
 
 /// Pause before an event is given to a copy again whose policy could not be reached.
 const AWAY: Duration = Duration::from_secs(1);
@@ -32,19 +33,6 @@ enum Attempted {
     Failed(Slot, Failure),
     /// No attempt, or one whose end nobody waits for.
     Not(Why),
-}
-
-/// The reason for which an event leaves this copy's hand without an answer or a failure.
-enum Why {
-    /// Another copy may have it.
-    Lost,
-    /// This copy is stopping.
-    Stopping,
-    /// The policy cannot be reached from here: it may be from another copy.
-    Away,
-    /// Its rpc fails for everybody, and it holds up others.
-    ParkFirst,
-    TooOld,
 }
 
 impl JetStream {
@@ -124,7 +112,7 @@ impl JetStream {
             Why::Stopping => unacked.give_back(Duration::ZERO).await,
             Why::Away => unacked.give_back(AWAY).await,
             Why::ParkFirst => {
-                let due = Instant::now() + self.pace.pause_of_event(1);
+                let due = Instant::now() + pause_of_event(&self.pace.settings, 1);
                 self.park(record.clone(), due, unacked).await;
             }
             Why::TooOld => self.end(record, Reason::Age, None, unacked).await,
@@ -133,7 +121,14 @@ impl JetStream {
 
     /// Reads a message and takes it in hand. One that cannot be read becomes a dead letter as it is.
     async fn take_in_hand(&self, message: Message) -> Option<(Record, Unacked)> {
-        let (sequence, redelivered) = ack::place(&message)?;
+        let Some((sequence, redelivered)) = ack::place(&message) else {
+            // Whatever wrote it, nobody can ack it.
+            self.unread_log.log(LOG_INTERVAL, |unlogged| {
+                let reply = message.reply.as_deref();
+                error!(reply, unlogged, "message of NATS has an unknown reply subject, not delivered");
+            });
+            return None;
+        };
         let unacked = Unacked::new(&self.publisher.api.client, message.reply.clone()?);
         let header = message.headers.as_ref().and_then(|headers| headers.get(HEADER)).map(ToString::to_string);
         let header = header.unwrap_or_default();
@@ -162,10 +157,8 @@ impl JetStream {
             () = self.stopping.cancelled() => return Attempted::Not(Why::Stopping),
         };
         let slot = match turn {
-            Turn::Begins(slot) => slot,
-            Turn::Park => return Attempted::Not(Why::ParkFirst),
-            Turn::TooOld => return Attempted::Not(Why::TooOld),
-            Turn::Away => return Attempted::Not(Why::Away),
+            Ok(slot) => slot,
+            Err(why) => return Attempted::Not(why),
         };
         entry.progress.attempts = entry.progress.attempts.saturating_add(1);
         let asked = (self.ask)(entry.clone(), slot.began);

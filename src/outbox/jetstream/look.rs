@@ -1,21 +1,17 @@
 //! Questions of people about the events in the streams. Any copy answers, from the streams' leaders; each question ends in
 //! time, and none has more than a page of a stream in memory.
 
-use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::JetStream;
 use super::api::{ApiError, Found};
 use super::publish::Publisher;
-use super::record::{Record, method, token};
-use crate::contract::{Callback, metadata};
-use crate::outbox::TARGET;
-use crate::outbox::admin::count_one;
-use crate::outbox::sqlite::{Clock, Count, Filter, Item, State, content};
+use super::record::{Record, token};
+use crate::contract::metadata;
+use crate::outbox::sqlite::{Clock, Filter, Item, State, content};
 
 /// Places of later events begin here, behind those of the partitions.
 const LATER: i64 = 1 << 52;
@@ -26,11 +22,16 @@ pub(super) const DEAD: i64 = 1 << 54;
 /// Places of events in the spill of this copy begin here.
 pub(in crate::outbox) const SPILL: i64 = 1 << 56;
 
-/// Maximum number of events of one answer.
-pub(super) const AT_A_TIME: usize = 1_000;
+/// Maximum time of a walk along the streams.
+pub(super) const WALK: Duration = Duration::from_secs(20);
 
-/// Maximum time of a walk along a stream.
-const WALK: Duration = Duration::from_secs(20);
+/// A list of events.
+#[derive(Debug, Default)]
+pub(in crate::outbox) struct Page {
+    pub(in crate::outbox) items: Vec<Item>,
+    /// True if the time was over before the limit or the end was reached: there may be more behind the last item.
+    pub(in crate::outbox) is_cut: bool,
+}
 
 /// The events of a stream that are selected.
 #[derive(Debug, Clone)]
@@ -41,28 +42,22 @@ pub(super) struct Selected {
     pub(super) bytes: usize,
 }
 
-/// The path of the rpc with this method.
-pub(super) fn path(method_name: &str) -> &str {
-    let all = Callback::all().iter().chain([Callback::fallback()]);
-    all.map(|callback| callback.rpc).find(|rpc| method(rpc) == method_name).unwrap_or(method_name)
-}
-
 impl JetStream {
-    fn read(&self, found: Found) -> Selected {
+    pub(super) fn read(&self, found: Found) -> Selected {
         let Found { sequence, subject, header, payload } = found;
         let bytes = payload.len() + header.len();
         Selected { sequence, subject, record: Record::read(&header, payload, sequence, &self.publisher.clock), bytes }
     }
 
     /// Returns the subject of the dead letters that a filter selects.
-    fn dead_subject(&self, filter: &Filter) -> String {
+    pub(super) fn dead_subject(&self, filter: &Filter) -> String {
         let Filter { id, rpc, reason, .. } = filter;
         let id = id.as_ref().map_or_else(|| "*".to_owned(), |id| token(id));
         self.publisher.names.dead(reason.as_deref().unwrap_or("*"), rpc.as_deref().unwrap_or("*"), "*", &id)
     }
 
-    /// Finds dead letters, some at a time.
-    pub(super) async fn dead(&self, filter: &Filter, most: usize) -> Result<Vec<Selected>, ApiError> {
+    /// Finds dead letters, some at a time: `most` at most, and no more after `until`. Fails if it has found none by then.
+    pub(super) async fn dead(&self, filter: &Filter, most: usize, until: Instant) -> Result<Vec<Selected>, ApiError> {
         let Publisher { api, names, .. } = &self.publisher;
         let subject = self.dead_subject(filter);
         if filter.after.is_some_and(|after| after >= SPILL) {
@@ -72,8 +67,11 @@ impl JetStream {
         if let Some(since) = filter.since {
             from = from.max(self.counted_since(&names.dead, &subject, Some(since)).await?.1);
         }
-        let (until, mut found) = (Instant::now() + WALK, Vec::new());
-        while found.len() < most && Instant::now() < until {
+        let mut found = Vec::new();
+        while found.len() < most {
+            if Instant::now() >= until {
+                return if found.is_empty() { Err(ApiError::TimedOut) } else { Ok(found) };
+            }
             let Some(next) = api.next(&names.dead, &subject, from).await? else { break };
             from = next.sequence + 1;
             found.push(self.read(next));
@@ -81,152 +79,21 @@ impl JetStream {
         Ok(found)
     }
 
-    /// Counts the messages of a stream of limits since a time, and returns the sequence of the first.
-    async fn counted_since(&self, stream: &str, subject: &str, since: Option<i64>) -> Result<(i64, u64), ApiError> {
-        #[derive(Deserialize)]
-        struct Info {
-            num_pending: i64,
-            delivered: Delivered,
-        }
-        #[derive(Deserialize)]
-        struct Delivered {
-            stream_seq: u64,
-        }
-        let name = format!("count-{}", fastrand::u64(..));
-        let mut config = json!({
-            "name": name, "filter_subject": subject, "ack_policy": "none", "replay_policy": "instant",
-            "deliver_policy": "all", "mem_storage": true, "num_replicas": 1, "inactive_threshold": 5_000_000_000_u64,
-        });
-        if let Some(since) = since {
-            let time = std::time::UNIX_EPOCH + Duration::from_millis(u64::try_from(since).unwrap_or(0));
-            config["deliver_policy"] = "by_start_time".into();
-            config["opt_start_time"] = humantime::format_rfc3339_millis(time).to_string().into();
-        }
-        let api = &self.publisher.api;
-        let body = json!({ "stream_name": stream, "config": config });
-        let info: Info = api.ask(&format!("CONSUMER.CREATE.{stream}.{name}.{subject}"), &body).await?;
-        // It goes by itself too.
-        let _ = api.ask::<Value>(&format!("CONSUMER.DELETE.{stream}.{name}"), &Value::Null).await;
-        Ok((info.num_pending, info.delivered.stream_seq + 1))
-    }
-
-    /// Calls `each` with the subjects of a stream and their numbers of messages, a page at a time.
-    pub(super) async fn subjects(
-        &self,
-        stream: &str,
-        filter: &str,
-        mut each: impl FnMut(&str, i64),
-    ) -> Result<(), ApiError> {
-        #[derive(Deserialize)]
-        struct Page {
-            state: PageState,
-            #[serde(default)]
-            total: usize,
-        }
-        #[derive(Deserialize)]
-        struct PageState {
-            #[serde(default)]
-            subjects: Option<HashMap<String, i64>>,
-        }
-        let mut offset = 0;
-        loop {
-            let body = json!({ "subjects_filter": filter, "offset": offset });
-            let page: Page = self.publisher.api.ask(&format!("STREAM.INFO.{stream}"), &body).await?;
-            let subjects = page.state.subjects.unwrap_or_default();
-            subjects.iter().for_each(|(subject, events)| each(subject, *events));
-            offset += subjects.len();
-            if subjects.is_empty() || offset >= page.total {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Counts the events by rpc, state and reason. Bytes are shares of a stream's.
-    pub(in crate::outbox) async fn counted(&self) -> Result<Vec<Count>, ApiError> {
-        let Publisher { api, names, clock, .. } = &self.publisher;
-        self.look().await;
-        let held = {
-            let seen = self.seen();
-            [seen.events, seen.later, seen.dead]
-        };
-        let mut counts: BTreeMap<(String, bool, String), Count> = BTreeMap::new();
-        for (stream, held) in [&names.events, &names.later, &names.dead].into_iter().zip(held) {
-            let is_dead = *stream == names.dead;
-            let mut found: HashMap<(String, String), i64> = HashMap::new();
-            self.subjects(stream, ">", |subject, events| {
-                let tokens: Vec<&str> = subject.split('.').collect();
-                // Behind the prefix and the stream: the partition or the reason, or nothing, and the rpc.
-                let (extra, rpc) =
-                    if *stream == names.later { ("", tokens.get(2)) } else { (tokens[2], tokens.get(3)) };
-                let reason = if is_dead { extra } else { "" };
-                *found.entry((reason.to_owned(), rpc.unwrap_or(&"").to_string())).or_default() += events;
-            })
-            .await?;
-            for ((reason, rpc), events) in found {
-                let subject = match stream {
-                    _ if is_dead => names.dead(&reason, &rpc, "*", "*"),
-                    stream if *stream == names.later => names.later(&rpc, "*", "*"),
-                    _ => names.event(0, &rpc, "*").replacen(".0.", ".*.", 1),
-                };
-                let oldest = api.next(stream, &subject, 1).await?.and_then(|found| self.read(found).record);
-                let oldest = oldest.map_or(clock.now(), |record| clock.of(record.entry.event.arrived));
-                let bytes = i64::try_from(held.bytes / held.events.max(1)).unwrap_or(0) * events;
-                let state = if is_dead { State::Dead } else { State::Waiting };
-                let rpc = path(&rpc).to_owned();
-                let count = counts.entry((rpc.clone(), is_dead, reason.clone())).or_insert_with(|| Count {
-                    target: TARGET.to_owned(),
-                    rpc,
-                    state,
-                    reason: is_dead.then_some(reason),
-                    events: 0,
-                    bytes: 0,
-                    oldest,
-                });
-                (count.events, count.bytes) = (count.events + events, count.bytes + bytes);
-                count.oldest = count.oldest.min(oldest);
-            }
-        }
-        let mut counts: Vec<Count> = counts.into_values().collect();
-        for Item { target, rpc, state, reason, bytes, arrived, .. } in
-            self.list_spilled(&Filter::default(), usize::MAX).await?
-        {
-            count_one(&mut counts, Count { target, rpc, state, reason, events: 1, bytes, oldest: arrived });
-        }
-        Ok(counts)
-    }
-
-    /// Counts the events that a filter selects.
-    pub(in crate::outbox) async fn count(&self, filter: &Filter) -> Result<i64, ApiError> {
-        let mut total = 0;
-        if filter.state != Some(State::Waiting) {
-            total += self.counted_since(&self.publisher.names.dead, &self.dead_subject(filter), filter.since).await?.0;
-        }
-        if filter.state != Some(State::Dead) && filter.reason.is_none() {
-            for (stream, subject, _) in self.waiting_subjects(filter) {
-                let mut events = 0;
-                self.subjects(&stream, &subject, |_, count| events += count).await?;
-                total += events;
-            }
-        }
-        let spilled = self.list_spilled(filter, usize::MAX).await?.len();
-        Ok(total + i64::try_from(spilled).unwrap_or(i64::MAX))
-    }
-
     /// The streams of waiting events, with the subjects that a filter selects and where their places begin.
-    fn waiting_subjects(&self, filter: &Filter) -> [(String, String, i64); 2] {
+    pub(super) fn waiting_subjects(&self, filter: &Filter) -> [(String, String, i64); 2] {
         let names = &self.publisher.names;
         let rpc = filter.rpc.as_deref().unwrap_or("*");
         let id = filter.id.as_ref().map_or_else(|| "*".to_owned(), |id| token(id));
-        let events = names.event(0, rpc, &id).replacen(".0.", ".*.", 1);
+        let events = names.event("*", rpc, &id);
         [(names.events.clone(), events, 0), (names.later.clone(), names.later(rpc, "*", &id), LATER)]
     }
 
-    /// Lists events without their content, some at a time.
-    pub(in crate::outbox) async fn list(&self, filter: &Filter) -> Result<Vec<Item>, ApiError> {
-        let most = filter.limit.unwrap_or(100).min(AT_A_TIME);
+    /// Lists events without their content, some at a time. Fails if it has found none in time.
+    pub(in crate::outbox) async fn list(&self, filter: &Filter) -> Result<Page, ApiError> {
+        let (most, until) = (filter.most_listed(), Instant::now() + WALK);
         let mut items = Vec::new();
         if filter.state != Some(State::Dead) && filter.reason.is_none() {
-            let (after, until) = (filter.after.unwrap_or(0), Instant::now() + WALK);
+            let after = filter.after.unwrap_or(0);
             for (stream, subject, base) in self.waiting_subjects(filter) {
                 let mut from = u64::try_from(after.saturating_sub(base).max(0)).unwrap_or(0) + 1;
                 let end = if base == 0 { LATER } else { DEAD };
@@ -242,11 +109,20 @@ impl JetStream {
             }
         }
         if filter.state != Some(State::Waiting) {
-            let dead = self.dead(filter, most.saturating_sub(items.len())).await?;
+            let dead = match self.dead(filter, most.saturating_sub(items.len()), until).await {
+                // They are listed from the last item on.
+                Err(ApiError::TimedOut) if !items.is_empty() => Vec::new(),
+                dead => dead?,
+            };
             items.extend(dead.iter().filter_map(|selected| item(&self.publisher.clock, selected, DEAD)));
         }
-        items.extend(self.list_spilled(filter, most.saturating_sub(items.len())).await?);
-        Ok(items)
+        let is_cut = items.len() < most && Instant::now() >= until;
+        match is_cut {
+            true if items.is_empty() => return Err(ApiError::TimedOut),
+            true => {}
+            false => items.extend(self.list_spilled(filter, most.saturating_sub(items.len())).await?),
+        }
+        Ok(Page { items, is_cut })
     }
 
     /// Finds the event with an ID: one that waits, else a dead letter. Returns its stream too.
@@ -280,8 +156,8 @@ impl JetStream {
 
 /// Returns an event as people see it, its place behind `base`. None if it cannot be read.
 pub(super) fn item(clock: &Clock, selected: &Selected, base: i64) -> Option<Item> {
-    let entry = &selected.record.as_ref()?.entry;
     let record = selected.record.as_ref()?;
+    let entry = &record.entry;
     let end = record.end.as_ref();
     Some(Item {
         place: base + i64::try_from(selected.sequence).unwrap_or(i64::MAX),

@@ -10,13 +10,13 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep};
 use tracing::{error, warn};
 
-use super::look::path;
+use super::names::Names;
 use super::publish::Publisher;
 use super::pull::Pulls;
+use super::record::by_method;
 use super::spill::Spilled;
-use super::streams::{self, Names, Unmade};
+use super::streams::{self, Unmade};
 use super::{JetStream, LONG_PAUSE, PAUSE, arrive, record};
-use crate::contract::Callback;
 use crate::outbox::limiter::LOG_INTERVAL;
 
 /// Maximum time between two looks at the policy.
@@ -62,11 +62,8 @@ impl JetStream {
             return;
         }
         let Publisher { api, names, .. } = &self.publisher;
-        let problem = match streams::ensure(api, names, &self.settings, &self.policy_url).await {
-            Ok(_) => None,
-            Err(Unmade::NotNow(what)) => Some(what),
-            Err(Unmade::Mistake(setting, what)) => Some(format!("{setting}: {what}")),
-        };
+        let made_again = streams::ensure(api, names, &self.pace.settings, &self.policy_url).await;
+        let problem = made_again.err().map(Unmade::problem);
         if let Some(problem) = &problem {
             self.problem_log.log(LOG_INTERVAL, |unlogged| {
                 warn!(cause = problem, unlogged, "streams of NATS not as they should be, trying again");
@@ -80,12 +77,23 @@ impl JetStream {
     pub(super) async fn make_later(self: &Arc<Self>, rpc: &'static str) {
         let is_known = self.later.lock().unwrap_or_else(PoisonError::into_inner).contains(rpc);
         if !is_known {
-            let Publisher { api, names, .. } = &self.publisher;
-            let (consumer, filter) = (Names::of_rpc(rpc), names.later(rpc, "*", "*"));
             // The loop tries again.
-            let _ = streams::ensure_consumer(api, &names.later, &consumer, &filter, None).await;
+            self.ensure_later_consumer(rpc).await;
             self.ensure_later(rpc);
         }
+    }
+
+    /// Makes the consumer of an rpc's later events, if it is not there. Returns false if it cannot be made now.
+    async fn ensure_later_consumer(&self, rpc: &'static str) -> bool {
+        let Publisher { api, names, .. } = &self.publisher;
+        let (consumer, filter) = (Names::of_rpc(rpc), names.later(rpc, "*", "*"));
+        let made = streams::ensure_consumer(api, &names.later, &consumer, &filter, -1).await;
+        if let Err(error) = &made {
+            self.later_log.log(LOG_INTERVAL, |unlogged| {
+                warn!(rpc, %error, unlogged, "consumer of later events not made, trying again");
+            });
+        }
+        made.is_ok()
     }
 
     /// Has the later events of an rpc delivered from now on.
@@ -100,16 +108,14 @@ impl JetStream {
     /// Delivers the later events of an rpc, some at a time.
     async fn run_later(self: Arc<Self>, rpc: &'static str) {
         let Publisher { api, names, counters, .. } = &self.publisher;
-        let (consumer, filter) = (Names::of_rpc(rpc), names.later(rpc, "*", "*"));
-        while let Err(error) = streams::ensure_consumer(api, &names.later, &consumer, &filter, None).await {
-            if self.stopping.is_cancelled() {
-                return;
+        while !self.ensure_later_consumer(rpc).await {
+            tokio::select! {
+                () = sleep(PAUSE) => {}
+                () = self.stopping.cancelled() => return,
             }
-            warn!(rpc, %error, "consumer of later events not made, trying again");
-            sleep(PAUSE).await;
         }
-        let most = (self.settings.concurrency / 2).max(1);
-        let mut pulls = Pulls::new(api.client.clone(), &names.later, &consumer, counters.restarted.clone());
+        let most = (self.pace.settings.concurrency / 2).max(1);
+        let mut pulls = Pulls::new(api.client.clone(), &names.later, &Names::of_rpc(rpc), counters.restarted.clone());
         let mut in_hand = FuturesUnordered::new();
         loop {
             let next = async {
@@ -122,9 +128,7 @@ impl JetStream {
                     if let Some(message) = pulls.next().await {
                         return message;
                     }
-                    if let Err(error) = streams::ensure_consumer(api, &names.later, &consumer, &filter, None).await {
-                        warn!(rpc, %error, "consumer of later events not made, trying again");
-                    }
+                    self.ensure_later_consumer(rpc).await;
                 }
             };
             tokio::select! {
@@ -150,8 +154,8 @@ impl JetStream {
                 None => error!(message_id = spilled.message_id, "event of the spill cannot be read"),
             }
         };
-        let later = |rpc: &str| {
-            if let Some(callback) = Callback::by_rpc(path(rpc)) {
+        let later = |method: &str| {
+            if let Some(callback) = by_method(method) {
                 self.ensure_later(callback.rpc);
             }
         };
@@ -178,22 +182,14 @@ impl JetStream {
                     let mut rpcs = HashSet::new();
                     let all = names.later("*", "*", "*");
                     let found = self.subjects(&names.later, &all, |subject, _| {
-                        rpcs.extend(
-                            subject.split('.').nth(2).and_then(|rpc| Callback::by_rpc(path(rpc))).map(|of| of.rpc),
-                        );
+                        rpcs.extend(subject.split('.').nth(2).and_then(by_method).map(|callback| callback.rpc));
                     });
                     are_rpcs_known = found.await.is_ok();
                     rpcs.into_iter().for_each(|rpc| self.ensure_later(rpc));
                 }
-                for consumer in streams::consumers(api, &names.later).await.unwrap_or_default() {
-                    let of_rpc = Callback::all()
-                        .iter()
-                        .chain([Callback::fallback()])
-                        .find(|callback| Names::of_rpc(callback.rpc) == consumer);
-                    if let Some(callback) = of_rpc {
-                        self.ensure_later(callback.rpc);
-                    }
-                }
+                let consumers = streams::consumers(api, &names.later).await.unwrap_or_default();
+                let rpcs = consumers.iter().filter_map(|consumer| Names::rpc_of(consumer));
+                rpcs.for_each(|rpc| self.ensure_later(rpc));
             }
             tokio::select! {
                 () = sleep(LONG_PAUSE) => {}

@@ -14,13 +14,14 @@
 //! An event moves by being published to its next place, and acked in the one before only after that is confirmed. A crash
 //! between the two leaves it in both: never in none.
 //!
-//! - `connect`: the connection; `api`: questions and publishes, each with its end; `streams`: what is made, `check`: what is found.
+//! - `connect`: the connection; `api`: questions and publishes, each with its end; `streams`: what is made, `check`: what is found;
+//!   `names`: what they are called.
 //! - `record`: an event as a message.
 //! - `publish`: into a stream, or into the spill while they take none; `spill`, `spill_batch`, `spill_file`: events that wait to be published.
 //! - `loops`: what goes on all the time. `tell`: what copies tell each other.
 //! - `pull`: messages of a consumer; `ack`: an event in hand; `deliver`: from there to its end; `transfer`: where it goes; `pace`: when, and what a
 //!   failure leads to; `arrive`: from the webhook to the store.
-//! - `look`, `look_spill`, `act`: what people ask and do; `status`: what can be read of all this. `stop`: the end.
+//! - `look`, `count`, `look_spill`, `act`: what people ask and do; `status`: what can be read of all this. `stop`: the end.
 //!
 //! Failure: while JetStream takes no event they are in the spill, and what was published waits. A copy that is cut off gives
 //! up its calls within half of `ack_wait`. A pull that has gone silent is made again.
@@ -31,10 +32,12 @@ mod api;
 mod arrive;
 mod check;
 mod connect;
+mod count;
 mod deliver;
 mod look;
 mod look_spill;
 mod loops;
+mod names;
 mod pace;
 mod publish;
 mod pull;
@@ -62,6 +65,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use super::attempt::{Ask, asking};
+use super::limiter::LOG_INTERVAL;
 use super::sqlite::Clock;
 use crate::config;
 use crate::observe::decisions::Decisions;
@@ -70,15 +74,16 @@ use crate::policy::{Policy, Transport};
 pub(super) use act::Done;
 use api::Api;
 pub(super) use api::ApiError;
-use connect::{Line, connect};
-pub(super) use look::SPILL;
+use connect::connect;
+pub(super) use look::{Page, SPILL};
 pub(super) use look_spill::{drop_offline, has_offline, list_offline, show_offline};
+use names::Names;
 use pace::Pace;
 use publish::Publisher;
 use spill::Spill;
 pub(crate) use status::Cluster;
 use status::Seen;
-use streams::{Names, Unmade};
+use streams::Unmade;
 
 /// Maximum time that a start waits for the cluster. Then hookgate serves without it, and goes on trying.
 const START: Duration = Duration::from_secs(5);
@@ -104,10 +109,8 @@ pub(super) struct JetStream {
     /// Returns false if no connection of the policy can serve.
     may_policy_serve: Box<dyn Fn() -> bool + Send + Sync>,
     policy_url: String,
-    settings: config::After,
     decisions: Decisions,
     runtime: Handle,
-    line: Arc<Line>,
     /// Cancelled when nothing more is begun.
     stopping: CancellationToken,
     /// Cancelled when what is in flight is given up.
@@ -119,6 +122,8 @@ pub(super) struct JetStream {
     /// The time when streams were last made again; held by the loop that does.
     making: tokio::sync::Mutex<Option<Instant>>,
     problem_log: LogLimit,
+    later_log: LogLimit,
+    unread_log: LogLimit,
     clock_log: LogLimit,
     /// The rpcs that have a loop for their later events.
     later: Mutex<HashSet<&'static str>>,
@@ -146,11 +151,10 @@ impl JetStream {
         local: impl Fn(super::Event) + Send + Sync + 'static,
     ) -> Result<Arc<Self>, ClusterError> {
         let until = Instant::now() + START;
-        let line = Arc::new(Line::default());
-        let client = match connect(settings, &line, false).await {
+        let client = match connect(settings, false).await {
             Err(Unmade::NotNow(what)) => {
                 warn!(error = what, "NATS cannot be reached");
-                connect(settings, &line, true).await
+                connect(settings, true).await
             }
             connected => connected,
         };
@@ -172,16 +176,16 @@ impl JetStream {
             may_policy_serve: Box::new(move || reached.may_serve()),
             policy_url,
             ask: asking(policy),
-            settings: settings.clone(),
             decisions,
             runtime: Handle::current(),
-            line,
             stopping: CancellationToken::new(),
             given_up: CancellationToken::new(),
             loops: Mutex::default(),
             arriving: TaskTracker::new(),
             making: tokio::sync::Mutex::default(),
             problem_log: LogLimit::default(),
+            later_log: LogLimit::default(),
+            unread_log: LogLimit::default(),
             clock_log: LogLimit::default(),
             later: Mutex::default(),
             seen: Mutex::default(),
@@ -213,7 +217,7 @@ impl JetStream {
     /// Makes or checks the streams once, and begins to deliver.
     async fn make_streams(self: &Arc<Self>) -> Result<(), Unmade> {
         let Publisher { api, names, .. } = &self.publisher;
-        let warnings = streams::ensure(api, names, &self.settings, &self.policy_url).await?;
+        let warnings = streams::ensure(api, names, &self.pace.settings, &self.policy_url).await?;
         for warning in warnings {
             warn!(cause = warning, "stream differs from the configuration");
         }
@@ -222,7 +226,7 @@ impl JetStream {
         self.log_promise();
         self.compare_clocks().await;
         let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
-        for partition in 0..self.settings.nats.partitions {
+        for partition in 0..self.pace.settings.nats.partitions {
             loops.spawn_on(self.clone().run_partition(partition), &self.runtime);
         }
         Ok(())
@@ -231,14 +235,17 @@ impl JetStream {
     async fn make_streams_later(self: Arc<Self>) {
         while !self.stopping.is_cancelled() {
             sleep(LONG_PAUSE).await;
-            match self.make_streams().await {
-                Ok(()) => return,
-                Err(Unmade::Mistake(setting, what)) => {
-                    error!(setting, cause = what, "NATS JetStream cannot be used as configured, keeping events here");
-                    self.seen().problem = Some(format!("{setting}: {what}"));
-                }
-                Err(Unmade::NotNow(what)) => self.seen().problem = Some(what),
+            let Err(unmade) = self.make_streams().await else { return };
+            if let Unmade::Mistake(setting, what) = &unmade {
+                self.problem_log.log(LOG_INTERVAL, |unlogged| {
+                    let cause = what;
+                    error!(
+                        setting,
+                        cause, unlogged, "NATS JetStream cannot be used as configured, keeping events here"
+                    );
+                });
             }
+            self.seen().problem = Some(unmade.problem());
         }
     }
 

@@ -16,11 +16,10 @@ use tracing::{info, warn};
 use crate::backoff::{exponential, jittered};
 use crate::config;
 use crate::failure::Failure;
-use crate::observe::failures::LastFailure;
 use crate::outbox::entry::Entry;
 use crate::outbox::key_order::Keys;
 use crate::outbox::limiter::{Limiter, Slot};
-use crate::outbox::retry::{final_reason, is_of_the_event};
+use crate::outbox::retry::{final_reason, is_of_the_event, pause_of_event, reason_to_end};
 use crate::outbox::{Counts, Reason};
 
 /// An answer to another rpc within this time shows that the policy is there.
@@ -69,16 +68,19 @@ pub(super) enum Next {
     End(Reason),
 }
 
-/// The turn of an event.
-#[derive(Debug)]
-pub(super) enum Turn {
-    Begins(Slot),
-    /// Parking without an attempt, as the rpc fails for everybody.
-    Park,
-    /// The end, for the event's age.
-    TooOld,
+/// The reason for which an event leaves this copy's hand without an answer or a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Another copy may have it.
+    Lost,
+    /// This copy is stopping.
+    Stopping,
     /// No connection of the policy can serve: another copy's may.
     Away,
+    /// Its rpc fails for everybody, and it holds up others.
+    ParkFirst,
+    /// It has reached the age at which it ends.
+    TooOld,
 }
 
 impl Pace {
@@ -90,27 +92,27 @@ impl Pace {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until a delivery of an event may begin. `may_serve` says if a connection of the policy can serve.
-    pub(super) async fn turn(&self, entry: &Entry, may_serve: impl Fn() -> bool) -> Turn {
+    /// Begins a delivery of an event as soon as it may begin. Returns the reason if it leaves this copy's hand instead.
+    /// `may_serve` says if a connection of the policy can serve.
+    pub(super) async fn turn(&self, entry: &Entry, may_serve: impl Fn() -> bool) -> Result<Slot, Why> {
         loop {
             let ended = self.ended.notified();
             let now = Instant::now();
             let wakes = {
                 let state = &mut *self.lock();
                 if now.saturating_duration_since(entry.progress.since) >= self.settings.age {
-                    return Turn::TooOld;
+                    return Err(Why::TooOld);
                 }
                 if let Some(slot) = self.begin(state, entry, now) {
-                    return Turn::Begins(slot);
+                    return Ok(slot);
                 }
                 if entry.key().is_some() && !entry.progress.parked && self.is_alone_spent(state, entry.rpc(), now) {
-                    return Turn::Park;
+                    return Err(Why::ParkFirst);
                 }
                 if !may_serve() {
-                    return Turn::Away;
+                    return Err(Why::Away);
                 }
-                let paused = state.limiters.get(entry.rpc()).and_then(Limiter::paused_until);
-                paused.filter(|until| *until > now).map_or(now + LOOK, |until| until.min(now + LOOK))
+                wakes(state.limiters.get(entry.rpc()), now)
             };
             let _ = timeout(wakes.saturating_duration_since(now), ended).await;
         }
@@ -149,7 +151,7 @@ impl Pace {
                 if limiter.is_free(now, self.settings.concurrency) {
                     return;
                 }
-                limiter.paused_until().filter(|until| *until > now).map_or(now + LOOK, |until| until.min(now + LOOK))
+                wakes(Some(limiter), now)
             };
             let _ = timeout(wakes.saturating_duration_since(now), ended).await;
         }
@@ -213,13 +215,10 @@ impl Pace {
         entry.log_attempt(failure, &limiter.failure_log);
         let answers_others = limiter.answers_others(is_there);
         let (began, clock) = (limiter.clock(slot.began), limiter.clock(now));
-        let due = now + self.pause_of_event(entry.counted_attempts());
+        let due = now + pause_of_event(&self.settings, entry.counted_attempts());
         self.ended.notify_waiters();
-        if entry.counted_attempts() >= self.settings.attempts {
-            return Next::End(Reason::Attempts);
-        }
-        if due.saturating_duration_since(entry.progress.since) >= self.settings.age {
-            return Next::End(Reason::Age);
+        if let Some(reason) = reason_to_end(&self.settings, entry, due) {
+            return Next::End(reason);
         }
         let hold = self.settings.hold;
         let Some(key) = entry.key().filter(|_| !entry.progress.parked) else {
@@ -287,21 +286,10 @@ impl Pace {
         self.ended.notify_waiters();
         self.resumed.notify_waiters();
     }
+}
 
-    /// Returns the last failure of each rpc that had one.
-    pub(super) fn failures(&self, quotes: bool) -> BTreeMap<&'static str, LastFailure> {
-        let state = self.lock();
-        let last = state.limiters.iter().filter_map(|(rpc, limiter)| Some((*rpc, limiter.noted.last(quotes)?)));
-        last.collect()
-    }
-
-    /// Returns the pause after an event's first attempt, its second, …
-    pub(super) fn pause_of_event(&self, nth: u32) -> Duration {
-        let config::After { schedule, retry_min, retry_max, .. } = &self.settings;
-        let place = usize::try_from(nth.saturating_sub(1)).unwrap_or(usize::MAX);
-        match schedule.get(place).or(schedule.last()) {
-            Some(pause) => jittered(*pause),
-            None => exponential(*retry_min, *retry_max, nth),
-        }
-    }
+/// Returns the time of the next look of what waits for a limiter.
+fn wakes(limiter: Option<&Limiter>, now: Instant) -> Instant {
+    let paused = limiter.and_then(Limiter::paused_until).filter(|until| *until > now);
+    paused.map_or(now + LOOK, |until| until.min(now + LOOK))
 }

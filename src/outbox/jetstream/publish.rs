@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use async_nats::connection::State;
+use bytes::Bytes;
 use futures_util::future::join_all;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::api::{Api, ApiError};
+use super::names::Names;
 use super::record::{self, Record, token};
 use super::spill::{Spill, Spilled};
-use super::streams::Names;
-use crate::backoff::jittered;
+use crate::backoff::{doubling, jittered};
 use crate::observe::log_limit::LogLimit;
 use crate::outbox::limiter::LOG_INTERVAL;
 use crate::outbox::sqlite::Clock;
@@ -119,15 +121,23 @@ impl Publisher {
     /// Publishes a record, for which no webhook waits.
     pub(super) async fn publish(&self, record: &Record) -> Result<u64, ApiError> {
         let (subject, header) = (self.subject(record), record.header(&self.clock));
-        let headers = record::headers(&record.message_id(), &header);
-        let published = self.api.publish(subject, headers, record.entry.event.message.clone(), WITHIN).await;
-        self.count(&published.as_ref().map(drop));
-        published.map(|published| published.seq)
+        self.send(&subject, &record.message_id(), &header, &record.entry.event.message, WITHIN).await
     }
 
-    fn count(&self, published: &Result<(), &ApiError>) {
+    /// Publishes a message, and counts that. Returns its sequence.
+    async fn send(
+        &self,
+        subject: &str,
+        message_id: &str,
+        header: &str,
+        payload: &Bytes,
+        within: Duration,
+    ) -> Result<u64, ApiError> {
+        let headers = record::headers(message_id, header);
+        let published = self.api.publish(subject.to_owned(), headers, payload.clone(), within).await;
         let counter = if published.is_ok() { &self.counters.published } else { &self.counters.failed };
         counter.fetch_add(1, Relaxed);
+        published.map(|published| published.seq)
     }
 
     /// Stores an event for whose webhook there is this time.
@@ -142,12 +152,8 @@ impl Publisher {
         let is_behind = key.as_ref().is_some_and(|key| self.spill.has_key(key));
         let is_down = &self.is_down[usize::from(key.is_some())];
         if !is_down.load(Relaxed) && !is_behind {
-            let headers = record::headers(&message_id, &header);
-            let sent = timeout(within, self.api.publish(subject.clone(), headers, payload.clone(), within)).await;
-            let published = sent.unwrap_or(Err(ApiError::TimedOut));
-            self.count(&published.as_ref().map(drop));
-            match published {
-                Ok(published) => return Stored::Stream(published.seq),
+            match self.send(&subject, &message_id, &header, &payload, within).await {
+                Ok(sequence) => return Stored::Stream(sequence),
                 Err(error) if error.is_too_large() => return Stored::TooLarge,
                 // The other streams may have room.
                 Err(error) if error.is_full() => self.log_full(&subject),
@@ -170,8 +176,9 @@ impl Publisher {
 
     /// Returns true if the servers do not take a message with so many bytes of payload and header.
     fn is_too_large(&self, bytes: usize) -> bool {
-        let most = self.api.client.server_info().max_payload;
-        most > 0 && bytes + FRAME > most
+        let client = &self.api.client;
+        // No server has told its bound before the first connection.
+        client.connection_state() != State::Pending && bytes + FRAME > client.max_payload()
     }
 
     /// Returns true if the servers take an event of this size.
@@ -208,7 +215,11 @@ impl Publisher {
                 }
                 continue;
             }
-            let published = join_all(batch.iter().map(|(_, spilled)| self.publish_spilled(spilled))).await;
+            let published = batch.iter().map(|(_, spilled)| {
+                let Spilled { subject, message_id, header, payload, .. } = &**spilled;
+                self.send(subject, message_id, header, payload, WITHIN)
+            });
+            let published = join_all(published).await;
             let mut is_any_taken = false;
             for ((number, spilled), published) in batch.iter().zip(published) {
                 let class = usize::from(spilled.key.is_some());
@@ -245,8 +256,9 @@ impl Publisher {
             if is_any_taken {
                 pause = PAUSES.0;
             } else {
-                sleep(jittered(pause)).await;
-                pause = (pause * 2).min(PAUSES.1);
+                let now;
+                (now, pause) = doubling(pause, PAUSES.1);
+                sleep(now).await;
             }
         }
     }
@@ -255,12 +267,5 @@ impl Publisher {
         self.full_log.log(LOG_INTERVAL, |unlogged| {
             warn!(subject, unlogged, "stream of NATS is full, its new events are kept here");
         });
-    }
-
-    async fn publish_spilled(&self, spilled: &Spilled) -> Result<u64, ApiError> {
-        let headers = record::headers(&spilled.message_id, &spilled.header);
-        let published = self.api.publish(spilled.subject.clone(), headers, spilled.payload.clone(), WITHIN).await;
-        self.count(&published.as_ref().map(drop));
-        published.map(|published| published.seq)
     }
 }

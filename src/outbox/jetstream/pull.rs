@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::ack;
 use super::streams::ACK_WAIT;
+use crate::backoff::doubling;
 
 /// Maximum age of a pull.
 const EXPIRES: Duration = Duration::from_secs(30);
@@ -124,8 +125,9 @@ impl Pulls {
     }
 
     async fn rest(&mut self) {
-        sleep(crate::backoff::jittered(self.pause)).await;
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        let pause;
+        (pause, self.pause) = doubling(self.pause, LONGEST_PAUSE);
+        sleep(pause).await;
     }
 
     /// Ends the pull, and gives back what came meanwhile.

@@ -112,7 +112,7 @@ impl Record {
             end: self.end.clone(),
             metadata: metadata.pairs().map(|(name, value)| (name.to_owned(), value.into())).collect(),
         };
-        ascii(&serde_json::to_string(&header).unwrap_or_default())
+        ascii(serde_json::to_string(&header).unwrap_or_default())
     }
 
     /// Reads a message. `sequence` is that of the message; the event keeps an earlier one that the header has.
@@ -175,7 +175,10 @@ pub(super) fn headers(message_id: &str, header: &str) -> HeaderMap {
 }
 
 /// Escapes what a header cannot carry, so that JSON reads it back.
-fn ascii(json: &str) -> String {
+fn ascii(json: String) -> String {
+    if json.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return json;
+    }
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
         if c.is_ascii() && !c.is_ascii_control() {
@@ -204,7 +207,17 @@ pub(super) fn token(text: &str) -> String {
     out
 }
 
-/// Returns the method of an rpc's path, as a token of a subject.
+/// Returns the method of an rpc's path, as a token of a subject; a wildcard as it is.
 pub(super) fn method(rpc: &str) -> &str {
     rpc.rsplit('/').next().unwrap_or(rpc)
+}
+
+/// Finds the callback whose rpc has this method.
+pub(super) fn by_method(method: &str) -> Option<&'static Callback> {
+    Callback::all().iter().chain([Callback::fallback()]).find(|callback| callback.method() == method)
+}
+
+/// Returns the path of the rpc with this method; the method itself if there is none.
+pub(super) fn path(method: &str) -> &str {
+    by_method(method).map_or(method, |callback| callback.rpc)
 }

@@ -49,9 +49,7 @@ impl Spilled {
         let key = key.as_ref().map_or(0, String::len);
         size_of::<Self>() + subject.len() + message_id.len() + header.len() + payload.len() + key
     }
-}
 
-impl Spilled {
     fn row(&self, number: u64) -> SpillRow {
         let Self { subject, header, key, .. } = self;
         SpillRow { number, subject: subject.clone(), header: header.clone(), key: key.clone(), bytes: self.size() }

@@ -12,16 +12,14 @@ use tracing::error;
 
 use super::spill::{CHUNK, Spilled};
 use crate::observe::log_limit::LogLimit;
-use crate::outbox::sqlite::make_private;
+use crate::outbox::limiter::LOG_INTERVAL;
+use crate::outbox::sqlite::{as_id, make_private};
 
 /// Maximum number of changes of one commit.
 const COMMIT: usize = 1_000;
 
 /// Bytes of events that are read back at once, but for the last one.
 const CHUNK_BYTES: usize = 4 << 20;
-
-/// Seconds between two lines about a file that cannot be written.
-const LOG_INTERVAL: u64 = 60;
 
 /// Work for the thread.
 pub(super) enum Op {
@@ -84,7 +82,7 @@ pub(super) fn open(path: &Path) -> Result<(mpsc::Sender<Op>, Found), Box<dyn std
 }
 
 fn found(connection: &Connection) -> rusqlite::Result<Found> {
-    let query = "select count(*), coalesce(sum(bytes), 0), coalesce(max(number), 0) from spill";
+    let query = "select count(*), coalesce(sum(bytes), 0) from spill";
     let (events, bytes): (i64, i64) = connection.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let last = "select coalesce(max(seq), 0) from sqlite_sequence where name = 'spill'";
     let number: i64 = connection.query_row(last, [], |row| row.get(0))?;
@@ -208,10 +206,6 @@ fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     Ok(connection)
-}
-
-fn as_id(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn put(connection: &Connection, number: u64, spilled: &Spilled) -> rusqlite::Result<()> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ use super::api::{ApiError, code};
 use super::publish::Publisher;
 use super::streams::{self, Held};
 use crate::observe::failures::LastFailure;
-use crate::outbox::status::RpcBacklog;
+use crate::outbox::status::{RpcBacklog, last_failures};
 use crate::outbox::{Backlog, Counts};
 
 /// Clocks that are further apart are worth a warning.
@@ -105,7 +105,7 @@ fn promise(replicas: usize) -> String {
 impl JetStream {
     /// Logs which promise holds.
     pub(super) fn log_promise(&self) {
-        let replicas = self.settings.nats.replicas;
+        let replicas = self.pace.settings.nats.replicas;
         let info = self.publisher.api.client.server_info();
         let (server, promise) = (info.version.as_str(), promise(replicas));
         if replicas < 3 {
@@ -126,16 +126,10 @@ impl JetStream {
     /// Warns if this machine's clock and the servers' are apart: due times and ages are by the clock of the copy that reads them.
     pub(super) async fn compare_clocks(&self) {
         let Publisher { api, names, .. } = &self.publisher;
-        let Some(text) = streams::server_time(api, &names.events).await else { return };
-        // Due times and ages are by this clock, which goes on from the start whatever is done to the machine's.
-        let ours = u64::try_from(self.publisher.clock.now()).unwrap_or(0);
-        let (Ok(theirs), ours) = (humantime::parse_rfc3339_weak(&text), UNIX_EPOCH + Duration::from_millis(ours))
-        else {
-            return;
-        };
-        let apart = ours.duration_since(theirs).unwrap_or_else(|error| error.duration());
-        if apart > APART {
-            let apart_ms = apart.as_millis();
+        let Some(theirs) = streams::server_time(api, &names.events).await else { return };
+        // This clock goes on from the start, whatever is done to the machine's.
+        let apart_ms = theirs.abs_diff(u64::try_from(self.publisher.clock.now()).unwrap_or(0));
+        if u128::from(apart_ms) > APART.as_millis() {
             self.clock_log.log(CLOCK_LOG_INTERVAL, |_| {
                 warn!(
                     apart_ms,
@@ -173,13 +167,13 @@ impl JetStream {
         let (seen, standing) = (self.seen(), spill.standing());
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed);
         Cluster {
-            connected: self.line.is_connected.load(Relaxed),
+            connected: api.client.connection_state() == async_nats::connection::State::Connected,
             takes_events: self.publisher.is_up(),
             problem: seen.problem.clone(),
             server: api.client.server_info().version,
-            promise: promise(self.settings.nats.replicas),
-            replicas: self.settings.nats.replicas,
-            partitions: self.settings.nats.partitions,
+            promise: promise(self.pace.settings.nats.replicas),
+            replicas: self.pace.settings.nats.replicas,
+            partitions: self.pace.settings.nats.partitions,
             events: seen.events,
             later: seen.later,
             dead: seen.dead,
@@ -203,7 +197,7 @@ impl JetStream {
     }
 
     pub(in crate::outbox) fn failures(&self, quotes: bool) -> BTreeMap<&'static str, LastFailure> {
-        self.pace.failures(quotes)
+        last_failures(&self.pace.lock().limiters, quotes)
     }
 
     /// Adds what the cluster keeps to what this machine does.

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, code};
 use super::check::{Config, PARTITIONS, POLICY, check, check_consumer, check_server};
-use super::record::method;
+use super::names::Names;
 use crate::config;
 use crate::outbox::first_number;
 
@@ -27,15 +27,6 @@ pub(super) const ACK_WAIT: Duration = Duration::from_secs(5);
 /// Time within which a message that is published twice is kept once.
 const DUPLICATES: Duration = Duration::from_secs(120);
 
-/// The names of streams, consumers and subjects.
-#[derive(Debug, Clone)]
-pub(super) struct Names {
-    pub(super) events: String,
-    pub(super) later: String,
-    pub(super) dead: String,
-    prefix: String,
-}
-
 /// The reason for which there are no streams.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unmade {
@@ -43,6 +34,16 @@ pub(super) enum Unmade {
     Mistake(&'static str, String),
     /// The servers do not answer, or not yet.
     NotNow(String),
+}
+
+impl Unmade {
+    /// Returns the sentence for `/status`.
+    pub(super) fn problem(self) -> String {
+        match self {
+            Self::Mistake(setting, what) => format!("{setting}: {what}"),
+            Self::NotNow(what) => what,
+        }
+    }
 }
 
 /// A stream, as its leader tells of it.
@@ -72,52 +73,6 @@ fn milliseconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Er
 }
 
 impl Names {
-    pub(super) fn new(prefix: &str) -> Self {
-        let [events, later, dead] = ["", "-later", "-dead"].map(|end| format!("{prefix}{end}"));
-        Self { events, later, dead, prefix: prefix.to_owned() }
-    }
-
-    pub(super) fn event(&self, partition: usize, rpc: &str, id: &str) -> String {
-        format!("{}.events.{partition}.{}.{id}", self.prefix, method(rpc))
-    }
-
-    pub(super) fn later(&self, rpc: &str, run: &str, id: &str) -> String {
-        format!("{}.later.{}.{run}.{id}", self.prefix, method(rpc))
-    }
-
-    pub(super) fn dead(&self, reason: &str, rpc: &str, run: &str, id: &str) -> String {
-        format!("{}.dead.{reason}.{}.{run}.{id}", self.prefix, method(rpc))
-    }
-
-    /// The stream that has a subject.
-    pub(super) fn stream(&self, subject: &str) -> &String {
-        match subject.split('.').nth(1) {
-            Some("later") => &self.later,
-            Some("dead") => &self.dead,
-            _ => &self.events,
-        }
-    }
-
-    /// The subject on which copies are asked which of them has an event in hand.
-    pub(super) fn holding(&self) -> String {
-        format!("{}.holding", self.prefix)
-    }
-
-    /// The subject on which copies tell each other of keys that have used up their hold.
-    pub(super) fn holds(&self) -> String {
-        format!("{}.holds", self.prefix)
-    }
-
-    /// The consumer of a partition.
-    pub(super) fn partition(partition: usize) -> String {
-        format!("partition-{partition}")
-    }
-
-    /// The consumer of an rpc's later events.
-    pub(super) fn of_rpc(rpc: &str) -> String {
-        format!("later-{}", method(rpc))
-    }
-
     /// The configurations of the streams.
     fn configs(&self, settings: &config::After, policy: &str) -> [Config; 3] {
         let nats = &settings.nats;
@@ -184,7 +139,7 @@ pub(super) async fn ensure(
     }
     for partition in 0..settings.nats.partitions {
         let (consumer, filter) = (Names::partition(partition), names.event(partition, "*", "*"));
-        ensure_consumer(api, &names.events, &consumer, &filter, Some(1))
+        ensure_consumer(api, &names.events, &consumer, &filter, 1)
             .await
             .map_err(|error| unmade(&names.events, settings, &error))?;
     }
@@ -204,10 +159,14 @@ pub(super) async fn held(api: &Api, stream: &str) -> Result<Held, ApiError> {
     api.ask::<Body>(&format!("STREAM.INFO.{stream}"), &Value::Null).await.map(|body| body.state)
 }
 
-/// Returns the time of a server, if it tells that, as text.
-pub(super) async fn server_time(api: &Api, stream: &str) -> Option<String> {
-    let info = api.ask::<Value>(&format!("STREAM.INFO.{stream}"), &Value::Null).await.ok()?;
-    info["ts"].as_str().map(str::to_owned)
+/// Returns the time of a server in milliseconds since 1970, if it tells that.
+pub(super) async fn server_time(api: &Api, stream: &str) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Body {
+        #[serde(default, deserialize_with = "milliseconds")]
+        ts: Option<u64>,
+    }
+    api.ask::<Body>(&format!("STREAM.INFO.{stream}"), &Value::Null).await.ok()?.ts
 }
 
 async fn create(api: &Api, config: &Config) -> Result<Info, Unmade> {
@@ -248,7 +207,7 @@ fn unmade(stream: &str, settings: &config::After, error: &ApiError) -> Unmade {
             Unmade::Mistake("after.store", format!("JetStream is not enabled there: {description}"))
         }
         // A filter that overlaps with another consumer's, or a consumer that is another's.
-        ApiError::Refused { code: 10099 | 10100 | 10105 | 10148, description } => Unmade::Mistake(
+        ApiError::Refused { code: 10099 | 10100 | 10105 | code::CONSUMER_EXISTS, description } => Unmade::Mistake(
             "after.nats.partitions",
             format!(
                 "the stream {stream} has other consumers than those of {} partitions ({description})",
@@ -259,15 +218,14 @@ fn unmade(stream: &str, settings: &config::After, error: &ApiError) -> Unmade {
     }
 }
 
-/// Makes a consumer, or finds it as it is.
+/// Makes a consumer that gives this many events at a time, -1 for any number; or finds it as it is.
 pub(super) async fn ensure_consumer(
     api: &Api,
     stream: &str,
     consumer: &str,
     filter: &str,
-    pending: Option<i64>,
+    pending: i64,
 ) -> Result<(), ApiError> {
-    let pending = pending.unwrap_or(-1);
     match api.ask::<Value>(&format!("CONSUMER.INFO.{stream}.{consumer}"), &Value::Null).await {
         Err(error) if error.is(code::NO_CONSUMER) => {}
         found => return check_consumer(consumer, &found?["config"], filter, pending),

@@ -52,8 +52,8 @@ impl JetStream {
         let Some(callback) = Callback::all().iter().find(|callback| callback.order_domain == domain) else { return };
         let key = Key { domain: callback.order_domain, value: value.into() };
         match what {
-            Some(SPENT) => self.pace.spend(&key),
-            Some(WHOLE) => self.pace.make_whole(&key),
+            Some(SPENT) => self.pace.note_used(&key, self.pace.settings.hold),
+            Some(WHOLE) => self.pace.note_used(&key, Duration::ZERO),
             _ => {}
         }
     }
@@ -72,25 +72,16 @@ impl Pace {
         self.lock().keys.is_spent(key, self.settings.hold)
     }
 
-    /// Notes that a key has used up its hold on another copy.
-    pub(super) fn spend(&self, key: &Key) {
+    /// Notes how much of its hold a key has used, as another copy tells it.
+    fn note_used(&self, key: &Key, used: Duration) {
         let keys = &mut self.lock().keys;
-        if keys.is_busy(key) {
-            return keys.set_used(key, self.settings.hold);
+        let is_busy = keys.is_busy(key);
+        if !is_busy {
+            keys.goes(key);
         }
-        keys.goes(key);
-        keys.set_used(key, self.settings.hold);
-        keys.released(key, Duration::ZERO);
-    }
-
-    /// Notes that a key has its whole hold again, by a success on another copy.
-    pub(super) fn make_whole(&self, key: &Key) {
-        let keys = &mut self.lock().keys;
-        if keys.is_busy(key) {
-            return keys.succeeded(key);
+        keys.set_used(key, used);
+        if !is_busy {
+            keys.released(key, Duration::ZERO);
         }
-        keys.goes(key);
-        keys.succeeded(key);
-        keys.released(key, Duration::ZERO);
     }
 }

@@ -33,10 +33,10 @@ impl JetStream {
             rpc,
             event_id,
             attempts,
-            hold_ms = self.settings.hold.as_millis(),
+            hold_ms = self.pace.settings.hold.as_millis(),
             "event parked, others of its key go on"
         );
-        self.put_later(record.clone(), due, unacked).await;
+        self.put_later(record, due, unacked).await;
     }
 
     /// Publishes an event for its next attempt, and ends the message in hand. If there is no room for it, one that holds up
@@ -46,7 +46,7 @@ impl JetStream {
         record.due = Some(due);
         self.make_later(record.entry.rpc()).await;
         match self.publish_in_hand(&record, &unacked).await {
-            Some(Ok(_)) => _ = unacked.ack().await,
+            Some(Ok(_)) => unacked.ack().await,
             Some(Err(error)) if holds_up && error.is_full() => self.end(&record, Reason::Full, None, unacked).await,
             Some(Err(error)) if error.is_too_large() => {
                 // As one that is too large when it arrives.
@@ -133,7 +133,7 @@ impl JetStream {
         let headers = super::record::headers(&format!("unreadable/{subject}/{sequence}"), header);
         let to = self.publisher.names.dead("unreadable", "unknown", "0", &sequence.to_string());
         match self.publisher.api.publish(to, headers, message.payload.clone(), super::api::QUESTION).await {
-            Ok(_) => _ = unacked.ack().await,
+            Ok(_) => unacked.ack().await,
             Err(_) => unacked.give_back(LONG_PAUSE).await,
         }
     }

@@ -4,6 +4,7 @@
 //! and until then whoever reads the file lets the slot decide. Each event is indexed by what it waits for; one that is held
 //! by the scheduler is in no index.
 
+mod index;
 mod slot;
 mod write;
 
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 
 use super::entry::{Entry, Key, Progress};
 use super::store::{Ask, Claimed, Kind, Place, Written};
+use index::RpcIndex;
 use slot::Slot;
 
 pub(super) use slot::{Change, State};
@@ -33,18 +35,6 @@ pub(in crate::outbox) struct Overlay {
     stamp: u64,
 }
 
-/// The events of an rpc that are indexed by what they wait for.
-#[derive(Debug, Default)]
-struct RpcIndex {
-    fresh: BTreeSet<u64>,
-    due: BTreeSet<(Instant, u64)>,
-    parked: BTreeSet<(Instant, u64)>,
-    /// The highest number that was claimed as fresh: the file is read from there on.
-    cursor: u64,
-    /// All that have their event in memory and wait.
-    waiting: BTreeSet<u64>,
-}
-
 impl Overlay {
     /// Adds an event that arrived.
     pub(in crate::outbox) fn append(&mut self, entry: Entry, place: Place, told: Option<oneshot::Sender<Written>>) {
@@ -58,18 +48,11 @@ impl Overlay {
             self.dirty.insert(number);
         }
         let (event, progress) = (Some(event), Some(progress));
-        let slot = Slot {
-            rpc,
-            event,
-            progress,
-            state,
-            in_file: false,
-            is_being_written: false,
-            is_written: false,
-            stamp,
-            told,
-        };
-        self.slots.insert(number, slot);
+        let slot = Slot { rpc, event, progress, state, in_file: false, is_being_written: false, stamp, told };
+        // After a salvage it may be there already.
+        if let Some(before) = self.slots.insert(number, slot) {
+            self.bytes = self.bytes.saturating_sub(before.size());
+        }
         if place == Place::Held {
             self.held.insert(number);
         } else {
@@ -93,9 +76,8 @@ impl Overlay {
         let ends = matches!(state, State::Gone | State::Dead(_));
         let Some(slot) = self.slots.get_mut(&number) else {
             if has_file {
-                let (in_file, is_being_written, is_written) = (true, false, false);
-                let (event, told) = (None, None);
-                let slot = Slot { rpc, event, progress, state, in_file, is_being_written, is_written, stamp, told };
+                let (in_file, is_being_written, event, told) = (true, false, None, None);
+                let slot = Slot { rpc, event, progress, state, in_file, is_being_written, stamp, told };
                 self.slots.insert(number, slot);
                 self.dirty.insert(number);
                 self.index(number);
@@ -114,7 +96,7 @@ impl Overlay {
             return;
         }
         let before = slot.size();
-        (slot.state, slot.stamp, slot.is_written) = (state, stamp, false);
+        (slot.state, slot.stamp) = (state, stamp);
         slot.progress = progress.or(slot.progress);
         if slot.in_file || state == State::Gone {
             slot.event = None;
@@ -291,24 +273,6 @@ impl Overlay {
                 }
             }
             State::Gone | State::Dead(_) => {}
-        }
-    }
-}
-
-impl RpcIndex {
-    fn times_mut(&mut self, kind: Kind) -> Option<&mut BTreeSet<(Instant, u64)>> {
-        match kind {
-            Kind::Due => Some(&mut self.due),
-            Kind::Parked => Some(&mut self.parked),
-            Kind::Fresh => None,
-        }
-    }
-
-    fn times(&self, kind: Kind) -> Option<&BTreeSet<(Instant, u64)>> {
-        match kind {
-            Kind::Due => Some(&self.due),
-            Kind::Parked => Some(&self.parked),
-            Kind::Fresh => None,
         }
     }
 }

@@ -20,8 +20,6 @@ pub(in crate::outbox) struct Slot {
     pub(super) in_file: bool,
     /// True while it is being written: the file may have it as it was then.
     pub(super) is_being_written: bool,
-    /// True if it is as the file has it: it stays for a reader that began before it was written.
-    pub(super) is_written: bool,
     pub(super) stamp: u64,
     pub(super) told: Option<oneshot::Sender<Written>>,
 }

@@ -55,7 +55,6 @@ impl Overlay {
             if slot.stamp != change.stamp {
                 continue;
             }
-            slot.is_written = true;
             self.dirty.remove(&change.number);
             if !is_read {
                 self.forget(change.number);
@@ -81,8 +80,8 @@ impl Overlay {
 
     /// Forgets the slots that say no more than the file: nobody who reads it began before they were written.
     pub(in crate::outbox) fn forget_written(&mut self) {
-        let written = |(number, slot): (&u64, &Slot)| slot.is_written.then_some(*number);
-        let numbers: Vec<u64> = self.slots.iter().filter_map(written).collect();
+        let is_written = |number: &&u64| !self.dirty.contains(number);
+        let numbers: Vec<u64> = self.slots.keys().filter(is_written).copied().collect();
         numbers.into_iter().for_each(|number| self.forget(number));
     }
 

@@ -45,10 +45,11 @@ pub(in crate::outbox) fn replay(
     Ok(replayed)
 }
 
-/// Marks an event that waits as replayed.
-pub(in crate::outbox) fn mark_replayed(connection: &Connection, number: u64, run: i64) -> rusqlite::Result<()> {
-    connection.execute("update events set replay = ?2 where id = ?1", params![rows::as_id(number), run])?;
-    Ok(())
+/// Marks an event that waits as replayed. Returns false if the file does not have it.
+pub(in crate::outbox) fn mark_replayed(connection: &Connection, number: u64, run: i64) -> rusqlite::Result<bool> {
+    let marked =
+        connection.execute("update events set replay = ?2 where id = ?1", params![rows::as_id(number), run])?;
+    Ok(marked > 0)
 }
 
 /// Makes an event due that waits for its next attempt; one that is behind another stays there.

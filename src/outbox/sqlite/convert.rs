@@ -45,7 +45,7 @@ pub(super) fn convert(path: &Path) -> rusqlite::Result<()> {
 /// Copies the events and dead letters of the attached file `old`. Returns their numbers.
 pub(super) fn copy(new: &Connection) -> rusqlite::Result<(usize, usize)> {
     let transaction = new.unchecked_transaction()?;
-    let target = rows::name(&transaction, TARGET)?;
+    let target = rows::number(&transaction, TARGET)?;
     transaction.execute_batch("insert or ignore into names (name) select name from old.rpcs")?;
     let from = |table: &str| {
         format!("from old.{table} as one join old.rpcs on rpcs.id = one.rpc join main.names on names.name = rpcs.name")
@@ -73,8 +73,8 @@ pub(super) fn copy(new: &Connection) -> rusqlite::Result<(usize, usize)> {
         if !known.exists([callback.rpc])? {
             continue;
         }
-        let rpc = rows::name(&transaction, callback.rpc)?;
-        let domain = rows::name(&transaction, callback.order_domain)?;
+        let rpc = rows::number(&transaction, callback.rpc)?;
+        let domain = rows::number(&transaction, callback.order_domain)?;
         for table in ["events", "dead"] {
             let update = format!("update main.{table} set domain = ?2 where rpc = ?1 and key is not null");
             transaction.execute(&update, params![rpc, domain])?;

@@ -1,8 +1,10 @@
 //! The selection of events by those who look at them.
 
 use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use rusqlite::{Connection, params_from_iter};
 use serde::{Deserialize, Serialize};
+
+use super::rows::known_number;
 
 /// A selection of events; a condition that is not given selects all.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -37,7 +39,19 @@ pub enum State {
 }
 
 /// Maximum number of events that are listed, replayed or dropped at a time: so many fit into memory, and nobody else writes while they change.
-pub(in crate::outbox) const AT_A_TIME: usize = 1_000;
+const AT_A_TIME: usize = 1_000;
+
+impl Filter {
+    /// Returns the maximum number of events of one list.
+    pub(in crate::outbox) fn most_listed(&self) -> usize {
+        self.limit.unwrap_or(100).min(AT_A_TIME)
+    }
+
+    /// Returns the maximum number of events of one change.
+    pub(in crate::outbox) fn most_changed(&self) -> usize {
+        self.limit.unwrap_or(AT_A_TIME).min(AT_A_TIME)
+    }
+}
 
 /// The places of those that ended and are meant, some at a time, in the order of their arrival.
 pub(in crate::outbox) fn selected(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<i64>> {
@@ -50,7 +64,7 @@ pub(in crate::outbox) fn selected(connection: &Connection, filter: &Filter) -> r
 
 fn selected_query(connection: &Connection, filter: &Filter) -> rusqlite::Result<(String, Vec<Sql>)> {
     let (conditions, mut values) = conditions(connection, filter, State::Dead)?;
-    values.push(Sql::from(i64::try_from(filter.limit.unwrap_or(AT_A_TIME).min(AT_A_TIME)).unwrap_or(i64::MAX)));
+    values.push(Sql::from(i64::try_from(filter.most_changed()).unwrap_or(i64::MAX)));
     Ok((format!("select id from dead {} where {conditions} order by id limit ?", by_place(filter)), values))
 }
 
@@ -60,7 +74,8 @@ pub(super) fn by_place(filter: &Filter) -> &'static str {
     if filter.after.is_some() && filter.id.is_none() { "not indexed" } else { "" }
 }
 
-pub(super) fn states(filter: &Filter) -> impl Iterator<Item = State> {
+/// Returns the states of the events that may be selected.
+pub(in crate::outbox) fn states(filter: &Filter) -> impl Iterator<Item = State> {
     let (state, ended) = (filter.state, filter.reason.is_some());
     [State::Waiting, State::Dead]
         .into_iter()
@@ -85,10 +100,9 @@ pub(super) fn conditions(
         values.push(Sql::from(id.clone()));
     }
     if let Some(rpc) = &filter.rpc {
-        let id = connection.query_row("select id from names where name = ?", [rpc], |row| row.get::<_, i64>(0));
         conditions.push("rpc = ?");
         // An rpc that has never had an event has no number.
-        values.push(Sql::from(id.optional()?.unwrap_or(-1)));
+        values.push(Sql::from(known_number(connection, rpc)?.unwrap_or(-1)));
     }
     if let Some(reason) = &filter.reason {
         conditions.push("reason = ?");

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::filter::{AT_A_TIME, Filter, State, by_place, conditions, states, table};
+use super::filter::{Filter, State, by_place, conditions, states, table};
 use super::rows;
 use crate::contract::Callback;
 use crate::contract::metadata;
@@ -159,7 +159,7 @@ pub(crate) fn list(connection: &Connection, filter: &Filter) -> rusqlite::Result
     let mut items = Vec::new();
     for state in states(filter) {
         let (conditions, mut values) = conditions(connection, filter, state)?;
-        let limit = filter.limit.unwrap_or(100).min(AT_A_TIME).saturating_sub(items.len());
+        let limit = filter.most_listed().saturating_sub(items.len());
         values.push(i64::try_from(limit).unwrap_or(i64::MAX).into());
         let mut query = connection.prepare(&format!(
             "select {} from {} {} where {conditions} order by id limit ?",

@@ -49,15 +49,16 @@ use gauges::Gauges;
 
 pub(super) use act::Waiting;
 pub(crate) use clock::Clock;
-pub(super) use filter::{AT_A_TIME, selected};
 pub use filter::{Filter, State};
+pub(super) use filter::{selected, states};
 pub(crate) use gauges::COMMIT_BUCKETS;
 pub(super) use look::content;
 pub(crate) use look::{Count, Item, Replay, Undelivered};
 pub(crate) use open::OpenError;
 pub(super) use open::{Opened, open};
+pub(super) use rows::as_id;
 pub(super) use standing::{Standing, StandingKey};
-pub(super) use store::SqliteStore;
+pub(super) use store::{Closed, SqliteStore};
 pub(super) use tables::make_private;
 
 /// News for the scheduler.

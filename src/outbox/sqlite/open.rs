@@ -236,7 +236,13 @@ impl Opened {
             oldest: Mutex::default(),
             listener: OnceLock::new(),
         });
-        shared.gauges.count_dead(dead::count(&connection).unwrap_or_default());
+        match dead::count(&connection) {
+            Ok(count) => shared.gauges.count_dead(count),
+            Err(error) => {
+                error!(%error, "outbox dead letters not counted");
+                shared.lock().damage = Some(error).filter(salvage::is_damage);
+            }
+        }
         let (questions, asked) = mpsc::channel();
         let writer = Writer::new(connection, settings, shared.clone());
         let (reader, reads) = (Reader::new(shared.clone()), lock.clone());

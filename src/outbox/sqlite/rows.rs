@@ -22,7 +22,7 @@ pub(super) const UNREADABLE: &str = "unreadable";
 pub(super) const COLUMNS: &str = "events.id, names.name, key, arrived, since, attempts, spared, parked, budget, sum, metadata, \
                                   message, bytes";
 
-pub(super) fn as_id(number: u64) -> i64 {
+pub(in crate::outbox) fn as_id(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
@@ -38,16 +38,19 @@ pub(super) fn sum(metadata: &str, message: &[u8]) -> u32 {
     hasher.finalize()
 }
 
+/// Returns the number of a name; none if it is not written down.
+pub(super) fn known_number(connection: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
+    let mut query = connection.prepare_cached("select id from names where name = ?")?;
+    query.query_row([name], |row| row.get(0)).optional()
+}
+
 /// Returns the number of a name, which is written down when it is first needed.
-pub(super) fn name(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
-    let known = connection.prepare_cached("select id from names where name = ?")?.query_row([name], |row| row.get(0));
-    match known.optional()? {
-        Some(id) => Ok(id),
-        None => {
-            connection.execute("insert into names (name) values (?)", [name])?;
-            Ok(connection.last_insert_rowid())
-        }
+pub(super) fn number(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+    if let Some(number) = known_number(connection, name)? {
+        return Ok(number);
     }
+    connection.execute("insert into names (name) values (?)", [name])?;
+    Ok(connection.last_insert_rowid())
 }
 
 /// The state of an event as columns: its time, and whether it is behind others.
@@ -95,7 +98,7 @@ fn size(event: &Arc<Kept>, progress: Progress) -> i64 {
 }
 
 fn domain(connection: &Connection, event: &Kept) -> rusqlite::Result<Option<i64>> {
-    event.key.as_ref().map(|key| name(connection, key.domain)).transpose()
+    event.key.as_ref().map(|key| number(connection, key.domain)).transpose()
 }
 
 pub(super) fn insert(
@@ -116,8 +119,8 @@ pub(super) fn insert(
     insert.execute(params![
         as_id(event.number),
         event.metadata.get(&crate::contract::metadata::EVENT_ID),
-        name(connection, TARGET)?,
-        name(connection, event.callback.rpc)?,
+        number(connection, TARGET)?,
+        number(connection, event.callback.rpc)?,
         domain(connection, event)?,
         event.key.as_ref().map(|key| &*key.value),
         due,
@@ -167,7 +170,7 @@ pub(super) fn hurry(connection: &Connection, rpc: &str, now: i64) -> rusqlite::R
         "update events set due = ?2 where id in
          (select id from events where rpc = ?1 and parked = 0 and behind = 0 and due > ?2 limit 10000)",
     )?;
-    update.execute(params![name(connection, rpc)?, now])?;
+    update.execute(params![number(connection, rpc)?, now])?;
     Ok(())
 }
 

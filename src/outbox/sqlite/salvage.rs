@@ -12,7 +12,7 @@ use super::rescue::{Fault, Rescued, rescue};
 use super::tables;
 
 /// The size of a page; SQLite's own default.
-pub(super) const PAGE: usize = 4_096;
+const PAGE: usize = 4_096;
 
 /// The end of the name of a new file that is not whole yet.
 const NEW: &str = ".new";

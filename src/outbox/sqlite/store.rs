@@ -1,8 +1,6 @@
 //! The verbs of the store on disk: each changes the overlay at once, and the threads do the rest.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError, mpsc};
 use std::time::Duration;
@@ -18,9 +16,7 @@ use super::{Clock, EventState, News, Op, Shared};
 use crate::outbox::entry::{Entry, Key};
 use crate::outbox::status::Disk;
 use crate::outbox::stop::CLOSING;
-use crate::outbox::store::{
-    Answer, Ask, Claimed, Closed, Death, EventStore, Kind, Next, NoRoom, Place, Saved, Written,
-};
+use crate::outbox::store::{Answer, Ask, Claimed, Death, EventStore, Kind, Next, NoRoom, Place, Saved, Written};
 
 /// Maximum time for which the thread that reads is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -36,6 +32,17 @@ impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteStore").field("path", &self.0.shared.path).finish_non_exhaustive()
     }
+}
+
+/// The result of the closing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::outbox) enum Closed {
+    /// The number of events that could not be written.
+    Lost(usize),
+    /// No end in time; what was written is intact.
+    Late,
+    /// The writer is gone; what was written is intact.
+    Gone,
 }
 
 /// The hold of the scheduler on the threads: they end with it.
@@ -136,6 +143,48 @@ impl SqliteStore {
         let (progress, state) = self.0.shared.lock().overlay.latest(entry.number(), entry.progress, state);
         Waiting { entry: Entry { progress, ..entry }, state }
     }
+
+    /// Returns the bytes of dead letters that could make room.
+    pub(in crate::outbox) fn spare(&self) -> usize {
+        let gauges = &self.0.shared.gauges;
+        gauges.dead_bytes.load(Relaxed).saturating_sub(gauges.promised.load(Relaxed))
+    }
+
+    /// Drops the oldest dead letters, so many bytes at least.
+    pub(in crate::outbox) fn make_room(&self, bytes: usize) {
+        self.0.shared.gauges.promised.fetch_add(bytes, Relaxed);
+        self.0.shared.push(Op::MakeRoom(bytes));
+    }
+
+    /// Returns the state of the disk, with the number of events that the scheduler counts.
+    pub(in crate::outbox) fn disk(&self, events: usize) -> Disk {
+        let gauges = &self.0.shared.gauges;
+        Disk {
+            dead: gauges.dead.load(Relaxed),
+            dead_bytes: gauges.dead_bytes.load(Relaxed),
+            unimplemented_bytes: gauges.unimplemented_bytes.load(Relaxed),
+            events,
+            unimplemented_evicted: gauges.unimplemented_evicted.load(Relaxed),
+            file_bytes: gauges.file_bytes.load(Relaxed),
+            unwritten_bytes: self.0.shared.lock().overlay.memory(),
+            stopped: gauges.stopped.load(Relaxed),
+            unreadable: gauges.unreadable.load(Relaxed),
+            commits: gauges.commits.iter().map(|count| count.load(Relaxed)).collect(),
+            commit_time: Duration::from_micros(gauges.commit_micros.load(Relaxed)),
+        }
+    }
+
+    /// Writes what is left, and closes. No event has had this number or a higher one.
+    pub(in crate::outbox) async fn close(&self, number: u64) -> Closed {
+        let (told, closed) = oneshot::channel();
+        self.0.shared.lock().close = Some((number, told));
+        self.0.shared.work.notify_one();
+        match timeout(CLOSING, closed).await {
+            Ok(Ok(lost)) => Closed::Lost(lost),
+            Ok(Err(_)) => Closed::Gone,
+            Err(_) => Closed::Late,
+        }
+    }
 }
 
 impl EventStore for SqliteStore {
@@ -201,50 +250,5 @@ impl EventStore for SqliteStore {
         let in_file = self.0.shared.oldest.lock().unwrap_or_else(PoisonError::into_inner).get(rpc).copied();
         let in_file = in_file.map(|milliseconds| self.0.shared.clock.instant(milliseconds));
         in_file.into_iter().chain(self.0.shared.lock().overlay.oldest(rpc)).min()
-    }
-
-    fn is_durable(&self) -> bool {
-        true
-    }
-
-    fn spare(&self) -> usize {
-        let gauges = &self.0.shared.gauges;
-        gauges.dead_bytes.load(Relaxed).saturating_sub(gauges.promised.load(Relaxed))
-    }
-
-    fn make_room(&self, bytes: usize) {
-        self.0.shared.gauges.promised.fetch_add(bytes, Relaxed);
-        self.0.shared.push(Op::MakeRoom(bytes));
-    }
-
-    fn disk(&self) -> Option<Disk> {
-        let gauges = &self.0.shared.gauges;
-        Some(Disk {
-            dead: gauges.dead.load(Relaxed),
-            dead_bytes: gauges.dead_bytes.load(Relaxed),
-            unimplemented_bytes: gauges.unimplemented_bytes.load(Relaxed),
-            // The scheduler counts them.
-            events: 0,
-            unimplemented_evicted: gauges.unimplemented_evicted.load(Relaxed),
-            file_bytes: gauges.file_bytes.load(Relaxed),
-            unwritten_bytes: self.0.shared.lock().overlay.memory(),
-            stopped: gauges.stopped.load(Relaxed),
-            unreadable: gauges.unreadable.load(Relaxed),
-            commits: gauges.commits.iter().map(|count| count.load(Relaxed)).collect(),
-            commit_time: Duration::from_micros(gauges.commit_micros.load(Relaxed)),
-        })
-    }
-
-    fn close(&self, number: u64) -> Pin<Box<dyn Future<Output = Closed> + Send>> {
-        let (told, closed) = oneshot::channel();
-        self.0.shared.lock().close = Some((number, told));
-        self.0.shared.work.notify_one();
-        Box::pin(async {
-            match timeout(CLOSING, closed).await {
-                Ok(Ok(lost)) => Closed::Lost(lost),
-                Ok(Err(_)) => Closed::Gone,
-                Err(_) => Closed::Late,
-            }
-        })
     }
 }

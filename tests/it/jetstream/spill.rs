@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use hookgate::config::After;
 use hookgate::internals::observe::Decisions;
 use hookgate::internals::outbox::{Delivery, Events, Filter, Offline, Reason, State};
@@ -148,6 +149,33 @@ async fn a_full_stream_stops_nothing() {
     all.dedup();
     assert_eq!(all.len(), kept, "what was accepted is delivered");
     assert_eq!(events.flush(Instant::now() + Duration::from_secs(5)).await, 0);
+}
+
+#[tokio::test]
+#[ignore = "takes nats-server: NATS_SERVER names it"]
+async fn a_list_without_a_limit_passes_over_no_place() {
+    let servers = Servers::start("list", 1, "").await;
+    let (policy_service, _) = recording(|_| true).await;
+    let data = data("list");
+    let settings = on(&servers, settings());
+    let url = policy_service.url();
+    let events = Events::on_cluster(policy(&url), &settings, Decisions::default(), Some(&data), 1 << 20).await.unwrap();
+    // More than one page in the streams, and what they do not take on this machine.
+    let (small, large) = (1_010, 2);
+    join_all((0..small).map(|number| accepts(&events, event(&format!("g{number}"), &format!("small/{number}"))))).await;
+    for number in 0..large {
+        accepts(&events, padded(&format!("g{number}"), &format!("large/{number}"), 1 << 20)).await;
+    }
+    let (mut listed, mut after) = (HashSet::new(), None);
+    loop {
+        let filter = Filter { state: Some(State::Waiting), after, limit: Some(usize::MAX), ..Filter::default() };
+        let page = events.list(filter).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.place);
+        listed.extend(page.into_iter().map(|item| item.id));
+    }
+    assert_eq!(listed.len(), small + large);
+    events.flush(Instant::now()).await;
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use rusqlite::params;
 use tokio::time::Instant;
 
 use super::super::rows::{self, COLUMNS};
-use super::{AGAIN, Reader, rpc_id};
+use super::{AGAIN, Reader};
 use crate::outbox::entry::Entry;
 use crate::outbox::store::{Ask, Claimed, Kind, Unreadable};
 
@@ -41,15 +41,11 @@ impl Reader {
                 self.failed(error);
                 Rows { has_failed: true, ..Rows::default() }
             });
-            let mut has_failed = rows.has_failed;
-            let is_more = self.hold(ask.rpc, kind, most, rows, now, &mut claimed);
-            let is_more = is_more.unwrap_or_else(|| {
-                has_failed = true;
-                false
-            });
-            let in_file = if is_more || has_failed { None } else { self.next_due(ask.rpc, kind, now) };
+            let has_failed = rows.has_failed;
+            let is_more = self.hold(ask.rpc, kind, most, rows, now, &mut claimed).filter(|_| !has_failed);
+            let again = is_more.map_or(Some(now + AGAIN), |is_more| is_more.then_some(now));
+            let in_file = if again.is_none() { self.next_due(ask.rpc, kind, now) } else { None };
             let in_memory = self.shared.lock().overlay.next_due(ask.rpc, kind, now);
-            let again = has_failed.then(|| now + AGAIN).or(is_more.then_some(now));
             claimed.next[kind as usize] = again.into_iter().chain(in_file).chain(in_memory).min();
         }
         claimed.unreadable.iter().for_each(|row| self.set_aside(row));
@@ -68,7 +64,7 @@ impl Reader {
         }
         let past = self.past.get(&(rpc, kind as usize)).copied().unwrap_or((i64::MIN, i64::MIN));
         let connection = self.connection()?;
-        let id = rpc_id(connection, rpc)?;
+        let id = rows::known_number(connection, rpc)?;
         let (which, order, from) = match kind {
             Kind::Due => {
                 ("parked = 0 and behind = 0 and due <= ?2 and (due, events.id) > (?3, ?4)", "due, events.id", past)
@@ -134,7 +130,7 @@ impl Reader {
             let mut query = connection.prepare_cached(
                 "select min(due) from events where rpc = ?1 and parked = ?2 and behind = 0 and due > ?3",
             )?;
-            let values = params![rpc_id(connection, rpc)?, kind == Kind::Parked, clock.of(now)];
+            let values = params![rows::known_number(connection, rpc)?, kind == Kind::Parked, clock.of(now)];
             query.query_row(values, |row| row.get::<_, Option<i64>>(0))
         })();
         match next {

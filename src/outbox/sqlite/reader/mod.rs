@@ -162,7 +162,7 @@ impl Reader {
             "select {COLUMNS} from events indexed by events_keyed join names on names.id = events.rpc
              where domain = ?1 and key = ?2 and parked = 0 and events.id > ?3 order by events.id"
         ))?;
-        let values = params![rpc_id(connection, key.domain)?, &*key.value, rows::as_id(behind)];
+        let values = params![rows::known_number(connection, key.domain)?, &*key.value, rows::as_id(behind)];
         let mut rows = query.query(values)?;
         while let Some(row) = rows.next()? {
             if !shared.lock().overlay.decides(row.get::<_, i64>(0)? as u64) {
@@ -180,15 +180,6 @@ impl Reader {
         let death = Death { reason: rows::UNREADABLE, class: None };
         self.shared.lock().overlay.change(number, rpc, State::Dead(death), None, true);
         self.shared.work.notify_one();
-    }
-}
-
-/// Returns the number of a name; one that is not written down has none.
-fn rpc_id(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
-    let mut query = connection.prepare_cached("select id from names where name = ?")?;
-    match query.query_row([name], |row| row.get(0)) {
-        Err(rusqlite::Error::QueryReturnedNoRows) => Ok(-1),
-        found => found,
     }
 }
 

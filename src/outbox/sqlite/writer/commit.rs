@@ -78,14 +78,15 @@ impl Writer {
     /// Tells everybody what a commit means to them. Whoever waits for it comes first.
     pub(super) fn tell(&mut self, changes: &[Change], ops: impl Iterator<Item = Op>, outcome: &Outcome) {
         let was_late = self.fails_until.take().is_some();
+        let gauges = &self.shared.gauges;
+        // Before its events are written for all to see.
+        gauges.count_dead(outcome.dead);
         {
             let inner = &mut *self.shared.lock();
             let is_read = inner.is_read;
             inner.overlay.written(changes, is_read);
             inner.fails = self.is_kept_free();
         }
-        let gauges = &self.shared.gauges;
-        gauges.count_dead(outcome.dead);
         self.tell_evicted(outcome.unimplemented_evicted);
         if !self.is_kept_free() {
             self.is_full = false;
@@ -96,7 +97,7 @@ impl Writer {
         for op in ops {
             match op {
                 Op::Hurry(rpc) => self.shared.tell(News::More(rpc)),
-                Op::MakeRoom(bytes) => _ = self.shared.gauges.promised.fetch_sub(bytes, Relaxed),
+                Op::MakeRoom(bytes) => _ = gauges.promised.fetch_sub(bytes, Relaxed),
                 Op::Act(_) | Op::Barrier(_) => {}
             }
         }

@@ -110,8 +110,10 @@ impl Writer {
                     }
                 }
             }
+            let found = standing(&self.connection);
+            let found = found.inspect_err(|error| error!(%error, "outbox read failed, retrying")).ok()?;
             self.is_replaced = false;
-            standing(&self.connection).map(|found| found.standing).ok()
+            Some(found.standing)
         };
         shared.tell(News::Replaced(&mut recount));
     }
@@ -143,8 +145,9 @@ impl Writer {
                     inner.damage = None;
                     inner.overlay.rewind();
                 }
-                if let Ok(count) = dead::count(&self.connection) {
-                    self.shared.gauges.recount_dead(count);
+                match dead::count(&self.connection) {
+                    Ok(count) => self.shared.gauges.recount_dead(count),
+                    Err(error) => error!(%error, "outbox dead letters not counted"),
                 }
                 self.is_replaced = true;
             }
