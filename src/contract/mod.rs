@@ -8,12 +8,14 @@
 //! - [`transcode`]: a webhook's JSON to the *request* (protobuf), which the policy gets.
 //! - [`Callback::reply`]: the policy's *response* (protobuf) to the *reply* (JSON), which OpenIM reads.
 //! - [`ordering_key`]: the key of an After event; events with one key are delivered in order.
+//! - [`Filter`]: conditions on a request.
 //! - [`Metadata`]: the gRPC metadata of a call.
 
 mod callback;
 pub(crate) mod comments;
 mod decode;
 mod field_path;
+mod filter;
 pub mod metadata;
 mod ordering;
 pub mod proto;
@@ -24,6 +26,7 @@ pub use callback::{Callback, DenialBreaks, Timing};
 pub(crate) use decode::names_command;
 pub use decode::{Malformed, Transcoded, UnknownFields, check_object, transcode};
 pub use field_path::{FieldPath, field_paths, request_field_names};
+pub use filter::{Condition, Filter, Ids, Place, PlaceKind, Texts, Wanted};
 pub use metadata::Metadata;
 pub use ordering::ordering_key;
 pub use response::{
