@@ -30,9 +30,45 @@ pub fn schema() -> String {
         "description": "Settings of single callbacks, by their key in OpenIM's webhooks.yml",
         "type": ["object", "null"], "properties": callbacks, "additionalProperties": false,
     });
+    root["properties"]["routes"] = json!({
+        "description": "Routes: a webhook takes the first one that matches",
+        "type": ["array"], "items": { "$ref": "#/$defs/route" }, "minItems": 1,
+    });
     root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     root["title"] = json!("hookgate.yaml");
+    let one_or_more = |of: Value| any_of(of.clone(), json!({ "type": "array", "items": of, "minItems": 1 }));
+    let text = || json!({ "type": "string" });
+    let value = || json!({ "type": ["string", "number", "boolean"] });
+    let tests = json!({
+        "type": "object", "minProperties": 1, "additionalProperties": false,
+        "properties": {
+            "in": one_or_more(value()), "prefix": one_or_more(text()), "file": one_or_more(text()),
+            "present": { "type": "boolean" },
+        },
+    });
     root["$defs"] = json!({
+        "route": {
+            "type": "object", "additionalProperties": false,
+            "properties": {
+                "name": text(),
+                "callbacks": one_or_more(text()),
+                "timing": { "enum": ["before", "after"] },
+                "when": { "$ref": "#/$defs/conditions" },
+                "percent": { "type": "number", "exclusiveMinimum": 0, "maximum": 100 },
+                "by": text(),
+                "cohort": text(),
+                "ask": { "const": "none" },
+            },
+        },
+        "conditions": {
+            "description": "Conditions by the name of a field in the contract, all of which must hold",
+            "type": "object", "minProperties": 1,
+            "properties": {
+                "not": { "$ref": "#/$defs/conditions" },
+                "any": { "type": "array", "items": { "$ref": "#/$defs/conditions" }, "minItems": 1 },
+            },
+            "additionalProperties": any_of(one_or_more(value()), tests),
+        },
         "before_callback": without(&["order"]),
         "after_callback": without(&["on_failure"]),
         "unordered_callback": without(&["order", "on_failure"]),

@@ -26,6 +26,7 @@ pub(crate) fn differences(one: &Config, other: &Config) -> Vec<String> {
             paths.push(group.to_owned());
         }
     }
+    paths.extend((one.routes != other.routes).then(|| "routes".to_owned()));
     let own = |config: &Config, callback: &Callback| config.callbacks.get(callback.command).cloned();
     let callbacks = Callback::all().iter().filter(|callback| own(one, callback) != own(other, callback));
     let keys: BTreeSet<_> = callbacks.map(|callback| callback.config_key).collect();

@@ -8,17 +8,19 @@ use std::path::Path;
 
 use indexmap::IndexSet;
 
-use super::load::Loaded;
+use super::load::{Loaded, TextOf};
 use super::report::{Finding, Origin, did_you_mean, nearest};
 use super::settings::{self, Setting};
 use super::yaml::{Entry, Node, Value};
-use super::{Config, Override, Rules};
+use super::{Config, Override, Rules, routes};
 use crate::contract::{Callback, Timing};
 
 /// Maximum size of a file that is read.
-const MAX_SIZE: u64 = 1 << 20;
+const MAX_SIZE: u64 = 16 << 20;
 
 const CALLBACKS: &str = "callbacks";
+
+const ROUTES: &str = "routes";
 
 /// The groups of access and TLS. A key without a value is a mistake there: a lost value must not disable a rule.
 const GUARDS: [&str; 3] = ["access", "tls", "policy_tls"];
@@ -26,27 +28,30 @@ const GUARDS: [&str; 3] = ["access", "tls", "policy_tls"];
 /// The groups that the word `none` turns off, so that a reload may drop their rules.
 const TURNED_OFF: [&str; 2] = ["access", "tls"];
 
-/// Reads a file of 1 MiB at most. The error is a sentence.
+/// Reads a file of 16 MiB at most. The error is a sentence.
 pub(crate) fn text(path: &Path) -> Result<String, String> {
     let why = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
     let mut bytes = Vec::new();
     File::open(path).map_err(why)?.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(why)?;
     if bytes.len() as u64 > MAX_SIZE {
-        return Err(format!("cannot read {}: more than 1MiB", path.display()));
+        return Err(format!("cannot read {}: more than 16MiB", path.display()));
     }
     String::from_utf8(bytes).map_err(|_| format!("cannot read {}: not UTF-8", path.display()))
 }
 
 /// Reads the file `name`, parsed to `root`, into the configuration.
-pub(super) fn read(name: &str, root: &Node, loaded: &mut Loaded) {
-    let Loaded { config, origins, turned_off, mistakes, .. } = loaded;
-    let mut reader = Reader { name, origins, turned_off, mistakes };
+pub(super) fn read(name: &str, root: &Node, loaded: &mut Loaded, text_of: TextOf<'_>) {
+    let Loaded { config, origins, turned_off, mistakes, warnings } = loaded;
+    let mut reader = Reader { name, origins, turned_off, mistakes, warnings };
     reader.settings(settings::general(), config, "", "", root);
     if let Some(callbacks) = root.get(CALLBACKS) {
         let mut keys = BTreeMap::new();
         for entry in reader.entries(CALLBACKS, callbacks, "callbacks by their config key") {
             reader.callback(config, entry, &mut keys);
         }
+    }
+    if let Some(routes) = root.get(ROUTES) {
+        config.routes = routes::read(&mut reader, routes, text_of);
     }
 }
 
@@ -60,11 +65,13 @@ pub(super) fn by_config_key(key: &str) -> impl Iterator<Item = &'static Callback
     Callback::all().iter().filter(|callback| config_keys(callback).any(|known| known.eq_ignore_ascii_case(key)))
 }
 
-struct Reader<'a> {
-    name: &'a str,
+/// A reader of the file, which adds what it finds.
+pub(super) struct Reader<'a> {
+    pub(super) name: &'a str,
     origins: &'a mut BTreeMap<String, Origin>,
     turned_off: &'a mut Vec<&'static str>,
     mistakes: &'a mut IndexSet<Finding>,
+    warnings: &'a mut Vec<Finding>,
 }
 
 impl Reader<'_> {
@@ -72,12 +79,21 @@ impl Reader<'_> {
         Origin::File(self.name.to_owned(), Some(line))
     }
 
-    fn mistake(&mut self, line: usize, path: &str, what: impl Into<String>) {
+    /// Notes the line of a setting.
+    pub(super) fn found(&mut self, path: &str, line: usize) {
+        self.origins.insert(path.to_owned(), self.origin(line));
+    }
+
+    pub(super) fn mistake(&mut self, line: usize, path: &str, what: impl Into<String>) {
         self.mistakes.insert(Finding::new(self.origin(line), path, what));
     }
 
+    pub(super) fn warning(&mut self, line: usize, path: &str, what: impl Into<String>) {
+        self.warnings.push(Finding::new(self.origin(line), path, what));
+    }
+
     /// Returns the entries of a map, the first of each key. A null is a map without entries.
-    fn entries<'n>(&mut self, path: &str, node: &'n Node, expected: &str) -> Vec<&'n Entry> {
+    pub(super) fn entries<'n>(&mut self, path: &str, node: &'n Node, expected: &str) -> Vec<&'n Entry> {
         let mut first = Vec::new();
         match &node.value {
             Value::Null => {}
@@ -100,12 +116,12 @@ impl Reader<'_> {
     /// Reads the settings of `group`, whose keys have `base` before them in the file.
     fn settings<C: 'static>(&mut self, all: &[Setting<C>], config: &mut C, base: &str, group: &str, node: &Node) {
         // Read elsewhere.
-        let callbacks = (base.is_empty() && group.is_empty()).then_some(CALLBACKS);
-        let known: Vec<_> = keys_under(all, group).chain(callbacks).collect();
+        let others: &[&str] = if base.is_empty() && group.is_empty() { &[ROUTES, CALLBACKS] } else { &[] };
+        let known: Vec<_> = keys_under(all, group).chain(others.iter().copied()).collect();
         let none_or = if TURNED_OFF.contains(&group) { "none, or " } else { "" };
         let expected = format!("{none_or}keys with values: {}", known.join(", "));
         for entry in self.entries(&join(base, group), node, &expected) {
-            if callbacks == Some(&*entry.key) {
+            if others.contains(&&*entry.key) {
                 continue;
             }
             let path = join(group, &entry.key);
@@ -146,7 +162,7 @@ impl Reader<'_> {
                 }
                 (_, None) => self.mistake(entry.line, &full, "expected a single value"),
             }
-            self.origins.insert(full, self.origin(entry.line));
+            self.found(&full, entry.line);
         }
     }
 

@@ -87,7 +87,7 @@ impl Loaded {
         let text = text_of(Path::new(name)).map_err(|what| Finding::new(origin.clone(), "", what))?;
         let at = |line| Origin::File(name.to_owned(), Some(line));
         let root = yaml::read(&text).map_err(|(line, what)| Finding::new(at(line), "", what))?;
-        file::read(name, &root, self);
+        file::read(name, &root, self, text_of);
         Ok(Some(name))
     }
 

@@ -2,6 +2,7 @@
 //!
 //! - `settings`: every setting, declared once.
 //! - `value`, `address`, `rules`: the kinds of values.
+//! - `routes`: the webhooks that the policy is asked about.
 //! - `load`: reads all sources in order: `file` over `yaml` (`hookgate.yaml`), `options` (flags and variables), `credentials`
 //!   (the files that settings name), `openim` over `webhooks_yml` (OpenIM's file).
 //! - `validate`: what is wrong, or probably not meant; `report`: one line for each finding.
@@ -20,6 +21,7 @@ mod openim;
 mod options;
 mod print;
 mod report;
+mod routes;
 mod rules;
 mod settings;
 mod tls;
@@ -45,6 +47,7 @@ pub use print::print;
 pub(crate) use print::{init, list};
 pub(crate) use report::nearest;
 pub use report::{Finding, Origin, Report};
+pub use routes::{Route, Routes};
 pub use rules::{Handling, Override, Rule, Rules};
 pub use settings::{
     Access, After, Channel, Config, Decisions, DecisionsTo, Denial, Drain, Enabled, Limits, LogFormat, Nats, OpenIm,

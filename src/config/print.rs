@@ -23,6 +23,12 @@ pub fn print(loaded: &Loaded) -> String {
     let rows = settings::resolved(&loaded.config)
         .filter_map(|(setting, value)| Some((setting, with_origin(value?, &setting.path))));
     write_settings(&mut out, |_| "", rows);
+    for (index, route) in loaded.config.routes.all().iter().enumerate() {
+        if index == 0 {
+            out += "# Routes\nroutes:\n";
+        }
+        out += &format!("  - {}\n", with_origin(route.text.clone(), &format!("routes[{index}]")));
+    }
     let mut last = "";
     for Own { callback, setting, value, path } in of_callbacks(loaded) {
         if last.is_empty() {
@@ -44,7 +50,10 @@ pub(crate) fn list(loaded: &Loaded) -> Vec<[String; 3]> {
     let general = settings::general().iter().filter(|setting| !setting.path.starts_with("on_failure."));
     let rows = general.map(|setting| (setting.path.clone(), (setting.print)(&mut config)));
     let own = of_callbacks(loaded).into_iter().map(|Own { path, value, .. }| (path, Some(value)));
-    rows.chain(own)
+    let routes = loaded.config.routes.all().iter().enumerate();
+    let routes = routes.map(|(index, route)| (format!("routes[{index}]"), Some(route.text.clone())));
+    rows.chain(routes)
+        .chain(own)
         .map(|(path, value)| {
             let origin = loaded.origins.get(&path).map_or_else(|| "default".to_owned(), plain);
             [path, origin, value.unwrap_or_else(|| "-".to_owned())]
@@ -60,6 +69,8 @@ pub(crate) fn init() -> String {
     let rows = rows.map(|setting| (setting, setting.default.clone().unwrap_or_else(|| format!(" # {}", setting.kind))));
     write_settings(&mut out, |path| if path == "policy" { "" } else { "#" }, rows);
     let callback = Callback::all()[0].config_key;
+    out += "# Webhooks that the policy is not asked about\n";
+    out += &format!("#routes:\n#  - {{callbacks: [{callback}], ask: none}}\n");
     out += &format!("# Settings of single callbacks\n#callbacks:\n#  {callback}: {{budget: 2s, on_failure: allow}}\n");
     let ordered = Callback::all().iter().find(|callback| !callback.ordered_by.is_empty());
     out + &ordered.map(|callback| format!("#  {}: {{order: none}}\n", callback.config_key)).unwrap_or_default()

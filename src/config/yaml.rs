@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, StrInput};
 
+use super::value::quoted;
+
 /// Maximum number of nodes; an alias counts as often as it is used.
 const MAX_NODES: usize = 20_000;
 
@@ -57,10 +59,37 @@ impl Node {
         if let Value::Map(entries) = &self.value { Some(entries) } else { None }
     }
 
+    /// Returns the entries of a map, to be changed; none of another value.
+    pub(super) fn entries_mut(&mut self) -> &mut [Entry] {
+        if let Value::Map(entries) = &mut self.value { entries } else { &mut [] }
+    }
+
+    /// Writes the value as YAML on one line, which is read back to the same.
+    pub(super) fn flow(&self) -> String {
+        let joined = |parts: Vec<String>| parts.join(", ");
+        match &self.value {
+            Value::Null => "null".to_owned(),
+            Value::Scalar(text) => plain_or_quoted(text),
+            Value::List(items) => format!("[{}]", joined(items.iter().map(Self::flow).collect())),
+            Value::Map(entries) => {
+                let entry = |entry: &Entry| format!("{}: {}", plain_or_quoted(&entry.key), entry.value.flow());
+                format!("{{{}}}", joined(entries.iter().map(entry).collect()))
+            }
+        }
+    }
+
     /// Returns the text of a scalar; `None` for another value.
     pub(super) fn text(&self) -> Option<&str> {
         if let Value::Scalar(text) = &self.value { Some(text) } else { None }
     }
+}
+
+/// Writes a scalar without quotes if it is a plain word or number.
+fn plain_or_quoted(text: &str) -> String {
+    let is_plain = text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "_.*".contains(letter))
+        && !text.eq_ignore_ascii_case("null");
+    if is_plain { text.to_owned() } else { quoted(text) }
 }
 
 /// Parses a text of one document, or of none.

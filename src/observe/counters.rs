@@ -29,6 +29,8 @@ pub enum Outcome {
     Deny,
     /// An After event that is delivered behind the reply.
     Accepted,
+    /// Allowed without asking the policy: a route says so.
+    Skipped,
     /// There was no verdict: a failure rule decided.
     Failed(Rule, Class),
     /// It is not a webhook that OpenIM would send.
@@ -43,7 +45,7 @@ impl Outcome {
     /// Every outcome.
     pub fn all() -> impl Iterator<Item = Self> {
         let failed = |rule| Class::ALL.into_iter().map(move |class| Self::Failed(rule, class));
-        [Self::Allow, Self::Changed, Self::Deny, Self::Accepted, Self::Refused]
+        [Self::Allow, Self::Changed, Self::Deny, Self::Accepted, Self::Skipped, Self::Refused]
             .into_iter()
             .chain(failed(Rule::Allow))
             .chain(failed(Rule::Deny))
@@ -64,12 +66,13 @@ impl Outcome {
             Self::Deny => 2,
             Self::Accepted => 3,
             Self::Refused => 4,
-            Self::Failed(rule, class) => 5 + rule as usize * Class::ALL.len() + class as usize,
+            Self::Skipped => 5,
+            Self::Failed(rule, class) => 6 + rule as usize * Class::ALL.len() + class as usize,
         }
     }
 }
 
-const OUTCOMES: usize = 5 + 2 * Class::ALL.len();
+const OUTCOMES: usize = 6 + 2 * Class::ALL.len();
 
 /// The counters of a running hookgate.
 #[derive(Debug)]

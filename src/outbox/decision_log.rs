@@ -42,6 +42,7 @@ impl Entry {
             changes: &[],
             rule: String::new(),
             cause: Cow::default(),
+            route: "",
             attempt: self.progress.attempts,
             took: vec![("took_us", self.event.arrived.elapsed())],
             request: Some(&self.event.message),

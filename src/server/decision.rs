@@ -36,6 +36,8 @@ pub(super) enum Why {
     Verdict,
     /// An After event is delivered behind the reply.
     Accepted,
+    /// The policy is not asked: the route of this name says so.
+    Skipped(String),
     Failed(Rule, Failure),
     Refused(Refusal),
 }
@@ -132,6 +134,7 @@ impl Decision {
             Why::Verdict if self.changes().is_empty() => Outcome::Allow,
             Why::Verdict => Outcome::Changed,
             Why::Accepted => Outcome::Accepted,
+            Why::Skipped(_) => Outcome::Skipped,
             Why::Failed(rule, failure) => Outcome::Failed(*rule, failure.class),
             Why::Refused(_) => Outcome::Refused,
         }
@@ -143,7 +146,7 @@ impl Decision {
         match &self.why {
             Why::Verdict => true,
             Why::Failed(_, failure) => failure.asked,
-            Why::Accepted | Why::Refused(_) => false,
+            Why::Accepted | Why::Skipped(_) | Why::Refused(_) => false,
         }
     }
 }
@@ -177,6 +180,11 @@ impl Decider {
             Ok(reply) => Decision::verdict(reply).noting_damage(self.callback, body),
             Err(failure) => self.by_setting(failure, body),
         }
+    }
+
+    /// Allows a webhook that the policy is not asked about, by the route of this name.
+    pub(super) fn skipped(&self, route: String, body: &[u8]) -> Decision {
+        Decision::new(self.callback.unchanged(body), Why::Skipped(route))
     }
 
     /// Decides on a Before webhook whose body was not read. An allow that would have to repeat some of it becomes a denial.

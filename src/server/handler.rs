@@ -53,25 +53,43 @@ impl<T: Transport> ServerState<T> {
             Ok(decoded) => decoded,
             Err(unread) => return self.unread(webhook, decider, unread),
         };
+        let callback = webhook.callback;
+        if let Some(route) = record.config.routes.of(callback, &decoded.message).filter(|route| !route.asks) {
+            let route = route.name.clone();
+            let Decoded { body, deadline, .. } = decoded;
+            // Only echoes are read from the body.
+            let body = if callback.echoes() { body } else { Bytes::new() };
+            return self.by_body(webhook, decider, &body, deadline, |decider, body| decider.skipped(route, body)).await;
+        }
         if webhook.timing() == Timing::After {
             return self.deliver(record, decider, decoded).await;
         }
         let Decoded { body, message, metadata, share, deadline } = decoded;
         let message = counted(message, &share);
-        let callback = webhook.callback;
         let question = PolicyCall { callback, message, metadata, attempt: 1, sequence: None, late: false, deadline };
         let answer = self.shared.deadline.cut_off(pin!(self.ask(record, question))).await;
         let answer = answer.unwrap_or_else(|| Err(Failure::because(Class::Deadline, "the drain time is over")));
         record.answered();
+        let limit = &self.shared.status.of(callback).cautions;
+        let decision = self.by_body(webhook, decider, &body, deadline, |decider, body| decider.by_answer(answer, body));
+        decision.await.noting_cautions(callback, &body, limit)
+    }
+
+    /// Runs a decision that reads the body again: on the blocking pool, if the body is long.
+    async fn by_body(
+        &self,
+        webhook: &Webhook,
+        decider: &Decider,
+        body: &Bytes,
+        deadline: Instant,
+        decide: impl FnOnce(&Decider, &[u8]) -> Decision + Send + 'static,
+    ) -> Decision {
         if !work::is_long(body.len()) {
-            let limit = &self.shared.status.of(webhook.callback).cautions;
-            return decider.by_answer(answer, &body).noting_cautions(webhook.callback, &body, limit);
+            return decide(decider, body);
         }
-        let by_answer = {
-            let decider = decider.clone();
-            move || decider.by_answer(answer, &body)
-        };
-        self.run_blocking(deadline + work::REPLY_GRACE, by_answer).await.unwrap_or_else(|| {
+        let (own, whole) = (decider.clone(), body.clone());
+        let decided = self.run_blocking(deadline + work::REPLY_GRACE, move || decide(&own, &whole)).await;
+        decided.unwrap_or_else(|| {
             let failure =
                 Failure::because(Class::Deadline, "the budget or the drain time ended before the reply was made");
             self.unread(webhook, decider, BodyError::Failed(failure))

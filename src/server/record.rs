@@ -203,6 +203,7 @@ impl Record {
                 }
             }
             (Why::Accepted, _) => line!(debug, "event accepted"),
+            (Why::Skipped(route), _) => line!(debug, "webhook skipped", route),
             (Why::Failed(rule, failure), _) => {
                 let (class, cause, hint) = (failure.class.as_str(), &failure.cause, failure.status.and_then(hint));
                 match rule {
@@ -225,7 +226,7 @@ impl Record {
         let (rule, cause) = match &decision.why {
             Why::Failed(rule, failure) => (format!("{}={}", failure.class, rule), failure.cause_in_our_words()),
             Why::Refused(refusal) => (String::new(), refusal.to_string().into()),
-            Why::Verdict | Why::Accepted => Default::default(),
+            Why::Verdict | Why::Accepted | Why::Skipped(_) => Default::default(),
         };
         let code = match &decision.reply {
             Reply::Deny(denial) => Some(denial.code(self.config.denial.code)),
@@ -251,6 +252,7 @@ impl Record {
             changes: decision.changes(),
             rule,
             cause,
+            route: if let Why::Skipped(route) = &decision.why { route } else { "" },
             attempt: decision.was_asked().into(),
             took,
             request: notes.sent.as_ref().map(|(message, _)| &**message),

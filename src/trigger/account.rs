@@ -93,6 +93,9 @@ pub(super) fn notes(
     match (account.class, account.outcome) {
         (Some(class), _) => notes.extend(account.failure(class, webhook)),
         (None, "refused") => notes.push("refused: the policy was not asked; errMsg says why".to_owned()),
+        (None, "skipped") => notes.push(
+            "skipped: the policy was not asked, as a route says; the decision log and the log at debug level name it".to_owned(),
+        ),
         (None, "accepted") => notes.push(
             "accepted: the event is delivered after this reply; if that fails, the log and GET /status on admin_listen \
              have the cause"

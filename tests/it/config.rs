@@ -7,6 +7,7 @@ mod mistakes;
 mod openim;
 mod policy;
 mod print;
+mod routes;
 mod variables;
 
 use std::path::Path;
@@ -54,6 +55,7 @@ fn load_yaml(text: &str) -> Result<Loaded, String> {
         ("hookgate.yaml", text),
         ("/tls/passwords", "user:password"),
         ("/tls/paths", "s3cret"),
+        ("/tls/ids", "u1\nu2\n"),
         ("/tls/nats-password", "a secret of NATS\n"),
         ("/tls/ca.pem", ca),
         ("/tls/both.pem", certificate),
@@ -125,6 +127,16 @@ tls: {certificate: /tls/both.pem, key: /tls/both.key, client_ca: /tls/ca.pem}
 policy_tls: {ca: /tls/ca.pem, certificate: /tls/both.pem, key: /tls/both.key, server_name: policy.test}
 traces: {endpoint: "https://collector", sample: 0.5}
 decisions: {to: stdout, allows: 0.25, fields: "message.content,recv_id"}
+routes:
+  - {name: first, callbacks: [beforeSendSingleMsg], percent: 0.5, by: message.send_id, cohort: /tls/ids}
+  - callbacks: before*GroupMsg
+    when:
+      content_type: [101, 1000..5000, "..-1", 6000..]
+      send_id: {prefix: [bot_, "a # b"], in: "~", file: [/tls/ids]}
+      not: {session_type: 3, ex: {present: false}}
+      any: [{group_id: "null"}, {sender_nickname: "x: y"}]
+    ask: none
+  - {timing: after, ask: none}
 "#;
 
 /// What is printed is read back to the same, without OpenIM's file too, and printed the same but for who said it.

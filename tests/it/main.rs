@@ -56,6 +56,8 @@ mod reference;
 mod reload;
 /// The rooms of `src/`: none uses one above it.
 mod rooms;
+/// Routes: what is allowed without asking.
+mod routes;
 /// Failure rules: fail open, fail closed.
 mod rules;
 /// The contract: what holds of every message and field, and what the build refuses.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::config::address::{self, loopback, policy_url};
 use crate::config::value::{Kind, expecting, log_levels, number, path, time};
-use crate::config::{Address, ClientCa, Handling, Override, PolicyUrl, Rule, Rules};
+use crate::config::{Address, ClientCa, Handling, Override, PolicyUrl, Routes, Rule, Rules};
 use crate::contract::Callback;
 use crate::failure::Class;
 
@@ -67,6 +67,8 @@ settings! {
     on_failure: Rules = Rules::default();
     /// The callbacks that have settings of their own, by command.
     callbacks: BTreeMap<&'static str, Override> = BTreeMap::new();
+    /// The routes of webhooks.
+    routes: Routes = Routes::default();
     /// The use of OpenIM's own configuration.
     openim: OpenIm = OpenIm::default();
     /// The denials that hookgate makes itself.

@@ -41,6 +41,9 @@ pub(crate) struct Decided<'a> {
     /// The cause, if there was no verdict. Holds none of the policy's own text.
     #[serde(skip_serializing_if = "is_default")]
     pub(crate) cause: Cow<'a, str>,
+    /// The route by which the policy was not asked.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) route: &'a str,
     /// The number of attempts so far; 0 if there was none, or the number is not known yet.
     #[serde(skip_serializing_if = "is_default")]
     pub(crate) attempt: u32,
@@ -62,9 +65,9 @@ struct Line<'a> {
 }
 
 impl Decided<'_> {
-    /// Returns true for an unchanged allow and an accepted event, of which `decisions.allows` may keep a sample.
+    /// Returns true for an unchanged allow, an accepted event and what was skipped, of which `decisions.allows` may keep a sample.
     pub(super) fn is_plain(&self) -> bool {
-        matches!(self.outcome, "allow" | "accepted")
+        matches!(self.outcome, "allow" | "accepted" | "skipped")
     }
 
     /// Returns true if the event is in a sample of this share. The end of its ID, which is random, decides: all lines of an

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Output;
 
-use hookgate::config::{Config, all_settings};
+use hookgate::config::{Config, Routes, all_settings};
 
 use super::load;
 use crate::support::{file, program};
@@ -108,12 +108,12 @@ fn the_environment_goes_before_the_file_and_behind_flags() {
 
 #[test]
 fn what_cannot_be_read_is_exit_code_2() {
-    let large = file("large.yaml", " ".repeat((1 << 20) + 1));
-    let largest = file("largest.yaml", " ".repeat(1 << 20));
+    let large = file("large.yaml", " ".repeat((16 << 20) + 1));
+    let largest = file("largest.yaml", " ".repeat(16 << 20));
     let binary = file("binary.yaml", b"\xff\xfe");
     let missing = concat!(env!("CARGO_TARGET_TMPDIR"), "/missing.yaml");
     for (path, why) in [
-        (&*large, "more than 1MiB"),
+        (&*large, "more than 16MiB"),
         (&binary, "not UTF-8"),
         (missing, "No such file or directory (os error 2)"),
         (env!("CARGO_TARGET_TMPDIR"), "Is a directory (os error 21)"),
@@ -181,7 +181,8 @@ fn config_init_writes_a_file_to_start_from_and_overwrites_none() {
     let loaded =
         load(&["--config", "all.yaml"], &[("all.yaml", &all)]).unwrap_or_else(|report| panic!("{report}\n{all}"));
     assert_eq!(loaded.config.callbacks.len(), 2, "{all}");
-    let config = Config { callbacks: BTreeMap::new(), ..loaded.config };
+    assert_eq!(loaded.config.routes.all().len(), 1, "{all}");
+    let config = Config { callbacks: BTreeMap::new(), routes: Routes::default(), ..loaded.config };
     assert_eq!(config, Config::default(), "{all}");
     for setting in all_settings().iter().filter(|setting| !setting.path.starts_with("on_failure.")) {
         assert!(text.contains(&setting.help), "{}", setting.path);

@@ -1,0 +1,317 @@
+//! Reads routes from the file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Route, Routes, Share, Step, ids};
+use crate::config::file::{Reader, config_keys};
+use crate::config::load::TextOf;
+use crate::config::report::{did_you_mean, nearest};
+use crate::config::yaml::{Entry, Node, Value};
+use crate::contract::{Callback, Ids, Place, PlaceKind, Timing, field_paths};
+
+const KEYS: [&str; 8] = ["name", "callbacks", "timing", "when", "percent", "by", "cohort", "ask"];
+
+/// A reader of routes.
+pub(super) struct RouteReader<'r, 'a> {
+    pub(super) file: &'r mut Reader<'a>,
+    text_of: TextOf<'r>,
+    /// The files of IDs that were read, by their paths; `None` for one with a mistake.
+    ids: BTreeMap<PathBuf, Option<Arc<Ids>>>,
+}
+
+/// Reads the routes of `node`, the value of the file's key `routes`.
+pub(in crate::config) fn read(file: &mut Reader<'_>, node: &Node, text_of: TextOf<'_>) -> Routes {
+    let items = match &node.value {
+        Value::List(items) if !items.is_empty() => items,
+        _ => {
+            file.mistake(node.line, "routes", "expected a list of routes");
+            return Routes::default();
+        }
+    };
+    let mut routes = Routes { all: Vec::new(), steps: vec![Vec::new(); Callback::all().len()] };
+    let mut reader = RouteReader { file, text_of, ids: BTreeMap::new() };
+    for (index, item) in items.iter().enumerate() {
+        let path = format!("routes[{index}]");
+        reader.file.found(&path, item.line);
+        reader.route(&path, item, &mut routes);
+    }
+    routes
+}
+
+/// The parts of a route, by their key.
+struct Parts<'n>(Vec<&'n Entry>);
+
+impl<'n> Parts<'n> {
+    fn get(&self, key: &str) -> Option<&'n Node> {
+        self.0.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+    }
+}
+
+impl RouteReader<'_, '_> {
+    /// Reads one route, and adds it with its steps.
+    fn route(&mut self, path: &str, node: &Node, routes: &mut Routes) {
+        let node = &self.with_resolved_files(node);
+        let parts = Parts(self.file.entries(path, node, &format!("keys with values: {}", KEYS.join(", "))));
+        for Entry { line, key, value } in &parts.0 {
+            let full = format!("{path}.{key}");
+            if !KEYS.contains(&&**key) {
+                let hint = did_you_mean(nearest(key, KEYS), &format!("expected {}", KEYS.join(", ")));
+                self.file.mistake(*line, &full, format!("no such key; {hint}"));
+            } else if let Value::Null = value.value {
+                // A condition that is lost must not let everything pass.
+                self.file.mistake(*line, &full, "has no value");
+            }
+        }
+        let callbacks = self.callbacks(path, node.line, &parts);
+        let name = self.name(path, &parts, routes);
+        let asks = self.asks(path, &parts);
+        let filters = match parts.get("when") {
+            Some(when) => self.rows(&format!("{path}.when"), when, &callbacks),
+            None => vec![Default::default(); callbacks.len()],
+        };
+        let shares = self.shares(path, name, &parts, &callbacks);
+        let text = node.flow();
+        let name = name.unwrap_or(path).to_owned();
+        self.compare(path, node, &callbacks, &text, routes);
+        let route = routes.all.len();
+        routes.all.push(Route { name, asks, text });
+        for ((callback, filter), share) in callbacks.into_iter().zip(filters).zip(shares) {
+            routes.steps[callback.index].push(Step { route, filter, share });
+        }
+    }
+
+    /// Reads the name, which no other route has.
+    fn name<'n>(&mut self, path: &str, parts: &Parts<'n>, routes: &Routes) -> Option<&'n str> {
+        let node = parts.get("name")?;
+        let name = self.single(&format!("{path}.name"), node)?;
+        let what = match routes.all.iter().any(|route| route.name == name) {
+            true => "the name of another route",
+            false if name.trim().is_empty() => "must not be empty",
+            false => return Some(name),
+        };
+        self.file.mistake(node.line, &format!("{path}.name"), format!("{name:?}: {what}"));
+        None
+    }
+
+    /// Reads whether the policy is asked.
+    fn asks(&mut self, path: &str, parts: &Parts<'_>) -> bool {
+        let Some(node) = parts.get("ask") else { return true };
+        let path = format!("{path}.ask");
+        if self.single(&path, node).is_some_and(|word| word != "none") {
+            self.file.mistake(node.line, &path, "expected none; without it the policy is asked");
+        }
+        false
+    }
+
+    /// Returns the callbacks of a route: those of its patterns and its timing; all if it has neither.
+    fn callbacks(&mut self, path: &str, line: usize, parts: &Parts<'_>) -> Vec<&'static Callback> {
+        let mut callbacks: Vec<_> = Callback::all().iter().collect();
+        if let Some(node) = parts.get("callbacks") {
+            let path = format!("{path}.callbacks");
+            let patterns = self.texts(&path, node);
+            for (line, pattern) in &patterns {
+                let known = || Callback::all().iter().flat_map(config_keys);
+                if !known().any(|key| fits(pattern, key)) {
+                    let hint = did_you_mean(nearest(pattern, known()), "hookgate callbacks lists their keys");
+                    self.file.mistake(*line, &path, format!("{pattern:?}: no such callback; {hint}"));
+                }
+            }
+            callbacks.retain(|row| config_keys(row).any(|key| patterns.iter().any(|(_, pattern)| fits(pattern, key))));
+        }
+        let Some(node) = parts.get("timing") else { return callbacks };
+        let path = format!("{path}.timing");
+        let Some(word) = self.single(&path, node) else { return callbacks };
+        let Some(timing) = [Timing::Before, Timing::After].into_iter().find(|timing| timing.as_str() == word) else {
+            self.file.mistake(node.line, &path, format!("{word:?}: expected before or after"));
+            return callbacks;
+        };
+        let had_some = !callbacks.is_empty();
+        callbacks.retain(|callback| callback.timing == timing);
+        if had_some && callbacks.is_empty() {
+            self.file.mistake(line, &path, format!("none of these callbacks is sent {word} its operation"));
+        }
+        callbacks
+    }
+
+    /// Reads the part of the users, or other values, that a route takes, for each callback.
+    fn shares(
+        &mut self,
+        path: &str,
+        name: Option<&str>,
+        parts: &Parts<'_>,
+        callbacks: &[&'static Callback],
+    ) -> Vec<Option<Share>> {
+        let none = vec![None; callbacks.len()];
+        let percent = parts.get("percent").and_then(|node| self.percent(&format!("{path}.percent"), node));
+        let cohort = parts.get("cohort").and_then(|node| {
+            let path = format!("{path}.cohort");
+            let file = self.single(&path, node)?;
+            self.ids_of(&path, node.line, file)
+        });
+        let (by, share) = match (parts.get("by"), parts.get("percent").or(parts.get("cohort"))) {
+            (Some(by), Some(share)) => (by, share),
+            (Some(by), None) => {
+                self.file.mistake(by.line, &format!("{path}.by"), "has no effect without percent or cohort");
+                return none;
+            }
+            (None, Some(share)) => {
+                self.file.mistake(share.line, path, "needs by: the field whose value decides, such as a user's ID");
+                return none;
+            }
+            (None, None) => return none,
+        };
+        if parts.get("percent").is_some() && name.is_none() {
+            self.file.mistake(share.line, path, "needs a name: it decides which users the percentage takes");
+        }
+        let path = format!("{path}.by");
+        let Some(field) = self.single(&path, by) else { return none };
+        let places = self.places(&path, by.line, field, callbacks);
+        if places.iter().flatten().any(|place| place.kind != PlaceKind::Text || place.is_list) {
+            self.file.mistake(by.line, &path, format!("{field} is not a single text"));
+        }
+        let share = |by| Share {
+            by,
+            salt: name.unwrap_or_default().to_owned(),
+            percent: percent.unwrap_or_default(),
+            cohort: cohort.clone(),
+        };
+        places.into_iter().map(|place| place.map(share)).collect()
+    }
+
+    fn percent(&mut self, path: &str, node: &Node) -> Option<f64> {
+        let text = self.single(path, node)?;
+        let percent = text.parse().ok().filter(|percent| *percent > 0.0 && *percent <= 100.0);
+        if percent.is_none() {
+            self.file.mistake(node.line, path, format!("{text:?}: expected a number above 0 and up to 100"));
+        }
+        percent
+    }
+
+    /// Adds what is probably not meant of a route beside those before it.
+    fn compare(&mut self, path: &str, node: &Node, callbacks: &[&'static Callback], text: &str, routes: &Routes) {
+        if let Some(same) = routes.all.iter().find(|route| route.text == text) {
+            return self.file.mistake(node.line, path, format!("the same as {}", same.name));
+        }
+        let taken = |callback: &&&Callback| routes.of_callback(callback).any(|(_, takes_all)| takes_all);
+        let lost: Vec<_> = callbacks.iter().filter(taken).map(|callback| callback.config_key).collect();
+        if let [first, ..] = *lost {
+            let (all, before) = (lost.len() == callbacks.len(), "are taken by a route before it");
+            let whose = if all { "all of its webhooks".to_owned() } else { format!("webhooks of {first}") };
+            self.file.warning(node.line, path, format!("{whose} {before}"));
+        }
+    }
+
+    /// Finds a field in the requests of callbacks; adds a mistake if one of them lacks it.
+    pub(super) fn places(
+        &mut self,
+        path: &str,
+        line: usize,
+        field: &str,
+        callbacks: &[&'static Callback],
+    ) -> Vec<Option<Place>> {
+        let places: Vec<_> = callbacks.iter().map(|callback| Place::find(callback.request, field)).collect();
+        let mut lacking = callbacks.iter().zip(&places).filter(|(_, place)| place.is_none()).map(|(row, _)| row);
+        if let Some(first) = lacking.next() {
+            let more = match lacking.count() {
+                0 => String::new(),
+                more => format!(", nor of {more} more callbacks of this route"),
+            };
+            let known = field_paths(first.request);
+            let meant = nearest(field, known.iter().flat_map(|(path, field)| [&*path.name, field.name]));
+            let hint = did_you_mean(meant, &format!("hookgate callbacks {} lists them", first.config_key));
+            self.file.mistake(line, path, format!("no field of {}{more}; {hint}", first.config_key));
+        }
+        places
+    }
+
+    /// Returns the text of a single value; adds a mistake for another. A null has one already.
+    pub(super) fn single<'n>(&mut self, path: &str, node: &'n Node) -> Option<&'n str> {
+        if let Value::List(_) | Value::Map(_) = node.value {
+            self.file.mistake(node.line, path, "expected a single value");
+        }
+        node.text()
+    }
+
+    /// Returns the texts of a single value or a list, with their lines.
+    pub(super) fn texts<'n>(&mut self, path: &str, node: &'n Node) -> Vec<(usize, &'n str)> {
+        let items = if let Value::List(items) = &node.value { items } else { std::slice::from_ref(node) };
+        if items.is_empty() {
+            self.file.mistake(node.line, path, "must name one at least");
+        }
+        let texts: Vec<_> = items.iter().filter_map(|item| Some((item.line, item.text()?))).collect();
+        if texts.len() < items.len() {
+            self.file.mistake(node.line, path, "expected a single value, or a list of them");
+        }
+        texts
+    }
+
+    /// Returns the IDs of a file; adds a mistake if it cannot be read.
+    pub(super) fn ids_of(&mut self, path: &str, line: usize, file: &str) -> Option<Arc<Ids>> {
+        let file = PathBuf::from(file);
+        if let Some(read) = self.ids.get(&file) {
+            return read.clone();
+        }
+        let read = match (self.text_of)(&file).and_then(|text| ids::read(&file, &text)) {
+            Ok((ids, warning)) => {
+                if let Some(warning) = warning {
+                    self.file.warning(line, path, warning);
+                }
+                Some(Arc::new(ids))
+            }
+            Err(what) => {
+                self.file.mistake(line, path, what);
+                None
+            }
+        };
+        self.ids.insert(file, read.clone());
+        read
+    }
+
+    /// Returns a route whose files are named by their paths from the working directory.
+    fn with_resolved_files(&self, route: &Node) -> Node {
+        let mut route = route.clone();
+        for Entry { key, value, .. } in route.entries_mut() {
+            match &**key {
+                "cohort" => self.resolve(value),
+                "when" => self.resolve_rows(value),
+                _ => {}
+            }
+        }
+        route
+    }
+
+    fn resolve_rows(&self, rows: &mut Node) {
+        for Entry { key, value, .. } in rows.entries_mut() {
+            match (&**key, &mut value.value) {
+                ("not", _) => self.resolve_rows(value),
+                ("any", Value::List(items)) => items.iter_mut().for_each(|item| self.resolve_rows(item)),
+                _ => {
+                    let tests = value.entries_mut().iter_mut();
+                    tests.filter(|test| test.key == "file").for_each(|test| self.resolve(&mut test.value));
+                }
+            }
+        }
+    }
+
+    fn resolve(&self, node: &mut Node) {
+        match &mut node.value {
+            Value::Scalar(file) => {
+                *file = Path::new(self.file.name).with_file_name(&*file).to_string_lossy().into_owned()
+            }
+            Value::List(items) => items.iter_mut().for_each(|item| self.resolve(item)),
+            Value::Null | Value::Map(_) => {}
+        }
+    }
+}
+
+/// Returns true if a key is of a pattern, in which `*` stands for any letters.
+fn fits(pattern: &str, key: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == key,
+        Some((head, rest)) => key
+            .strip_prefix(head)
+            .is_some_and(|key| (0..=key.len()).any(|at| key.get(at..).is_some_and(|key| fits(rest, key)))),
+    }
+}
