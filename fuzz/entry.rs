@@ -81,5 +81,8 @@ fn load(args: &[&str], text: &str) -> Result<Loaded, Report> {
     let command = Options::augment_args(Command::new("hookgate"));
     let matches = command.get_matches_from([&["hookgate"], args].concat());
     let options = Options::from_arg_matches(&matches).expect("clap has read them");
-    Config::load_from(&options, &|_| Ok(text.to_owned()))
+    // Any other file is one of IDs, or of something that is refused.
+    Config::load_from(&options, &|file| {
+        Ok(if args.contains(&&*file.to_string_lossy()) { text } else { "u1\n" }.to_owned())
+    })
 }

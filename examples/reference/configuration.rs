@@ -44,13 +44,13 @@ A list of [routes](../operations/routes.md). A webhook takes the first one that 
 | key | type | |
 |---|---|---|
 | `name` | text | Name in logs; decides whom `percent` takes, which needs it. |
-| `callbacks` | list of keys | Callbacks by their keys in OpenIM's `webhooks.yml`, in which `*` stands for any letters. Left out: all. |
+| `callbacks` | list of keys | Callbacks by their keys in OpenIM's `webhooks.yml`, in which `*` stands for any letters, or by their commands. Left out: all. |
 | `timing` | before or after | The callbacks of that timing alone. |
 | `when` | conditions | Conditions on fields of the request, all of which must hold. |
 | `percent` | number | Part of the values of `by` that the route takes, above 0 and up to 100. |
 | `by` | field | Field whose value decides. Needs `percent` or `cohort`. |
 | `cohort` | path | File of values of `by` that the route takes. |
-| `ask` | none | Allow without asking. Left out: the policy is asked. |
+| `ask` | none | Allow without asking. Needs `callbacks` or `timing`. Left out: the policy is asked. |
 ";
 
 const CALLBACKS: &str = "

@@ -32,7 +32,7 @@ pub fn schema() -> String {
     });
     root["properties"]["routes"] = json!({
         "description": "Routes: a webhook takes the first one that matches",
-        "type": ["array"], "items": { "$ref": "#/$defs/route" }, "minItems": 1,
+        "type": "array", "items": { "$ref": "#/$defs/route" }, "minItems": 1,
     });
     root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     root["title"] = json!("hookgate.yaml");
@@ -42,15 +42,15 @@ pub fn schema() -> String {
     let tests = json!({
         "type": "object", "minProperties": 1, "additionalProperties": false,
         "properties": {
-            "in": one_or_more(value()), "prefix": one_or_more(text()), "file": one_or_more(text()),
-            "present": { "type": "boolean" },
+            "in": one_or_more(value()), "prefix": one_or_more(value()), "file": one_or_more(text()),
+            "present": { "type": "boolean" }, "all": { "type": "boolean" },
         },
     });
     root["$defs"] = json!({
         "route": {
             "type": "object", "additionalProperties": false,
             "properties": {
-                "name": text(),
+                "name": value(),
                 "callbacks": one_or_more(text()),
                 "timing": { "enum": ["before", "after"] },
                 "when": { "$ref": "#/$defs/conditions" },

@@ -15,7 +15,7 @@ use super::yaml::{Entry, Node, Value};
 use super::{Config, Override, Rules, routes};
 use crate::contract::{Callback, Timing};
 
-/// Maximum size of a file that is read.
+/// Maximum size of a file that is read: one of IDs. YAML has a limit of its own.
 const MAX_SIZE: u64 = 16 << 20;
 
 const CALLBACKS: &str = "callbacks";

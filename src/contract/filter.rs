@@ -14,14 +14,16 @@ use super::{Kind, Label, Message};
 pub type Ids = HashSet<Box<str>>;
 
 /// The conditions that all have to hold of a request; none hold of every request.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Filter(pub Vec<Condition>);
 
 /// A condition on a request.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Condition {
-    /// A value of a field is as wanted; of a list, one of its values.
+    /// A value of a field is as wanted.
     Field(Place, Wanted),
+    /// A list has values, and all of them are as wanted.
+    All(Place, Wanted),
     /// A filter does not match.
     Not(Filter),
     /// One of these filters matches.
@@ -29,19 +31,19 @@ pub enum Condition {
 }
 
 /// The wanted values of a field.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Wanted {
     /// A number in one of these ranges; false is 0, true is 1.
     Numbers(Vec<RangeInclusive<i64>>),
     /// One of these texts.
     Texts(Texts),
-    /// True for a field that OpenIM has sent with a value, false for any other. 0, false, an empty text and an empty list are
-    /// values only in fields that the contract has as `optional`.
+    /// True for a field with a value, false for one without. 0, false and an empty text are values in `optional` fields and in
+    /// lists alone.
     Present(bool),
 }
 
 /// Wanted texts: those that are equal to one of these, are in a set, or begin with a prefix.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 #[allow(missing_docs, reason = "the struct says it")]
 pub struct Texts {
     pub equal: Ids,
@@ -50,7 +52,7 @@ pub struct Texts {
 }
 
 /// The place of a field in the encoded requests of one callback.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Place {
     /// The numbers of the fields on the way to it, and its own.
     numbers: SmallVec<[u32; 3]>,
@@ -112,58 +114,58 @@ impl Place {
 
     /// Returns the text at this place in a request; `None` where it is absent or empty, or no text.
     pub fn text<'a>(&self, request: &'a [u8]) -> Option<&'a str> {
-        match self.values(request)?.last()? {
-            Encoded::Text(text) => Some(*text).filter(|text| !text.is_empty()),
-            Encoded::Number(_) => None,
-        }
+        let mut text = "";
+        self.each(request, &mut |value| {
+            if let Encoded::Text(value) = value {
+                text = value;
+            }
+        })?;
+        Some(text).filter(|text| !text.is_empty())
     }
 
-    /// Reads the values at this place: one at most, unless it is a list. `None` if the request cannot be read.
-    fn values<'a>(&self, request: &'a [u8]) -> Option<SmallVec<[Encoded<'a>; 4]>> {
-        let mut found = SmallVec::new();
-        let is_there = self.collect(request, &self.numbers, &mut found)?;
-        if !self.is_list && found.len() > 1 {
-            // A later value overrides an earlier one.
-            found.drain(..found.len() - 1);
+    /// Passes each value at this place to `see`: one at most, unless it is a list. `None` if the request cannot be read.
+    fn each<'a>(&self, request: &'a [u8], see: &mut dyn FnMut(Encoded<'a>)) -> Option<()> {
+        if self.is_list {
+            self.collect(request, &self.numbers, see)?;
+            return Some(());
         }
-        if found.is_empty() && self.is_plain && !self.is_list && (is_there || self.is_at_hand) {
-            found.push(self.zero());
-        }
-        Some(found)
+        // A later value overrides an earlier one.
+        let mut last = None;
+        let is_there = self.collect(request, &self.numbers, &mut |value| last = Some(value))?;
+        let zero = (self.is_plain && (is_there || self.is_at_hand)).then(|| self.zero());
+        last.or(zero).into_iter().for_each(see);
+        Some(())
     }
 
-    /// Collects the values at the end of a way through messages. Returns true if one of them is there that can hold the field.
-    fn collect<'a>(
-        &self,
-        mut bytes: &'a [u8],
-        numbers: &[u32],
-        found: &mut SmallVec<[Encoded<'a>; 4]>,
-    ) -> Option<bool> {
+    /// Passes on the values at the end of a way through messages. Returns true if a message is there that can hold the field.
+    fn collect<'a>(&self, mut bytes: &'a [u8], numbers: &[u32], see: &mut dyn FnMut(Encoded<'a>)) -> Option<bool> {
         let (wanted, rest) = numbers.split_first()?;
-        let (before, mut is_there) = (found.len(), rest.is_empty());
+        let (mut is_there, mut is_absent) = (rest.is_empty(), true);
         while !bytes.is_empty() {
             match decode_key(&mut bytes).ok()? {
                 (number, WireType::LengthDelimited) if number == *wanted => {
-                    let inner = take_bytes(&mut bytes)?;
+                    let mut inner = take_bytes(&mut bytes)?;
+                    is_absent = false;
                     match (rest, self.kind) {
-                        ([], PlaceKind::Text) => found.push(Encoded::Text(std::str::from_utf8(inner).ok()?)),
+                        ([], PlaceKind::Text) => see(Encoded::Text(std::str::from_utf8(inner).ok()?)),
                         ([], _) => {
-                            let mut packed = inner;
-                            while !packed.is_empty() {
-                                found.push(Encoded::Number(decode_varint(&mut packed).ok()? as i64));
+                            // A packed list.
+                            while !inner.is_empty() {
+                                see(Encoded::Number(decode_varint(&mut inner).ok()? as i64));
                             }
                         }
-                        (rest, _) => is_there |= self.collect(inner, rest, found)?,
+                        (rest, _) => is_there |= self.collect(inner, rest, see)?,
                     }
                 }
                 (number, WireType::Varint) if number == *wanted && rest.is_empty() && self.kind != PlaceKind::Text => {
-                    found.push(Encoded::Number(decode_varint(&mut bytes).ok()? as i64));
+                    is_absent = false;
+                    see(Encoded::Number(decode_varint(&mut bytes).ok()? as i64));
                 }
                 (number, wire_type) => skip_field(wire_type, number, &mut bytes, DecodeContext::default()).ok()?,
             }
         }
-        if rest.is_empty() && self.is_list && self.is_plain && found.len() == before {
-            found.push(self.zero());
+        if rest.is_empty() && is_absent && self.is_list && self.is_plain {
+            see(self.zero());
         }
         Some(is_there)
     }
@@ -174,7 +176,7 @@ impl Place {
 }
 
 impl Texts {
-    fn contain(&self, text: &str) -> bool {
+    fn contains(&self, text: &str) -> bool {
         self.equal.contains(text)
             || self.sets.iter().any(|set| set.contains(text))
             || self.prefixes.iter().any(|prefix| text.starts_with(&**prefix))
@@ -182,19 +184,25 @@ impl Texts {
 }
 
 impl Wanted {
-    fn is_met_by(&self, place: &Place, values: &[Encoded<'_>]) -> bool {
-        match self {
-            Self::Present(wanted) => {
-                let is_zero = |value: &Encoded<'_>| matches!(value, Encoded::Number(0) | Encoded::Text(""));
-                values.iter().any(|value| !place.is_plain || !is_zero(value)) == *wanted
-            }
-            Self::Numbers(ranges) => values.iter().any(
-                |value| matches!(value, Encoded::Number(number) if ranges.iter().any(|range| range.contains(number))),
-            ),
-            Self::Texts(texts) => {
-                values.iter().any(|value| matches!(value, Encoded::Text(text) if texts.contain(text)))
-            }
+    /// Returns true if a value is as wanted. One of `Present` is asked of values that are there.
+    fn is_met_by(&self, place: &Place, value: Encoded<'_>) -> bool {
+        match (self, value) {
+            (Self::Present(_), value) => !place.is_plain || !matches!(value, Encoded::Number(0) | Encoded::Text("")),
+            (Self::Numbers(ranges), Encoded::Number(number)) => ranges.iter().any(|range| range.contains(&number)),
+            (Self::Texts(texts), Encoded::Text(text)) => texts.contains(text),
+            _ => false,
         }
+    }
+
+    /// Returns true if one value at a place is as wanted, or `all` of them are; `None` if the request cannot be read.
+    fn holds(&self, place: &Place, all: bool, request: &[u8]) -> Option<bool> {
+        let (mut met, mut unmet) = (false, false);
+        place.each(request, &mut |value| match self.is_met_by(place, value) {
+            true => met = true,
+            false => unmet = true,
+        })?;
+        let holds = met && !(all && unmet);
+        Some(if let Self::Present(wanted) = self { holds == *wanted } else { holds })
     }
 }
 
@@ -209,7 +217,8 @@ impl Filter {
     pub fn matches(&self, request: &[u8]) -> Option<bool> {
         for condition in &self.0 {
             let holds = match condition {
-                Condition::Field(place, wanted) => wanted.is_met_by(place, &place.values(request)?),
+                Condition::Field(place, wanted) => wanted.holds(place, false, request)?,
+                Condition::All(place, wanted) => wanted.holds(place, true, request)?,
                 Condition::Not(filter) => !filter.matches(request)?,
                 Condition::Any(filters) => {
                     let mut holds = false;

@@ -37,7 +37,7 @@ pub(super) enum Why {
     /// An After event is delivered behind the reply.
     Accepted,
     /// The policy is not asked: the route of this name says so.
-    Skipped(String),
+    Skipped(Arc<str>),
     Failed(Rule, Failure),
     Refused(Refusal),
 }
@@ -183,7 +183,7 @@ impl Decider {
     }
 
     /// Allows a webhook that the policy is not asked about, by the route of this name.
-    pub(super) fn skipped(&self, route: String, body: &[u8]) -> Decision {
+    pub(super) fn skipped(&self, route: Arc<str>, body: &[u8]) -> Decision {
         Decision::new(self.callback.unchanged(body), Why::Skipped(route))
     }
 

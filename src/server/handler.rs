@@ -16,8 +16,8 @@ use super::record::Record;
 use super::webhook::{BodyDrift, Webhook};
 use super::work;
 use super::{Refusal, Response, ServerState, refused};
-use crate::config::{Handling, Order};
-use crate::contract::{Metadata, Timing};
+use crate::config::{Config, Handling, Order};
+use crate::contract::{Callback, Metadata, Timing};
 use crate::failure::{Class, Failure};
 use crate::memory::Share;
 use crate::outbox::{self, Delivery, Event};
@@ -54,12 +54,10 @@ impl<T: Transport> ServerState<T> {
             Err(unread) => return self.unread(webhook, decider, unread),
         };
         let callback = webhook.callback;
-        if let Some(route) = record.config.routes.of(callback, &decoded.message).filter(|route| !route.asks) {
-            let route = route.name.clone();
-            let Decoded { body, deadline, .. } = decoded;
-            // Only echoes are read from the body.
-            let body = if callback.echoes() { body } else { Bytes::new() };
-            return self.by_body(webhook, decider, &body, deadline, |decider, body| decider.skipped(route, body)).await;
+        match self.skipping_route(record, callback, &decoded).await {
+            Ok(None) => {}
+            Ok(Some(route)) => return self.skip(webhook, decider, decoded, route).await,
+            Err(unread) => return self.unread(webhook, decider, unread),
         }
         if webhook.timing() == Timing::After {
             return self.deliver(record, decider, decoded).await;
@@ -71,29 +69,59 @@ impl<T: Transport> ServerState<T> {
         let answer = answer.unwrap_or_else(|| Err(Failure::because(Class::Deadline, "the drain time is over")));
         record.answered();
         let limit = &self.shared.status.of(callback).cautions;
-        let decision = self.by_body(webhook, decider, &body, deadline, |decider, body| decider.by_answer(answer, body));
-        decision.await.noting_cautions(callback, &body, limit)
+        let decision = self.by_body(decider, &body, deadline, |decider, body| decider.by_answer(answer, body)).await;
+        let decision = decision.unwrap_or_else(|| self.unread(webhook, decider, BodyError::Failed(late_reply())));
+        decision.noting_cautions(callback, &body, limit)
     }
 
-    /// Runs a decision that reads the body again: on the blocking pool, if the body is long.
+    /// Returns the name of the route by which the policy is not asked, if there is one. Looks into a long message on the blocking
+    /// pool.
+    async fn skipping_route(
+        &self,
+        record: &Record,
+        callback: &'static Callback,
+        decoded: &Decoded,
+    ) -> Result<Option<Arc<str>>, BodyError> {
+        let find = |config: &Config, message: &[u8]| {
+            let route = config.routes.of(callback, message).filter(|route| !route.asks);
+            route.map(|route| route.name.clone())
+        };
+        let (config, message) = (&record.config, &decoded.message);
+        if config.routes.all().is_empty() || !work::is_long(message.len()) {
+            return Ok(find(config, message));
+        }
+        let (config, message) = (config.clone(), counted(message.clone(), &decoded.share));
+        let found = self.run_blocking(decoded.deadline, move || find(&config, &message)).await;
+        found.ok_or_else(|| {
+            let cause = "the budget or the drain time ended before a route was found";
+            BodyError::Failed(Failure::because(Class::Deadline, cause).unasked())
+        })
+    }
+
+    /// Allows a webhook that the policy is not asked about.
+    async fn skip(&self, webhook: &Webhook, decider: &Decider, decoded: Decoded, route: Arc<str>) -> Decision {
+        if !decider.callback.echoes() {
+            return decider.skipped(route, &[]);
+        }
+        let Decoded { body, deadline, .. } = decoded;
+        let decision = self.by_body(decider, &body, deadline, |decider, body| decider.skipped(route, body)).await;
+        decision.unwrap_or_else(|| self.unread(webhook, decider, BodyError::Failed(late_reply().unasked())))
+    }
+
+    /// Runs a decision that reads the body again: on the blocking pool, if the body is long. Returns `None` if it is not made in
+    /// time.
     async fn by_body(
         &self,
-        webhook: &Webhook,
         decider: &Decider,
         body: &Bytes,
         deadline: Instant,
         decide: impl FnOnce(&Decider, &[u8]) -> Decision + Send + 'static,
-    ) -> Decision {
+    ) -> Option<Decision> {
         if !work::is_long(body.len()) {
-            return decide(decider, body);
+            return Some(decide(decider, body));
         }
-        let (own, whole) = (decider.clone(), body.clone());
-        let decided = self.run_blocking(deadline + work::REPLY_GRACE, move || decide(&own, &whole)).await;
-        decided.unwrap_or_else(|| {
-            let failure =
-                Failure::because(Class::Deadline, "the budget or the drain time ended before the reply was made");
-            self.unread(webhook, decider, BodyError::Failed(failure))
-        })
+        let (decider, body) = (decider.clone(), body.clone());
+        self.run_blocking(deadline + work::REPLY_GRACE, move || decide(&decider, &body)).await
     }
 
     /// Reads the body and makes the request message of it.
@@ -188,6 +216,10 @@ impl<T: Transport> ServerState<T> {
     ) -> Option<R> {
         self.shared.deadline.cut_off(pin!(self.work.run_blocking(deadline, work))).await.flatten()
     }
+}
+
+fn late_reply() -> Failure {
+    Failure::because(Class::Deadline, "the budget or the drain time ended before the reply was made")
 }
 
 /// Returns bytes that hold their share of `limits.memory` until the last clone is dropped: an overdue policy call may keep them

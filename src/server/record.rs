@@ -203,7 +203,7 @@ impl Record {
                 }
             }
             (Why::Accepted, _) => line!(debug, "event accepted"),
-            (Why::Skipped(route), _) => line!(debug, "webhook skipped", route),
+            (Why::Skipped(route), _) => line!(debug, "webhook skipped", route = &**route),
             (Why::Failed(rule, failure), _) => {
                 let (class, cause, hint) = (failure.class.as_str(), &failure.cause, failure.status.and_then(hint));
                 match rule {

@@ -32,7 +32,7 @@ fn assert_unchanged(callback: &Callback, body: &str, reply: &Reply) {
 #[tokio::test]
 async fn every_callback_is_allowed_unchanged_and_the_policy_hears_nothing() {
     let policy = Policy::allow().await;
-    let gate = Running::of(configured(&policy.url(), "routes-all", "routes: [{ask: none}]")).await;
+    let gate = Running::of(configured(&policy.url(), "routes-all", "routes: [{callbacks: '*', ask: none}]")).await;
     for callback in Callback::all() {
         assert_unchanged(callback, callback.example, &gate.post(callback.command, callback.example).await);
     }
@@ -47,7 +47,7 @@ async fn every_callback_is_allowed_unchanged_and_the_policy_hears_nothing() {
 #[tokio::test]
 async fn a_long_body_is_allowed_with_its_echoes() {
     let policy = Policy::allow().await;
-    let gate = Running::of(configured(&policy.url(), "routes-long", "routes: [{ask: none}]")).await;
+    let gate = Running::of(configured(&policy.url(), "routes-long", "routes: [{callbacks: '*', ask: none}]")).await;
     let long = "x".repeat(300_000);
     for callback in Callback::all().iter().filter(|callback| callback.timing == Timing::Before) {
         let body = callback.example.trim_end().strip_suffix('}').unwrap();

@@ -3,11 +3,20 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use ring::digest::{SHA256, digest};
+
 use crate::contract::Ids;
 
-/// Reads a file of IDs. Blanks around an ID, empty lines and those that begin with `#` do not count. Returns the IDs, and a
-/// warning about what is probably not meant. The error is a sentence.
-pub(super) fn read(file: &Path, text: &str) -> Result<(Ids, Option<String>), String> {
+/// The IDs of a file, a digest of its text, and a warning about what is probably not meant.
+pub(super) struct Read {
+    pub(super) ids: Ids,
+    pub(super) digest: Vec<u8>,
+    pub(super) warning: Option<String>,
+}
+
+/// Reads a file of IDs. Blanks around an ID, empty lines and those that begin with `#` do not count. The error is a sentence.
+pub(super) fn read(file: &Path, text: &str) -> Result<Read, String> {
+    let digest = digest(&SHA256, text.as_bytes()).as_ref().to_vec();
     let file = file.display();
     let mut lines = HashMap::new();
     let mut twice = Vec::new();
@@ -16,21 +25,20 @@ pub(super) fn read(file: &Path, text: &str) -> Result<(Ids, Option<String>), Str
         if id.is_empty() || id.starts_with('#') {
             continue;
         }
-        if id.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
-            return Err(format!("{file}:{number}: an ID with a blank in it; expected one ID on each line"));
+        if id.contains(|letter: char| letter.is_whitespace() || letter.is_control() || ",\"".contains(letter)) {
+            return Err(format!("{file}:{number}: expected one ID on each line, without blanks, commas and quotes"));
         }
         if let Some(first) = lines.insert(id, number) {
             twice.push((number, first));
         }
     }
-    let warning = match &*twice {
-        _ if lines.is_empty() => Some(format!("{file} holds no ID")),
-        [] => None,
-        [(line, first), more @ ..] => {
-            let more =
-                if more.is_empty() { String::new() } else { format!(", and {} more lines repeat one", more.len()) };
-            Some(format!("{file}:{line}: the ID of line {first} again{more}"))
-        }
-    };
-    Ok((lines.into_keys().map(Into::into).collect(), warning))
+    // A file that was emptied must not take everybody out of a rule.
+    if lines.is_empty() {
+        return Err(format!("{file} holds no ID"));
+    }
+    let warning = twice.split_first().map(|((line, first), more)| {
+        let more = if more.is_empty() { String::new() } else { format!(", and {} of other lines", more.len()) };
+        format!("{file}:{line}: the ID of line {first} again{more}")
+    });
+    Ok(Read { ids: lines.into_keys().map(Into::into).collect(), digest, warning })
 }

@@ -2,12 +2,15 @@
 //!
 //! - `read`: routes from the file, with all mistakes.
 //! - `when`: the rows of `when`, compiled to a [`Filter`] for each callback.
-//! - `ids`: files of IDs.
+//! - `ids`, `paths`: files of IDs, and their names.
 
 mod ids;
+mod paths;
 mod read;
 mod when;
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ring::digest::{Context, SHA256};
@@ -17,18 +20,27 @@ use crate::contract::{Callback, Filter, Ids, Place};
 pub(super) use read::read;
 
 /// The routes, in the order of the file. A webhook takes the first one that matches.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Routes {
     all: Vec<Route>,
+    /// The digests of the files of IDs.
+    files: BTreeMap<PathBuf, Vec<u8>>,
     /// The steps of each callback, by its index; empty without routes.
     steps: Vec<Vec<Step>>,
+}
+
+impl PartialEq for Routes {
+    /// Compares what the steps are made of: a file may hold a million IDs.
+    fn eq(&self, other: &Self) -> bool {
+        self.all == other.all && self.files == other.files
+    }
 }
 
 /// A route.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
     /// The name; its place in the file, as in `routes[0]`, if it has none.
-    pub name: String,
+    pub name: Arc<str>,
     /// True if the policy is asked; false if the webhook is allowed without asking.
     pub asks: bool,
     /// The route as YAML on one line. Paths of files are resolved.
@@ -36,21 +48,21 @@ pub struct Route {
 }
 
 /// A route for one callback.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 struct Step {
     /// Its index among all routes.
     route: usize,
     filter: Filter,
-    share: Option<Share>,
+    sample: Option<Sample>,
 }
 
 /// The part of the users, groups or other values that a route takes.
-#[derive(Debug, Clone, PartialEq)]
-struct Share {
+#[derive(Debug, Clone)]
+struct Sample {
     by: Place,
     /// The name of the route: two routes take different users.
-    salt: String,
-    /// From 0 to 100.
+    salt: Arc<str>,
+    /// Up to 100; 0 if there is a cohort alone.
     percent: f64,
     /// Those that are in it whatever the percentage.
     cohort: Option<Arc<Ids>>,
@@ -60,18 +72,24 @@ impl Routes {
     /// Returns the route of a webhook by its encoded request: the first one that matches. `None` if none does.
     pub fn of(&self, callback: &Callback, request: &[u8]) -> Option<&Route> {
         for step in self.steps.get(callback.index)? {
-            if step.filter.matches(request)? && step.share.as_ref().is_none_or(|share| share.takes(request)) {
+            if step.filter.matches(request)? && step.sample.as_ref().is_none_or(|sample| sample.takes(request)) {
                 return self.all.get(step.route);
             }
         }
         None
     }
 
-    /// Returns the routes of a callback in their order, each with true if it takes all of the callback's webhooks that come so
-    /// far.
-    pub fn of_callback(&self, callback: &Callback) -> impl Iterator<Item = (&Route, bool)> {
-        let steps = self.steps.get(callback.index).into_iter().flatten();
-        steps.filter_map(|step| Some((self.all.get(step.route)?, step.takes_all())))
+    /// Returns true if one of the routes takes all webhooks of a callback that come so far.
+    fn take_all(&self, callback: &Callback) -> bool {
+        self.steps.get(callback.index).into_iter().flatten().any(Step::takes_all)
+    }
+
+    /// Returns true if the policy is never asked about a callback.
+    fn skip_all(&self, callback: &Callback) -> bool {
+        let asks = |step: &&Step| self.all.get(step.route).is_none_or(|route| route.asks);
+        let mut steps = self.steps.get(callback.index).into_iter().flatten();
+        // The first one that asks, or takes all that is left.
+        steps.find(|step| asks(step) || step.takes_all()).is_some_and(|step| !asks(&step))
     }
 
     /// Returns all routes, in the order of the file.
@@ -82,12 +100,12 @@ impl Routes {
 
 impl Step {
     fn takes_all(&self) -> bool {
-        self.filter.is_empty() && self.share.is_none()
+        self.filter.is_empty() && self.sample.is_none()
     }
 }
 
-impl Share {
-    /// Returns true if a request belongs to the share; false if it has no value to decide by.
+impl Sample {
+    /// Returns true if a request belongs to the sample; false if it has no value to decide by.
     fn takes(&self, request: &[u8]) -> bool {
         let Some(value) = self.by.text(request) else { return false };
         self.cohort.as_ref().is_some_and(|cohort| cohort.contains(value))

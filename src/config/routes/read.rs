@@ -1,10 +1,10 @@
 //! Reads routes from the file.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Route, Routes, Share, Step, ids};
+use super::{Route, Routes, Sample, Step, ids, paths};
 use crate::config::file::{Reader, config_keys};
 use crate::config::load::TextOf;
 use crate::config::report::{did_you_mean, nearest};
@@ -19,6 +19,7 @@ pub(super) struct RouteReader<'r, 'a> {
     text_of: TextOf<'r>,
     /// The files of IDs that were read, by their paths; `None` for one with a mistake.
     ids: BTreeMap<PathBuf, Option<Arc<Ids>>>,
+    digests: BTreeMap<PathBuf, Vec<u8>>,
 }
 
 /// Reads the routes of `node`, the value of the file's key `routes`.
@@ -30,12 +31,17 @@ pub(in crate::config) fn read(file: &mut Reader<'_>, node: &Node, text_of: TextO
             return Routes::default();
         }
     };
-    let mut routes = Routes { all: Vec::new(), steps: vec![Vec::new(); Callback::all().len()] };
-    let mut reader = RouteReader { file, text_of, ids: BTreeMap::new() };
+    let mut routes = Routes { steps: vec![Vec::new(); Callback::all().len()], ..Routes::default() };
+    let mut reader = RouteReader { file, text_of, ids: BTreeMap::new(), digests: BTreeMap::new() };
     for (index, item) in items.iter().enumerate() {
         let path = format!("routes[{index}]");
         reader.file.found(&path, item.line);
         reader.route(&path, item, &mut routes);
+    }
+    routes.files = reader.digests;
+    let mut before = Callback::all().iter().filter(|callback| callback.timing == Timing::Before);
+    if before.all(|callback| routes.skip_all(callback)) {
+        file.warning(node.line, "routes", "the policy is never asked: every Before callback is skipped");
     }
     routes
 }
@@ -52,7 +58,7 @@ impl<'n> Parts<'n> {
 impl RouteReader<'_, '_> {
     /// Reads one route, and adds it with its steps.
     fn route(&mut self, path: &str, node: &Node, routes: &mut Routes) {
-        let node = &self.with_resolved_files(node);
+        let node = &paths::resolved(node, self.file.name.as_ref());
         let parts = Parts(self.file.entries(path, node, &format!("keys with values: {}", KEYS.join(", "))));
         for Entry { line, key, value } in &parts.0 {
             let full = format!("{path}.{key}");
@@ -60,7 +66,7 @@ impl RouteReader<'_, '_> {
                 let hint = did_you_mean(nearest(key, KEYS), &format!("expected {}", KEYS.join(", ")));
                 self.file.mistake(*line, &full, format!("no such key; {hint}"));
             } else if let Value::Null = value.value {
-                // A condition that is lost must not let everything pass.
+                // A value that is lost must not let everything pass.
                 self.file.mistake(*line, &full, "has no value");
             }
         }
@@ -71,14 +77,14 @@ impl RouteReader<'_, '_> {
             Some(when) => self.rows(&format!("{path}.when"), when, &callbacks),
             None => vec![Default::default(); callbacks.len()],
         };
-        let shares = self.shares(path, name, &parts, &callbacks);
+        let name: Arc<str> = name.unwrap_or(path).into();
+        let samples = self.samples(path, &name, &parts, &callbacks);
         let text = node.flow();
-        let name = name.unwrap_or(path).to_owned();
-        self.compare(path, node, &callbacks, &text, routes);
+        self.compare(path, node.line, &callbacks, &text, routes);
         let route = routes.all.len();
         routes.all.push(Route { name, asks, text });
-        for ((callback, filter), share) in callbacks.into_iter().zip(filters).zip(shares) {
-            routes.steps[callback.index].push(Step { route, filter, share });
+        for ((callback, filter), sample) in callbacks.into_iter().zip(filters).zip(samples) {
+            routes.steps[callback.index].push(Step { route, filter, sample });
         }
     }
 
@@ -86,10 +92,11 @@ impl RouteReader<'_, '_> {
     fn name<'n>(&mut self, path: &str, parts: &Parts<'n>, routes: &Routes) -> Option<&'n str> {
         let node = parts.get("name")?;
         let name = self.single(&format!("{path}.name"), node)?;
-        let what = match routes.all.iter().any(|route| route.name == name) {
-            true => "the name of another route",
-            false if name.trim().is_empty() => "must not be empty",
-            false => return Some(name),
+        let what = match name {
+            _ if routes.all.iter().any(|route| &*route.name == name) => "the name of another route",
+            _ if name.trim().is_empty() => "must not be empty",
+            _ if name.starts_with("routes[") => "a route without a name is called so",
+            name => return Some(name),
         };
         self.file.mistake(node.line, &format!("{path}.name"), format!("{name:?}: {what}"));
         None
@@ -101,6 +108,9 @@ impl RouteReader<'_, '_> {
         let path = format!("{path}.ask");
         if self.single(&path, node).is_some_and(|word| word != "none") {
             self.file.mistake(node.line, &path, "expected none; without it the policy is asked");
+        } else if parts.get("callbacks").is_none() && parts.get("timing").is_none() {
+            // A file that was cut short must not turn the policy off.
+            self.file.mistake(node.line, &path, "needs callbacks or timing; callbacks: '*' takes all");
         }
         false
     }
@@ -113,12 +123,12 @@ impl RouteReader<'_, '_> {
             let patterns = self.texts(&path, node);
             for (line, pattern) in &patterns {
                 let known = || Callback::all().iter().flat_map(config_keys);
-                if !known().any(|key| fits(pattern, key)) {
+                if !Callback::all().iter().any(|callback| is_named(callback, pattern)) {
                     let hint = did_you_mean(nearest(pattern, known()), "hookgate callbacks lists their keys");
                     self.file.mistake(*line, &path, format!("{pattern:?}: no such callback; {hint}"));
                 }
             }
-            callbacks.retain(|row| config_keys(row).any(|key| patterns.iter().any(|(_, pattern)| fits(pattern, key))));
+            callbacks.retain(|callback| patterns.iter().any(|(_, pattern)| is_named(callback, pattern)));
         }
         let Some(node) = parts.get("timing") else { return callbacks };
         let path = format!("{path}.timing");
@@ -136,13 +146,13 @@ impl RouteReader<'_, '_> {
     }
 
     /// Reads the part of the users, or other values, that a route takes, for each callback.
-    fn shares(
+    fn samples(
         &mut self,
         path: &str,
-        name: Option<&str>,
+        name: &Arc<str>,
         parts: &Parts<'_>,
         callbacks: &[&'static Callback],
-    ) -> Vec<Option<Share>> {
+    ) -> Vec<Option<Sample>> {
         let none = vec![None; callbacks.len()];
         let percent = parts.get("percent").and_then(|node| self.percent(&format!("{path}.percent"), node));
         let cohort = parts.get("cohort").and_then(|node| {
@@ -162,7 +172,7 @@ impl RouteReader<'_, '_> {
             }
             (None, None) => return none,
         };
-        if parts.get("percent").is_some() && name.is_none() {
+        if parts.get("percent").is_some() && parts.get("name").is_none() {
             self.file.mistake(share.line, path, "needs a name: it decides which users the percentage takes");
         }
         let path = format!("{path}.by");
@@ -171,13 +181,9 @@ impl RouteReader<'_, '_> {
         if places.iter().flatten().any(|place| place.kind != PlaceKind::Text || place.is_list) {
             self.file.mistake(by.line, &path, format!("{field} is not a single text"));
         }
-        let share = |by| Share {
-            by,
-            salt: name.unwrap_or_default().to_owned(),
-            percent: percent.unwrap_or_default(),
-            cohort: cohort.clone(),
-        };
-        places.into_iter().map(|place| place.map(share)).collect()
+        let percent = percent.unwrap_or_default();
+        let sample = |by| Sample { by, salt: name.clone(), percent, cohort: cohort.clone() };
+        places.into_iter().map(|place| place.map(sample)).collect()
     }
 
     fn percent(&mut self, path: &str, node: &Node) -> Option<f64> {
@@ -190,16 +196,11 @@ impl RouteReader<'_, '_> {
     }
 
     /// Adds what is probably not meant of a route beside those before it.
-    fn compare(&mut self, path: &str, node: &Node, callbacks: &[&'static Callback], text: &str, routes: &Routes) {
+    fn compare(&mut self, path: &str, line: usize, callbacks: &[&'static Callback], text: &str, routes: &Routes) {
         if let Some(same) = routes.all.iter().find(|route| route.text == text) {
-            return self.file.mistake(node.line, path, format!("the same as {}", same.name));
-        }
-        let taken = |callback: &&&Callback| routes.of_callback(callback).any(|(_, takes_all)| takes_all);
-        let lost: Vec<_> = callbacks.iter().filter(taken).map(|callback| callback.config_key).collect();
-        if let [first, ..] = *lost {
-            let (all, before) = (lost.len() == callbacks.len(), "are taken by a route before it");
-            let whose = if all { "all of its webhooks".to_owned() } else { format!("webhooks of {first}") };
-            self.file.warning(node.line, path, format!("{whose} {before}"));
+            self.file.mistake(line, path, format!("the same as {}", same.name));
+        } else if !callbacks.is_empty() && callbacks.iter().all(|callback| routes.take_all(callback)) {
+            self.file.warning(line, path, "never taken: all of its webhooks are taken by a route before it");
         }
     }
 
@@ -220,8 +221,14 @@ impl RouteReader<'_, '_> {
             };
             let known = field_paths(first.request);
             let meant = nearest(field, known.iter().flat_map(|(path, field)| [&*path.name, field.name]));
-            let hint = did_you_mean(meant, &format!("hookgate callbacks {} lists them", first.config_key));
-            self.file.mistake(line, path, format!("no field of {}{more}; {hint}", first.config_key));
+            // The whole path of a field that is deeper than its name says.
+            let whole = |name: &&str| known.iter().find(|(path, field)| path.name == *name || field.name == *name);
+            let meant = meant.as_ref().and_then(whole).map(|(path, _)| &*path.name);
+            // Two callbacks have one key.
+            let is_shared = Callback::all().iter().filter(|row| row.config_key == first.config_key).count() > 1;
+            let name = if is_shared { first.command } else { first.config_key };
+            let hint = did_you_mean(meant, &format!("hookgate callbacks {name} lists them"));
+            self.file.mistake(line, path, format!("no field of {name}{more}; {hint}"));
         }
         places
     }
@@ -254,10 +261,11 @@ impl RouteReader<'_, '_> {
             return read.clone();
         }
         let read = match (self.text_of)(&file).and_then(|text| ids::read(&file, &text)) {
-            Ok((ids, warning)) => {
+            Ok(ids::Read { ids, digest, warning }) => {
                 if let Some(warning) = warning {
                     self.file.warning(line, path, warning);
                 }
+                self.digests.insert(file.clone(), digest);
                 Some(Arc::new(ids))
             }
             Err(what) => {
@@ -268,50 +276,21 @@ impl RouteReader<'_, '_> {
         self.ids.insert(file, read.clone());
         read
     }
+}
 
-    /// Returns a route whose files are named by their paths from the working directory.
-    fn with_resolved_files(&self, route: &Node) -> Node {
-        let mut route = route.clone();
-        for Entry { key, value, .. } in route.entries_mut() {
-            match &**key {
-                "cohort" => self.resolve(value),
-                "when" => self.resolve_rows(value),
-                _ => {}
-            }
-        }
-        route
-    }
-
-    fn resolve_rows(&self, rows: &mut Node) {
-        for Entry { key, value, .. } in rows.entries_mut() {
-            match (&**key, &mut value.value) {
-                ("not", _) => self.resolve_rows(value),
-                ("any", Value::List(items)) => items.iter_mut().for_each(|item| self.resolve_rows(item)),
-                _ => {
-                    let tests = value.entries_mut().iter_mut();
-                    tests.filter(|test| test.key == "file").for_each(|test| self.resolve(&mut test.value));
-                }
-            }
-        }
-    }
-
-    fn resolve(&self, node: &mut Node) {
-        match &mut node.value {
-            Value::Scalar(file) => {
-                *file = Path::new(self.file.name).with_file_name(&*file).to_string_lossy().into_owned()
-            }
-            Value::List(items) => items.iter_mut().for_each(|item| self.resolve(item)),
-            Value::Null | Value::Map(_) => {}
-        }
-    }
+/// Returns true if a callback has this command, or a key of this pattern.
+fn is_named(callback: &Callback, pattern: &str) -> bool {
+    let is_command = callback.command == pattern || callback.older_commands.contains(&pattern);
+    is_command || config_keys(callback).any(|key| fits(pattern, key))
 }
 
 /// Returns true if a key is of a pattern, in which `*` stands for any letters.
 fn fits(pattern: &str, key: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == key,
-        Some((head, rest)) => key
-            .strip_prefix(head)
-            .is_some_and(|key| (0..=key.len()).any(|at| key.get(at..).is_some_and(|key| fits(rest, key)))),
-    }
+    let parts: Vec<_> = pattern.split('*').collect();
+    let [first, middle @ .., last] = &*parts else { return pattern == key };
+    let Some(mut rest) = key.strip_prefix(first).and_then(|rest| rest.strip_suffix(last)) else { return false };
+    middle.iter().all(|part| {
+        let found = rest.split_once(part);
+        found.map(|(_, behind)| rest = behind).is_some()
+    })
 }

@@ -8,7 +8,7 @@ use crate::config::report::{did_you_mean, nearest};
 use crate::config::yaml::{Entry, Node, Value};
 use crate::contract::{Callback, Condition, Filter, Ids, Place, PlaceKind, Texts, Wanted};
 
-const TESTS: [&str; 4] = ["in", "prefix", "file", "present"];
+const TESTS: [&str; 5] = ["in", "prefix", "file", "present", "all"];
 
 /// The values that a row wants, as the file has them.
 #[derive(Default)]
@@ -18,6 +18,8 @@ struct Given<'n> {
     prefixes: Vec<&'n str>,
     files: Vec<Arc<Ids>>,
     present: Option<bool>,
+    /// True if every value of a list must be wanted.
+    all: Option<bool>,
     /// True if there was a file, even one that could not be read.
     has_file: bool,
 }
@@ -26,6 +28,11 @@ impl RouteReader<'_, '_> {
     /// Reads rows, all of which have to hold. Returns the filter of each callback.
     pub(super) fn rows(&mut self, path: &str, node: &Node, callbacks: &[&'static Callback]) -> Vec<Filter> {
         let mut filters = vec![Filter::default(); callbacks.len()];
+        if let Value::Null = node.value {
+            // Conditions that are lost must not let everything pass.
+            self.file.mistake(node.line, path, "has no value");
+            return filters;
+        }
         let entries = self.file.entries(path, node, "conditions by the name of a field");
         if node.entries().is_some() && entries.is_empty() {
             self.file.mistake(node.line, path, "must have one condition at least");
@@ -77,6 +84,7 @@ impl RouteReader<'_, '_> {
         let conditions = places.into_iter().map(|place| {
             let place = place?;
             match given.wanted(&place) {
+                Ok(wanted) if given.all == Some(true) => Some(Condition::All(place, wanted)),
                 Ok(wanted) => Some(Condition::Field(place, wanted)),
                 Err((line, what)) => {
                     self.file.mistake(line.unwrap_or(entry.line), path, what);
@@ -112,10 +120,8 @@ impl RouteReader<'_, '_> {
                                 given.files.extend(self.ids_of(&path, line, file));
                             }
                         }
-                        "present" => match self.single(&path, value).map(str::parse) {
-                            Some(Ok(present)) => given.present = Some(present),
-                            _ => self.file.mistake(*line, &path, "expected true or false"),
-                        },
+                        "present" => given.present = self.truth(&path, *line, value),
+                        "all" => given.all = self.truth(&path, *line, value),
                         _ => {
                             let hint = did_you_mean(nearest(key, TESTS), &expected);
                             self.file.mistake(*line, &path, format!("no such test; {hint}"));
@@ -126,21 +132,44 @@ impl RouteReader<'_, '_> {
         }
         given
     }
+
+    fn truth(&mut self, path: &str, line: usize, node: &Node) -> Option<bool> {
+        let truth = self.single(path, node).and_then(|text| text.parse().ok());
+        if truth.is_none() {
+            self.file.mistake(line, path, "expected true or false");
+        }
+        truth
+    }
 }
 
 impl Given<'_> {
     /// Returns what is wanted of the values at a place. The error is a line, if it is of one value, and a sentence.
     fn wanted(&self, place: &Place) -> Result<Wanted, (Option<usize>, String)> {
-        let Self { values, prefixes, files, present, has_file } = self;
+        let Self { values, prefixes, files, present, all, has_file } = self;
         let others = !values.is_empty() || !prefixes.is_empty() || *has_file;
         match (present, others) {
             (Some(_), true) => {
                 return Err((None, "present and values at once; not and any join conditions".to_owned()));
             }
             (Some(present), false) => return Ok(Wanted::Present(*present)),
+            (None, _) if place.is_list && all.is_none() => {
+                let what = "a list: say all: true if each of its values must be wanted, all: false if one is enough";
+                return Err((None, what.to_owned()));
+            }
             _ => {}
         }
+        if !place.is_list && all.is_some() {
+            return Err((None, "all has no effect: this field has one value".to_owned()));
+        }
         if place.kind == PlaceKind::Text {
+            for (line, text) in values {
+                if text.contains(',') {
+                    return Err((Some(*line), format!("{text:?}: expected one value; a list is [a, b]")));
+                }
+                if text.contains("..") && range(text).is_ok() {
+                    return Err((Some(*line), format!("{text:?}: a range is for numbers, and this field is a text")));
+                }
+            }
             return Ok(Wanted::Texts(Texts {
                 equal: values.iter().map(|(_, text)| (*text).into()).collect(),
                 sets: files.clone(),
@@ -152,7 +181,7 @@ impl Given<'_> {
         }
         let ranges = values.iter().map(|(line, text)| {
             let range = match place.kind {
-                PlaceKind::Bool => truth(text),
+                PlaceKind::Bool => number_of(text),
                 _ => range(text),
             };
             range.map_err(|what| (Some(*line), format!("{text:?}: {what}")))
@@ -161,7 +190,8 @@ impl Given<'_> {
     }
 }
 
-fn truth(text: &str) -> Result<RangeInclusive<i64>, &'static str> {
+/// Reads true or false as the number that stands for it.
+fn number_of(text: &str) -> Result<RangeInclusive<i64>, &'static str> {
     match text {
         "true" => Ok(1..=1),
         "false" => Ok(0..=0),

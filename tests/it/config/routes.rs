@@ -28,7 +28,7 @@ fn taken(loaded: &Loaded, members: &[(&str, serde_json::Value)]) -> Option<Strin
         body[*name] = value.clone();
     }
     let message = transcode(callback.request, callback.command, body.to_string().as_bytes()).unwrap().message;
-    loaded.config.routes.of(callback, &message).map(|route| route.name.clone())
+    loaded.config.routes.of(callback, &message).map(|route| route.name.to_string())
 }
 
 #[test]
@@ -73,6 +73,14 @@ fn every_condition_takes_what_it_says() {
             json!({"sendID": "u7", "recvID": "u2"}),
             json!({"sendID": "u7", "recvID": "u7"}),
         ),
+        (
+            "at_user_list: {prefix: bot_, all: true}",
+            json!({"atUserList": ["bot_1", "bot_2"]}),
+            json!({"atUserList": ["bot_1", "u2"]}),
+        ),
+        ("at_user_list: {in: u1, all: true}", json!({"atUserList": ["u1"]}), json!({"atUserList": []})),
+        ("at_user_list: {in: u1, all: false}", json!({"atUserList": ["u2", "u1"]}), json!({"atUserList": ["u2"]})),
+        ("at_user_list: {present: true}", json!({"atUserList": ["u2"]}), json!({"atUserList": null})),
     ] {
         let loaded = read(&format!("  - {{callbacks: [beforeSendSingleMsg], when: {{{when}}}, ask: none}}")).unwrap();
         for (members, route) in [(takes, Some("routes[0]")), (leaves, None)] {
@@ -120,11 +128,13 @@ fn each_mistake_in_a_route_is_one_line_with_path_and_line() {
     for (route, lines) in [
         ("5", "routes[0]: expected keys with values: name, callbacks, timing, when, percent, by, cohort, ask"),
         ("{whem: {}}", "routes[0].whem: no such key; did you mean when?"),
-        ("{when: , ask: none}", "routes[0].when: has no value"),
+        ("{when: , timing: before, ask: none}", "routes[0].when: has no value"),
         ("{when: {}}", "routes[0].when: must have one condition at least"),
         ("{when: 5}", "routes[0].when: expected conditions by the name of a field"),
         ("{ask: policy}", "routes[0].ask: expected none; without it the policy is asked"),
-        ("{ask: [none]}", "routes[0].ask: expected a single value"),
+        ("{timing: before, ask: [none]}", "routes[0].ask: expected a single value"),
+        ("{ask: none}", "routes[0].ask: needs callbacks or timing; callbacks: '*' takes all"),
+        ("{name: 'routes[1]'}", "routes[0].name: \"routes[1]\": a route without a name is called so"),
         ("{timing: during}", "routes[0].timing: \"during\": expected before or after"),
         (
             "{callbacks: beforeAddFriend, timing: after}",
@@ -145,7 +155,7 @@ fn each_mistake_in_a_route_is_one_line_with_path_and_line() {
         ),
         (
             "{callbacks: [beforeAddFriend, beforeAddBlack, beforeSendSingleMsg], when: {sendid: 1}}",
-            "routes[0].when.sendid: no field of beforeSendSingleMsg, nor of 2 more callbacks of this route; did you mean send_id?",
+            "routes[0].when.sendid: no field of beforeSendSingleMsg, nor of 2 more callbacks of this route; did you mean message.send_id?",
         ),
         (
             "{callbacks: beforeSendSingleMsg, when: {content_type: text}}",
@@ -169,7 +179,7 @@ fn each_mistake_in_a_route_is_one_line_with_path_and_line() {
         ),
         (
             "{callbacks: beforeSendSingleMsg, when: {send_id: {like: u}}}",
-            "routes[0].when.send_id.like: no such test; expected in, prefix, file, present",
+            "routes[0].when.send_id.like: no such test; expected in, prefix, file, present, all",
         ),
         (
             "{callbacks: beforeSendSingleMsg, when: {send_id: {present: 1}}}",
@@ -192,8 +202,40 @@ fn each_mistake_in_a_route_is_one_line_with_path_and_line() {
             "routes[0].when.send_id.file: cannot read etc/gone.txt: not there",
         ),
         (
+            "{callbacks: beforeSendSingleMsg, when: {send_id: {file: empty.txt}}}",
+            "routes[0].when.send_id.file: etc/empty.txt holds no ID",
+        ),
+        // A condition that is lost must not take everything.
+        ("{callbacks: beforeSendSingleMsg, when: {any: [{send_id: u1}, null]}}", "routes[0].when.any[1]: has no value"),
+        ("{callbacks: beforeSendSingleMsg, when: {not: }}", "routes[0].when.not: has no value"),
+        ("{callbacks: beforeSendSingleMsg, when: {not: {not: }}}", "routes[0].when.not.not: has no value"),
+        (
+            "{callbacks: beforeSendSingleMsg, when: {send_id: 'u1,u2'}}",
+            "routes[0].when.send_id: \"u1,u2\": expected one value; a list is [a, b]",
+        ),
+        (
+            "{callbacks: beforeSendSingleMsg, when: {send_id: 1000..5000}}",
+            "routes[0].when.send_id: \"1000..5000\": a range is for numbers, and this field is a text",
+        ),
+        (
+            "{callbacks: beforeSendSingleMsg, when: {at_user_list: u1}}",
+            "routes[0].when.at_user_list: a list: say all: true if each of its values must be wanted, all: false if one is enough",
+        ),
+        (
+            "{callbacks: beforeSendSingleMsg, when: {send_id: {in: u1, all: true}}}",
+            "routes[0].when.send_id: all has no effect: this field has one value",
+        ),
+        (
+            "{callbacks: beforeUserRegister, when: {nickname: {in: x, all: true}}}",
+            "routes[0].when.nickname: no field of beforeUserRegister; did you mean users.nickname?",
+        ),
+        (
+            "{callbacks: callbackBeforeMembersJoinGroupCommand, when: {user_id: u1}}",
+            "routes[0].when.user_id: no field of callbackBeforeMembersJoinGroupCommand; did you mean member_list.user_id?",
+        ),
+        (
             "{callbacks: beforeSendSingleMsg, when: {send_id: {file: blank.txt}}}",
-            "routes[0].when.send_id.file: etc/blank.txt:2: an ID with a blank in it; expected one ID on each line",
+            "routes[0].when.send_id.file: etc/blank.txt:2: expected one ID on each line, without blanks, commas and quotes",
         ),
         (
             "{name: a, callbacks: beforeSendSingleMsg, percent: 0, by: send_id}",
@@ -226,7 +268,7 @@ fn each_mistake_in_a_route_is_one_line_with_path_and_line() {
         ),
         (
             "{callbacks: beforeSendSingleMsg, cohort: ids.txt, by: sent_id}",
-            "routes[0].by: no field of beforeSendSingleMsg; did you mean send_id?",
+            "routes[0].by: no field of beforeSendSingleMsg; did you mean message.send_id?",
         ),
     ] {
         let expected = format!("etc/hookgate.yaml:2: {lines}");
@@ -242,23 +284,48 @@ fn each_mistake_in_a_route_is_one_line_with_path_and_line() {
 }
 
 #[test]
+fn of_two_callbacks_with_one_key_each_can_have_its_own_route() {
+    let loaded = read(
+        "  - {callbacks: callbackBeforeMembersJoinGroupCommand, when: {member_list.user_id: {prefix: bot_, all: true}}, ask: none}\n\
+         \x20 - {callbacks: callbackBeforeMemberJoinGroupCommand, when: {user_id: {prefix: bot_}}, ask: none}",
+    )
+    .unwrap();
+    assert_eq!(loaded.warnings, []);
+    assert_round_trip(&loaded);
+}
+
+#[test]
+fn stars_stand_for_any_letters() {
+    for (pattern, callback) in
+        [("*SingleMsg", "afterSendSingleMsg"), ("b*Send*S*", "beforeSendSingleMsg"), ("**", "afterAddFriend")]
+    {
+        let loaded = read(&format!("  - {{callbacks: '{pattern}', ask: none}}")).unwrap();
+        let callback = Callback::by_name(callback).unwrap();
+        assert!(loaded.config.routes.of(callback, b"").is_some(), "{pattern}");
+    }
+    for pattern in ["*singlemsg", "beforeSendSingleMsg*Msg", &"*e".repeat(40)] {
+        assert!(read(&format!("  - {{callbacks: '{pattern}', ask: none}}")).unwrap_err().contains("no such callback"));
+    }
+}
+
+#[test]
 fn what_is_probably_not_meant_is_a_warning() {
     for (routes, warning) in [
         (
-            "  - {timing: before, ask: none}\n  - {callbacks: before*}",
-            "etc/hookgate.yaml:3: routes[1]: all of its webhooks are taken by a route before it",
+            "  - {callbacks: [beforeAddFriend, beforeAddBlack], ask: none}\n  - {callbacks: beforeAddBlack}",
+            "etc/hookgate.yaml:3: routes[1]: never taken: all of its webhooks are taken by a route before it",
         ),
         (
-            "  - {callbacks: beforeAddFriend}\n  - {ask: none}",
-            "etc/hookgate.yaml:3: routes[1]: webhooks of beforeAddFriend are taken by a route before it",
+            "  - {callbacks: '*', ask: none}",
+            "etc/hookgate.yaml:2: routes: the policy is never asked: every Before callback is skipped",
         ),
         (
             "  - {callbacks: beforeSendSingleMsg, cohort: twice.txt, by: send_id}",
-            "etc/hookgate.yaml:2: routes[0].cohort: etc/twice.txt:3: the ID of line 1 again, and 1 more lines repeat one",
+            "etc/hookgate.yaml:2: routes[0].cohort: etc/twice.txt:3: the ID of line 1 again, and 1 of other lines",
         ),
         (
-            "  - {callbacks: beforeSendSingleMsg, when: {send_id: {file: empty.txt}}}",
-            "etc/hookgate.yaml:2: routes[0].when.send_id.file: etc/empty.txt holds no ID",
+            "  - {callbacks: beforeAddFriend}\n  - {timing: before, ask: none}\n  - {callbacks: beforeAddFriend, ask: none}",
+            "etc/hookgate.yaml:4: routes[2]: never taken: all of its webhooks are taken by a route before it",
         ),
     ] {
         assert_eq!(lines(&read(routes).unwrap().warnings), [warning], "{routes}");
@@ -276,7 +343,7 @@ fn the_manuals_examples_are_read() {
             true => format!("routes:\n  - callbacks: [beforeSendGroupMsg]\n    {indented}"),
             false => block.to_owned(),
         };
-        let ids = ["groups.txt", "authors.txt"].map(|name| (name, "u1"));
+        let ids = ["unmoderated.txt", "groups.txt", "authors.txt"].map(|name| (name, "u1"));
         let loaded = load(&["--config", "h.yaml"], &[&[("h.yaml", &*yaml)], &ids[..]].concat());
         assert!(loaded.as_ref().is_ok_and(|loaded| loaded.warnings.is_empty()), "{loaded:?}\n{yaml}");
     }

@@ -69,6 +69,12 @@ fn a_filter_finds_what_another_implementation_finds() {
                 };
                 for value in &found {
                     assert!(says(wanted(value)), "{name} is {value:?} in {message:?}");
+                    let all = Filter(vec![Condition::All(place.clone(), wanted(value))]).matches(&bytes);
+                    assert_eq!(
+                        all,
+                        Some(found.iter().all(|other| other == value)),
+                        "{name} is {value:?} in {message:?}"
+                    );
                 }
                 let absent = match place.kind {
                     PlaceKind::Text => Wanted::Texts(Texts {
