@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::time::Instant;
 
 use super::jetstream::Cluster;
@@ -12,7 +12,8 @@ use super::scheduler::{Phase, Scheduler};
 use crate::observe::failures::LastFailure;
 
 /// The events that are kept at a moment. As JSON it has the totals alone.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Backlog {
     /// Events, waiting or on their way: what the bound on events is about.
     pub events: usize,
@@ -23,7 +24,7 @@ pub struct Backlog {
     /// Keys of which an event fails while others wait behind it.
     pub blocked_keys: usize,
     /// The age of the oldest one that waits.
-    #[serde(rename = "oldest_ms", serialize_with = "milliseconds")]
+    #[serde(rename = "oldest_ms", serialize_with = "milliseconds", deserialize_with = "from_milliseconds")]
     pub oldest: Option<Duration>,
     /// The rpcs that have any, in the order of their names.
     #[serde(skip)]
@@ -37,7 +38,8 @@ pub struct Backlog {
 }
 
 /// The events on disk at a moment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Disk {
     /// Events that are to be delivered.
     pub events: usize,
@@ -59,15 +61,16 @@ pub struct Disk {
     pub unreadable: u64,
     /// Commits since the start, by their time: one count for each of [`COMMIT_BUCKETS`](super::COMMIT_BUCKETS), and one for
     /// those that took longer. As JSON it is their sum.
-    #[serde(serialize_with = "sum")]
+    #[serde(serialize_with = "sum", skip_deserializing)]
     pub commits: Vec<u64>,
     /// The time of all commits.
-    #[serde(rename = "commit_ms", serialize_with = "milliseconds")]
+    #[serde(rename = "commit_ms", serialize_with = "milliseconds", skip_deserializing)]
     pub commit_time: Duration,
 }
 
 /// The events of an rpc that are kept. As JSON it is the value that stands under the rpc.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RpcBacklog {
     /// The rpc's path.
     #[serde(skip)]
@@ -79,10 +82,10 @@ pub struct RpcBacklog {
     /// Events on their way to the policy.
     pub in_flight: usize,
     /// The age of the oldest one that waits.
-    #[serde(rename = "oldest_ms", serialize_with = "milliseconds")]
+    #[serde(rename = "oldest_ms", serialize_with = "milliseconds", deserialize_with = "from_milliseconds")]
     pub oldest: Option<Duration>,
     /// The time for which nothing is tried, as the policy keeps failing.
-    #[serde(rename = "paused_ms", serialize_with = "milliseconds")]
+    #[serde(rename = "paused_ms", serialize_with = "milliseconds", deserialize_with = "from_milliseconds")]
     pub paused: Option<Duration>,
 }
 
@@ -228,6 +231,10 @@ pub(super) fn last_failures(
 fn milliseconds<S: Serializer>(time: &(impl Into<Option<Duration>> + Copy), to: S) -> Result<S::Ok, S::Error> {
     let time: Option<Duration> = (*time).into();
     time.map(|time| time.as_millis()).serialize(to)
+}
+
+fn from_milliseconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    Ok(Option::deserialize(from)?.map(Duration::from_millis))
 }
 
 fn sum<S: Serializer>(counts: &[u64], to: S) -> Result<S::Ok, S::Error> {

@@ -12,7 +12,7 @@ mod subscribe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -47,25 +47,25 @@ pub(crate) struct Source {
 pub struct Reloads(watch::Sender<Counts>);
 
 /// The counters of reloads at a moment, as `/status` shows them.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Counts {
     /// Configurations that were applied.
     pub(crate) ok: u64,
     /// Configurations that were refused.
     pub(crate) refused: u64,
-    last: Option<Last>,
+    pub(crate) last: Option<Last>,
 }
 
 /// The last reload.
-#[derive(Debug, Clone, Serialize)]
-struct Last {
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Last {
     /// In milliseconds since 1970.
-    at_ms: u64,
-    ok: bool,
+    pub(crate) at_ms: u64,
+    pub(crate) ok: bool,
     /// The reasons to refuse it, a line each.
-    refused: Vec<String>,
+    pub(crate) refused: Vec<String>,
     /// Changed settings that only a restart can change.
-    needs_restart: Vec<&'static str>,
+    pub(crate) needs_restart: Vec<String>,
 }
 
 impl Source {
@@ -149,7 +149,7 @@ impl Source {
 }
 
 /// Publishes a configuration. Returns the changed settings that only a restart can change.
-fn apply(Loaded { mut config, warnings, .. }: Loaded, present: &watch::Sender<Arc<Config>>) -> Vec<&'static str> {
+fn apply(Loaded { mut config, warnings, .. }: Loaded, present: &watch::Sender<Arc<Config>>) -> Vec<String> {
     let before = present.borrow().clone();
     let needs_restart = restart::keep_restart_only(&before, &mut config);
     for warning in warnings {
@@ -172,7 +172,7 @@ fn apply(Loaded { mut config, warnings, .. }: Loaded, present: &watch::Sender<Ar
 
 impl Reloads {
     /// Counts a reload, which was refused if there are reasons.
-    fn count(&self, refused: Vec<String>, needs_restart: Vec<&'static str>) {
+    fn count(&self, refused: Vec<String>, needs_restart: Vec<String>) {
         for line in &refused {
             error!("{line}");
         }

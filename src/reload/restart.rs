@@ -3,7 +3,7 @@
 use crate::config::Config;
 
 /// Keeps the present values of settings that only a restart can change. Returns the names of those that differ.
-pub(super) fn keep_restart_only(before: &Config, now: &mut Config) -> Vec<&'static str> {
+pub(super) fn keep_restart_only(before: &Config, now: &mut Config) -> Vec<String> {
     let mut kept = Vec::new();
     keep("listen", &before.listen, &mut now.listen, &mut kept);
     keep("admin_listen", &before.admin_listen, &mut now.admin_listen, &mut kept);
@@ -24,9 +24,9 @@ pub(super) fn keep_restart_only(before: &Config, now: &mut Config) -> Vec<&'stat
     kept
 }
 
-fn keep<T: PartialEq + Clone>(path: &'static str, before: &T, now: &mut T, kept: &mut Vec<&'static str>) {
+fn keep<T: PartialEq + Clone>(path: &str, before: &T, now: &mut T, kept: &mut Vec<String>) {
     if now != before {
         now.clone_from(before);
-        kept.push(path);
+        kept.push(path.to_owned());
     }
 }

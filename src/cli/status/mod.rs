@@ -14,6 +14,8 @@ use super::{Error, block_on, examples, print_json};
 use crate::observe::counters::millis_now;
 use crate::observe::drift;
 use crate::observe::failures::LastFailure;
+use crate::outbox::{Backlog, Cluster, Disk, RpcBacklog};
+use crate::reload;
 
 /// Options of `hookgate status`.
 #[derive(Debug, clap::Args)]
@@ -55,7 +57,7 @@ struct Report {
     callers_refused: BTreeMap<String, u64>,
     callbacks: BTreeMap<String, Calls>,
     certificates: BTreeMap<String, Certificate>,
-    configuration: Configuration,
+    configuration: reload::Counts,
     policy: Policy,
     after_events: Events,
     decisions: Decisions,
@@ -75,21 +77,6 @@ struct Calls {
 struct Certificate {
     expires: String,
     days: i64,
-}
-
-#[derive(Debug, Deserialize)]
-struct Configuration {
-    ok: u64,
-    refused: u64,
-    last: Option<Reload>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Reload {
-    at_ms: u64,
-    ok: bool,
-    refused: Vec<String>,
-    needs_restart: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -118,7 +105,7 @@ struct Address {
 #[derive(Debug, Deserialize)]
 struct Events {
     backlog: Backlog,
-    rpcs: BTreeMap<String, Queue>,
+    rpcs: BTreeMap<String, RpcBacklog>,
     #[serde(default)]
     failures: BTreeMap<String, LastFailure>,
     disk: Option<Disk>,
@@ -126,65 +113,6 @@ struct Events {
     delivered: u64,
     retried: u64,
     undelivered: BTreeMap<String, u64>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Backlog {
-    events: u64,
-    bytes: u64,
-    #[serde(default)]
-    blocked_keys: u64,
-    oldest_ms: Option<u64>,
-}
-
-/// The events of an rpc that are kept.
-#[derive(Debug, Deserialize)]
-struct Queue {
-    waiting: u64,
-    #[serde(default)]
-    parked: u64,
-    in_flight: u64,
-    oldest_ms: Option<u64>,
-    paused_ms: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Disk {
-    dead: u64,
-    dead_bytes: u64,
-    file_bytes: u64,
-    stopped: bool,
-    unreadable: u64,
-    #[serde(default)]
-    unimplemented_evicted: u64,
-}
-
-/// The cluster that keeps the events, as this hookgate sees it.
-#[derive(Debug, Deserialize)]
-struct Cluster {
-    connected: bool,
-    takes_events: bool,
-    problem: Option<String>,
-    server: String,
-    replicas: u64,
-    events: Held,
-    later: Held,
-    dead: Held,
-    spill: Spill,
-}
-
-/// The size of a stream.
-#[derive(Debug, Deserialize)]
-struct Held {
-    events: u64,
-}
-
-/// The events that the cluster has not taken yet.
-#[derive(Debug, Deserialize)]
-struct Spill {
-    events: u64,
-    bytes: u64,
-    durable: bool,
 }
 
 #[derive(Debug, Deserialize)]

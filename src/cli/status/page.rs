@@ -7,11 +7,12 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::warnings::warnings;
-use super::{Calls, Cluster, Events, Queue, Report};
+use super::{Calls, Events, Report};
 use crate::cli::{age, method};
 use crate::contract::Callback;
 use crate::observe::drift;
 use crate::observe::failures::LastFailure;
+use crate::outbox::{Cluster, RpcBacklog};
 use crate::text::{BAD, BOLD, GOOD, NOTABLE, count, page_width, wrapped};
 
 /// Width of the labels at its left.
@@ -103,9 +104,8 @@ fn failures(calls: &Calls, now: u64, out: &mut impl Write) -> io::Result<()> {
 
 fn events(events: &Events, now: u64, out: &mut impl Write) -> io::Result<()> {
     let Events { backlog, delivered, retried, .. } = events;
-    let oldest =
-        backlog.oldest_ms.map(|oldest| format!(", oldest {}", age(Duration::from_millis(oldest)))).unwrap_or_default();
-    let bytes = ByteSize::b(backlog.bytes);
+    let oldest = backlog.oldest.map(|oldest| format!(", oldest {}", age(oldest))).unwrap_or_default();
+    let bytes = ByteSize::b(backlog.bytes as u64);
     label(
         out,
         "After events",
@@ -114,11 +114,11 @@ fn events(events: &Events, now: u64, out: &mut impl Write) -> io::Result<()> {
     let rpcs: BTreeSet<_> = events.rpcs.keys().chain(events.failures.keys()).collect();
     for rpc in rpcs {
         if let Some(queue) = events.rpcs.get(rpc) {
-            let oldest = queue.oldest_ms.map(|oldest| format!(", oldest {}", age(Duration::from_millis(oldest))));
-            let paused = queue.paused_ms.map(|pause| format!(", paused for {}", age(Duration::from_millis(pause))));
+            let oldest = queue.oldest.map(|oldest| format!(", oldest {}", age(oldest)));
+            let paused = queue.paused.map(|pause| format!(", paused for {}", age(pause)));
             let (oldest, paused) = (oldest.unwrap_or_default(), paused.unwrap_or_default());
             let parked = if queue.parked > 0 { format!(" ({} parked)", queue.parked) } else { String::new() };
-            let Queue { waiting, in_flight, .. } = queue;
+            let RpcBacklog { waiting, in_flight, .. } = queue;
             detail(out, format!("{}: {waiting} waiting{parked}, {in_flight} in flight{oldest}{paused}", method(rpc)))?;
         }
         if let Some(last) = events.failures.get(rpc) {
@@ -138,16 +138,13 @@ fn events(events: &Events, now: u64, out: &mut impl Write) -> io::Result<()> {
     if !undelivered.is_empty() {
         detail(out, format!("undelivered: {}", undelivered.join(", ")))?;
     }
-    if let Some(cluster) = &events.cluster {
-        on_cluster(cluster, out)?;
+    match &events.cluster {
+        Some(cluster) => on_cluster(cluster, out)?,
+        None if events.disk.is_none() => label(out, "Outbox", "in memory; --data DIR keeps events over a crash")?,
+        None => {}
     }
-    let Some(disk) = &events.disk else {
-        return match events.cluster {
-            Some(_) => Ok(()),
-            None => label(out, "Outbox", "in memory; --data DIR keeps events over a crash"),
-        };
-    };
-    let dead = ByteSize::b(disk.dead_bytes);
+    let Some(disk) = &events.disk else { return Ok(()) };
+    let dead = ByteSize::b(disk.dead_bytes as u64);
     label(
         out,
         "Outbox",
@@ -164,19 +161,15 @@ fn on_cluster(cluster: &Cluster, out: &mut impl Write) -> io::Result<()> {
     if spill.events == 0 {
         return Ok(());
     }
-    detail(out, format!("spill: {} ({})", count(spill.events, "event"), ByteSize::b(spill.bytes)))
+    detail(out, format!("spill: {} ({})", count(spill.events, "event"), ByteSize::b(spill.bytes as u64)))
 }
 
 fn configuration(report: &Report, now: u64) -> String {
     let configuration = &report.configuration;
-    match &configuration.last {
-        None => "as at the start; not reloaded since".to_owned(),
-        Some(last) => {
-            let (times, ago) = (configuration.ok + configuration.refused, since(last.at_ms, now));
-            let result = if last.ok { "in force" } else { "REFUSED, the one before is in force" };
-            format!("read again {}, last {ago} ago: {result}", count(times, "time"))
-        }
-    }
+    let Some(last) = &configuration.last else { return "as at the start; not reloaded since".to_owned() };
+    let (times, ago) = (configuration.ok + configuration.refused, since(last.at_ms, now));
+    let result = if last.ok { "in force" } else { "REFUSED, the one before is in force" };
+    format!("read again {}, last {ago} ago: {result}", count(times, "time"))
 }
 
 /// Returns a failure in a sentence.

@@ -1,9 +1,10 @@
 //! Warnings: the parts of a status that need an operator's attention.
 
 use super::page::{rate, since};
-use super::{Cluster, Events, Report};
+use super::{Events, Report};
 use crate::cli::method;
 use crate::contract::Callback;
+use crate::outbox::Cluster;
 use crate::text::count;
 
 /// Time after its last failure in which an rpc is warned of, in milliseconds.
@@ -58,7 +59,7 @@ fn policy(report: &Report, now: u64, found: &mut Vec<String>) {
 
 fn events(events: &Events, now: u64, found: &mut Vec<String>) {
     for (rpc, last) in events.failures.iter().filter(|(_, last)| is_recent(last.at_ms, now)) {
-        let paused = events.rpcs.get(rpc).is_some_and(|queue| queue.paused_ms.is_some());
+        let paused = events.rpcs.get(rpc).is_some_and(|queue| queue.paused.is_some());
         let paused = if paused { " and are paused" } else { "" };
         found.push(format!(
             "{}: deliveries fail{paused}, last {} ago, {}",
@@ -73,7 +74,7 @@ fn events(events: &Events, now: u64, found: &mut Vec<String>) {
     if lost > 0 {
         found.push(format!("{} lost", count(lost, "event")));
     }
-    let dead = events.disk.as_ref().map_or(0, |disk| disk.dead)
+    let dead = events.disk.as_ref().map_or(0, |disk| disk.dead as u64)
         + events.cluster.as_ref().map_or(0, |cluster| cluster.dead.events);
     if dead > 0 {
         found.push(format!("{}: hookgate outbox lists, replays or drops them", count(dead, "dead letter")));

@@ -55,8 +55,8 @@ struct Info {
 /// The counts of a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Held {
-    /// Messages.
-    #[serde(rename(deserialize = "messages"))]
+    /// Messages, which `/status` calls events.
+    #[serde(rename(deserialize = "messages"), alias = "events")]
     pub events: u64,
     /// Their bytes, once.
     pub bytes: u64,
