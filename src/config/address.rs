@@ -6,6 +6,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use async_nats::ServerAddr;
 use http::Uri;
 use http::uri::Authority;
 use serde::{Serialize, Serializer};
@@ -33,46 +34,24 @@ pub enum PolicyUrl {
     Unix(Arc<Path>),
 }
 
-/// The address of a server of NATS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NatsUrl {
-    /// True if it is to be reached over TLS, whatever the server says.
-    pub is_tls: bool,
-    /// The host and the port, an IPv6 address in brackets.
-    pub authority: Authority,
-}
-
 /// Addresses of servers of NATS.
-pub(super) fn nats_url() -> Kind<NatsUrl> {
-    Kind::quoted("URL", str::parse)
+pub(super) fn nats_url() -> Kind<ServerAddr> {
+    Kind::new("URL", nats_server, |server: &ServerAddr| quoted(server.as_url_str()))
 }
 
-impl FromStr for NatsUrl {
-    type Err = String;
-
-    /// Parses a URL. The error does not repeat the text, which may hold a password.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let expected = "expected servers of NATS, as in nats://a:4222,nats://b:4222, or tls:// for TLS";
-        let (scheme, rest) = text.split_once("://").ok_or(expected)?;
-        let is_tls = match scheme {
-            "nats" => false,
-            "tls" => true,
-            _ => return Err(expected.to_owned()),
-        };
-        if rest.contains('@') {
-            return Err("a login does not stand in the URL; after.nats.user and others name it".to_owned());
-        }
-        let authority: Authority = rest.trim_end_matches('/').parse().map_err(|_| expected)?;
-        if authority.host().is_empty() || authority.port_u16() == Some(0) {
-            return Err(expected.to_owned());
-        }
-        Ok(Self { is_tls, authority })
+/// Parses the address of a server of NATS. The error does not repeat the text, which may hold a password.
+fn nats_server(text: &str) -> Result<ServerAddr, String> {
+    let expected = "expected servers of NATS, as in nats://a:4222,nats://b:4222, or tls:// for TLS";
+    let text = text.trim_end_matches('/');
+    let rest = text.strip_prefix("nats://").or_else(|| text.strip_prefix("tls://")).ok_or(expected)?;
+    if rest.contains('@') {
+        return Err("a login does not stand in the URL; after.nats.user and others name it".to_owned());
     }
-}
-
-impl fmt::Display for NatsUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", if self.is_tls { "tls" } else { "nats" }, self.authority)
+    // The parser of URLs removes or encodes what is not a letter.
+    let is_odd = rest.contains(|c: char| !c.is_ascii_graphic() || "/?#".contains(c));
+    match text.parse::<ServerAddr>() {
+        Ok(server) if !is_odd && !server.host().is_empty() && server.port() != 0 => Ok(server),
+        _ => Err(expected.to_owned()),
     }
 }
 

@@ -37,7 +37,7 @@ use tokio::sync::watch;
 
 pub use access::{Passwords, Paths};
 pub(crate) use address::host_and_port;
-pub use address::{Address, NatsUrl, PolicyUrl};
+pub use address::{Address, PolicyUrl};
 pub use certificates::{Certificates, Roots, days_until};
 pub(crate) use differences::{differences, losses};
 pub(crate) use file::text;

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use async_nats::ServerAddr;
+
 use super::{Nats, settings};
-use crate::config::address::{NatsUrl, nats_url};
+use crate::config::address::nats_url;
 use crate::config::value::{Kind, count, count32, parse_time, show_time, size, time, time_or_zero};
 
 settings! {
@@ -71,7 +73,7 @@ settings! {
     /// Servers of a NATS JetStream cluster that keeps the events of several hookgates, as in nats://a:4222,nats://b:4222;
     /// tls:// asks for TLS. Without it the events are on this machine: in --data, or in memory. With it --data is where events
     /// wait while the cluster takes none.
-    store: Vec<NatsUrl> = Vec::new(), nats_url().list(), needs_restart = true;
+    store: Vec<ServerAddr> = Vec::new(), nats_url().list(), needs_restart = true;
 
     /// Maximum time that the reply to an After callback waits for the cluster to take the event; then it is kept in --data,
     /// or in memory, until the cluster does.

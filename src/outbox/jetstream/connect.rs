@@ -25,10 +25,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Connects to one of the servers. With `patient` set it returns at once and goes on until one is reached.
 pub(super) async fn connect(settings: &config::After, patient: bool) -> Result<Client, Unmade> {
-    let servers: Vec<String> = settings.store.iter().map(ToString::to_string).collect();
     let options = options(settings)?;
     let options = if patient { options.retry_on_initial_connect() } else { options };
-    let connected = options.connect(servers).await;
+    let connected = options.connect(settings.store.clone()).await;
     connected.map_err(|error| match error.kind() {
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
             let what = match login(settings) {
@@ -95,7 +94,7 @@ fn options(settings: &config::After) -> Result<ConnectOptions, Unmade> {
         let unfit = |_| Unmade::Mistake("after.nats.credentials", "holds no credentials that can be used".to_owned());
         options = options.credentials(creds.reveal()).map_err(unfit)?;
     }
-    let is_tls = settings.store.iter().any(|server| server.is_tls);
+    let is_tls = settings.store.iter().any(|server| server.tls_required());
     let roots = nats.roots.as_ref().map(|roots| roots.store.0.clone());
     if is_tls || roots.is_some() || nats.identity.is_some() {
         let tls = config::client_config(roots, nats.identity.as_ref());
