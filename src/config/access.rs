@@ -1,24 +1,20 @@
 //! Access secrets: passwords and secret paths.
 
-use std::fmt;
 use std::path::Path;
 
 use ring::digest::{SHA256, digest};
 use subtle::{Choice, ConstantTimeEq};
 
 use super::Access;
+use super::nats_login::Secret;
 
 /// Users and passwords.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Passwords(Vec<Secret>);
+pub struct Passwords(Vec<Secret<[u8; 32]>>);
 
 /// Secret paths, with the number of their segments.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Paths(Vec<(usize, Secret)>);
-
-/// The digest of a secret: the time of a comparison reveals neither its text nor its length.
-#[derive(Clone, PartialEq, Eq)]
-struct Secret([u8; 32]);
+pub struct Paths(Vec<(usize, Secret<[u8; 32]>)>);
 
 impl Access {
     /// Returns true if there is an access rule.
@@ -82,7 +78,8 @@ impl Paths {
     }
 }
 
-impl Secret {
+/// The digest of a secret: the time of a comparison reveals neither its text nor its length.
+impl Secret<[u8; 32]> {
     fn of(text: &[u8]) -> Self {
         Self(digest(&SHA256, text).as_ref().try_into().expect("SHA-256 has 32 bytes"))
     }
@@ -104,10 +101,4 @@ fn lines<T>(file: &Path, text: &str, read: impl Fn(&str) -> Result<T, &'static s
         }
     }
     if lines.is_empty() { Err(format!("{name}: holds no line")) } else { Ok(lines) }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
 }

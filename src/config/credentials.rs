@@ -35,25 +35,12 @@ pub(super) fn read(loaded: &mut Loaded, text_of: TextOf<'_>) {
     reader.loaded.config.after.nats = read;
 }
 
-/// The settings in which somebody may put the secret itself in place of its file.
-const OF_SECRETS: [&str; 9] = [
-    "access.passwords",
-    "access.paths",
-    "tls.key",
-    "policy_tls.key",
-    "after.nats.password",
-    "after.nats.token",
-    "after.nats.nkey",
-    "after.nats.credentials",
-    "after.nats.key",
-];
-
-/// Returns why a file cannot be read, without its name if that may be the secret itself: always for secrets; for
-/// certificates, which may come with their key, if it does not look like a file's name.
+/// Returns why a file cannot be read, without its name if that may be the secret itself, which somebody has put in place of its
+/// file: always for secrets; for certificates, which may come with their key, if it does not look like a file's name.
 fn without_secret(what: String, setting: &str, file: &Path) -> String {
     let name = file.display().to_string();
     let is_plain = !name.contains(char::is_whitespace) && !name.contains("-----");
-    if is_plain && !OF_SECRETS.contains(&setting) {
+    if is_plain && (setting.ends_with("certificate") || setting.ends_with("ca")) {
         return what;
     }
     // If the sentence ever changes, nothing of it is repeated.
@@ -82,25 +69,22 @@ impl Reader<'_> {
         self.good(setting, text.and_then(|text| read(file, &text)))
     }
 
-    fn warn(&mut self, setting: &str, warning: Option<String>) {
-        if let Some(warning) = warning {
+    fn warn(&mut self, setting: &str, warnings: impl IntoIterator<Item = String>) {
+        for warning in warnings {
             self.loaded.warning(setting, warning);
         }
     }
 
     fn certificates(&mut self, setting: &str, file: &Option<PathBuf>) -> Option<Certificates> {
         let certificates = self.file(setting, file, Certificates::read)?;
-        for warning in certificates.warnings(SystemTime::now()) {
-            self.loaded.warning(setting, warning);
-        }
+        self.warn(setting, certificates.warnings(SystemTime::now()));
         Some(certificates)
     }
 
     fn roots(&mut self, setting: &str, file: &Option<PathBuf>) -> Option<Roots> {
         let certificates = self.certificates(setting, file)?;
-        for place in 0..certificates.list.len() {
-            self.warn(setting, certificates.finding(place, tls_limits::unusable_key));
-        }
+        let unusable = |place| certificates.finding(place, tls_limits::unusable_key);
+        self.warn(setting, (0..certificates.list.len()).filter_map(unusable));
         self.good(setting, Roots::new(certificates))
     }
 

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::path::Path;
 
-/// The text of a secret, which no output shows.
+/// A secret, which no output shows.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret<T = String>(pub(super) T);
 
 impl Secret {
     /// Parses a file that holds one line. The error does not repeat it.
@@ -42,7 +42,7 @@ impl Secret {
     }
 }
 
-impl fmt::Debug for Secret {
+impl<T> fmt::Debug for Secret<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(not shown)")
     }

@@ -129,7 +129,7 @@ fn what_a_file_names_stands_beside_it() {
     let access = loaded.config.access;
     assert_eq!(access.passwords.unwrap(), std::path::Path::new("conf/passwords"));
     let passwords = access.users.unwrap();
-    assert_eq!(format!("{passwords:?}"), "Passwords([Secret])");
+    assert_eq!(format!("{passwords:?}"), "Passwords([Secret(not shown)])");
     assert!(passwords.contain(b"a:b") && !passwords.contain(b"a:c"));
 }
 
