@@ -10,18 +10,22 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::outbox::{Changed, Count, Events, Filter, Item, OperateError, Replay, Undelivered};
+use crate::outbox::{Events, OperateError};
 
 /// Returns the routes below `/outbox`.
 pub(super) fn router<S: Clone + Send + Sync + 'static>(events: Events) -> Router<S> {
+    type Asked = State<Events>;
     Router::new()
-        .route("/", get(counts))
-        .route("/list", post(list))
-        .route("/count", post(count))
-        .route("/show", post(show))
-        .route("/replay", post(replay))
-        .route("/undelivered", post(undelivered))
-        .route("/drop", post(discard))
+        .route("/", get(async |State(events): Asked| respond(events.counted().await)))
+        .route("/list", post(async |State(events): Asked, Json(filter)| respond(events.list(filter).await)))
+        .route("/count", post(async |State(events): Asked, Json(filter)| respond(events.count(filter).await)))
+        .route(
+            "/show",
+            post(async |State(events): Asked, Json(ShowRequest { id, reveal })| respond(events.show(id, reveal).await)),
+        )
+        .route("/replay", post(async |State(events): Asked, Json(filter)| respond(events.replay(filter).await)))
+        .route("/undelivered", post(async |State(events): Asked, Json(run)| respond(events.undelivered(run).await)))
+        .route("/drop", post(async |State(events): Asked, Json(filter)| respond(events.discard(filter).await)))
         .fallback(async || StatusCode::NOT_FOUND)
         .with_state(events)
 }
@@ -48,32 +52,4 @@ fn respond<T>(result: Result<T, OperateError>) -> Response<T> {
         };
         (status, Json(json!({ "error": error.to_string() })))
     })
-}
-
-async fn counts(State(events): State<Events>) -> Response<Vec<Count>> {
-    respond(events.counted().await)
-}
-
-async fn list(State(events): State<Events>, Json(filter): Json<Filter>) -> Response<Vec<Item>> {
-    respond(events.list(filter).await)
-}
-
-async fn count(State(events): State<Events>, Json(filter): Json<Filter>) -> Response<i64> {
-    respond(events.count(filter).await)
-}
-
-async fn show(State(events): State<Events>, Json(ShowRequest { id, reveal }): Json<ShowRequest>) -> Response<Item> {
-    respond(events.show(id, reveal).await)
-}
-
-async fn replay(State(events): State<Events>, Json(filter): Json<Filter>) -> Response<Changed> {
-    respond(events.replay(filter).await)
-}
-
-async fn undelivered(State(events): State<Events>, Json(replay): Json<Replay>) -> Response<Vec<Undelivered>> {
-    respond(events.undelivered(replay).await)
-}
-
-async fn discard(State(events): State<Events>, Json(filter): Json<Filter>) -> Response<Changed> {
-    respond(events.discard(filter).await)
 }
