@@ -45,13 +45,6 @@ pub(super) struct Verify {
     /// Timeout of every call, in place of the budgets [default: 4500ms]
     #[arg(long, value_name = "TIME")]
     timeout: Option<String>,
-    #[command(flatten)]
-    tls: PolicyTls,
-}
-
-/// The settings of `policy_tls`, by the names that `serve` has for them.
-#[derive(Debug, clap::Args)]
-struct PolicyTls {
     /// Certificate authorities that are trusted for the policy's certificate (PEM), in place of the system's
     #[arg(long, value_name = "FILE")]
     policy_tls_ca: Option<String>,
@@ -168,14 +161,13 @@ impl Verify {
 
     /// Returns the options that serve would have.
     fn options(&self) -> Options {
-        let PolicyTls { policy_tls_ca, policy_tls_certificate, policy_tls_key, policy_tls_server_name } = &self.tls;
         let given = [
             ("config", &self.config),
             ("policy", &self.policy),
-            ("policy_tls.ca", policy_tls_ca),
-            ("policy_tls.certificate", policy_tls_certificate),
-            ("policy_tls.key", policy_tls_key),
-            ("policy_tls.server_name", policy_tls_server_name),
+            ("policy_tls.ca", &self.policy_tls_ca),
+            ("policy_tls.certificate", &self.policy_tls_certificate),
+            ("policy_tls.key", &self.policy_tls_key),
+            ("policy_tls.server_name", &self.policy_tls_server_name),
         ];
         Options::of_flags(given.into_iter().filter_map(|(path, text)| Some((path, text.clone()?))))
     }

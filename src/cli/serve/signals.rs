@@ -9,38 +9,25 @@ use crate::app::Stop;
 use crate::observe::logging::Log;
 use crate::observe::notify::{NotifyState, notify};
 
-/// The signals that stop hookgate.
-struct Stops {
-    terminate: Signal,
-    quit: Signal,
-    interrupt: Signal,
-}
-
-impl Stops {
-    /// Waits for the next: SIGTERM and SIGQUIT, which service managers and container runtimes send, drain; Ctrl-C stops at
-    /// once.
-    async fn next(&mut self) -> Stop {
-        tokio::select! {
-            _ = self.terminate.recv() => Stop::Drain,
-            _ = self.quit.recv() => Stop::Drain,
-            _ = self.interrupt.recv() => Stop::Now,
-        }
+/// Waits for the next: SIGTERM and SIGQUIT, which service managers and container runtimes send, drain; Ctrl-C stops at
+/// once.
+async fn next([terminate, quit, interrupt]: &mut [Signal; 3]) -> Stop {
+    tokio::select! {
+        _ = terminate.recv() => Stop::Drain,
+        _ = quit.recv() => Stop::Drain,
+        _ = interrupt.recv() => Stop::Now,
     }
 }
 
 /// Waits for a signal to stop. A second one ends the process.
 pub(super) fn stop(log: Log) -> io::Result<impl Future<Output = Stop>> {
-    let mut stops = Stops {
-        terminate: signal(SignalKind::terminate())?,
-        quit: signal(SignalKind::quit())?,
-        interrupt: signal(SignalKind::interrupt())?,
-    };
+    let mut signals = [signal(SignalKind::terminate())?, signal(SignalKind::quit())?, signal(SignalKind::interrupt())?];
     Ok(async move {
-        let stop = stops.next().await;
+        let stop = next(&mut signals).await;
         info!("stopping: finishing what is in flight; a second signal ends it at once");
         notify(&[NotifyState::Stopping]);
         tokio::spawn(async move {
-            stops.next().await;
+            next(&mut signals).await;
             log.flush();
             std::process::exit(1);
         });
