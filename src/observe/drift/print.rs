@@ -11,18 +11,10 @@ pub fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if !report.is_drift() {
         writeln!(out, "no drift: this build knows all that came")?;
     }
-    let lists = [
-        (
-            "webhooks with NONE of the known fields (the policy sees unknown_fields alone)",
-            name_lines(&report.unrecognized_bodies),
-        ),
-        ("unknown commands (FallbackPolicyService takes them)", name_lines(&report.unknown_commands)),
-        ("unknown fields (they are in unknown_fields)", name_lines(&report.unknown_fields)),
-        ("commands with an older name", name_lines(&report.older_commands)),
-        ("fields with another name (older servers, the Enterprise edition)", name_lines(&report.older_fields)),
-        ("enabled in webhooks.yml, and never came", report.never_came.iter().flatten().map(key_lines).collect()),
-    ];
-    for (title, lines) in lists.iter().filter(|(_, lines)| !lines.is_empty()) {
+    let names = report.lists().map(|(names, title, _)| (title, name_lines(names)));
+    let never_came: String = report.never_came.iter().flatten().map(key_lines).collect();
+    let lists = names.into_iter().chain([("enabled in webhooks.yml, and never came", never_came)]);
+    for (title, lines) in lists.filter(|(_, lines)| !lines.is_empty()) {
         line(&format!("{title}:"), out)?;
         writeln!(out, "{}", lines.trim_end())?;
     }
@@ -43,15 +35,9 @@ fn line(text: &str, out: &mut impl Write) -> io::Result<()> {
 /// Returns a report in a line.
 pub(crate) fn summary(report: &Report) -> String {
     let never_came = report.never_came.as_deref().unwrap_or_default();
-    let counts = [
-        (report.unrecognized_bodies.len(), "rpcs without any known field"),
-        (report.unknown_commands.len(), "unknown commands"),
-        (report.unknown_fields.len(), "unknown fields"),
-        (report.older_commands.len(), "older commands"),
-        (report.older_fields.len(), "older fields"),
-        (never_came.len(), "enabled callbacks that never came"),
-    ];
-    let counts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{what}: {count}"));
+    let counts = report.lists().map(|(names, _, what)| (names.len(), what)).into_iter();
+    let counts = counts.chain([(never_came.len(), "enabled callbacks that never came")]);
+    let counts = counts.filter(|(count, _)| *count > 0).map(|(count, what)| format!("{what}: {count}"));
     let counts = counts.collect::<Vec<_>>().join(", ");
     format!("{}; {}", if counts.is_empty() { "none" } else { &counts }, release(report))
 }
@@ -88,17 +74,12 @@ fn key_lines(key: &Key) -> String {
 
 /// Returns a sentence about the release.
 fn release(report: &Report) -> String {
+    let LooksLike { releases, commands } = &report.looks_like;
     let newer = !report.unknown_commands.is_empty() || !report.unknown_fields.is_empty();
-    format!("OpenIM {}", looks_like(&report.looks_like, newer))
-}
-
-/// Returns the end of a sentence about the release. `newer` is set if names came that this build does not know.
-fn looks_like(looks_like: &LooksLike, newer: bool) -> String {
-    let LooksLike { releases, commands } = looks_like;
     let newest = Release::ALL.last().map_or("", |release| release.as_str());
     let perhaps_newer = if newer && releases.last().is_some_and(|last| last == newest) { ", or is newer" } else { "" };
     let by = format!("by {}", count(*commands, "command"));
-    match &releases[..] {
+    let what = match &releases[..] {
         _ if *commands == 0 => "release unknown: no callback has come".to_owned(),
         [] => "release unknown: no single release sends all that came; more than one posts here".to_owned(),
         [only] => format!("looks like {only}{perhaps_newer}, {by}"),
@@ -106,5 +87,6 @@ fn looks_like(looks_like: &LooksLike, newer: bool) -> String {
             format!("release unknown: every release from 3.5 on sends what came{perhaps_newer}, {by}")
         }
         [first, .., last] => format!("looks like {first} to {last}{perhaps_newer}, {by}"),
-    }
+    };
+    format!("OpenIM {what}")
 }

@@ -70,11 +70,21 @@ pub struct LooksLike {
 }
 
 impl Report {
+    /// Returns the lists of names that this build does not expect, each with its title and its words in a summary.
+    pub(super) fn lists(&self) -> [(&[Name], &'static str, &'static str); 5] {
+        let no_field = "webhooks with NONE of the known fields (the policy sees unknown_fields alone)";
+        [
+            (&self.unrecognized_bodies, no_field, "rpcs without any known field"),
+            (&self.unknown_commands, "unknown commands (FallbackPolicyService takes them)", "unknown commands"),
+            (&self.unknown_fields, "unknown fields (they are in unknown_fields)", "unknown fields"),
+            (&self.older_commands, "commands with an older name", "older commands"),
+            (&self.older_fields, "fields with another name (older servers, the Enterprise edition)", "older fields"),
+        ]
+    }
+
     /// Returns true if OpenIM has sent other names than this build expects.
     pub fn has_other_names(&self) -> bool {
-        let unknown = [&self.unknown_commands, &self.unknown_fields, &self.unrecognized_bodies];
-        let mut all = unknown.into_iter().chain([&self.older_commands, &self.older_fields]);
-        all.any(|names| !names.is_empty())
+        self.lists().iter().any(|(names, ..)| !names.is_empty())
     }
 
     /// Returns true if there is any difference.
