@@ -5,8 +5,8 @@ use std::path::Path;
 use ring::digest::{SHA256, digest};
 use subtle::{Choice, ConstantTimeEq};
 
-use super::Access;
 use super::nats_login::Secret;
+use super::{Access, file};
 
 /// Users and passwords.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,16 +89,10 @@ impl Secret<[u8; 32]> {
     }
 }
 
-/// Parses the lines of a file, without empty ones and comments, which begin with `#` after any whitespace. The error names
-/// the line and does not repeat it.
+/// Parses the lines of a file. The error names the line and does not repeat it.
 fn lines<T>(file: &Path, text: &str, read: impl Fn(&str) -> Result<T, &'static str>) -> Result<Vec<T>, String> {
     let name = file.display();
-    let mut lines = Vec::new();
-    for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
-        let text = line.trim();
-        if !text.is_empty() && !text.starts_with('#') {
-            lines.push(read(line).map_err(|what| format!("{name}: line {}: {what}", number + 1))?);
-        }
-    }
+    let read = |(number, line)| read(line).map_err(|what| format!("{name}: line {number}: {what}"));
+    let lines = file::lines(text).map(read).collect::<Result<Vec<_>, _>>()?;
     if lines.is_empty() { Err(format!("{name}: holds no line")) } else { Ok(lines) }
 }

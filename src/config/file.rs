@@ -39,6 +39,12 @@ pub(crate) fn text(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| format!("cannot read {}: not UTF-8", path.display()))
 }
 
+/// Returns the lines of a file with their numbers, without empty ones and comments, which begin with `#` after any whitespace.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = text.trim_start_matches('\u{feff}').lines().enumerate().map(|(index, line)| (index + 1, line));
+    lines.filter(|(_, line)| !matches!(line.trim().as_bytes(), [] | [b'#', ..]))
+}
+
 /// Reads the file `name`, parsed to `root`, into the configuration.
 pub(super) fn read(name: &str, root: &Node, loaded: &mut Loaded, text_of: TextOf<'_>) {
     let Loaded { config, origins, turned_off, mistakes, warnings } = loaded;
@@ -193,22 +199,18 @@ impl Reader<'_> {
 }
 
 /// Returns the settings that a callback has and cannot have, each with a sentence.
-fn misplaced(callback: &Callback, own: &Override) -> Vec<(&'static str, String)> {
-    let mut misplaced = Vec::new();
-    if callback.timing == Timing::After && own.on_failure != Rules::default() {
-        misplaced.push(("on_failure", "failure rules do not apply to After callbacks".to_owned()));
-    }
-    if own.order.is_some() && callback.ordered_by.is_empty() {
+fn misplaced(callback: &Callback, own: &Override) -> impl Iterator<Item = (&'static str, String)> {
+    let rules = callback.timing == Timing::After && own.on_failure != Rules::default();
+    let rules = rules.then(|| ("on_failure", "failure rules do not apply to After callbacks".to_owned()));
+    let order = (own.order.is_some() && callback.ordered_by.is_empty()).then(|| {
         let key = callback.config_key;
-        misplaced.push((
-            "order",
-            match callback.timing {
-                Timing::Before => format!("{key} is a Before callback, and only After callbacks have an order"),
-                Timing::After => format!("{key} has no order to set: its events have no key"),
-            },
-        ));
-    }
-    misplaced
+        let what = match callback.timing {
+            Timing::Before => format!("{key} is a Before callback, and only After callbacks have an order"),
+            Timing::After => format!("{key} has no order to set: its events have no key"),
+        };
+        ("order", what)
+    });
+    rules.into_iter().chain(order)
 }
 
 /// Returns the text of a value, of a list with commas between its items. The error is a line and a sentence.
@@ -242,9 +244,6 @@ fn keys_under<'a, C>(all: &'a [Setting<C>], group: &str) -> impl Iterator<Item =
 }
 
 fn join(path: &str, key: &str) -> String {
-    match (path, key) {
-        ("", key) => key.to_owned(),
-        (path, "") => path.to_owned(),
-        (path, key) => format!("{path}.{key}"),
-    }
+    let parts = [path, key].into_iter().filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join(".")
 }

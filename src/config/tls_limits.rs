@@ -43,16 +43,13 @@ pub(super) fn doubtful(certificate: &X509Certificate<'_>) -> Option<String> {
 /// Returns the name of a kind of key, if there is no cryptography for it.
 fn unusable_kind(key: &SubjectPublicKeyInfo<'_>) -> Option<String> {
     let algorithm = &key.algorithm.algorithm;
-    if *algorithm == OID_SIG_ED25519 {
-        return None;
-    }
     if *algorithm == OID_PKCS1_RSAENCRYPTION {
         let Ok(PublicKey::RSA(rsa)) = key.parsed() else { return Some("a broken RSA key".to_owned()) };
         let bits = rsa.key_size();
         return (!(2048..=8192).contains(&bits)).then(|| format!("RSA of {bits} bits"));
     }
     if *algorithm != OID_KEY_TYPE_EC_PUBLIC_KEY {
-        return Some(format!("algorithm {algorithm}"));
+        return (*algorithm != OID_SIG_ED25519).then(|| format!("algorithm {algorithm}"));
     }
     let curve = key.algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
     match curve {

@@ -62,14 +62,8 @@ fn with_a_cluster(loaded: &mut Loaded) {
         let what = "drop_dead makes room in data alone: with after.store dead letters have a stream of their own";
         loaded.warning("after.when_full", what);
     }
-    let nats = &after.nats;
-    let logins = [
-        ("after.nats.password", nats.password.is_some()),
-        ("after.nats.token", nats.token.is_some()),
-        ("after.nats.nkey", nats.nkey.is_some()),
-        ("after.nats.credentials", nats.credentials.is_some()),
-    ];
-    let given: Vec<_> = logins.into_iter().filter(|(_, is_given)| *is_given).map(|(path, _)| path).collect();
+    let logins = ["after.nats.password", "after.nats.token", "after.nats.nkey", "after.nats.credentials"];
+    let given: Vec<_> = logins.into_iter().filter(|path| loaded.origins.contains_key(*path)).collect();
     if let [first, second, ..] = given[..] {
         loaded.mistake(second, format!("{first} is a login too; one is enough"));
     }

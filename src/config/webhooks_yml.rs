@@ -128,8 +128,7 @@ impl WebhooksYml {
                 self.replaced.insert(path.to_lowercase(), name);
             }
         };
-        let entries = if let Value::Map(entries) = &mut root.value { &mut **entries } else { &mut [] };
-        for Entry { key, value, .. } in entries {
+        for Entry { key, value, .. } in root.entries_mut() {
             if let Value::Map(fields) = &mut value.value {
                 fields.iter_mut().for_each(|field| replace(format!("{key}.{}", field.key), &mut field.value));
             } else {
@@ -219,25 +218,19 @@ impl WebhooksYml {
 
     /// Reads the timeout of a callback. Zero and less set none.
     fn timeout(&mut self, path: &str, callback: &Entry, enabled: bool) -> Duration {
-        let (node, line) = match field(&callback.value, "timeout") {
-            Some(node) if !matches!(node.value, Value::Null) => (node, node.line),
-            _ => return LONGEST_TIMEOUT,
+        let Some(node) = field(&callback.value, "timeout").filter(|node| !matches!(node.value, Value::Null)) else {
+            return LONGEST_TIMEOUT;
         };
         let Some(seconds) = node.text().and_then(|text| text.parse::<i64>().ok()) else {
             let found = node.text().map(|text| format!("{text:?}: ")).unwrap_or_default();
-            self.mistake(line, path, format!("{found}expected a whole number of seconds"));
+            self.mistake(node.line, path, format!("{found}expected a whole number of seconds"));
             return LONGEST_TIMEOUT;
         };
-        match u64::try_from(seconds).map(Duration::from_secs) {
-            Ok(timeout) if timeout > LONGEST_TIMEOUT => {
-                if enabled {
-                    self.warning(line, path, format!("{seconds}s: OpenIM gives up after 15s, whatever stands here"));
-                }
-                LONGEST_TIMEOUT
-            }
-            Ok(timeout) if !timeout.is_zero() => timeout,
-            _ => LONGEST_TIMEOUT,
+        let timeout = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+        if enabled && timeout > LONGEST_TIMEOUT {
+            self.warning(node.line, path, format!("{seconds}s: OpenIM gives up after 15s, whatever stands here"));
         }
+        if timeout.is_zero() { LONGEST_TIMEOUT } else { timeout.min(LONGEST_TIMEOUT) }
     }
 }
 

@@ -87,12 +87,9 @@ fn server_name() -> Kind<String> {
 /// IP networks and single addresses.
 fn network() -> Kind<IpNet> {
     Kind::quoted("network", |text| {
-        let network = match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
-            (Ok(network), _) => network.trunc(),
-            (_, Ok(address)) => IpNet::from(address),
-            _ => return Err(format!("{text:?}: expected an address or a range of them, as in 10.0.0.0/8 or fd00::/8")),
-        };
-        match network {
+        let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        let expected = |_| format!("{text:?}: expected an address or a range of them, as in 10.0.0.0/8 or fd00::/8");
+        match network.map_err(expected)?.trunc() {
             // Callers' addresses are compared as IPv4.
             IpNet::V6(mapped) if mapped.addr().to_ipv4_mapped().is_some() => {
                 Err(format!("{text:?}: expected an IPv4 range in its own form, as in 10.0.0.0/8"))

@@ -137,9 +137,6 @@ fn socket_address() -> Kind<SocketAddr> {
 
 /// Hosts as a browser names them, without a port.
 fn host() -> Kind<String> {
-    let read = |text: &str| match ServerName::try_from(text).ok()? {
-        ServerName::IpAddress(_) => Some(text.to_ascii_lowercase()),
-        _ => Some(text.trim_end_matches('.').to_ascii_lowercase()),
-    };
+    let read = |text: &str| ServerName::try_from(text).is_ok().then(|| text.trim_end_matches('.').to_ascii_lowercase());
     Kind::quoted("host", expecting("a host name or an IP address, without a port", read))
 }
