@@ -41,12 +41,23 @@ pub(super) fn is_local(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<(), &'static str> {
-    match peer {
-        // Browsers cannot connect to a Unix socket.
-        None => Ok(()),
-        Some(peer) if peer.is_loopback() => is_allowed(config, uri, headers),
-        Some(_) => Err(REMOTE),
+    // Browsers cannot connect to a Unix socket.
+    let Some(peer) = peer else { return Ok(()) };
+    if !peer.is_loopback() {
+        return Err(REMOTE);
     }
+    let host = requested_host(uri, headers).filter(|host| host.is_own(config)).ok_or(
+        "this request names a host that is not known here: ask 127.0.0.1 or localhost, or have admin_hosts name the host",
+    )?;
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    if !origins.all(|origin| origin.to_str().is_ok_and(|origin| is_same(origin, &host))) {
+        return Err("this request comes from a page of another origin");
+    }
+    let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
+    if !sites.all(|site| matches!(site.as_bytes(), b"same-origin" | b"none")) {
+        return Err("this request comes from a page of another site");
+    }
+    Ok(())
 }
 
 /// A host as in a URL, and its port, if one is given.
@@ -78,22 +89,6 @@ impl Host {
         let listens = config.admin_listen.tcp().map(|address| address.ip());
         address.to_canonical().is_loopback() || Some(address) == listens
     }
-}
-
-/// Checks the headers of a request. The error is the reason to refuse it.
-fn is_allowed(config: &Config, uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
-    let host = requested_host(uri, headers).filter(|host| host.is_own(config)).ok_or(
-        "this request names a host that is not known here: ask 127.0.0.1 or localhost, or have admin_hosts name the host",
-    )?;
-    let mut origins = headers.get_all(header::ORIGIN).iter();
-    if !origins.all(|origin| origin.to_str().is_ok_and(|origin| is_same(origin, &host))) {
-        return Err("this request comes from a page of another origin");
-    }
-    let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
-    if !sites.all(|site| matches!(site.as_bytes(), b"same-origin" | b"none")) {
-        return Err("this request comes from a page of another site");
-    }
-    Ok(())
 }
 
 /// Returns the host that a request is for, if its one `Host` header and a target in absolute form agree.
