@@ -17,7 +17,7 @@ use crate::config::{Address, Config, ConfigHandle, PolicyUrl};
 use crate::observe::decisions::Decisions;
 use crate::observe::logging::Log;
 use crate::observe::traces::Traces;
-use crate::outbox::{self, ClusterError, Events, OpenError, StartError};
+use crate::outbox::{self, Events, OpenError, StartError};
 use crate::policy::{BuiltIn, Channel, Policy, health};
 use crate::reload::{self, Reloads, Source};
 pub use crate::server::Stop;
@@ -51,19 +51,10 @@ pub enum Error {
     Io(#[from] io::Error),
     /// The outbox cannot be opened.
     #[error(transparent)]
-    Outbox(#[from] OpenError),
+    Outbox(#[from] StartError),
     /// A setting, named by the path of its key, cannot be followed on this machine.
     #[error("{0}: {1}")]
     Setting(&'static str, String),
-}
-
-impl From<StartError> for Error {
-    fn from(error: StartError) -> Self {
-        match error {
-            StartError::Disk(error) => Self::Outbox(error),
-            StartError::Cluster(ClusterError(setting, what)) => Self::Setting(setting, what),
-        }
-    }
 }
 
 impl App {
@@ -191,25 +182,22 @@ async fn events(
     decisions: Decisions,
     patience: Duration,
 ) -> Result<Events, StartError> {
-    let is_on_cluster = !config.after.store.is_empty();
-    let body = config.limits.body;
-    let Some(directory) = &config.data else {
-        if is_on_cluster {
-            return Events::on_cluster(policy.clone(), &config.after, decisions, None, body).await;
-        }
+    let (after, body) = (&config.after, config.limits.body);
+    if config.data.is_none() && after.store.is_empty() {
         info!("After events are in memory: a crash loses those that are not delivered yet (--data DIR keeps them)");
-        return Ok(Events::in_memory(policy.clone(), &config.after, decisions));
-    };
+    }
     let give_up = Instant::now() + patience;
     let mut is_told = false;
     loop {
+        let (policy, decisions) = (policy.clone(), decisions.clone());
         // An attempt takes a second of the thread; in the pause between two a signal is heard.
-        let opened = match is_on_cluster {
-            true => Events::on_cluster(policy.clone(), &config.after, decisions.clone(), Some(directory), body).await,
-            false => Events::on_disk(policy.clone(), &config.after, decisions.clone(), directory).map_err(Into::into),
+        let opened = match config.data.as_deref() {
+            directory if !after.store.is_empty() => Events::on_cluster(policy, after, decisions, directory, body).await,
+            Some(directory) => Events::on_disk(policy, after, decisions, directory).map_err(StartError::Disk),
+            None => Ok(Events::in_memory(policy, after, decisions)),
         };
         match opened {
-            Err(StartError::Disk(OpenError::InUse(_))) if Instant::now() < give_up => {
+            Err(StartError::Disk(OpenError::InUse(directory))) if Instant::now() < give_up => {
                 if !std::mem::replace(&mut is_told, true) {
                     info!(directory = %directory.display(), "outbox in use, waiting for the process before this one");
                 }

@@ -17,6 +17,7 @@ use crate::cli::Error;
 use crate::config::{ConfigHandle, Loaded, Options};
 use crate::observe::decisions::Decisions;
 use crate::observe::logging::{self, FlushedAtEnd, Log};
+use crate::outbox::{ClusterError, StartError};
 use crate::reload::Source;
 
 /// Maximum time that the end waits for the last lines of the decision log.
@@ -77,8 +78,10 @@ async fn serve(loaded: &Loaded, source: Source, decisions: &mut Decisions, log: 
     };
     let app = built.map_err(|error| match error {
         app::Error::Io(error) => error.into(),
-        app::Error::Outbox(error) => error.into(),
-        app::Error::Setting(path, cause) => Error::from(loaded.wrong(path, cause)),
+        app::Error::Outbox(StartError::Disk(error)) => error.into(),
+        app::Error::Outbox(StartError::Cluster(ClusterError(path, cause))) | app::Error::Setting(path, cause) => {
+            Error::from(loaded.wrong(path, cause))
+        }
     })?;
     *decisions = app.sources().decisions.clone();
     app.reload(source, hangups, changes, log.clone())?;
