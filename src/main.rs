@@ -11,11 +11,5 @@ use hookgate::Cli;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    match Cli::parse().run() {
-        Ok(code) => code,
-        Err(error) => {
-            error.print();
-            error.exit_code().into()
-        }
-    }
+    Cli::parse().run()
 }

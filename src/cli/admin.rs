@@ -5,7 +5,7 @@ use std::io;
 
 use bytes::Bytes;
 use clap::Args;
-use http::{Method, StatusCode};
+use http::{Method, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -20,27 +20,23 @@ pub(super) struct Admin {
 }
 
 impl Admin {
-    /// Gets a path, which begins with a slash: the status and the text of the response.
-    pub(super) async fn get(&self, path: &str) -> io::Result<(StatusCode, String)> {
-        let response = Client::new(self.admin.clone(), None).send(Method::GET, path, None, Bytes::new()).await;
-        let response =
-            response.map_err(|error| io::Error::other(format!("{error} (--admin takes another address)")))?;
-        Ok((response.status(), String::from_utf8_lossy(response.body()).into_owned()))
-    }
-
     /// Sends a JSON body by POST; without one, a GET request. The path begins with a slash. An error without a reply names
     /// `options`, which lead to another target.
+    pub(super) async fn send(&self, path: &str, body: Option<Value>, options: &str) -> io::Result<Response<Bytes>> {
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        let response = Client::new(self.admin.clone(), None).send(method, path, None, body.into()).await;
+        response.map_err(|error| io::Error::other(format!("{error} ({options})")))
+    }
+
+    /// Sends a request as `send` does, and parses the JSON of the response.
     pub(super) async fn ask<T: DeserializeOwned>(
         &self,
         path: &str,
         body: Option<Value>,
         options: &str,
     ) -> io::Result<T> {
-        let Self { admin } = self;
-        let method = if body.is_some() { Method::POST } else { Method::GET };
-        let body = body.map(|body| body.to_string()).unwrap_or_default();
-        let response = Client::new(admin.clone(), None).send(method, path, None, body.into()).await;
-        let response = response.map_err(|error| io::Error::other(format!("{error} ({options})")))?;
+        let response = self.send(path, body, options).await?;
         let (status, body) = (response.status(), response.body());
         if status.is_success() {
             return serde_json::from_slice(body).map_err(|error| self.not_hookgate(error));

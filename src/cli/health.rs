@@ -23,7 +23,8 @@ impl Health {
     /// Asks, and prints the response.
     pub(super) fn run(self) -> Result<(), Error> {
         let path = if self.live { "/livez" } else { "/readyz" };
-        let (status, said) = block_on(self.admin.get(path))??;
+        let response = block_on(self.admin.send(path, None, "--admin takes another address"))??;
+        let (status, said) = (response.status(), String::from_utf8_lossy(response.body()));
         if status == StatusCode::SERVICE_UNAVAILABLE {
             return Err(io::Error::other(format!("not ready: {}", said.trim_end())).into());
         }

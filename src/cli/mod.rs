@@ -93,7 +93,7 @@ fn examples(commands: &[&str]) -> String {
 
 /// Error of a command.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The configuration has mistakes; nothing was started.
     #[error(transparent)]
     Config(#[from] Report),
@@ -107,16 +107,11 @@ pub enum Error {
 
 impl Error {
     /// Returns 2 for usage and configuration, as clap does, and 1 for the rest.
-    pub fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Usage(_) => 2,
             Self::Io(_) => 1,
         }
-    }
-
-    /// Prints the message to standard error.
-    pub fn print(&self) {
-        complain(self);
     }
 }
 
@@ -127,12 +122,16 @@ impl From<OpenError> for Error {
 }
 
 impl Cli {
-    /// Runs the command and returns the exit code.
-    pub fn run(self) -> Result<ExitCode, Error> {
+    /// Runs the command, prints its error, and returns the exit code.
+    pub fn run(self) -> ExitCode {
         match self.dispatch() {
+            Ok(code) => code,
             // The reader has closed the pipe: head, less.
-            Err(Error::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-            result => result,
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(&error);
+                error.exit_code().into()
+            }
         }
     }
 
@@ -178,15 +177,13 @@ fn print_json(value: &impl Serialize) -> io::Result<()> {
 
 /// Returns a time in its two largest units: `2h 5m`.
 fn age(time: Duration) -> String {
-    let mut seconds = time.as_secs();
-    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
-    let first = units.iter().position(|(_, length)| seconds >= *length).unwrap_or(units.len() - 1);
-    let parts = units[first..].iter().take(2).map(|(unit, length)| {
-        let part = format!("{}{unit}", seconds / length);
-        seconds %= length;
-        part
-    });
-    parts.collect::<Vec<_>>().join(" ")
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{}h {}m", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{}d {}h", seconds / 86_400, seconds / 3_600 % 24),
+    }
 }
 
 /// Returns the name of an rpc without its service.

@@ -54,7 +54,8 @@ pub struct Field {
 }
 
 /// The type of a field's values.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Kind {
     /// `true` or `false`.
     Bool,
@@ -65,6 +66,7 @@ pub enum Kind {
     /// A whole number of 32 bits, not negative.
     Uint32,
     /// A whole number of 32 bits that OpenIM writes as a string of the one code point with that number.
+    #[strum(serialize = "character")]
     CodePoint,
     /// A text.
     String,

@@ -59,17 +59,11 @@ fn order(callback: &Callback) -> Option<String> {
     }
     let fields: Vec<_> = callback.ordering_fields().map(|names| names.join(" and ")).collect();
     let others: Vec<_> = callback.ordered_with().map(|other| other.config_key).collect();
-    Some(match (&*fields, &*others) {
-        ([], _) => "none".to_owned(),
-        (fields, []) => format!("by {}", fields.join(", else ")),
-        (fields, others) => {
-            format!(
-                "by {}, in one order ({}) with {}",
-                fields.join(", else "),
-                callback.order_domain,
-                others.join(", ")
-            )
-        }
+    let by = fields.join(", else ");
+    Some(match &*others {
+        _ if fields.is_empty() => "none".to_owned(),
+        [] => format!("by {by}"),
+        others => format!("by {by}, in one order ({}) with {}", callback.order_domain, others.join(", ")),
     })
 }
 
@@ -84,14 +78,8 @@ fn print_fields(
 ) -> io::Result<()> {
     for field in message.fields.iter().skip(skipped) {
         let (kind, inner) = match field.kind {
-            Kind::Bool => ("bool", None),
-            Kind::Int32 => ("int32", None),
-            Kind::Int64 => ("int64", None),
-            Kind::Uint32 => ("uint32", None),
-            Kind::CodePoint => ("character", None),
-            Kind::String => ("string", None),
-            Kind::Message(inner) => (inner.name, Some(inner)),
-            Kind::Bare(inner) => (inner.name, Some(inner)),
+            Kind::Message(inner) | Kind::Bare(inner) => (inner.name, Some(inner)),
+            scalar => (scalar.into(), None),
         };
         let (label, of_each) = match field.label {
             Label::Plain => ("", ""),

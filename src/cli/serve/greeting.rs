@@ -26,7 +26,9 @@ pub(super) fn greet(app: &App, config: &Config, log: Log) -> io::Result<impl Fut
     let policy = app.sources().channel.url().to_string();
     let builtin = config.policy.is_none();
     let mut health = app.sources().health.clone();
-    let try_it = is_tried_out(config).then(|| format!("try it in another terminal: {}", trigger_command(&webhooks)));
+    // Somebody is trying hookgate out: the built-in policy, and anybody may call.
+    let is_tried_out = builtin && config.tls.server.is_none() && !config.asks_who_calls();
+    let try_it = is_tried_out.then(|| format!("try it in another terminal: {}", trigger_command(&webhooks)));
     Ok(async move {
         let answered = timeout(FIRST_ANSWER, health.wait_for(health::State::is_ready)).await.is_ok();
         let callbacks = Callback::all().len();
@@ -57,11 +59,6 @@ pub(super) fn greet(app: &App, config: &Config, log: Log) -> io::Result<impl Fut
             log.say(Level::INFO, &try_it, &[]);
         }
     })
-}
-
-/// Returns true before the built-in policy, if anybody may call: somebody is trying hookgate out.
-fn is_tried_out(config: &Config) -> bool {
-    config.policy.is_none() && config.tls.server.is_none() && !config.asks_who_calls()
 }
 
 /// Returns a command for a shell that posts a webhook to this URL.
