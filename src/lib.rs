@@ -49,6 +49,7 @@ pub use cli::Cli;
 #[doc(hidden)]
 pub mod internals {
     pub use crate::failure::Failure;
+    pub use crate::verify::Check;
 
     /// Of `observe`.
     pub mod observe {
@@ -75,10 +76,5 @@ pub mod internals {
     pub mod server {
         pub use crate::server::listener::Listener;
         pub use crate::server::{ServerState, run};
-    }
-
-    /// Of `verify`.
-    pub mod verify {
-        pub use crate::verify::Check;
     }
 }

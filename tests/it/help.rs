@@ -6,7 +6,7 @@ use std::process::Output;
 use clap::CommandFactory;
 use hookgate::Cli;
 use hookgate::contract::{Callback, Timing};
-use hookgate::internals::verify::Check;
+use hookgate::internals::Check;
 use serde_json::{Value, json};
 use tokio::process::Command;
 

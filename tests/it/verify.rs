@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hookgate::contract::{Callback, Timing};
-use hookgate::internals::verify::Check;
+use hookgate::internals::Check;
 use serde_json::Value;
 
 use crate::support::nobody;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use hookgate::contract::proto::{self, Denial};
 use hookgate::contract::{Callback, Timing};
-use hookgate::internals::verify::Check;
+use hookgate::internals::Check;
 use prost_reflect::prost::Message;
 use serde_json::{Value, json};
 use tokio::sync::watch;
