@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::changes::{self, Operation, replaces};
+use super::changes::{self, Operation, message_of, replaces};
 use super::content::{self, ContentType};
 use super::decode::{self, Row, is_zero};
-use crate::contract::{Callback, Field, Kind, Label, Message};
+use crate::contract::{Callback, Field, Label, Message};
 
 /// A change that is hardly meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,25 +21,17 @@ pub(crate) struct Caution {
 }
 
 /// The kinds of cautions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
 pub(crate) enum CautionKind {
     /// The names in a message's content are not those of its content type.
+    #[strum(serialize = "content of another type")]
     Content,
     /// A value is overwritten with an empty one.
+    #[strum(serialize = "a change to an empty value")]
     Emptied,
     /// A list or an object lacks values that the request has.
+    #[strum(serialize = "a change that drops values")]
     Dropped,
-}
-
-impl CautionKind {
-    /// Returns the kind in a few words.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Content => "content of another type",
-            Self::Emptied => "a change to an empty value",
-            Self::Dropped => "a change that drops values",
-        }
-    }
 }
 
 /// Returns the cautions about a reply that allows.
@@ -108,7 +100,7 @@ impl Changed<'_> {
             None if value.is_array() => None,
             None => {
                 let empty = if value.is_number() { "0" } else { "empty" };
-                let before = if self.operation.shows(json) {
+                let before = if self.operation.row(json).is_some() {
                     "where the request leaves it as it is"
                 } else {
                     "whatever OpenIM has"
@@ -147,13 +139,4 @@ fn lost(message: &Message, object: &Value, own: impl Fn(&str) -> Option<Value>) 
         |inner: &&Field| inner.label == Label::Plain && !has(object.get(inner.json)) && has(own(inner.json).as_ref());
     let names: Vec<_> = message.fields.iter().filter(is_lost).map(|inner| inner.json).collect();
     (!names.is_empty()).then(|| names.join(", "))
-}
-
-/// Returns the message of a change that is an object, or a list of objects (true).
-fn message_of(field: &'static Field) -> Option<(&'static Message, bool)> {
-    match (field.kind, field.label) {
-        (Kind::Bare(wrapper), _) => wrapper.fields.first().and_then(message_of),
-        (Kind::Message(message), label) => Some((message, label == Label::Repeated)),
-        _ => None,
-    }
 }

@@ -41,7 +41,7 @@ impl<'a> Operation<'a> {
         let always = field.rules.echo || self.callback.response.echo_only.contains(&field.json);
         let now = match &value {
             Some(value) => Some(value.clone()),
-            None if always => self.nothing(field),
+            None if always => self.row(field.json).and_then(nothing),
             None => return Ok(None),
         };
         let own = self.own(field);
@@ -82,24 +82,12 @@ impl<'a> Operation<'a> {
     /// Returns the field's value in the request, decoded as the reply's field. `None` is null, or not in any request.
     fn own(&self, field: &Field) -> Option<Value> {
         let sent = self.raw(field.json).and_then(|raw| decode::value(field.label, field.kind, raw).ok());
-        sent.or_else(|| self.nothing(field))
+        sent.or_else(|| self.row(field.json).and_then(nothing))
     }
 
     /// Returns the value of a field of the request, as Go decodes it. `None` is null, or not in any request.
     pub(super) fn own_by_name(&self, json: &str) -> Option<Value> {
-        let row = self.row(json)?;
-        let sent = self.raw(json).and_then(|raw| decode::value(row.label, row.kind, raw).ok());
-        sent.or_else(|| nothing(row))
-    }
-
-    /// Returns true if requests have a field.
-    pub(super) fn shows(&self, json: &str) -> bool {
-        self.row(json).is_some()
-    }
-
-    /// Returns the field's value in Go if nothing is decoded into it.
-    fn nothing(&self, field: &Field) -> Option<Value> {
-        nothing(self.row(field.json)?)
+        self.own(self.row(json)?)
     }
 
     /// Returns true if the request meets a condition. OpenIM sends the field always, so an absent one is 0.
@@ -130,7 +118,8 @@ impl<'a> Operation<'a> {
         Some(raw.get()).filter(|raw| *raw != "null")
     }
 
-    fn row(&self, json: &str) -> Option<&'static Field> {
+    /// Returns the row of a field of the request, if requests have it.
+    pub(super) fn row(&self, json: &str) -> Option<&'static Field> {
         self.callback.request.fields.iter().find(|row| row.json == json)
     }
 }
@@ -155,7 +144,7 @@ pub(super) fn replaces(field: &Field, value: &Value) -> bool {
 /// Checks the entries of a list, which OpenIM uses without a nil check. The contract marks the required fields of an entry;
 /// without one OpenIM crashes or stores an empty value, depending on the list.
 fn entries_survive(field: &Field, value: &Value) -> Result<(), String> {
-    let Some(message) = entries_of(field) else { return Ok(()) };
+    let Some((message, true)) = message_of(field) else { return Ok(()) };
     for (index, entry) in value.as_array().into_iter().flatten().enumerate() {
         let Value::Object(entry) = entry else {
             return Err(format!("OpenIM crashes over entry {index}, which is null"));
@@ -170,11 +159,11 @@ fn entries_survive(field: &Field, value: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the message of a list's entries, if they are objects.
-fn entries_of(field: &Field) -> Option<&'static Message> {
+/// Returns the message of a field that is an object, or a list of objects (true).
+pub(super) fn message_of(field: &Field) -> Option<(&'static Message, bool)> {
     match (field.kind, field.label) {
-        (Kind::Bare(wrapper), _) => wrapper.fields.first().and_then(entries_of),
-        (Kind::Message(message), Label::Repeated) => Some(message),
+        (Kind::Bare(wrapper), _) => wrapper.fields.first().and_then(message_of),
+        (Kind::Message(message), label) => Some((message, label == Label::Repeated)),
         _ => None,
     }
 }

@@ -3,10 +3,12 @@
 //! The grammar is serde_json's. The one difference is that Go rejects more than 10,000 levels of nesting. Go also merges an
 //! object that occurs twice, which is not modelled, as no reply has one.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -64,7 +66,9 @@ pub(super) fn reply(rows: &[Row<'_>], body: &[u8]) -> Result<Vec<Option<Value>>,
 
 /// Returns the members of an object in their order, with the names as Go decodes them.
 pub(super) fn members(object: &str) -> Result<Vec<(String, &RawValue)>, serde_json::Error> {
-    serde_json::from_str(object).map(|Members(members)| members)
+    let mut json = serde_json::Deserializer::from_str(object);
+    let members = json.deserialize_map(Members(Vec::new()))?;
+    json.end().map(|()| members)
 }
 
 /// Decodes the value of a field. It must not be null.
@@ -154,7 +158,7 @@ fn single(kind: Kind, raw: &str) -> Result<Value, Undecodable> {
         Kind::Int32 | Kind::CodePoint => parse::<i32>(raw, "a whole number of 32 bits"),
         Kind::Int64 => parse::<i64>(raw, "a whole number of 64 bits"),
         Kind::Uint32 => parse::<u32>(raw, "a whole number of 32 bits, not negative"),
-        Kind::String if raw.starts_with('"') => Ok(serde_json::from_str(raw).map(|Text(text)| text.into())?),
+        Kind::String if raw.starts_with('"') => Ok(string(serde_json::from_str(raw)?).into()),
         Kind::String => Err(mismatch(raw, "a string")),
         Kind::Message(message) if raw.starts_with('{') => {
             let rows: Vec<Row<'_>> = message.fields.iter().map(|field| (field.json, field.label, field.kind)).collect();
@@ -190,54 +194,31 @@ fn mismatch(raw: &str, takes: &'static str) -> Undecodable {
     Undecodable::Type { path: String::new(), found, takes }
 }
 
-/// A string, with U+FFFD for lone surrogates.
-struct Text(String);
+/// A string as bytes: serde_json rejects a lone surrogate in a string, but decodes it into bytes like any other code point.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Wtf8<'a>(#[serde(borrow)] Cow<'a, [u8]>);
 
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        struct Wtf8;
-
-        impl Visitor<'_> for Wtf8 {
-            type Value = Text;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Text, E> {
-                // A surrogate has three invalid bytes. Only the first is 0xED.
-                Ok(Text(replaced(bytes, |byte| byte == 0xED)))
-            }
-        }
-
-        // serde_json rejects a lone surrogate in a string, but decodes it into bytes like any other code point.
-        json.deserialize_bytes(Wtf8)
-    }
+/// Returns a string, with U+FFFD for lone surrogates.
+fn string(Wtf8(bytes): Wtf8<'_>) -> String {
+    // A surrogate has three invalid bytes. Only the first is 0xED.
+    replaced(&bytes, |byte| byte == 0xED)
 }
 
 /// The members of an object, duplicates included.
 struct Members<'de>(Vec<(String, &'de RawValue)>);
 
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        struct InOrder;
+impl<'de> Visitor<'de> for Members<'de> {
+    type Value = Vec<(String, &'de RawValue)>;
 
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Members<'de>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Vec::new();
-                while let Some((Text(name), raw)) = object.next_entry()? {
-                    members.push((name, raw));
-                }
-                Ok(Members(members))
-            }
+    fn visit_map<A: MapAccess<'de>>(mut self, mut object: A) -> Result<Self::Value, A::Error> {
+        while let Some((name, raw)) = object.next_entry()? {
+            self.0.push((string(name), raw));
         }
-
-        json.deserialize_map(InOrder)
+        Ok(self.0)
     }
 }

@@ -107,8 +107,7 @@ impl Decision {
         {
             limit.log(1, |_| {
                 let cautions = cautions(callback, body, reply).into_iter();
-                let cautions: Vec<_> =
-                    cautions.map(|caution| format!("{}: {}", caution.kind.as_str(), caution.field)).collect();
+                let cautions: Vec<_> = cautions.map(|caution| format!("{}: {}", caution.kind, caution.field)).collect();
                 self.caution = (!cautions.is_empty()).then(|| cautions.join(", "));
             });
         }

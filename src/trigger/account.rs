@@ -115,7 +115,7 @@ pub(super) fn notes(
     }
     // The line of OpenIM names what is emptied.
     let others = cautions.iter().filter(|caution| caution.kind != CautionKind::Emptied);
-    notes.extend(others.map(|caution| format!("{}: {}", caution.kind.as_str(), caution.what)));
+    notes.extend(others.map(|caution| format!("{}: {}", caution.kind, caution.what)));
     notes
 }
 

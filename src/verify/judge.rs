@@ -84,7 +84,7 @@ fn caution(caution: openim::Caution) -> Fault {
         CautionKind::Emptied => EMPTIED,
         CautionKind::Dropped => DROPPED,
     };
-    Fault::new(caution.kind.as_str(), shown(&caution.what), hint)
+    Fault::new(caution.kind.to_string(), shown(&caution.what), hint)
 }
 
 fn judge_failure(check: &Check, failure: Failure, call: &Call<'_>) -> Finding {
