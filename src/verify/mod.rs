@@ -66,7 +66,7 @@ impl Plan {
             How::Own => own().map(|request| (check, request)).collect(),
             // Only After events are delivered twice.
             How::Twice if callback.timing == Timing::Before => Vec::new(),
-            How::Each if (check.bodies)(callback).is_empty() => Vec::new(),
+            How::Each(bodies) if bodies(callback).is_empty() => Vec::new(),
             _ => vec![(check, None)],
         };
         Check::OF_CALLBACK.iter().filter(is_asked).flat_map(sent).collect()

@@ -114,8 +114,8 @@ impl<'t> Reader<'t> {
         if let Some(stories) = members.get("stories").filter(|_| may_be_list) {
             self.list(stories.get());
         } else if members.contains_key("webhook_sends") {
-            match serde_json::from_str(raw) {
-                Ok(story) => self.story(&story),
+            match serde_json::from_str::<Story<'t>>(raw) {
+                Ok(story) => self.body(story.webhook_sends.get(), story.command.as_deref(), story.query.as_deref()),
                 Err(error) => self.invalid(raw, &error),
             }
         } else {
@@ -128,10 +128,6 @@ impl<'t> Reader<'t> {
             Ok(values) => values.into_iter().for_each(|value| self.value(value.get(), false)),
             Err(error) => self.invalid(raw, &error),
         }
-    }
-
-    fn story(&mut self, story: &Story<'t>) {
-        self.body(story.webhook_sends.get(), story.command.as_deref(), story.query.as_deref());
     }
 
     /// Adds a body, if OpenIM would send it. A story may be about a command that the contract does not have.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Display};
 
+use indexmap::IndexMap;
 use serde::{Serialize, Serializer};
 
 use super::Check;
@@ -147,22 +148,17 @@ impl Report {
 
     /// Returns each fault once. The reason why the run ended early is none.
     fn group_faults(&self) -> Vec<FaultResult> {
-        let mut all: Vec<FaultResult> = Vec::new();
-        let checks = self.suites().flat_map(|(name, _, checks)| checks.iter().map(move |check| (name, check)));
-        for (callback, check, fault) in
-            checks.flat_map(|(name, check)| check.faults.iter().map(move |fault| (name, check, fault)))
-        {
-            if self.stopped.as_ref().is_some_and(|why| fault.name == *why) {
-                continue;
+        let mut all: IndexMap<_, FaultResult> = IndexMap::new();
+        for (callback, _, checks) in self.suites() {
+            for (check, fault) in checks.iter().flat_map(|check| check.faults.iter().map(move |fault| (check, fault))) {
+                if self.stopped.as_ref().is_some_and(|why| fault.name == *why) {
+                    continue;
+                }
+                let first = || FaultResult::new(check, fault);
+                all.entry((&*fault.name, fault.hint)).or_insert_with(first).add(callback, check, fault);
             }
-            let same = |other: &FaultResult| (&*other.fault, other.hint) == (&*fault.name, fault.hint);
-            let index = all.iter().position(same).unwrap_or_else(|| {
-                all.push(FaultResult::new(check, fault));
-                all.len() - 1
-            });
-            all[index].add(callback, check, fault);
         }
-        all
+        all.into_values().collect()
     }
 
     /// Returns name, class and results of the service and of each callback that was called, or was to be.

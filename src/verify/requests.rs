@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::Check;
+use super::checks::How;
 use super::finding::{Fault, Finding};
 use crate::contract::{Callback, Field, Kind, Label, Message, Metadata};
 use crate::openim::{CONTENT_TYPES, ContentType, zero};
@@ -50,7 +51,11 @@ impl Request {
         let is_fallback = std::ptr::eq(callback, Callback::fallback());
         // The fallback's own name makes a command that the table does not have.
         let command = if is_fallback { format!("callback{}", callback.method()) } else { callback.command.to_owned() };
-        let body = if is_fallback { json!({"callbackCommand": command}).to_string() } else { (check.body)(callback) };
+        let body = match check.how {
+            _ if is_fallback => json!({"callbackCommand": command}).to_string(),
+            How::Once(body) => body(callback),
+            _ => callback.example.to_owned(),
+        };
         Self::posted(callback, &format!("/{command}"), check, body.into())
     }
 

@@ -45,7 +45,7 @@ const HURRIED: usize = 4;
 /// Checks a policy service. `progress` gets the number of callbacks that are done, and the name of the next.
 pub(crate) async fn run(plan: &Plan, mut progress: impl FnMut(usize, &'static str)) -> Report {
     let mut run = Run::new(plan);
-    let asks = |how| plan.checks.iter().any(|check| check.how == how);
+    let asks_reflection = plan.checks.iter().any(|check| matches!(check.how, How::Reflection));
     let budget = run.budget;
     let health = service::health(&run.channel, budget).await;
     let connection = service::judge_connection(&run.channel, &health);
@@ -54,7 +54,7 @@ pub(crate) async fn run(plan: &Plan, mut progress: impl FnMut(usize, &'static st
         run.stopped = Some(format!("the policy cannot be reached: {why}"));
     }
     let is_reached = connection.is_ok();
-    let services = match is_reached && asks(How::Reflection) {
+    let services = match is_reached && asks_reflection {
         true => Some(service::services(&run.channel, budget).await),
         false => None,
     };
@@ -156,10 +156,10 @@ impl<'p> Run<'p> {
             None => Request::new(callback, check),
         };
         match check.how {
-            How::Each => {
+            How::Each(bodies) => {
                 let path = format!("/{}", callback.command);
                 let mut worst: Judged = Ok(None);
-                for (label, body) in (check.bodies)(callback) {
+                for (label, body) in bodies(callback) {
                     let request = Request::posted(callback, &path, check, body.into())?;
                     let judged = self.call(check, &request).await.map_err(|finding| finding.of_part(&label));
                     let is_silent = judged.as_ref().is_err_and(Finding::is_silent);

@@ -48,7 +48,7 @@ async fn list_services(channel: &Channel, path: &'static str, budget: Duration) 
         Some(MessageResponse::ListServicesResponse(list)) => {
             Ok(list.service.into_iter().map(|service| service.name).collect())
         }
-        _ => Err(Failure::because(Class::Unimplemented, "no list of services").with_status(Some(Code::Unimplemented))),
+        _ => Err(Failure::because(Class::Unimplemented, "no list of services")),
     }
 }
 
@@ -63,7 +63,7 @@ async fn call<A: Message + Default>(
     *request.uri_mut() = Uri::from_static(path);
     let with_status = |code, message| {
         let class = if code == Code::Unimplemented { Class::Unimplemented } else { Class::Error };
-        Failure::because(class, message).with_status(Some(code))
+        Failure { status: Some(code), ..Failure::because(class, message) }
     };
     match channel.unary(request, Instant::now() + budget, LARGEST).await {
         Ok(answer) => A::decode(answer).map_err(|error| with_status(Code::Internal, error.to_string())),
@@ -71,7 +71,7 @@ async fn call<A: Message + Default>(
             Err(Failure::because(Class::Deadline, "no connection in time"))
         }
         Err(CallError::Channel(error)) => Err(Failure::new(Class::Unavailable, &error)),
-        Err(CallError::NotGrpc(answer)) => Err(Failure::not_grpc(answer.class(), &answer)),
+        Err(CallError::NotGrpc(answer)) => Err(Failure { not_grpc: true, ..Failure::new(answer.class(), &answer) }),
         Err(CallError::Status(code, message)) => Err(with_status(code, message)),
         Err(error) => Err(with_status(Code::Internal, error.to_string())),
     }
@@ -94,28 +94,24 @@ pub(super) fn judge_connection<T>(channel: &Channel, health: &Result<T, Failure>
 pub(super) fn judge_health(health: &Result<ServingStatus, Failure>, budget: Duration) -> Judged {
     match health {
         Ok(ServingStatus::Serving) => Ok(None),
-        Ok(status) => Err(Fault::new(
-            "health is not SERVING",
-            format!("health says {}", status.as_str_name()),
-            "say SERVING for the service \"\" while it serves: hookgate is not ready before",
-        )
-        .failed()),
+        Ok(status) => {
+            let message = format!("health says {}", status.as_str_name());
+            let hint = "say SERVING for the service \"\" while it serves: hookgate is not ready before";
+            Err(Fault::new("health is not SERVING", message, hint).failed())
+        }
         Err(failure) if failure.class == Class::Unimplemented => {
             Ok(Some("not served; hookgate then takes any answer as ready".to_owned()))
         }
-        // As at run time: a proxy before a policy that is not there says UNAVAILABLE.
-        Err(failure) if failure.status.is_some_and(|code| code != Code::Unavailable) => Err(Fault::new(
-            "health fails",
-            describe(failure, budget),
-            "say SERVING for the service \"\"; hookgate takes this answer as ready",
-        )
-        .warning()),
-        Err(failure) => Err(Fault::new(
-            "health fails",
-            describe(failure, budget),
-            "serve grpc.health.v1 as your gRPC library has it, or not at all",
-        )
-        .failed()),
+        Err(failure) => {
+            let fault = |hint| Fault::new("health fails", describe(failure, budget), hint);
+            // As at run time: a proxy before a policy that is not there says UNAVAILABLE.
+            Err(match failure.status {
+                None | Some(Code::Unavailable) => {
+                    fault("serve grpc.health.v1 as your gRPC library has it, or not at all").failed()
+                }
+                Some(_) => fault("say SERVING for the service \"\"; hookgate takes this answer as ready").warning(),
+            })
+        }
     }
 }
 
