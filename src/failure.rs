@@ -67,19 +67,9 @@ impl Failure {
         Self { class, status: None, asked: true, not_grpc: false, cause }
     }
 
-    /// A failure whose cause is an answer over HTTP that is not gRPC.
-    pub(crate) fn not_grpc(class: Class, answer: &dyn std::error::Error) -> Self {
-        Self { not_grpc: true, ..Self::new(class, answer) }
-    }
-
     /// A failure without an error value.
     pub fn because(class: Class, cause: impl Into<String>) -> Self {
         Self { class, status: None, asked: true, not_grpc: false, cause: cause.into() }
-    }
-
-    /// Sets the status that the policy itself gave.
-    pub fn with_status(self, status: Option<Code>) -> Self {
-        Self { status, ..self }
     }
 
     /// Marks the failure as hookgate's own: the policy was not called.

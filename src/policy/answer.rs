@@ -74,9 +74,9 @@ impl CallError {
         let class = match &self {
             Self::Status(Code::PermissionDenied, message) => return Ok(Answer::PermissionDenied(message.clone())),
             Self::Status(code, _) => {
-                return Err(Failure::because(class_of(*code), self.to_string()).with_status(Some(*code)));
+                return Err(Failure { status: Some(*code), ..Failure::because(class_of(*code), self.to_string()) });
             }
-            Self::NotGrpc(answer) => return Err(Failure::not_grpc(answer.class(), answer)),
+            Self::NotGrpc(answer) => return Err(Failure { not_grpc: true, ..Failure::new(answer.class(), answer) }),
             Self::Channel(channel::Error::DeadlineExceeded) => Class::Deadline,
             Self::Channel(_) | Self::CutOff(_) => Class::Unavailable,
             Self::Invalid(_) => Class::InvalidReply,
