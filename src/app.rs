@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -18,7 +19,7 @@ use crate::observe::decisions::Decisions;
 use crate::observe::logging::Log;
 use crate::observe::traces::Traces;
 use crate::outbox::{self, Events, OpenError, StartError};
-use crate::policy::{BuiltIn, Channel, Policy, health};
+use crate::policy::{Channel, Policy, builtin, health};
 use crate::reload::{self, Reloads, Source};
 pub use crate::server::Stop;
 use crate::server::inherited::Inherited;
@@ -169,10 +170,10 @@ type Served = JoinHandle<Result<(), tonic::transport::Error>>;
 
 /// Serves the built-in policy until `drained`; returns its URL.
 async fn serve_builtin(address: SocketAddr, drained: CancellationToken) -> io::Result<(PolicyUrl, Served)> {
-    let builtin = BuiltIn::bind(address).await;
-    let builtin = builtin.map_err(|error| cannot_bind(&Address::Tcp(address), "--builtin-listen", error))?;
-    let url = format!("http://{}", builtin.address()?).parse().map_err(io::Error::other)?;
-    Ok((url, tokio::spawn(builtin.serve(drained.cancelled_owned()))))
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|error| cannot_bind(&Address::Tcp(address), "--builtin-listen", error))?;
+    let url = format!("http://{}", listener.local_addr()?).parse().map_err(io::Error::other)?;
+    Ok((url, tokio::spawn(builtin::serve(listener, drained.cancelled_owned()))))
 }
 
 /// Opens the After events: on disk, if a directory is configured. Waits up to `patience` for another process that uses it.

@@ -64,7 +64,7 @@ pub mod internals {
     /// Of `policy`.
     pub mod policy {
         pub use crate::policy::channel::{AddressStatus, BreakerState, Resolve, Status};
-        pub use crate::policy::{Answer, BuiltIn, CallError, Channel, Policy, PolicyCall, Transport, health};
+        pub use crate::policy::{Answer, CallError, Channel, Policy, PolicyCall, Transport, builtin, health};
     }
 
     /// Of `outbox`.

@@ -14,7 +14,8 @@ use anyhow::{Context, Result, ensure};
 use body::Webhook;
 use hookgate::app::App;
 use hookgate::config::{Address, Config, PolicyUrl};
-use hookgate::internals::policy::BuiltIn;
+use hookgate::internals::policy::builtin;
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
@@ -62,9 +63,9 @@ fn single_threaded() -> Result<Runtime> {
 /// The built-in policy, which allows everything.
 fn start_policy() -> Result<SocketAddr> {
     let runtime = single_threaded()?;
-    let policy = runtime.block_on(BuiltIn::bind(SocketAddr::from(([127, 0, 0, 1], 0))))?;
-    let address = policy.address()?;
-    thread::spawn(move || runtime.block_on(policy.serve(std::future::pending())));
+    let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0)))?;
+    let address = listener.local_addr()?;
+    thread::spawn(move || runtime.block_on(builtin::serve(listener, std::future::pending())));
     Ok(address)
 }
 

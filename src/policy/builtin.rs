@@ -1,8 +1,6 @@
 //! The built-in policy: a gRPC server that allows everything and logs each call, for trying things out.
 
 use std::future::{Future, ready};
-use std::io;
-use std::net::SocketAddr;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
@@ -25,45 +23,27 @@ use crate::contract::{self, DecodedMessage};
 /// Maximum bytes of a request.
 const LARGEST: usize = 64 << 20;
 
-/// The built-in policy, bound and ready to serve.
-#[derive(Debug)]
-pub struct BuiltIn {
-    listener: TcpListener,
-}
-
-impl BuiltIn {
-    /// Binds the address; port 0 takes a free one.
-    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await? })
+/// Serves every rpc of the contract, reflection and health, until the future ends.
+pub async fn serve(listener: TcpListener, until: impl Future<Output = ()>) -> Result<(), tonic::transport::Error> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    for callback in Callback::all().iter().chain([Callback::fallback()]) {
+        let service = callback.rpc.split('/').nth(1).unwrap_or_default();
+        health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
     }
-
-    /// The bound address.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    let mut router = Routes::new(health_service).prepare().into_axum_router();
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // grpcurl uses v1, older clients v1alpha.
+    if let (Ok(v1), Ok(v1alpha)) = (reflection().build_v1(), reflection().build_v1alpha()) {
+        router = Routes::from(router).add_service(v1).add_service(v1alpha).into_axum_router();
     }
-
-    /// Serves every rpc of the contract, reflection and health, until the future ends.
-    pub async fn serve(self, until: impl Future<Output = ()>) -> Result<(), tonic::transport::Error> {
-        let (health, health_service) = tonic_health::server::health_reporter();
-        for callback in Callback::all().iter().chain([Callback::fallback()]) {
-            let service = callback.rpc.split('/').nth(1).unwrap_or_default();
-            health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
-        }
-        let mut router = Routes::new(health_service).prepare().into_axum_router();
-        let reflection = || {
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(DESCRIPTORS)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        };
-        // grpcurl uses v1, older clients v1alpha.
-        if let (Ok(v1), Ok(v1alpha)) = (reflection().build_v1(), reflection().build_v1alpha()) {
-            router = Routes::from(router).add_service(v1).add_service(v1alpha).into_axum_router();
-        }
-        tonic::transport::Server::builder()
-            .add_routes(Routes::from(router.fallback(answer)))
-            .serve_with_incoming_shutdown(TcpIncoming::from(self.listener).with_nodelay(Some(true)), until)
-            .await
-    }
+    tonic::transport::Server::builder()
+        .add_routes(Routes::from(router.fallback(answer)))
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), until)
+        .await
 }
 
 async fn answer(request: Request) -> Response {

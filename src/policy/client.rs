@@ -33,6 +33,7 @@ pub trait Transport: Send + Sync + 'static {
 pub struct Policy<T> {
     transport: T,
     shared: Arc<Shared>,
+    traces: Traces,
     /// Present if `transport` is a channel: its circuit breaker is consulted.
     channel: Option<Channel>,
 }
@@ -43,17 +44,8 @@ struct Shared {
     /// Maximum size of a response, in bytes.
     response_limit: AtomicUsize,
     retries: AtomicU64,
-    traces: Traces,
     /// The paths of the rpcs, by the index of their callback.
     paths: Vec<Uri>,
-}
-
-impl Shared {
-    fn new(response_limit: usize, traces: Traces) -> Self {
-        let callbacks = Callback::all().iter().chain([Callback::fallback()]);
-        let paths = callbacks.map(|callback| Uri::from_static(callback.rpc)).collect();
-        Self { response_limit: response_limit.into(), retries: AtomicU64::new(0), traces, paths }
-    }
 }
 
 /// A call to the policy.
@@ -89,13 +81,15 @@ impl Policy<Channel> {
 impl<T: Transport> Policy<T> {
     /// A client over any transport. Responses may have `response_limit` bytes.
     pub fn new(transport: T, response_limit: usize) -> Self {
-        Self { transport, shared: Arc::new(Shared::new(response_limit, Traces::default())), channel: None }
+        let callbacks = Callback::all().iter().chain([Callback::fallback()]);
+        let paths = callbacks.map(|callback| Uri::from_static(callback.rpc)).collect();
+        let shared = Shared { response_limit: response_limit.into(), retries: AtomicU64::new(0), paths };
+        Self { transport, shared: Arc::new(shared), traces: Traces::default(), channel: None }
     }
 
-    /// Adds a span for each attempt. To be called before cloning: earlier clones keep their own limit and counter.
+    /// Adds a span for each attempt of this client, and of those that are cloned from it.
     pub fn traced(self, traces: Traces) -> Self {
-        let response_limit = self.shared.response_limit.load(Relaxed);
-        Self { shared: Arc::new(Shared::new(response_limit, traces)), ..self }
+        Self { traces, ..self }
     }
 
     /// Returns true if a connection of the policy is known to serve; false over any other transport.
@@ -115,7 +109,7 @@ impl<T: Transport> Policy<T> {
 
     /// The exporter of its spans.
     pub(crate) fn traces(&self) -> &Traces {
-        &self.shared.traces
+        &self.traces
     }
 
     /// Changes the maximum size of a response, for clones too.
@@ -159,8 +153,7 @@ impl<T: Transport> Policy<T> {
         let mut request = Request::new(message.clone());
         *request.uri_mut() = self.shared.paths[callback.index].clone();
         *request.headers_mut() = metadata.for_attempt(*number, *sequence, *late);
-        let traces = &self.shared.traces;
-        let mut span = traces.attempt(callback, metadata, *number, *deadline, request.headers_mut());
+        let mut span = self.traces.attempt(callback, metadata, *number, *deadline, request.headers_mut());
         let limit = self.shared.response_limit.load(Relaxed);
         let result = self.transport.unary(request, *deadline, limit).await;
         span.end(result.as_ref().map_or_else(CallError::code, |_| Code::Ok));

@@ -1,7 +1,7 @@
 //! The client of the policy service, its channel and health checks, and the built-in policy.
 
 mod answer;
-mod builtin;
+pub mod builtin;
 pub(crate) mod channel;
 mod client;
 mod evidence;
@@ -9,6 +9,5 @@ mod grpc;
 pub mod health;
 
 pub use answer::{Answer, CallError};
-pub use builtin::BuiltIn;
 pub use channel::Channel;
 pub use client::{Policy, PolicyCall, Transport};

@@ -38,13 +38,7 @@ impl ConnectionHandle {
 
     /// Ends when the connection takes no new calls.
     pub(in crate::policy) async fn closed(&self) {
-        loop {
-            let changed = self.channel.changed();
-            if !self.is_connected() {
-                return;
-            }
-            changed.await;
-        }
+        self.channel.until(|| (!self.is_connected()).then_some(())).await;
     }
 
     /// Makes the call of a health check, which is reset if it takes longer than `limit`.

@@ -224,12 +224,16 @@ impl Channel {
         &self,
         known: &[(ConnectionHandle, Health)],
     ) -> Vec<(ConnectionHandle, Health)> {
+        self.until(|| Some(self.connections()).filter(|now| *now != known)).await
+    }
+
+    /// Waits until `found`, which is called again after every change, finds something.
+    async fn until<R>(&self, mut found: impl FnMut() -> Option<R>) -> R {
         loop {
             // Subscribes before it looks, so that no change is missed.
             let changed = self.changed();
-            let now = self.connections();
-            if now != known {
-                return now;
+            if let Some(found) = found() {
+                return found;
             }
             changed.await;
         }
