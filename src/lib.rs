@@ -2,7 +2,7 @@
 //!
 //! The modules, from the bottom up: each uses only those above it in this list (`tests/it/rooms.rs` checks it).
 //!
-//! - `cut`, `text`, `panics`, `memory`, `backoff`: small helpers.
+//! - `cut`, `text`, `memory`, `backoff`: small helpers.
 //! - [`contract`]: callbacks as OpenIM sends and reads them: data and pure functions.
 //! - [`openim`]: the other end: how each OpenIM release reads a reply.
 //! - `failure`: classes of failure of a policy call.
@@ -35,7 +35,6 @@ mod memory;
 mod observe;
 pub mod openim;
 mod outbox;
-mod panics;
 mod policy;
 mod reload;
 mod server;

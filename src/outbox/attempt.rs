@@ -1,10 +1,12 @@
 //! One attempt to deliver an event.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
@@ -13,7 +15,6 @@ use super::limiter::Slot;
 use super::scheduler::{Scheduler, Stored};
 use crate::contract::{Denial, Reply};
 use crate::failure::{Class, Failure};
-use crate::panics;
 use crate::policy::{Answer, Policy, Transport};
 
 /// Makes attempts, whatever carries their calls.
@@ -43,13 +44,13 @@ pub(super) fn asking<T: Transport>(policy: Arc<Policy<T>>) -> Box<Ask> {
 
 /// Asks the policy about an event. A panic is a failure like any other: it must not take the event with it.
 async fn ask<T: Transport>(policy: &Policy<T>, entry: &Entry, began: Instant) -> Result<Reply, Failure> {
-    let answer = panics::caught(pin!(async {
+    let asked = async {
         match policy.ask(entry.call(began)).await? {
             Answer::Response(response) => Ok(entry.event.callback.reply(&response, &[])?),
             Answer::PermissionDenied(message) => Ok(Reply::Deny(Denial::because(&message))),
         }
-    }))
-    .await;
+    };
+    let answer = AssertUnwindSafe(asked).catch_unwind().await;
     answer.unwrap_or_else(|_| Err(Failure::because(Class::Error, "the delivery panicked")))
 }
 
