@@ -33,15 +33,18 @@ use crate::policy::{Channel, Policy, health};
 use crate::reload::Reloads;
 use crate::server::limits::{BoundedTasks, Descriptors};
 use crate::server::listener::{Listener, Stream, pause};
-use crate::server::progress::{Progress, StepTimeouts, Tracked};
+use crate::server::progress::{Progress, Step, Tracked};
 
 /// Timeouts of a connection. Prometheus keeps one between scrapes, whose interval may be a minute.
-const TIMEOUTS: StepTimeouts = StepTimeouts {
-    idle: Some(Duration::from_secs(120)),
-    head: Duration::from_secs(10),
-    call: Some(Duration::from_secs(60)),
-    reply: Duration::from_secs(30),
-};
+fn timeouts(step: Step) -> Option<Duration> {
+    let seconds = match step {
+        Step::Idle => 120,
+        Step::Head => 10,
+        Step::Call => 60,
+        Step::Reply => 30,
+    };
+    Some(Duration::from_secs(seconds))
+}
 
 /// Maximum size of a request's head, and of a connection's read buffer, in bytes.
 const HEAD: usize = 16 << 10;
@@ -102,7 +105,7 @@ async fn serve(stream: Stream, router: Router) {
     let watched = Tracked::new(stream, progress.clone(), Memory::default().share(), usize::MAX).with_refusals();
     let (service, calling) = (TowerToHyperService::new(router), progress.clone());
     let service = service_fn(move |request: http::Request<Incoming>| {
-        calling.begin_call();
+        calling.set(Step::Call);
         service.call(request)
     });
     let connection = http1::Builder::new()
@@ -110,7 +113,7 @@ async fn serve(stream: Stream, router: Router) {
         .header_read_timeout(None)
         .max_buf_size(HEAD)
         .serve_connection(TokioIo::new(watched), service);
-    match progress.within(TIMEOUTS, connection).await {
+    match progress.within(timeouts, connection).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!(%error, "admin connection failed"),
         Err(stalled) => debug!(%stalled, "admin connection timed out"),

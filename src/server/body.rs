@@ -1,10 +1,8 @@
 //! A webhook's body, no larger than the limit, no later than the deadline, and within the bound of memory.
 
-use std::future::poll_fn;
-use std::pin::Pin;
-
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
+use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout_at};
 
 use crate::failure::{Class, Failure};
@@ -46,7 +44,10 @@ pub(super) enum BodyError {
 
 impl From<Refusal> for BodyError {
     fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+        match refusal {
+            Refusal::NoRoom(no_room) => no_room.into(),
+            refusal => Self::Refused(refusal),
+        }
     }
 }
 
@@ -73,7 +74,7 @@ pub(super) async fn skip(body: impl Body<Data = Bytes> + Unpin, limit: usize, de
 
 async fn skip_within(mut body: impl Body<Data = Bytes> + Unpin, limit: usize) -> bool {
     let mut total = 0;
-    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+    while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return false };
         total += frame.data_ref().map_or(0, Bytes::len);
         if total > 2 * limit {
@@ -87,38 +88,33 @@ async fn skip_within(mut body: impl Body<Data = Bytes> + Unpin, limit: usize) ->
 async fn read_within(mut body: impl Body<Data = Bytes> + Unpin, bounds: Bounds<'_>) -> Result<Whole, BodyError> {
     let limit = bounds.body;
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(limit).min(limit).min(ANNOUNCED);
-    // An error once there was no room for it.
-    let mut kept: Result<Option<(BytesMut, Share)>, NoRoom> = Ok(None);
-    let mut total = 0;
-    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+    let mut kept: Option<(BytesMut, Share)> = None;
+    let (mut total, mut room) = (0, Ok(()));
+    while let Some(frame) = body.frame().await {
         let data = frame.map_err(|_| Refusal::CutShort)?.into_data().unwrap_or_default();
         total += data.len();
         if total > 2 * limit {
             break;
         }
-        if total > limit {
-            kept = Ok(None);
+        if total > limit || room.is_err() {
+            kept = None;
             continue;
         }
-        kept = match kept {
-            Ok(None) if body.is_end_stream() => return one_piece(data, bounds),
-            Ok(None) => {
-                let mut whole = BytesMut::with_capacity(announced.max(data.len()));
-                whole.extend_from_slice(&data);
-                let mut share = bounds.memory.share();
-                share.grow(data.len(), bounds.all).map(|()| Some((whole, share)))
-            }
-            Ok(Some((mut whole, mut share))) => {
-                whole.extend_from_slice(&data);
-                share.grow(data.len(), bounds.all).map(|()| Some((whole, share)))
-            }
-            Err(no_room) => Err(no_room),
-        };
+        if kept.is_none() && body.is_end_stream() {
+            return one_piece(data, bounds);
+        }
+        let (whole, share) =
+            kept.get_or_insert_with(|| (BytesMut::with_capacity(announced.max(data.len())), bounds.memory.share()));
+        whole.extend_from_slice(&data);
+        if share.grow(data.len(), bounds.all).is_err() {
+            (kept, room) = (None, Err(NoRoom));
+        }
     }
     if total > limit {
         return Err(Refusal::TooLarge(limit).into());
     }
-    let Some((whole, mut share)) = kept? else {
+    room?;
+    let Some((whole, mut share)) = kept else {
         return Ok(Whole { bytes: Bytes::new(), share: None });
     };
     share.grow((COPIES - 1) * total, bounds.all)?;

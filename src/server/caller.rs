@@ -20,7 +20,7 @@ pub(super) struct Connection {
 }
 
 /// The other end of a connection, as far as the connection tells.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Caller {
     /// `None` through a Unix socket.
     pub(super) address: Option<IpAddr>,
@@ -42,11 +42,6 @@ pub(super) struct ClientCertificate {
 }
 
 impl Caller {
-    /// A caller of which no more than the address is known.
-    pub(super) fn at(address: Option<IpAddr>) -> Self {
-        Self { address, certificate: None, is_encrypted: false, is_plaintext: false }
-    }
-
     /// Returns true if the connection was made before TLS was configured, and could go on in plaintext.
     pub(super) fn predates_tls(&self, config: &Config) -> bool {
         !self.is_encrypted && self.address.is_some() && config.tls.server.is_some()

@@ -16,24 +16,31 @@ use tracing::debug;
 
 use super::caller::{Caller, Connection};
 use super::handshake::Io;
-use super::heads::{self, HeadError};
 use super::layers::{Call, Next};
-use super::progress::{Progress, Stalled, Step, StepTimeouts, Tracked};
+use super::progress::{Progress, Stalled, Step, Timeouts, Tracked};
 use super::record::Record;
 use super::shutdown::{self, ShutdownGuard, Stage};
-use super::{ServerState, access};
+use super::{Refusal, ServerState, access, heads};
 use crate::config::Config;
 use crate::observe::rejected::Reason;
 use crate::policy::Transport;
 
 /// Idle connections stay open: OpenIM keeps two and denies when one closes just as it is used (Go's net/http does not
 /// repeat a POST). A call is bounded by its budget.
-const KEEP_ALIVE: StepTimeouts =
-    StepTimeouts { idle: None, head: Duration::from_secs(15), call: None, reply: Duration::from_secs(15) };
+fn keep_alive(step: Step) -> Option<Duration> {
+    match step {
+        Step::Idle | Step::Call => None,
+        Step::Head | Step::Reply => Some(Duration::from_secs(15)),
+    }
+}
 
 /// The timeouts of a connection that serves a single request.
-const SINGLE_REQUEST: StepTimeouts =
-    StepTimeouts { idle: Some(Duration::from_secs(5)), head: Duration::from_secs(5), ..KEEP_ALIVE };
+fn single_request(step: Step) -> Option<Duration> {
+    match step {
+        Step::Idle | Step::Head => Some(Duration::from_secs(5)),
+        other => keep_alive(other),
+    }
+}
 
 /// Maximum time for the last reply to a connection that is given up.
 const LAST_REPLY: Duration = Duration::from_secs(2);
@@ -54,8 +61,9 @@ pub(super) async fn serve_connection<T: Transport, S: Next<T>>(
 ) {
     let ShutdownGuard { mut stage, busy, open: _open } = guard;
     let mut busy = Some(busy);
-    let single_request = over_limit || access::refuses_all(&config, &caller);
-    let (timeouts, max_head) = (if single_request { SINGLE_REQUEST } else { KEEP_ALIVE }, config.limits.head);
+    let is_single = over_limit || access::refuses_all(&config, &caller);
+    let timeouts: Timeouts = if is_single { single_request } else { keep_alive };
+    let max_head = config.limits.head;
     let shared = webhooks.shared.clone();
     let progress = Arc::new(Progress::default());
     let io = Tracked::new(io, progress.clone(), shared.status.heads.share(), config.limits.memory);
@@ -63,13 +71,13 @@ pub(super) async fn serve_connection<T: Transport, S: Next<T>>(
     drop(config);
     let peer = Arc::new(Connection { caller, over_limit, progress, shared });
     let service = service_fn(|request: Request<Incoming>| {
-        peer.progress.begin_call();
+        peer.progress.set(Step::Call);
         let record = Arc::new(Record::begin(peer.clone()));
         stack.clone().call(Call { webhooks: webhooks.clone(), record, request })
     });
     // A client may end its side early and still gets its reply. A reply is small: one write costs the kernel less than two.
     let mut connection = http1::Builder::new()
-        .keep_alive(!single_request)
+        .keep_alive(!is_single)
         .header_read_timeout(None)
         .half_close(true)
         .writev(false)
@@ -103,26 +111,26 @@ pub(super) async fn serve_connection<T: Transport, S: Next<T>>(
     let (mut io, no_room) = parts.io.into_inner().into_parts();
     let callers_refused = &peer.shared.status.callers_refused;
     let address = peer.caller.address;
-    let head_error = match ended {
+    let refusal = match ended {
         Ok(Ok(())) => None,
-        Ok(Err(_)) if no_room.is_some() => Some(HeadError::NoRoom),
-        Ok(Err(error)) if error.is_parse_too_large() => Some(HeadError::TooLarge(max_head)),
+        Ok(Err(_)) if no_room.is_some() => no_room.map(Refusal::NoRoom),
+        Ok(Err(error)) if error.is_parse_too_large() => Some(Refusal::HeadTooLarge(max_head)),
         Ok(Err(error)) if error.is_parse() => {
             let (reason, why) = heads::protocol_of(&parts.read_buf);
             callers_refused.connection(reason, address, &format!("{why}: {error}"));
-            Some(HeadError::Reason(reason))
+            Some(Refusal::Caller(reason))
         }
         Ok(Err(error)) => return debug!(%error, "connection failed"),
         Err(stalled @ Stalled(Step::Head)) => {
             callers_refused.connection(Reason::HeadTimeout, address, &stalled.to_string());
-            Some(HeadError::Reason(Reason::HeadTimeout))
+            Some(Refusal::Caller(Reason::HeadTimeout))
         }
         Err(stalled) => return debug!(%stalled, "connection timed out"),
     };
     let last_reply = async {
-        match head_error {
+        match refusal {
             None => io.shutdown().await,
-            Some(error) => heads::answer(&mut io, webhooks.refuse_head(&peer, error, &parts.read_buf)).await,
+            Some(refusal) => heads::answer(&mut io, webhooks.refuse_head(&peer, refusal, &parts.read_buf)).await,
         }
     };
     if let Ok(Err(error)) = timeout(LAST_REPLY, last_reply).await {

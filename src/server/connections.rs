@@ -3,10 +3,9 @@
 use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::connection::serve_connection;
 use super::layers::Next;
@@ -39,10 +38,7 @@ pub(super) async fn serve<T: Transport, S: Next<T>>(
     let descriptors = Descriptors::of_this_process();
     let over_limit = BoundedTasks::new(descriptors.over_limit);
     let mut acceptor = Acceptor { webhooks, stack, descriptors, over_limit, shutdown: guard };
-    let stop = tokio::select! {
-        stop = until => stop,
-        never = acceptor.accept(&listener) => match never {},
-    };
+    let stop = acceptor.accept_until(&listener, until).await;
     shutdown.drain(listener, acceptor, stop).await
 }
 
@@ -68,10 +64,10 @@ impl<T: Transport, S: Next<T>> Acceptor<T, S> {
         }
     }
 
-    /// Accepts for a time.
-    pub(super) async fn accept_for(&mut self, listener: &Listener, time: Duration) {
+    /// Accepts until a future ends.
+    pub(super) async fn accept_until<F: Future>(&mut self, listener: &Listener, until: F) -> F::Output {
         tokio::select! {
-            () = sleep(time) => {}
+            ended = until => ended,
             never = self.accept(listener) => match never {},
         }
     }

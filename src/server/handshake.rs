@@ -29,7 +29,7 @@ pub(super) async fn accept(
     tls: Option<&ServerTls>,
     limit: Duration,
 ) -> Result<(Io, Caller), (Reason, String)> {
-    let caller = Caller::at(peer);
+    let caller = Caller { address: peer, ..Caller::default() };
     match (stream, tls) {
         (Either::Left(stream), Some(tls)) => match timeout(limit, Box::pin(encrypted(stream, tls, caller))).await {
             Ok(accepted) => accepted.map_err(|error| (Reason::Handshake, error.to_string())),

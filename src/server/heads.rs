@@ -14,17 +14,6 @@ use crate::observe::rejected::Reason;
 /// never read the reply.
 const REST: u64 = 256 << 10;
 
-/// Reason for which a head became no request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum HeadError {
-    /// It is larger than the limit, in bytes.
-    TooLarge(usize),
-    /// There was no room for more of it.
-    NoRoom,
-    /// It is not HTTP/1.1, or not in time.
-    Reason(Reason),
-}
-
 /// Names the protocol of a connection that does not begin with a head of HTTP/1.1. hyper has skipped empty lines.
 pub(super) fn protocol_of(head: &[u8]) -> (Reason, &'static str) {
     match head {
@@ -38,10 +27,8 @@ pub(super) fn protocol_of(head: &[u8]) -> (Reason, &'static str) {
 
 /// Reads as much of a head as came: its request line, and the fields that came whole.
 pub(super) fn read(head: &[u8]) -> Option<Parts> {
-    let mut lines: Vec<_> = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).collect();
-    // The last line is incomplete.
-    lines.pop();
-    let mut lines = lines.into_iter();
+    let end = head.iter().rposition(|byte| *byte == b'\n')?;
+    let mut lines = head[..end].split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let mut words = lines.next()?.split(|byte| *byte == b' ');
     let (method, uri, version) = (words.next()?, words.next()?, words.next()?);
     if version != b"HTTP/1.1" && version != b"HTTP/1.0" {

@@ -59,7 +59,8 @@ impl Listener {
                     Err(error) if error.kind() == io::ErrorKind::AddrInUse => replace(path).await?,
                     bound => bound?,
                 };
-                let kind = Kind::Unix(listener, path.clone(), Some(SocketFile::at(path)?));
+                let file = SocketFile { path: path.clone(), id: id(path)? };
+                let kind = Kind::Unix(listener, path.clone(), Some(file));
                 Ok(Self { kind, is_inherited: false })
             }
         }
@@ -198,12 +199,6 @@ async fn replace(path: &Path) -> io::Result<UnixListener> {
 struct SocketFile {
     path: Arc<Path>,
     id: (u64, u64),
-}
-
-impl SocketFile {
-    fn at(path: &Arc<Path>) -> io::Result<Self> {
-        Ok(Self { path: path.clone(), id: id(path)? })
-    }
 }
 
 impl Drop for SocketFile {

@@ -19,7 +19,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::memory::{NoRoom, Share};
 
 /// A step of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::FromRepr)]
 pub(crate) enum Step {
     /// It waits for a request.
     Idle,
@@ -32,13 +32,7 @@ pub(crate) enum Step {
 }
 
 /// The timeouts of the steps; `None` is no limit.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct StepTimeouts {
-    pub(crate) idle: Option<Duration>,
-    pub(crate) head: Duration,
-    pub(crate) call: Option<Duration>,
-    pub(crate) reply: Duration,
-}
+pub(crate) type Timeouts = fn(Step) -> Option<Duration>;
 
 /// A step took too long.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
@@ -57,22 +51,13 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn step(&self) -> Step {
-        match self.step.load(Relaxed) {
-            0 => Step::Idle,
-            1 => Step::Head,
-            2 => Step::Call,
-            _ => Step::Reply,
-        }
+        Step::from_repr(self.step.load(Relaxed).into()).unwrap_or(Step::Reply)
     }
 
-    fn set(&self, step: Step) {
+    /// Enters a step.
+    pub(crate) fn set(&self, step: Step) {
         self.step.store(step as u8, Relaxed);
         self.steps.fetch_add(1, Relaxed);
-    }
-
-    /// Enters the step [`Step::Call`]: a head is complete.
-    pub(crate) fn begin_call(&self) {
-        self.set(Step::Call);
     }
 
     /// Holds room in memory until the connection ends.
@@ -81,7 +66,7 @@ impl Progress {
     }
 
     /// Runs `connection` to its end; an error if a step takes too long.
-    pub(crate) async fn within<F: Future>(&self, timeouts: StepTimeouts, connection: F) -> Result<F::Output, Stalled> {
+    pub(crate) async fn within<F: Future>(&self, timeouts: Timeouts, connection: F) -> Result<F::Output, Stalled> {
         let mut connection = pin!(connection);
         // A timer is made for a slow step alone: most connections never need one.
         let mut limit: Option<(u32, Pin<Box<Sleep>>)> = None;
@@ -90,7 +75,7 @@ impl Progress {
                 return Poll::Ready(Ok(ended));
             }
             let (step, count) = (self.step(), self.steps.load(Relaxed));
-            let Some(time) = timeouts.of(step) else {
+            let Some(time) = timeouts(step) else {
                 limit = None;
                 return Poll::Pending;
             };
@@ -101,17 +86,6 @@ impl Progress {
             over.as_mut().poll(cx).map(|()| Err(Stalled(step)))
         })
         .await
-    }
-}
-
-impl StepTimeouts {
-    fn of(&self, step: Step) -> Option<Duration> {
-        match step {
-            Step::Idle => self.idle,
-            Step::Head => Some(self.head),
-            Step::Call => self.call,
-            Step::Reply => Some(self.reply),
-        }
     }
 }
 

@@ -8,14 +8,11 @@ use http::{HeaderValue, header};
 use http_body::Body;
 use tracing::warn;
 
-use super::body::{self, BodyError};
 use super::caller::Connection;
 use super::decision::{Decider, Decision};
-use super::heads::{self, HeadError};
 use super::record::Record;
 use super::webhook::Webhook;
-use super::{Refusal, Response, ServerState, access, connection};
-use crate::memory::NoRoom;
+use super::{Refusal, Response, ServerState, access, body, connection, heads};
 use crate::policy::Transport;
 
 /// Largest body in bytes that fits into the buffer which each connection has from its beginning.
@@ -46,16 +43,12 @@ pub(super) async fn refuse(
 
 impl<T: Transport> ServerState<T> {
     /// Returns the reply to a head that became no request; `bytes` are those that came of it. The connection is closed after it.
-    pub(super) fn refuse_head(&self, connection: &Arc<Connection>, error: HeadError, bytes: &[u8]) -> Response {
+    pub(super) fn refuse_head(&self, connection: &Arc<Connection>, refusal: Refusal, bytes: &[u8]) -> Response {
         let record = Record::begin(connection.clone());
-        let (refusal, unread) = match error {
+        if let Refusal::Caller(_) = refusal {
             // It has been counted with the connection.
-            HeadError::Reason(reason) => return Decision::refused(Refusal::Caller(reason)).response(&record.config),
-            HeadError::TooLarge(limit) => {
-                (Refusal::HeadTooLarge(limit), BodyError::Refused(Refusal::HeadTooLarge(limit)))
-            }
-            HeadError::NoRoom => (NoRoom.into(), NoRoom.into()),
-        };
+            return Decision::refused(refusal).response(&record.config);
+        }
         let Some(mut head) = heads::read(bytes) else {
             self.shared.status.count_not_webhook(refusal.not_webhook());
             warn!(reason = %refusal, "request refused");
@@ -69,7 +62,7 @@ impl<T: Transport> ServerState<T> {
                     Ok(webhook) => {
                         let webhook = record.begin_webhook(webhook, &head.headers, self.policy.traces());
                         let decider = Decider::new(webhook.callback, &record.config);
-                        record.reply(self.unread(webhook, &decider, unread))
+                        record.reply(self.unread(webhook, &decider, refusal.into()))
                     }
                     Err(_) => record.refuse(head, refusal),
                 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::coop::has_budget_remaining;
 use tokio::task::yield_now;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
 use super::Shared;
@@ -85,7 +85,7 @@ impl Shutdown {
         let delay = shared.config.now().drain.delay;
         if stop == Stop::Drain && !delay.is_zero() {
             info!(?delay, "drain delay: still accepting, closing each connection with its next reply");
-            acceptor.accept_for(&listener, delay).await;
+            acceptor.accept_until(&listener, sleep(delay)).await;
         }
         let drain = shared.config.now().drain.time;
         let give_up = Instant::now() + drain;
@@ -95,7 +95,7 @@ impl Shutdown {
             drop(listener);
         } else {
             listener.turn_away();
-            acceptor.accept_for(&listener, FIRST_REQUEST).await;
+            acceptor.accept_until(&listener, sleep(FIRST_REQUEST)).await;
             match listener.close() {
                 Ok(left) => {
                     for accepted in left {
