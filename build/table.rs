@@ -140,9 +140,6 @@ impl Display for Row<&Rules> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Rules { echo, only_if_sent, non_empty, json_object, one_of, refused_when, refused_unless, empty_is_unset } =
             self.0;
-        if *self.0 == Rules::default() {
-            return write!(f, "Rules::NONE");
-        }
         write!(
             f,
             "Rules {{ echo: {echo}, only_if_sent: {only_if_sent}, non_empty: {non_empty}, json_object: {json_object}, \

@@ -21,8 +21,8 @@ fn row(data: &[u8]) -> Option<(&'static Callback, &[u8])> {
 pub fn decoder(data: &[u8]) {
     let Some((callback, body)) = row(data) else { return };
     match contract::transcode(callback.request, callback.command, body) {
-        Ok(transcoded) => {
-            DecodedMessage::decode(callback.request, &transcoded.message).expect("what was written reads back");
+        Ok((message, _)) => {
+            DecodedMessage::decode(callback.request, &message).expect("what was written reads back");
             let Reading::Allowed(effects) =
                 openim::read(callback, body, &callback.unchanged(body).body(5000), Release::V3_8)
             else {

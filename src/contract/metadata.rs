@@ -42,11 +42,6 @@ const USUAL: usize = 4;
 pub struct Metadata(Arc<SmallVec<[(HeaderName, HeaderValue); USUAL]>>);
 
 impl Metadata {
-    /// No entries.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// Adds an entry; percent-encodes the bytes of `text` that metadata cannot carry.
     pub fn insert(&mut self, name: HeaderName, text: &str) {
         let text: Cow<'_, str> = percent_encode(text.as_bytes(), NOT_METADATA).into();
@@ -116,7 +111,7 @@ impl Metadata {
     /// Metadata of entries as they are on the wire; `None` if one of them cannot be metadata.
     pub(crate) fn from_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Self> {
         let known = [OPERATION_ID, COMMAND, REPLY_KEY, EVENT_ID];
-        let mut metadata = Self::new();
+        let mut metadata = Self::default();
         for (name, value) in pairs {
             let constant = known.iter().find(|known| known.as_str() == name).cloned();
             let name = constant.or_else(|| HeaderName::from_bytes(name.as_bytes()).ok())?;

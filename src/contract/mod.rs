@@ -24,7 +24,7 @@ mod schema;
 
 pub use callback::{Callback, DenialBreaks, Timing};
 pub(crate) use decode::names_command;
-pub use decode::{Malformed, Transcoded, UnknownFields, check_object, transcode};
+pub use decode::{BodyDrift, Malformed, UnknownFields, check_object, transcode};
 pub use field_path::{FieldPath, field_paths, request_field_names};
 pub use filter::{Condition, Filter, Ids, Place, PlaceKind, Texts, Wanted};
 pub use metadata::Metadata;

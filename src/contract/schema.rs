@@ -112,20 +112,6 @@ pub struct Rules {
     pub empty_is_unset: bool,
 }
 
-impl Rules {
-    /// No rules.
-    pub const NONE: Self = Self {
-        echo: false,
-        only_if_sent: false,
-        non_empty: false,
-        json_object: false,
-        one_of: &[],
-        refused_when: None,
-        refused_unless: None,
-        empty_is_unset: false,
-    };
-}
-
 /// A condition on the request to which a response belongs.
 #[derive(Debug)]
 pub struct RequestIs {

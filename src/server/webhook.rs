@@ -11,9 +11,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::contract::proto::UnknownCallbackRequest;
-use crate::contract::{self, Transcoded};
-use crate::contract::{Callback, Timing};
-use crate::contract::{Metadata, metadata};
+use crate::contract::{self, BodyDrift, Callback, Metadata, Timing, metadata};
 use crate::observe::counters::Status;
 use crate::server::Refusal;
 
@@ -45,21 +43,6 @@ pub(crate) struct Webhook {
     pub(super) operation_id: String,
     /// The `key` query of the message events, for POST /msg/send_simple_msg of OpenIM.
     reply_key: Option<String>,
-}
-
-/// The oddities of a body, which are counted or logged.
-#[derive(Debug, Default)]
-pub(crate) struct BodyDrift {
-    /// The fields that this build does not know.
-    pub(super) unknown: contract::UnknownFields,
-    /// The aliases that it has for fields.
-    aliases: Vec<&'static str>,
-    /// True if it has none of the fields that this build knows, the command apart.
-    unrecognized: bool,
-    /// True if it names another command than the path, which decides.
-    pub(super) other_command: bool,
-    /// True if it names a command that no row has, the same as its path.
-    names_unknown_command: bool,
 }
 
 impl Webhook {
@@ -131,7 +114,7 @@ impl Webhook {
 
     /// Returns the metadata of the policy call, with a new event ID.
     pub(crate) fn metadata(&self, drift: &BodyDrift) -> Metadata {
-        let mut metadata = Metadata::new();
+        let mut metadata = Metadata::default();
         let mut buffer = Uuid::encode_buffer();
         let event_id = &*Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
         metadata.insert_ids(&self.operation_id, event_id);
@@ -157,9 +140,7 @@ fn transcode(callback: &Callback, command: &str, body: &[u8]) -> Result<Transcod
         let request = UnknownCallbackRequest { callback_command: command.to_owned(), body_json };
         return Ok((request.encode_to_vec().into(), BodyDrift { names_unknown_command, ..BodyDrift::default() }));
     }
-    let Transcoded { message, unknown, aliases, unrecognized, other_command } =
-        contract::transcode(callback.request, command, body)?;
-    Ok((message, BodyDrift { unknown, aliases, unrecognized, other_command, names_unknown_command: false }))
+    Ok(contract::transcode(callback.request, command, body)?)
 }
 
 /// The name in a webhook's URL.

@@ -76,7 +76,7 @@ fn events(policy: &support::Policy, settings: &After) -> Events {
 /// An event with this ID.
 fn event(command: &str, id: &str) -> Event {
     let callback = Callback::by_command(command).expect("a command of the table");
-    let mut metadata = Metadata::new();
+    let mut metadata = Metadata::default();
     metadata.insert(metadata::COMMAND, command);
     metadata.insert(metadata::OPERATION_ID, "op-1");
     metadata.insert(metadata::EVENT_ID, id);

@@ -6,7 +6,7 @@ use hookgate::contract::{Callback, ordering_key, transcode};
 
 fn key(command: &str, body: &str) -> Option<Arc<str>> {
     let callback = Callback::by_command(command).expect("a command of the table");
-    let message = transcode(callback.request, command, body.as_bytes()).expect("a body").message;
+    let message = transcode(callback.request, command, body.as_bytes()).expect("a body").0;
     ordering_key(callback.request, callback.ordered_by, &message)
 }
 

@@ -110,7 +110,7 @@ impl<'de> Visitor<'de> for ValueReader<'_, '_> {
         match self.single() {
             Some(Kind::String) => {
                 if let [Segment::Field("callbackCommand")] = self.state.path.as_slice() {
-                    self.state.result.other_command = value != self.state.command;
+                    self.state.drift.other_command = value != self.state.command;
                 }
                 if self.label != Label::Plain || !value.is_empty() {
                     put_bytes(self.number, value.as_bytes(), self.out);
@@ -150,7 +150,7 @@ impl<'de> Visitor<'de> for ValueReader<'_, '_> {
             (Label::Plain | Label::Optional, Kind::Message(message)) if self.number == 0 => {
                 let seen = read_fields(message, self.out, self.state, object)?;
                 // The command is a request's first field; build.rs sees to it.
-                self.state.result.unrecognized = seen & !1 == 0;
+                self.state.drift.unrecognized = seen & !1 == 0;
             }
             (Label::Plain | Label::Optional, Kind::Message(message)) => {
                 let mut bytes = Vec::new();

@@ -5,7 +5,6 @@ use serde::de::DeserializeSeed;
 use smallvec::SmallVec;
 
 use self::field::ValueReader;
-use self::unknown::UnknownEntries;
 use super::{Kind, Label, Message};
 
 mod field;
@@ -23,17 +22,9 @@ pub use self::unknown::UnknownFields;
 #[error("{0}")]
 pub struct Malformed(String);
 
-impl Malformed {
-    pub(super) fn new(reason: impl Into<String>) -> Self {
-        Self(reason.into())
-    }
-}
-
-/// A transcoded body.
+/// The oddities of a body, which are counted or logged.
 #[derive(Debug, Default)]
-pub struct Transcoded {
-    /// The request message, encoded.
-    pub message: Bytes,
+pub struct BodyDrift {
     /// The fields that the contract does not know; the message carries them too.
     pub unknown: UnknownFields,
     /// The aliases that the body uses for fields.
@@ -42,12 +33,15 @@ pub struct Transcoded {
     pub unrecognized: bool,
     /// True if the body names another command than the one it was posted to.
     pub other_command: bool,
+    /// True if the body names a command that no row has, the same as the one it was posted to.
+    pub names_unknown_command: bool,
 }
 
-/// Transcodes the JSON of `message`, posted to `command`, into protobuf.
-pub fn transcode(message: &'static Message, command: &str, body: &[u8]) -> Result<Transcoded, Malformed> {
-    let unknown = UnknownEntries::of(message.unknown_fields.unwrap_or_default());
-    let mut state = State { path: SmallVec::new(), unknown, command, result: Transcoded::default() };
+/// Transcodes the JSON of `message`, posted to `command`, into protobuf. Returns the request message, encoded, and the body's
+/// oddities.
+pub fn transcode(message: &'static Message, command: &str, body: &[u8]) -> Result<(Bytes, BodyDrift), Malformed> {
+    let (unknown_number, drift) = (message.unknown_fields.unwrap_or_default(), BodyDrift::default());
+    let mut state = State { path: SmallVec::new(), unknown_number, unknown: Vec::new(), command, drift };
     let mut out = Vec::with_capacity(body.len());
     let kind = Kind::Message(message);
     let reader = ValueReader { kind, label: Label::Plain, number: 0, out: &mut out, state: &mut state };
@@ -59,11 +53,11 @@ pub fn transcode(message: &'static Message, command: &str, body: &[u8]) -> Resul
     };
     read.map_err(|error| malformed(&error))?;
     if message.unknown_fields.is_some() {
-        out.extend_from_slice(&state.unknown.entries);
+        out.extend_from_slice(&state.unknown);
     }
     // The outbox may keep it for long, and counts its length.
     out.shrink_to_fit();
-    Ok(Transcoded { message: out.into(), unknown: state.unknown.unknown, ..state.result })
+    Ok((out.into(), state.drift))
 }
 
 /// Reads a value, and nothing after it.
@@ -93,12 +87,14 @@ pub(super) fn reason(error: &serde_json::Error) -> String {
 pub(super) struct State<'a> {
     /// The path from the body to the value being read.
     pub(super) path: SmallVec<[Segment; 4]>,
-    /// The members that the contract does not know.
-    unknown: UnknownEntries,
+    /// The field number of the map of members that the contract does not know.
+    unknown_number: u32,
+    /// These members, encoded as entries of that map.
+    unknown: Vec<u8>,
     /// The command that the body was posted to.
     pub(super) command: &'a str,
-    /// The result so far, but for the message and the unknown members.
-    pub(super) result: Transcoded,
+    /// The oddities so far.
+    pub(super) drift: BodyDrift,
 }
 
 /// A segment of a path into a body.

@@ -37,13 +37,13 @@ pub(super) fn read_fields<'de, A: MapAccess<'de>>(
             strict::check_key(&name).map_err(A::Error::custom)?;
             let raw: &RawValue = object.next_value()?;
             strict::check(raw.get()).map_err(A::Error::custom)?;
-            state.unknown.put(&state.path, &name, raw.get());
+            state.put_unknown(&name, raw.get());
             if !unknown.get_or_insert_default().insert(name) {
                 return Err(A::Error::custom(strict::DUPLICATE_FIELD));
             }
             continue;
         };
-        state.result.aliases.extend(alias);
+        state.drift.aliases.extend(alias);
         if folded || alias.is_some() {
             other_names.push((index, name));
         }

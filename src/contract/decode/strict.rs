@@ -34,9 +34,9 @@ pub fn check_object(body: &[u8]) -> Result<&str, Malformed> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let is_object = Strict.deserialize(&mut json).and_then(|is_object| json.end().map(|()| is_object));
     if !is_object.map_err(|error| malformed(&error))? {
-        return Err(Malformed::new("the body must be an object"));
+        return Err(Malformed("the body must be an object".to_owned()));
     }
-    std::str::from_utf8(body).map_err(|_| Malformed::new("the body is not UTF-8"))
+    std::str::from_utf8(body).map_err(|_| Malformed("the body is not UTF-8".to_owned()))
 }
 
 /// Returns true if `command` is the `callbackCommand` of a body that [`check_object`] has returned.

@@ -6,7 +6,7 @@
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use super::field::put_bytes;
-use super::{Segment, path};
+use super::{State, path};
 
 /// Maximum number of paths that are reported of one body.
 const MAX_PATHS: usize = 1_000;
@@ -20,32 +20,19 @@ pub struct UnknownFields {
     pub count: usize,
 }
 
-/// The unknown members of a body, encoded as entries of the request's map.
-#[derive(Default)]
-pub(super) struct UnknownEntries {
-    /// The field number of the map.
-    number: u32,
-    pub(super) entries: Vec<u8>,
-    pub(super) unknown: UnknownFields,
-}
-
-impl UnknownEntries {
-    /// No entries yet of the map with this field number.
-    pub(super) fn of(number: u32) -> Self {
-        Self { number, ..Self::default() }
-    }
-
-    /// Adds a member of the object at this path.
-    pub(super) fn put(&mut self, object: &[Segment], name: &str, raw: &str) {
-        let path = member_path(path(object), name);
+impl State<'_> {
+    /// Keeps a member of the object at the path.
+    pub(super) fn put_unknown(&mut self, name: &str, raw: &str) {
+        let path = member_path(path(&self.path), name);
         let text = |text: &str| key_len(1) + encoded_len_varint(text.len() as u64) + text.len();
-        encode_key(self.number, WireType::LengthDelimited, &mut self.entries);
-        encode_varint((text(&path) + text(raw)) as u64, &mut self.entries);
-        put_bytes(1, path.as_bytes(), &mut self.entries);
-        put_bytes(2, raw.as_bytes(), &mut self.entries);
-        self.unknown.count += 1;
-        if self.unknown.paths.len() < MAX_PATHS {
-            self.unknown.paths.push(path);
+        encode_key(self.unknown_number, WireType::LengthDelimited, &mut self.unknown);
+        encode_varint((text(&path) + text(raw)) as u64, &mut self.unknown);
+        put_bytes(1, path.as_bytes(), &mut self.unknown);
+        put_bytes(2, raw.as_bytes(), &mut self.unknown);
+        let unknown = &mut self.drift.unknown;
+        unknown.count += 1;
+        if unknown.paths.len() < MAX_PATHS {
+            unknown.paths.push(path);
         }
     }
 }

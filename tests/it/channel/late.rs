@@ -124,7 +124,7 @@ async fn late_however_long_it_took_to_come_so_far() {
     let policy = Policy::new(Slow(channel.clone()), 1 << 20);
     for _ in 0..5 {
         let deadline = Instant::now() + Duration::from_millis(20);
-        let (message, metadata) = (Bytes::new(), Metadata::new());
+        let (message, metadata) = (Bytes::new(), Metadata::default());
         let failure = policy
             .ask(PolicyCall { callback, message, metadata, attempt: 1, sequence: None, late: false, deadline })
             .await

@@ -25,7 +25,7 @@ async fn an_attempt_has_its_number_its_place_in_the_order_and_whether_it_is_late
         (2, None, true, [Some("2"), None, Some("1")]),
     ] {
         let deadline = Instant::now() + Duration::from_secs(60);
-        let (message, metadata) = (Bytes::new(), Metadata::new());
+        let (message, metadata) = (Bytes::new(), Metadata::default());
         let call = PolicyCall { callback, message, metadata, attempt, sequence, late, deadline };
         client.ask(call).await.expect("an answer");
         let calls = policy.take_calls();

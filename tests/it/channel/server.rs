@@ -196,7 +196,7 @@ pub async fn ask_until(channel: &Channel, deadline: Instant) -> Result<Answer, F
 
 async fn ask_of_until(channel: &Channel, command: &str, deadline: Instant) -> Result<Answer, Failure> {
     let callback = Callback::by_command(command).unwrap();
-    let (message, metadata) = (Bytes::new(), Metadata::new());
+    let (message, metadata) = (Bytes::new(), Metadata::default());
     let question = PolicyCall { callback, message, metadata, attempt: 1, sequence: None, late: false, deadline };
     Policy::over(channel.clone(), 1 << 20).ask(question).await
 }

@@ -27,7 +27,7 @@ fn taken(loaded: &Loaded, members: &[(&str, serde_json::Value)]) -> Option<Strin
     for (name, value) in members {
         body[*name] = value.clone();
     }
-    let message = transcode(callback.request, callback.command, body.to_string().as_bytes()).unwrap().message;
+    let message = transcode(callback.request, callback.command, body.to_string().as_bytes()).unwrap().0;
     loaded.config.routes.of(callback, &message).map(|route| route.name.to_string())
 }
 

@@ -44,7 +44,7 @@ pub fn settings() -> After {
 pub fn keyed(command: &str, key: &str, id: &str) -> Event {
     let callback = Callback::by_command(command).expect("a command of the table");
     let body = serde_json::json!({"callbackCommand": command, "groupID": key, "userID": key}).to_string();
-    let message = transcode(callback.request, command, body.as_bytes()).expect("a body").message;
+    let message = transcode(callback.request, command, body.as_bytes()).expect("a body").0;
     Event { callback, message, budget: BUDGET, ..event(command, id) }
 }
 

@@ -23,7 +23,7 @@ pub fn event(group: &str, id: &str) -> Event {
 
 /// The same, with so many bytes of content.
 pub fn padded(group: &str, id: &str, pad: usize) -> Event {
-    let mut metadata = Metadata::new();
+    let mut metadata = Metadata::default();
     metadata.insert(metadata::COMMAND, GROUP);
     metadata.insert(metadata::EVENT_ID, id);
     let callback_command = "x".repeat(pad);
@@ -40,8 +40,8 @@ pub fn padded(group: &str, id: &str, pad: usize) -> Event {
 pub fn of(command: &str, key: &str, id: &str) -> Event {
     let callback = Callback::by_command(command).unwrap();
     let body = serde_json::json!({"callbackCommand": command, "groupID": key, "userID": key}).to_string();
-    let message = transcode(callback.request, command, body.as_bytes()).unwrap().message;
-    let mut metadata = Metadata::new();
+    let message = transcode(callback.request, command, body.as_bytes()).unwrap().0;
+    let mut metadata = Metadata::default();
     metadata.insert(metadata::COMMAND, command);
     metadata.insert(metadata::EVENT_ID, id);
     Event { callback, message, metadata, budget: LONG, ordered: true }

@@ -22,7 +22,7 @@ async fn ask(url: &str, tls: &PolicyTls) -> Result<(), String> {
     let question = PolicyCall {
         callback,
         message: "".into(),
-        metadata: Metadata::new(),
+        metadata: Metadata::default(),
         attempt: 1,
         sequence: None,
         late: false,
