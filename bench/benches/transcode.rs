@@ -61,7 +61,7 @@ fn filter(criterion: &mut Criterion) {
     let ids: Arc<Ids> = Arc::new((0..100_000).map(|number| format!("group-{number}").into()).collect());
     for webhook in Webhook::all().expect("the fixtures are there") {
         let (callback, body) = posted(&webhook);
-        let request = contract::transcode(callback.request, webhook.command, body).expect("a fixture").message;
+        let request = contract::transcode(callback.request, webhook.command, body).expect("a fixture").0;
         let texts = Texts { sets: vec![ids.clone()], prefixes: vec!["bot_".into()], ..Texts::default() };
         let is_not = |field: &str, wanted: Wanted| {
             let place = Place::find(callback.request, field)?;
