@@ -5,7 +5,7 @@ use std::path::Path;
 use hookgate::contract::{Callback, Timing};
 use hookgate::openim::{self, Reading, Release};
 
-use crate::support::program::{Running, configured};
+use crate::support::program::{Running, configured, hookgate};
 use crate::support::{Policy, Reply, denial, file, free};
 
 const COMMAND: &str = "callbackBeforeSendSingleMsgCommand";
@@ -39,6 +39,10 @@ async fn every_callback_is_allowed_unchanged_and_the_policy_hears_nothing() {
     assert_eq!(policy.take_calls().len(), 0);
     let status = gate.status().await;
     assert_eq!(status["after_events"]["delivered"], 0, "{status}");
+    let admin = format!("http://{}", gate.admin);
+    let page = hookgate(&["status", "--admin", &admin]).output().await.unwrap();
+    let page = String::from_utf8(page.stdout).unwrap();
+    assert_eq!(page.matches("1 skipped (0.0% failed)").count(), Callback::all().len(), "{page}");
     // A command that this release does not know has no route.
     assert_eq!(outcome(&gate.post("callbackOfTomorrow", "{}").await), "allow");
     assert_eq!(policy.take_calls().len(), 1);

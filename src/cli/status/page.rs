@@ -94,7 +94,8 @@ fn webhooks(report: &Report, now: u64, out: &mut impl Write) -> io::Result<()> {
 
 /// Prints the outcomes of a callback that are no verdict, and the last cause.
 fn failures(calls: &Calls, now: u64, out: &mut impl Write) -> io::Result<()> {
-    let odd = calls.outcomes.iter().filter(|(outcome, _)| outcome.starts_with("failed-") || *outcome == "refused");
+    let is_odd = |outcome: &str| outcome.starts_with("failed-") || matches!(outcome, "refused" | "skipped");
+    let odd = calls.outcomes.iter().filter(|(outcome, _)| is_odd(outcome));
     let odd: Vec<_> = odd.map(|(outcome, count)| format!("{} {outcome}", short(*count))).collect();
     if !odd.is_empty() {
         detail(out, format!("{} ({} failed)", odd.join(", "), rate(calls)))?;
@@ -177,9 +178,9 @@ pub(super) fn cause(last: &LastFailure, now: u64) -> String {
     format!("last {} ago, {}: {}", since(last.at_ms, now), last.class, last.cause)
 }
 
-/// Returns the share of failed calls.
+/// Returns the share of failed calls among those that were not skipped.
 pub(super) fn rate(calls: &Calls) -> String {
-    let (failed, all) = (calls.count("failed-"), calls.count(""));
+    let (failed, all) = (calls.count("failed-"), calls.count("") - calls.count("skipped"));
     match failed as f64 * 100.0 / all.max(1) as f64 {
         share if failed > 0 && share < 0.1 => "<0.1%".to_owned(),
         share => format!("{share:.1}%"),
