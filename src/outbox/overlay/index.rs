@@ -1,4 +1,4 @@
-//! What the events of an rpc wait for.
+//! Indexes of the events of an rpc, by the time that they wait for.
 
 use std::collections::BTreeSet;
 
