@@ -115,6 +115,10 @@ struct Inner {
     fails: bool,
     /// The damage of the file that the reader has found.
     damage: Option<rusqlite::Error>,
+    /// The hurries of each rpc that are not committed yet: until then its rows are due whatever they say.
+    hurries: HashMap<&'static str, usize>,
+    /// The number of commits so far that changed rows; those that only deleted some do not count.
+    changes: u64,
     /// The number of files so far: connections of an earlier one are of no use.
     generation: u64,
 }

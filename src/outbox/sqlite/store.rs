@@ -241,6 +241,7 @@ impl EventStore for SqliteStore {
         inner.overlay.hurry(rpc, Instant::now(), false);
         let is_asked = inner.ops.iter().any(|op| matches!(op, Op::Hurry(asked) if *asked == rpc));
         if !is_asked {
+            *inner.hurries.entry(rpc).or_default() += 1;
             inner.ops.push_back(Op::Hurry(rpc));
             self.0.shared.work.notify_one();
         }

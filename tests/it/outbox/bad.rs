@@ -214,11 +214,16 @@ async fn a_clock_that_was_set_back_delays_nothing() {
     tokio::time::timeout(LONG, ledger.takes(1)).await.unwrap();
 }
 
-/// The same, but no file may become larger than so many KiB; a write beyond that fails and ends nobody.
+/// The same, but no file may become larger than a few KiB; a write beyond that fails and ends nobody.
 pub fn limited(inner: &Command) -> Command {
+    limited_to(256, inner)
+}
+
+/// The same, but no file may become larger than so many blocks of 512 bytes or of 1 KiB, as the shell has them.
+pub fn limited_to(blocks: u32, inner: &Command) -> Command {
     let mut limited = Command::new("sh");
-    let script = r#"trap "" XFSZ; ulimit -f 256; exec "$0" "$@""#;
-    limited.args(["-c", script]).arg(inner.as_std().get_program()).args(inner.as_std().get_args());
+    let script = format!(r#"trap "" XFSZ; ulimit -f {blocks}; exec "$0" "$@""#);
+    limited.args(["-c", &script]).arg(inner.as_std().get_program()).args(inner.as_std().get_args());
     limited.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped());
     limited.stderr(std::process::Stdio::piped()).kill_on_drop(true);
     limited

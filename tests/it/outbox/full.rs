@@ -3,15 +3,17 @@
 //! A limit on the size of files stands in for it: the log cannot grow, and the room that is kept for ends is no help. What
 //! takes a disk that is really full has a small one of its own, which takes the right to mount it.
 
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
 use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::bad::limited;
+use super::bad::{limited, limited_to};
 use super::gate::{GROUP, LONG, Ledger, Poster, body, directory, with_data};
 use crate::support::program::{Running, hookgate};
 use crate::support::restartable::{Act, Policy, anywhere};
@@ -56,6 +58,47 @@ async fn a_backlog_on_a_full_disk_is_delivered_before_anybody_makes_room() {
     }
     let empty = async { while gate.status().await["after_events"]["backlog"]["events"] != 0 {} };
     timeout(LONG, empty).await.expect("nothing is left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_that_failed_before_the_disk_was_full_and_since_then_all_go_on_when_the_policy_is_back() {
+    let (ledger, tried) = (Ledger::new(), Arc::new(Mutex::new(HashSet::new())));
+    let attempted = tried.clone();
+    let fail = move |headers: &HeaderMap| {
+        // A health check is about none.
+        attempted.lock().unwrap().extend(headers.get("hookgate-event-id").cloned());
+        Act::Fail
+    };
+    let policy = Policy::start(anywhere(), Arc::new(fail)).await;
+    let yaml = "log: error\nafter: {answer_within: 0s, retry_min: 1h, retry_max: 1h, pause_max: 1ms, hold: 1h}";
+    let gate = Running::of(limited_to(2048, &with_data(&policy.url(), &directory("full-tried"), yaml))).await;
+    let poster = Poster::new(gate.webhooks);
+    let (mut posted, mut unsafe_ones) = (0, 0);
+    let tries = async |all: usize| {
+        // The question to the gate is the pause.
+        let tried = async {
+            while tried.lock().unwrap().len() < all {
+                disk(&gate).await;
+            }
+        };
+        timeout(LONG, tried).await.expect("each is tried");
+    };
+    // More than are loaded at once wait in memory, and some in the file.
+    while unsafe_ones < 200 {
+        let shot = poster.post(GROUP, &format!("op-{posted}"), body(&format!("g{posted}"))).await;
+        posted += 1;
+        unsafe_ones += usize::from(shot.outcome.as_deref() == Some("failed-open:overloaded"));
+        if posted == 20 {
+            assert_eq!(unsafe_ones, 0, "the disk is full too soon");
+            tries(posted).await;
+            let written = async { while disk(&gate).await["unwritten_bytes"] != 0 {} };
+            timeout(LONG, written).await.expect("each is in the file");
+        }
+    }
+    tries(posted).await;
+    let address = policy.stop().await;
+    let _policy = Policy::start(address, ledger.policy(u32::MAX, Duration::ZERO)).await;
+    timeout(LONG, ledger.takes(posted)).await.unwrap_or_else(|_| panic!("{} of {posted}", ledger.different()));
 }
 
 /// The same, but its directory is a file system of its own with so many MiB, which goes with it.

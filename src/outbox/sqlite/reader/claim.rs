@@ -55,13 +55,16 @@ impl Reader {
     /// Reads rows of a kind of which the overlay says nothing.
     fn rows(&mut self, rpc: &'static str, kind: Kind, most: usize, now: Instant) -> rusqlite::Result<Rows> {
         let shared = self.shared.clone();
-        let (cursor, fails, generation) = {
+        let (cursor, fails, is_hurried, changes, generation) = {
             let inner = shared.lock();
-            (inner.overlay.cursor(rpc), inner.fails, inner.generation)
+            let is_hurried = inner.hurries.get(rpc).is_some_and(|hurries| *hurries > 0);
+            (inner.overlay.cursor(rpc), inner.fails, is_hurried, inner.changes, inner.generation)
         };
-        if !fails {
+        if !fails || self.changes != changes {
             self.past.clear();
+            self.changes = changes;
         }
+        let due_by = if is_hurried && kind == Kind::Due { i64::MAX } else { shared.clock.of(now) };
         let past = self.past.get(&(rpc, kind as usize)).copied().unwrap_or((i64::MIN, i64::MIN));
         let connection = self.connection()?;
         let id = rows::known_number(connection, rpc)?;
@@ -81,7 +84,7 @@ impl Reader {
         let mut query = connection.prepare_cached(&format!(
             "select {COLUMNS}, due from events join names on names.id = ?1 where rpc = ?1 and {which} order by {order}"
         ))?;
-        let mut found = query.query(params![id, shared.clock.of(now), from.0, from.1])?;
+        let mut found = query.query(params![id, due_by, from.0, from.1])?;
         let (mut read, mut bytes, mut last) = (Rows { generation, ..Rows::default() }, 0, past);
         loop {
             let row = match found.next() {
@@ -164,7 +167,8 @@ impl Reader {
         // It may have changed since it was read.
         read.retain(|number, _| !inner.overlay.decides(*number));
         let in_memory = inner.overlay.ready(rpc, kind, now).filter(|number| *number < bound);
-        let mut numbers: Vec<u64> = in_memory.chain(read.keys().copied()).collect();
+        // What was read first: it is not read again while the disk takes nothing.
+        let mut numbers: Vec<u64> = read.keys().copied().chain(in_memory).collect();
         if kind == Kind::Fresh {
             numbers.sort_unstable();
         }

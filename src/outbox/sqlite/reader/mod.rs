@@ -38,14 +38,15 @@ pub(super) struct Reader {
     /// The connection, and the generation of its file.
     connection: Option<(Connection, u64)>,
     said: Option<std::time::Instant>,
-    /// The last row of each kind that was claimed since the disk takes nothing: what is before it has been claimed too, and
-    /// nothing in the file changes.
+    /// The last row of each kind that was claimed since the disk takes nothing: what is before it has been claimed too.
     past: HashMap<(&'static str, usize), (i64, i64)>,
+    /// The commits that had changed rows when `past` was empty.
+    changes: u64,
 }
 
 impl Reader {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, connection: None, said: None, past: HashMap::new() }
+        Self { shared, connection: None, said: None, past: HashMap::new(), changes: 0 }
     }
 
     /// Answers questions until nobody asks any more.

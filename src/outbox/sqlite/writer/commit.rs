@@ -10,7 +10,7 @@ use super::super::dead::{self, Dead};
 use super::super::{Act, News, Op, rows, salvage};
 use super::{Outcome, Writer};
 use crate::config::SyncRule;
-use crate::outbox::overlay::Change;
+use crate::outbox::overlay::{Change, State};
 
 impl Writer {
     pub(super) fn write_changes(&mut self, changes: &[Change], ops: Vec<Op>) {
@@ -86,6 +86,7 @@ impl Writer {
             let is_read = inner.is_read;
             inner.overlay.written(changes, is_read);
             inner.fails = self.is_kept_free();
+            inner.changes += u64::from(changes.iter().any(|change| change.state != State::Gone));
         }
         self.tell_evicted(outcome.unimplemented_evicted);
         if !self.is_kept_free() {
@@ -96,7 +97,12 @@ impl Writer {
         }
         for op in ops {
             match op {
-                Op::Hurry(rpc) => self.shared.tell(News::More(rpc)),
+                Op::Hurry(rpc) => {
+                    if let Some(hurries) = self.shared.lock().hurries.get_mut(rpc) {
+                        *hurries -= 1;
+                    }
+                    self.shared.tell(News::More(rpc));
+                }
                 Op::MakeRoom(bytes) => _ = gauges.promised.fetch_sub(bytes, Relaxed),
                 Op::Act(_) | Op::Barrier(_) => {}
             }
@@ -117,6 +123,7 @@ impl Writer {
             let committed = dead::count(&transaction).and_then(|count| transaction.commit().map(|()| count));
             if let Ok(count) = &committed {
                 self.shared.gauges.recount_dead(*count);
+                self.shared.lock().changes += 1;
             }
             tell(committed.is_ok());
             committed.map(drop)
