@@ -9,8 +9,8 @@ use crate::app::Stop;
 use crate::observe::logging::Log;
 use crate::observe::notify::{NotifyState, notify};
 
-/// Waits for the next: SIGTERM and SIGQUIT, which service managers and container runtimes send, drain; Ctrl-C stops at
-/// once.
+/// Waits for the next signal to stop: SIGTERM and SIGQUIT, which service managers and container runtimes send, drain; Ctrl-C
+/// stops at once.
 async fn next([terminate, quit, interrupt]: &mut [Signal; 3]) -> Stop {
     tokio::select! {
         _ = terminate.recv() => Stop::Drain,

@@ -167,7 +167,7 @@ impl Reader {
         // It may have changed since it was read.
         read.retain(|number, _| !inner.overlay.decides(*number));
         let in_memory = inner.overlay.ready(rpc, kind, now).filter(|number| *number < bound);
-        // What was read first: it is not read again while the disk takes nothing.
+        // Rows that were read come first: while the disk takes nothing they are not read again.
         let mut numbers: Vec<u64> = read.keys().copied().chain(in_memory).collect();
         if kind == Kind::Fresh {
             numbers.sort_unstable();
