@@ -20,13 +20,13 @@ pub struct Filter(pub Vec<Condition>);
 /// A condition on a request.
 #[derive(Debug, Clone)]
 pub enum Condition {
-    /// A value of a field is as wanted.
+    /// A wanted value of a field.
     Field(Place, Wanted),
-    /// A list has values, and all of them are as wanted.
+    /// A list with values, all of them wanted.
     All(Place, Wanted),
-    /// A filter does not match.
+    /// No match of a filter.
     Not(Filter),
-    /// One of these filters matches.
+    /// A match of at least one of these filters.
     Any(Vec<Filter>),
 }
 
@@ -35,7 +35,7 @@ pub enum Condition {
 pub enum Wanted {
     /// A number in one of these ranges; false is 0, true is 1.
     Numbers(Vec<RangeInclusive<i64>>),
-    /// One of these texts.
+    /// A text of these.
     Texts(Texts),
     /// True for a field with a value, false for one without. 0, false and an empty text are values in `optional` fields and in
     /// lists alone.

@@ -64,7 +64,7 @@ struct Sample {
     salt: Arc<str>,
     /// Up to 100; 0 if there is a cohort alone.
     percent: f64,
-    /// Those that are in it whatever the percentage.
+    /// The values that are in it whatever the percentage.
     cohort: Option<Arc<Ids>>,
 }
 

@@ -79,7 +79,7 @@ pub(super) enum Why {
     Away,
     /// Its rpc fails for everybody, and it holds up others.
     ParkFirst,
-    /// It has reached the age at which it ends.
+    /// The age at which an event ends.
     TooOld,
 }
 
