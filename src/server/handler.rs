@@ -156,8 +156,8 @@ impl<T: Transport> ServerState<T> {
 
     /// Asks the policy about a Before webhook.
     async fn ask(&self, record: &Record, question: PolicyCall) -> Result<Answer, Failure> {
-        let _calling = self.calls.hold();
-        if record.connection.over_limit || self.calls.held() > record.config.limits.calls {
+        let calling = self.calls.begin();
+        if record.connection.over_limit || calling.number > record.config.limits.calls {
             return Err(Failure::because(Class::Overloaded, "limits.calls or limits.connections is exceeded").unasked());
         }
         self.policy.ask(question).await

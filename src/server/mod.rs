@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 
 use crate::config::ConfigHandle;
-use crate::observe::counters::{Gauge, Status};
+use crate::observe::counters::Status;
 use crate::observe::decisions::Decisions;
 use crate::outbox::Events;
 use crate::policy::{Policy, Transport};
@@ -49,7 +49,7 @@ pub(crate) use refusal::Refusal;
 pub(crate) use reply::{CAUSE, OUTCOME, REPLACED_CODE, RULE};
 use shutdown::DrainDeadline;
 pub use shutdown::Stop;
-use work::BlockingPool;
+use work::{BlockingPool, Calls};
 
 /// The HTTP response to a webhook; its body is never streamed.
 type Response = http::Response<Full<Bytes>>;
@@ -59,8 +59,7 @@ type Response = http::Response<Full<Bytes>>;
 pub struct ServerState<T> {
     policy: Policy<T>,
     events: Events,
-    /// The policy calls in flight about Before callbacks.
-    calls: Gauge,
+    calls: Calls,
     work: BlockingPool,
     shared: Arc<Shared>,
 }
@@ -84,7 +83,7 @@ impl<T: Transport> ServerState<T> {
         let (status, stopping, deadline) = (Arc::default(), CancellationToken::new(), DrainDeadline::default());
         let draining = AtomicBool::new(false);
         let shared = Arc::new(Shared { config, status, decisions, draining, stopping, deadline });
-        Arc::new(Self { policy, events, calls: Gauge::default(), work: BlockingPool::default(), shared })
+        Arc::new(Self { policy, events, calls: Calls::default(), work: BlockingPool::default(), shared })
     }
 
     /// The counters.

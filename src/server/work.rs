@@ -1,7 +1,8 @@
-//! Threads for work on long bodies, and what counts as long.
+//! Limits on work: policy calls in flight, and threads for long bodies.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -19,6 +20,29 @@ pub(super) const REPLY_GRACE: Duration = Duration::from_millis(200);
 /// Returns true if work on a body of this many bytes belongs on another thread.
 pub(super) fn is_long(bytes: usize) -> bool {
     bytes > LONGEST
+}
+
+/// The policy calls in flight about Before callbacks.
+#[derive(Debug, Default)]
+pub(super) struct Calls(AtomicUsize);
+
+/// A policy call in flight.
+pub(super) struct InFlight<'a> {
+    calls: &'a Calls,
+    /// Calls in flight when it began, this one included.
+    pub(super) number: usize,
+}
+
+impl Calls {
+    pub(super) fn begin(&self) -> InFlight<'_> {
+        InFlight { calls: self, number: self.0.fetch_add(1, Relaxed) + 1 }
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.calls.0.fetch_sub(1, Relaxed);
+    }
 }
 
 /// Threads for work on long bodies: the caller chooses how long that takes, and a thread of the runtime may be the only one.
