@@ -98,7 +98,7 @@ impl Roots {
     /// Reads them from a file. The error is a sentence with the file's name: it cannot be read, holds no certificate in
     /// PEM, or one that cannot be trusted.
     pub(crate) fn open(file: &Path) -> Result<Self, String> {
-        Self::new(Certificates::read(file, &file::text(file)?)?)
+        Self::new(Certificates::read(file, &file::small(file, &file::text)?)?)
     }
 
     /// Trusts these certificates. The error is a sentence with the file's name.

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use super::Nats;
 use super::access::{Passwords, Paths};
 use super::certificates::{Certificates, Roots};
+use super::file::small;
 use super::load::{Loaded, TextOf};
 use super::nats_login::Secret;
 use super::tls::{ClientCa, Identity, ServerTls};
@@ -65,7 +66,7 @@ impl Reader<'_> {
         read: impl FnOnce(&Path, &str) -> Result<T, String>,
     ) -> Option<T> {
         let file = file.as_ref()?;
-        let text = (self.text_of)(file).map_err(|what| without_secret(what, setting, file));
+        let text = small(file, self.text_of).map_err(|what| without_secret(what, setting, file));
         self.good(setting, text.and_then(|text| read(file, &text)))
     }
 

@@ -15,8 +15,11 @@ use super::yaml::{Entry, Node, Value};
 use super::{Config, Override, Rules, routes};
 use crate::contract::{Callback, Timing};
 
-/// Maximum size of a file that is read: one of IDs. YAML has a limit of its own.
-const MAX_SIZE: u64 = 16 << 20;
+/// Maximum size of a file of IDs.
+const MAX_IDS: u64 = 16 << 20;
+
+/// Maximum size of any other file.
+const MAX_SIZE: usize = 1 << 20;
 
 const CALLBACKS: &str = "callbacks";
 
@@ -32,11 +35,20 @@ const TURNED_OFF: [&str; 2] = ["access", "tls"];
 pub(crate) fn text(path: &Path) -> Result<String, String> {
     let why = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
     let mut bytes = Vec::new();
-    File::open(path).map_err(why)?.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(why)?;
-    if bytes.len() as u64 > MAX_SIZE {
+    File::open(path).map_err(why)?.take(MAX_IDS + 1).read_to_end(&mut bytes).map_err(why)?;
+    if bytes.len() as u64 > MAX_IDS {
         return Err(format!("cannot read {}: more than 16MiB", path.display()));
     }
     String::from_utf8(bytes).map_err(|_| format!("cannot read {}: not UTF-8", path.display()))
+}
+
+/// Reads a file that holds no IDs, with `text_of`: 1 MiB at most. The error is a sentence.
+pub(super) fn small(path: &Path, text_of: TextOf<'_>) -> Result<String, String> {
+    let text = text_of(path)?;
+    match text.len() > MAX_SIZE {
+        true => Err(format!("cannot read {}: more than 1MiB", path.display())),
+        false => Ok(text),
+    }
 }
 
 /// Returns the lines of a file with their numbers, without empty ones and comments, which begin with `#` after any whitespace.

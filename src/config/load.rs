@@ -84,7 +84,7 @@ impl Loaded {
         if options::is_empty_variable(name, origin) {
             return Err(Finding::new(origin.clone(), "", options::EMPTY));
         }
-        let text = text_of(Path::new(name)).map_err(|what| Finding::new(origin.clone(), "", what))?;
+        let text = file::small(Path::new(name), text_of).map_err(|what| Finding::new(origin.clone(), "", what))?;
         let at = |line| Origin::File(name.to_owned(), Some(line));
         let root = yaml::read(&text).map_err(|(line, what)| Finding::new(at(line), "", what))?;
         file::read(name, &root, self, text_of);

@@ -11,6 +11,7 @@ use http::Uri;
 use percent_encoding::percent_decode_str;
 
 use super::address::host_and_port;
+use super::file::small;
 use super::load::{Loaded, TextOf};
 use super::report::{Finding, Origin};
 use super::rules::Rules;
@@ -22,7 +23,7 @@ use crate::contract::Timing;
 /// Reads OpenIM's file, if one is named, and applies it where no other source gave a setting.
 pub(super) fn apply(loaded: &mut Loaded, text_of: TextOf<'_>) {
     let Some(file) = loaded.config.openim.webhooks.clone() else { return };
-    let openim = match text_of(&file) {
+    let openim = match small(&file, text_of) {
         Ok(text) => webhooks_yml::read(&file.display().to_string(), &text, variables()),
         Err(what) => return loaded.certain_mistake("openim.webhooks", what),
     };

@@ -9,9 +9,6 @@ use super::value::quoted;
 /// Maximum number of nodes; an alias counts as often as it is used.
 const MAX_NODES: usize = 20_000;
 
-/// Maximum size of a text, in bytes.
-const MAX_SIZE: usize = 1 << 20;
-
 /// Maximum depth.
 const MAX_DEPTH: usize = 32;
 
@@ -107,9 +104,6 @@ pub(super) fn read(text: &str) -> Result<Node, Unreadable> {
 
 /// Parses a text of any number of documents.
 pub(super) fn read_all(text: &str) -> Result<Vec<Node>, Unreadable> {
-    if text.len() > MAX_SIZE {
-        return Err((1, "more than 1MiB".to_owned()));
-    }
     let events = Parser::new_from_str(text.trim_start_matches('\u{feff}'));
     let mut reader = Reader { events, anchors: HashMap::new(), nodes: 0 };
     let (mut documents, mut start) = (Vec::new(), 1);

@@ -108,12 +108,12 @@ fn the_environment_goes_before_the_file_and_behind_flags() {
 
 #[test]
 fn what_cannot_be_read_is_exit_code_2() {
-    let large = file("large.yaml", " ".repeat((16 << 20) + 1));
+    let large = file("large.yaml", " ".repeat((1 << 20) + 1));
     let largest = file("largest.yaml", " ".repeat(1 << 20));
     let binary = file("binary.yaml", b"\xff\xfe");
     let missing = concat!(env!("CARGO_TARGET_TMPDIR"), "/missing.yaml");
     for (path, why) in [
-        (&*large, "more than 16MiB"),
+        (&*large, "more than 1MiB"),
         (&binary, "not UTF-8"),
         (missing, "No such file or directory (os error 2)"),
         (env!("CARGO_TARGET_TMPDIR"), "Is a directory (os error 21)"),
@@ -125,9 +125,6 @@ fn what_cannot_be_read_is_exit_code_2() {
         }
     }
     assert!(hookgate(&["config", "check", "--policy", "builtin", "--config", &largest], &[]).status.success());
-    let larger = file("larger.yaml", " ".repeat((1 << 20) + 1));
-    let output = hookgate(&["config", "check", "--policy", "builtin", "--config", &larger], &[]);
-    assert_eq!(said(&output.stderr), format!("{larger}:1: more than 1MiB\n"));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use hookgate::contract::{Callback, transcode};
 use serde_json::json;
 
 use super::{assert_round_trip, lines, load, load_yaml};
+use crate::support::{file, program};
 
 /// Reads routes with the files that they may name.
 fn read(routes: &str) -> Result<Loaded, String> {
@@ -347,4 +348,20 @@ fn the_manuals_examples_are_read() {
         let loaded = load(&["--config", "h.yaml"], &[&[("h.yaml", &*yaml)], &ids[..]].concat());
         assert!(loaded.as_ref().is_ok_and(|loaded| loaded.warnings.is_empty()), "{loaded:?}\n{yaml}");
     }
+}
+
+#[test]
+fn a_file_of_ids_has_16_mib_at_most() {
+    let check = |name: &str, bytes: usize| {
+        let ids = file(&format!("{name}.txt"), "u1\n".repeat(bytes.div_ceil(3)).get(..bytes).unwrap());
+        let yaml =
+            format!("policy: builtin\nroutes: [{{callbacks: beforeSendSingleMsg, cohort: {ids}, by: send_id}}]\n");
+        let yaml = file(&format!("{name}.yaml"), yaml);
+        let checked = program::hookgate(&["config", "check", "--config", &yaml]).as_std_mut().output().unwrap();
+        (checked.status.success(), String::from_utf8(checked.stderr).unwrap())
+    };
+    let (is_ok, said) = check("ids-large", 16 << 20);
+    assert!(is_ok, "{said}");
+    let (is_ok, said) = check("ids-too-large", (16 << 20) + 1);
+    assert!(!is_ok && said.contains("routes[0].cohort: cannot read") && said.contains(": more than 16MiB"), "{said}");
 }
