@@ -1,5 +1,6 @@
 //! The contract as rows: its rpcs and messages, read from their descriptors and validated.
 
+mod counterparts;
 mod messages;
 mod options;
 mod order;
@@ -43,6 +44,8 @@ pub struct Callback {
     pub response: String,
     /// The ordering keys of its events: the first entry applies whose fields, by index in the request, all have a text.
     pub ordered_by: Vec<Vec<usize>>,
+    /// For each field of its response the field of its request, by index, in which the next policy of a chain sees a change.
+    pub counterparts: Vec<Option<usize>>,
     /// The domain of its order, which the callbacks of one domain share: a name, or its own rpc.
     pub order_domain: String,
     /// True if it is allowed without a verdict, unless the operator has a rule for it.
@@ -107,6 +110,8 @@ pub struct Field {
     pub id: Option<Id>,
     /// The JSON name of the number that says the kind of message whose content it is.
     pub content_of: Option<String>,
+    /// The JSON name of the request's field that shows a change; empty for none, `None` for the field of the same name.
+    pub seen_as: Option<String>,
     pub rules: Rules,
 }
 
@@ -181,7 +186,8 @@ pub fn read(pool: &DescriptorPool) -> Result<Contract, String> {
             let list = if webhook.fallback { &mut fallbacks } else { &mut callbacks };
             let ordered_by = order::places(&method, &webhook, &messages.rows)?;
             order::check_domain(&method, &webhook)?;
-            list.push(callback(&method, webhook, ordered_by));
+            let counterparts = counterparts::of(method.output().name(), method.input().name(), &messages.rows)?;
+            list.push(callback(&method, webhook, ordered_by, counterparts));
         }
     }
     refusals::check_commands(&callbacks)?;
@@ -196,7 +202,12 @@ fn releases(webhook: &Webhook) -> Vec<&'static str> {
     RELEASES.into_iter().filter(|release| webhook.releases.split(' ').any(|named| named == *release)).collect()
 }
 
-fn callback(method: &MethodDescriptor, webhook: Webhook, ordered_by: Vec<Vec<usize>>) -> Callback {
+fn callback(
+    method: &MethodDescriptor,
+    webhook: Webhook,
+    ordered_by: Vec<Vec<usize>>,
+    counterparts: Vec<Option<usize>>,
+) -> Callback {
     let rpc = format!("/{}/{}", method.parent_service().full_name(), method.name());
     Callback {
         releases: releases(&webhook),
@@ -210,6 +221,7 @@ fn callback(method: &MethodDescriptor, webhook: Webhook, ordered_by: Vec<Vec<usi
         request: method.input().name().to_owned(),
         response: method.output().name().to_owned(),
         ordered_by,
+        counterparts,
         fails_open: webhook.fails_open,
         fail_closed_breaks: webhook.fail_closed_breaks,
         denial_breaks: webhook.denial_breaks,

@@ -92,6 +92,7 @@ impl<'a> Messages<'a> {
             id: wire.id,
             aliases: wire.aliases,
             content_of: wire.content_of,
+            seen_as: wire.seen_as,
             rules: wire.rules,
         })
     }

@@ -50,6 +50,7 @@ pub struct Wire {
     pub id: Option<Id>,
     pub redacted: bool,
     pub content_of: Option<String>,
+    pub seen_as: Option<String>,
     pub rules: Rules,
 }
 
@@ -107,6 +108,7 @@ impl Options {
             },
             redacted: flag(&wire, "redacted"),
             content_of: Some(text(&wire, "content_of")).filter(|json| !json.is_empty()),
+            seen_as: wire.has_field_by_name("seen_as").then(|| text(&wire, "seen_as")),
             rules: Rules {
                 echo: flag(&wire, "echo"),
                 only_if_sent: flag(&wire, "only_if_sent"),

@@ -54,6 +54,7 @@ impl Display for Row<(usize, &Callback, &str)> {
             request,
             response,
             ordered_by,
+            counterparts,
             order_domain,
             fails_open,
             fail_closed_breaks,
@@ -75,7 +76,7 @@ impl Display for Row<(usize, &Callback, &str)> {
             "Callback {{ index: {place}, command: {command:?}, older_commands: &{older_commands:?}, config_key: {config_key:?}, \
              older_config_keys: &{older_config_keys:?}, timing: Timing::{timing}, \
              releases: &{releases:?}, rpc: {rpc:?}, request: &{request}, response: &{response}, \
-             ordered_by: &[{ordered_by}], order_domain: {order_domain:?}, example: {example:?}, fails_open: {fails_open}, \
+             ordered_by: &[{ordered_by}], counterparts: &{counterparts:?}, order_domain: {order_domain:?}, example: {example:?}, fails_open: {fails_open}, \
              fail_closed_breaks: {fail_closed_breaks:?}, denial_breaks: {denial_breaks}, \
              dead_config_keys: &{dead_config_keys:?}, attention_ids: {attention_ids:?} }}"
         )
@@ -103,7 +104,8 @@ impl Display for Row<&Message> {
 
 impl Display for Row<&Field> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Field { name, json, aliases, number, group, kind, label, redact, id, content_of, rules } = self.0;
+        let Field { name, json, aliases, number, group, kind, label, redact, id, content_of, seen_as: _, rules } =
+            self.0;
         let id = match id {
             Some(Id::User) => "Some(Id::User)",
             Some(Id::Group) => "Some(Id::Group)",

@@ -29,6 +29,8 @@ pub struct Callback {
     /// The fields that make an After event's ordering key: lists of indices in the request's fields. The first list whose
     /// fields all have a text counts; if none does, the event has no key and waits for no other.
     pub ordered_by: &'static [&'static [usize]],
+    /// For each field of the response the index of the request's field in which the next policy of a chain sees a change.
+    pub counterparts: &'static [Option<usize>],
     /// The domain of its order: events with one key are delivered one after another within a domain, whichever callbacks
     /// they are of. A name that several callbacks have, or the rpc's path, if its order is its own.
     pub order_domain: &'static str,

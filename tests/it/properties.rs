@@ -1,5 +1,6 @@
 //! What holds of every callback, whatever is posted and whatever the policy says.
 
+mod chain;
 mod filters;
 mod messages;
 mod noise;

@@ -143,7 +143,7 @@ impl Callback {
         !self.response.echo_only.is_empty() || self.response.fields.iter().any(|field| field.rules.echo)
     }
 
-    fn allow(&self, response: &DecodedMessage<'_>, request: &RequestFields<'_>) -> Reply {
+    pub(super) fn allow(&self, response: &DecodedMessage<'_>, request: &RequestFields<'_>) -> Reply {
         let mut out = Vec::with_capacity(128);
         let (open, close) = ALLOW.split_at(ALLOW.len() - 1);
         out.extend_from_slice(open);

@@ -28,6 +28,12 @@ impl Wire {
         self.0.get_field_by_name(option).and_then(|value| value.as_list().map(<[_]>::to_vec)).expect("a list")
     }
 
+    /// A text that is set, empty or not.
+    pub fn text(&self, option: &str) -> Option<String> {
+        let is_set = self.0.has_field_by_name(option);
+        is_set.then(|| self.0.get_field_by_name(option)?.as_str().map(str::to_owned)).flatten()
+    }
+
     /// A condition on the request: a field's JSON name, and values.
     pub fn condition(&self, option: &str) -> Option<(String, Vec<i32>)> {
         let condition = self.0.has_field_by_name(option).then(|| self.0.get_field_by_name(option))??;
