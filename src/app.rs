@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::admin::{self, Sources};
-use crate::config::{Address, Config, ConfigHandle, PolicyUrl};
+use crate::admin::{self, PolicySources, Sources};
+use crate::config::{Address, Config, ConfigHandle, NamedPolicy, PolicyUrl};
 use crate::observe::decisions::Decisions;
 use crate::observe::logging::Log;
 use crate::observe::traces::Traces;
@@ -24,7 +24,7 @@ use crate::reload::{self, Reloads, Source};
 pub use crate::server::Stop;
 use crate::server::inherited::Inherited;
 use crate::server::listener::Listener;
-use crate::server::{self, ServerState};
+use crate::server::{self, Asked, ServerState};
 
 /// Maximum time that the built-in policy has to end, when no call is in flight any more.
 const BUILTIN_DRAIN: Duration = Duration::from_millis(500);
@@ -76,29 +76,45 @@ impl App {
             return Err(Error::Setting("listen", format!("LISTEN_FDS has a socket on {address}, which is {own}")));
         }
         let drained = CancellationToken::new();
-        let (url, builtin) = match &config.policy {
-            Some(url) => (url.clone(), None),
-            None => {
+        let (builtin_url, builtin) = match config.asks_builtin() {
+            true => {
                 let (url, served) = serve_builtin(config.builtin_listen, drained.clone()).await?;
-                (url, Some(served))
+                (Some(url), Some(served))
             }
+            false => (None, None),
         };
-        let channel = Channel::connect(url, &config.channel, &config.policy_tls);
-        let policy = Policy::over(channel.clone(), config.limits.reply).traced(traces.clone());
+        if config.data.is_none() && config.after.store.is_empty() {
+            info!("After events are in memory: a crash loses those that are not delivered yet (--data DIR keeps them)");
+        }
         // The process before this one may have its last calls in flight.
         let leaving = config.drain.delay + config.drain.time + outbox::CLOSING;
         let patience = if replaces_another { leaving } else { Duration::ZERO };
-        let events = events(&policy, &config, decisions.clone(), patience).await?;
-        let interval = in_force.clone();
-        let health = health::watch(channel.clone(), move || interval.now().channel.health_interval);
-        let webhooks = ServerState::new(policy.clone(), events.clone(), decisions.clone(), in_force.clone());
+        let mut policies = Vec::new();
+        for (index, named) in config.policies().iter().enumerate() {
+            let Some(url) = named.url.clone().or_else(|| builtin_url.clone()) else { continue };
+            let channel = Channel::connect(url, &named.channel, &named.tls);
+            let mut policy = Policy::over(channel.clone(), named.reply).traced(traces.clone());
+            if !config.policies.is_empty() {
+                policy = policy.named(named.name.clone());
+            }
+            policy.set_metadata(named.metadata.clone());
+            let decisions = match config.policies.is_empty() {
+                true => decisions.clone(),
+                false => decisions.of_policy(named.name.clone()),
+            };
+            let events = events(&policy, named, &config, decisions, patience).await?;
+            let interval = in_force.clone();
+            let health =
+                health::watch(channel.clone(), move || interval.now().policies()[index].channel.health_interval);
+            let (name, counters) = (named.name.clone(), Arc::default());
+            policies.push(PolicySources { name, policy, channel, health, events, counters });
+        }
+        let asked = policies.iter().map(|of| Asked::new(of.policy.clone(), of.events.clone(), of.counters.clone()));
+        let webhooks = ServerState::new(asked.collect(), decisions.clone(), in_force.clone());
         let sources = Sources {
             status: webhooks.status().clone(),
-            events,
-            policy,
+            policies,
             decisions,
-            channel,
-            health,
             reloads: Reloads::default(),
             config: in_force,
             stopping: webhooks.stopping().clone(),
@@ -116,13 +132,14 @@ impl App {
         changes: watch::Sender<Arc<Config>>,
         log: Log,
     ) -> io::Result<()> {
-        let Sources { channel, policy, decisions, reloads, config, .. } = self.sources.clone();
-        reload::subscribe(&config, channel.clone(), policy, log);
+        let Sources { policies, decisions, reloads, config, .. } = self.sources.clone();
+        let parts = policies.iter().map(|of| (of.channel.clone(), of.policy.clone())).collect();
+        reload::subscribe(&config, parts, log);
         tokio::spawn(source.watch(hangups, changes, decisions, reloads));
         let mut hangups = signal(SignalKind::hangup())?;
         tokio::spawn(async move {
             while hangups.recv().await.is_some() {
-                channel.look_up();
+                policies.iter().for_each(|of| of.channel.look_up());
             }
         });
         Ok(())
@@ -148,7 +165,9 @@ impl App {
     pub async fn run(self, until: impl Future<Output = Stop>) -> io::Result<()> {
         let Self { webhooks, listener, admin_listener, sources, builtin, drained } = self;
         let longest_pause = sources.config.now().after.retry_max;
-        tokio::spawn(resume_events(sources.health.clone(), sources.events.clone(), longest_pause));
+        for of in &sources.policies {
+            tokio::spawn(resume_events(of.health.clone(), of.events.clone(), longest_pause));
+        }
         let admin = tokio::spawn(admin::run(admin_listener, sources, drained.clone()));
         server::run(listener, webhooks, until).await;
         // The built-in policy answers calls until now, and probes see hookgate stop.
@@ -176,23 +195,23 @@ async fn serve_builtin(address: SocketAddr, drained: CancellationToken) -> io::R
     Ok((url, tokio::spawn(builtin::serve(listener, drained.cancelled_owned()))))
 }
 
-/// Opens the After events: on disk, if a directory is configured. Waits up to `patience` for another process that uses it.
+/// Opens the After events of a policy: on disk, if a directory is configured. Waits up to `patience` for another process that
+/// uses it.
 async fn events(
     policy: &Policy<Channel>,
+    named: &NamedPolicy,
     config: &Config,
     decisions: Decisions,
     patience: Duration,
 ) -> Result<Events, StartError> {
-    let (after, body) = (&config.after, config.limits.body);
-    if config.data.is_none() && after.store.is_empty() {
-        info!("After events are in memory: a crash loses those that are not delivered yet (--data DIR keeps them)");
-    }
+    let (after, body) = (&named.after(config), config.limits.body);
+    let data = named.data(config);
     let give_up = Instant::now() + patience;
     let mut is_told = false;
     loop {
         let (policy, decisions) = (policy.clone(), decisions.clone());
         // An attempt takes a second of the thread; in the pause between two a signal is heard.
-        let opened = match config.data.as_deref() {
+        let opened = match data.as_deref() {
             directory if !after.store.is_empty() => Events::on_cluster(policy, after, decisions, directory, body).await,
             Some(directory) => Events::on_disk(policy, after, decisions, directory).map_err(StartError::Disk),
             None => Ok(Events::in_memory(policy, after, decisions)),

@@ -25,7 +25,7 @@ use tracing::debug;
 
 use crate::config::ConfigHandle;
 use crate::memory::Memory;
-use crate::observe::counters::Status;
+use crate::observe::counters::{PolicyCounters, Status};
 use crate::observe::decisions::Decisions;
 use crate::observe::traces::Traces;
 use crate::outbox::Events;
@@ -57,16 +57,10 @@ const BODY: usize = 64 << 10;
 pub struct Sources {
     /// Counters.
     pub status: Arc<Status>,
-    /// The queue of After events.
-    pub events: Events,
-    /// The client of the policy service.
-    pub policy: Policy<Channel>,
+    /// The policies, in the order of the configuration; one at least.
+    pub policies: Vec<PolicySources>,
     /// The decision log.
     pub decisions: Decisions,
-    /// The gRPC channel to the policy service.
-    pub channel: Channel,
-    /// The health of the policy service.
-    pub health: watch::Receiver<health::State>,
     /// Counters of reloads.
     pub reloads: Reloads,
     /// The configuration in force.
@@ -75,6 +69,30 @@ pub struct Sources {
     pub stopping: CancellationToken,
     /// The exporter of spans.
     pub traces: Traces,
+}
+
+impl Sources {
+    /// Returns true if the configuration gives the policies names.
+    fn are_named(&self) -> bool {
+        !self.config.now().policies.is_empty()
+    }
+}
+
+/// Handles to one policy service.
+#[derive(Debug, Clone)]
+pub struct PolicySources {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its client.
+    pub policy: Policy<Channel>,
+    /// The gRPC channel to it.
+    pub channel: Channel,
+    /// Its health.
+    pub health: watch::Receiver<health::State>,
+    /// The queue of After events on their way to it.
+    pub events: Events,
+    /// The counters of its verdicts.
+    pub counters: Arc<PolicyCounters>,
 }
 
 /// Serves on `listener` until `until` is cancelled. A connection over the limit closes the oldest one, so that a client with
@@ -140,7 +158,7 @@ fn router(admin: Sources) -> Router {
         .route("/readyz", get(readyz))
         .route("/status", get(status::status))
         .route("/metrics", get(metrics::scrape))
-        .nest("/outbox", outbox::router(admin.events.clone()).layer(check))
+        .nest("/outbox", outbox::router(admin.policies.clone()).layer(check))
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(admin)
 }
@@ -150,7 +168,13 @@ async fn readyz(State(admin): State<Sources>) -> (StatusCode, String) {
     if admin.stopping.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
     }
-    let health = admin.health.borrow();
-    let code = if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, format!("{}\n", *health))
+    let states: Vec<_> = admin.policies.iter().map(|of| (&of.name, of.health.borrow().clone())).collect();
+    // The others' webhooks have failure rules; without hookgate all of them would be denied.
+    let is_ready = states.iter().any(|(_, state)| state.is_ready());
+    let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let text = match &*states {
+        [(_, state)] => format!("{state}\n"),
+        several => several.iter().map(|(name, state)| format!("{name}: {state}\n")).collect(),
+    };
+    (code, text)
 }

@@ -9,8 +9,9 @@ use axum::http::{HeaderMap, Uri};
 use axum::{Extension, Json};
 use serde_json::{Map, Value, json};
 
-use super::{Sources, origin};
+use super::{PolicySources, Sources, origin};
 use crate::config::{Config, days_until};
+use crate::observe::counters::Outcome;
 use crate::observe::failures::LastFailure;
 use crate::outbox::{Backlog, Counts, Reason};
 
@@ -29,14 +30,26 @@ pub(super) async fn status(
     status["certificates"] = certificates(&config);
     status["stopping"] = sources.stopping.is_cancelled().into();
     status["configuration"] = json!(sources.reloads.counts());
-    status["policy"] = json!({
-        "url": sources.channel.url().to_string(),
-        "ready": sources.health.borrow().is_ready(),
-        "state": sources.health.borrow().to_string(),
-        "channel": sources.channel.status(),
-    });
-    let failures = sources.events.failures(quotes);
-    status["after_events"] = after_events(&sources.events.backlog(), &sources.events.counts(), &failures);
+    let events =
+        |of: &PolicySources| after_events(&of.events.backlog(), &of.events.counts(), &of.events.failures(quotes));
+    match &*sources.policies {
+        [only] if !sources.are_named() => {
+            (status["policy"], status["after_events"]) = (policy(only), events(only));
+        }
+        named => {
+            let named = named.iter().map(|of| {
+                let mut status = policy(of);
+                status["name"] = json!(*of.name);
+                let verdicts =
+                    Outcome::all().map(|outcome| (outcome.as_str().to_owned(), of.counters.counted(outcome)));
+                let verdicts = verdicts.filter(|(_, count)| *count > 0).map(|(outcome, count)| (outcome, count.into()));
+                status["verdicts"] = Value::Object(verdicts.collect());
+                status["after_events"] = events(of);
+                status
+            });
+            status["policies"] = named.collect();
+        }
+    }
     status["decisions"] = json!({
         "on": sources.decisions.is_on(),
         "written": decisions.written.load(Relaxed),
@@ -46,11 +59,22 @@ pub(super) async fn status(
     Json(status)
 }
 
+/// Returns the state of a policy, as its client sees it.
+fn policy(of: &PolicySources) -> Value {
+    let health = of.health.borrow().clone();
+    json!({
+        "url": of.channel.url().to_string(),
+        "ready": health.is_ready(),
+        "state": health.to_string(),
+        "channel": of.channel.status(),
+    })
+}
+
 /// Returns the expiry of each certificate in use.
 fn certificates(config: &Config) -> Value {
     let certificates = config.certificates().map(|(name, expires)| {
         let time = humantime::format_rfc3339_seconds(expires).to_string();
-        (name.to_owned(), json!({ "expires": time, "days": days_until(expires) }))
+        (name.into_owned(), json!({ "expires": time, "days": days_until(expires) }))
     });
     Value::Object(certificates.collect())
 }

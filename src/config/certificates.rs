@@ -1,5 +1,6 @@
 //! Certificates of a file, their validity, and authorities that are trusted.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,7 +12,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
 
-use super::{Config, file};
+use super::{Config, NamedPolicy, file};
 
 /// A certificate with less time left is worth a warning.
 const SOON: Duration = Duration::from_secs(14 * DAY);
@@ -116,8 +117,14 @@ impl Roots {
 impl Config {
     /// Returns the certificates in force, and the time at which each expires; in a chain or a list the first to. The names are
     /// `webhooks`, `client_ca`, `policy_ca`, `policy_client`, `nats_ca` and `nats_client`.
-    pub fn certificates(&self) -> impl Iterator<Item = (&'static str, SystemTime)> {
+    /// Those of a named policy have its name in place of `policy`.
+    pub fn certificates(&self) -> impl Iterator<Item = (Cow<'static, str>, SystemTime)> {
         let (policy, nats) = (&self.policy_tls, &self.after.nats);
+        let named = self.policies.iter().flat_map(|NamedPolicy { name, tls, .. }| {
+            let roots = tls.roots.as_ref().map(|roots| &roots.certificates);
+            let identity = tls.identity.as_ref().map(|identity| &identity.certificates);
+            [(Cow::from(format!("{name}_ca")), roots), (format!("{name}_client").into(), identity)]
+        });
         let all = [
             ("webhooks", self.tls.server.as_ref().map(|tls| &tls.identity.certificates)),
             ("client_ca", self.client_ca().map(|ca| &ca.roots.certificates)),
@@ -127,6 +134,8 @@ impl Config {
             ("nats_client", nats.identity.as_ref().map(|identity| &identity.certificates)),
         ];
         all.into_iter()
+            .map(|(name, certificates)| (name.into(), certificates))
+            .chain(named)
             .filter_map(|(name, certificates)| Some((name, certificates?.times.iter().map(|time| time.1).min()?)))
     }
 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use http::{HeaderName, HeaderValue};
+
 use super::Nats;
 use super::access::{Passwords, Paths};
 use super::certificates::{Certificates, Roots};
@@ -25,6 +27,19 @@ pub(super) fn read(loaded: &mut Loaded, text_of: TextOf<'_>) {
     reader.loaded.config.policy_tls.roots = reader.roots("policy_tls.ca", &config.policy_tls.ca);
     let identity = reader.identity("policy_tls", &config.policy_tls.certificate, &config.policy_tls.key);
     reader.loaded.config.policy_tls.identity = identity;
+    for (place, policy) in config.policies.iter().enumerate() {
+        let group = format!("policies.{}", policy.name);
+        let tls = format!("{group}.tls");
+        let roots = reader.roots(&format!("{tls}.ca"), &policy.tls.ca);
+        let identity = reader.identity(&tls, &policy.tls.certificate, &policy.tls.key);
+        let metadata = policy.metadata_files.iter().filter_map(|(name, file)| {
+            let value = reader.file(&format!("{group}.metadata.{name}"), &Some(file.clone()), metadata_value)?;
+            Some((HeaderName::from_bytes(name.as_bytes()).ok()?, value))
+        });
+        let metadata = metadata.collect();
+        let read = &mut reader.loaded.config.policies[place];
+        (read.tls.roots, read.tls.identity, read.metadata) = (roots, identity, metadata);
+    }
     let nats = &config.after.nats;
     let user_password = reader.file("after.nats.password", &nats.password, Secret::line);
     let login_token = reader.file("after.nats.token", &nats.token, Secret::line);
@@ -47,6 +62,16 @@ fn without_secret(what: String, setting: &str, file: &Path) -> String {
     // If the sentence ever changes, nothing of it is repeated.
     let why = what.strip_prefix(&format!("cannot read {name}: ")).unwrap_or("nothing can be read there");
     format!("cannot read the file that {setting} names: {why}")
+}
+
+/// Parses a file that holds a value of metadata on one line. The error does not repeat it.
+fn metadata_value(file: &Path, text: &str) -> Result<HeaderValue, String> {
+    let Secret(line) = Secret::line(file, text)?;
+    let printable = line.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    let value = HeaderValue::from_str(line.trim()).ok().filter(|_| printable);
+    let mut value = value.ok_or_else(|| format!("{}: expected printable ASCII", file.display()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 struct Reader<'a> {

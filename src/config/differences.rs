@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::load::Loaded;
 use super::report::{Finding, Origin, Report};
-use super::{Config, PolicyUrl, settings};
+use super::{Config, NamedPolicy, PolicyUrl, settings};
 use crate::contract::Callback;
 
 /// A file that was truncated, or is being written, must not take all settings back.
@@ -26,6 +26,10 @@ pub(crate) fn differences(one: &Config, other: &Config) -> Vec<String> {
             paths.push(group.to_owned());
         }
     }
+    let named = |config: &Config, name: &str| config.policies.iter().find(|policy| *policy.name == *name).cloned();
+    let names: BTreeSet<_> = one.policies.iter().chain(&other.policies).map(|policy| &policy.name).collect();
+    let changed = names.into_iter().filter(|name| named(one, name) != named(other, name));
+    paths.extend(changed.map(|name| format!("policies.{name}")));
     paths.extend((one.routes != other.routes).then(|| "routes".to_owned()));
     let own = |config: &Config, callback: &Callback| config.callbacks.get(callback.command).cloned();
     let callbacks = Callback::all().iter().filter(|callback| own(one, callback) != own(other, callback));
@@ -72,10 +76,28 @@ pub(crate) fn losses(file: &str, before: &Config, now: &Loaded, emptied: bool) -
         (stays_tls && lost(&|config| config.policy_tls.roots.is_some()), "policy_tls.ca", roots),
         (stays_tls && lost(&|config| config.policy_tls.server_name.is_some()), "policy_tls.server_name", name),
     ];
-    let findings = |losses: &[(bool, &str, &str)]| {
-        let lost = losses.iter().filter(|(lost, ..)| *lost);
-        lost.map(|(_, path, what)| Finding::new(Origin::File(file.to_owned(), None), *path, *what)).collect()
+    let finding = |path: &str, what: &str| Finding::new(Origin::File(file.to_owned(), None), path, what);
+    let findings = |losses: &[(bool, &str, &str)]| -> Vec<_> {
+        losses.iter().filter(|(lost, ..)| *lost).map(|(_, path, what)| finding(path, what)).collect()
     };
-    let refused: Vec<_> = findings(&refused);
-    if refused.is_empty() { Ok(findings(&warnings)) } else { Err(Report(refused)) }
+    let refused = findings(&refused);
+    if !refused.is_empty() {
+        return Err(Report(refused));
+    }
+    let mut found = findings(&warnings);
+    for was in &before.policies {
+        let Some(is) = now.config.policies.iter().find(|policy| policy.name == was.name) else { continue };
+        let is_tls = |policy: &NamedPolicy| policy.url.as_ref().is_some_and(PolicyUrl::is_tls);
+        let gone = match (is_tls(was), is_tls(is)) {
+            (true, false) => [(true, "url", "is asked without TLS from now on"), (false, "", "")],
+            (true, true) => [
+                (was.tls.roots.is_some() && is.tls.roots.is_none(), "tls.ca", roots),
+                (was.tls.server_name.is_some() && is.tls.server_name.is_none(), "tls.server_name", name),
+            ],
+            (false, _) => continue,
+        };
+        let gone = gone.into_iter().filter(|(lost, ..)| *lost);
+        found.extend(gone.map(|(_, key, what)| finding(&format!("policies.{}.{key}", was.name), what)));
+    }
+    Ok(found)
 }

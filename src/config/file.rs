@@ -12,7 +12,7 @@ use super::load::{Loaded, TextOf};
 use super::report::{Finding, Origin, did_you_mean, nearest};
 use super::settings::{self, Setting};
 use super::yaml::{Entry, Node, Value};
-use super::{Config, Override, Rules, routes};
+use super::{Config, Override, Rules, policies, routes};
 use crate::contract::{Callback, Timing};
 
 /// Maximum size of a file of IDs.
@@ -22,6 +22,8 @@ const MAX_IDS: u64 = 16 << 20;
 const MAX_SIZE: usize = 1 << 20;
 
 const CALLBACKS: &str = "callbacks";
+
+const POLICIES: &str = "policies";
 
 const ROUTES: &str = "routes";
 
@@ -68,8 +70,11 @@ pub(super) fn read(name: &str, root: &Node, loaded: &mut Loaded, text_of: TextOf
             reader.callback(config, entry, &mut keys);
         }
     }
-    if let Some(routes) = root.get(ROUTES) {
-        config.routes = routes::read(&mut reader, routes, text_of);
+    if let Some(node) = root.get(POLICIES) {
+        config.policies = policies::read(&mut reader, node, config);
+    }
+    if let Some(node) = root.get(ROUTES) {
+        config.routes = routes::read(&mut reader, node, config, text_of);
     }
 }
 
@@ -95,6 +100,11 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     fn origin(&self, line: usize) -> Origin {
         Origin::File(self.name.to_owned(), Some(line))
+    }
+
+    /// Returns true if a setting was found.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.origins.contains_key(path)
     }
 
     /// Notes the line of a setting.
@@ -132,9 +142,21 @@ impl Reader<'_> {
     }
 
     /// Reads the settings of `group`, whose keys have `base` before them in the file.
-    fn settings<C: 'static>(&mut self, all: &[Setting<C>], config: &mut C, base: &str, group: &str, node: &Node) {
+    pub(super) fn settings<C: 'static>(
+        &mut self,
+        all: &[Setting<C>],
+        config: &mut C,
+        base: &str,
+        group: &str,
+        node: &Node,
+    ) {
+        let is_policy = base.starts_with(POLICIES);
         // Read elsewhere.
-        let others: &[&str] = if base.is_empty() && group.is_empty() { &[ROUTES, CALLBACKS] } else { &[] };
+        let others: &[&str] = match group {
+            "" if base.is_empty() => &[POLICIES, ROUTES, CALLBACKS],
+            "" if is_policy => &["metadata"],
+            _ => &[],
+        };
         let known: Vec<_> = keys_under(all, group).chain(others.iter().copied()).collect();
         let none_or = if TURNED_OFF.contains(&group) { "none, or " } else { "" };
         let expected = format!("{none_or}keys with values: {}", known.join(", "));
@@ -154,7 +176,7 @@ impl Reader<'_> {
             let turned_off = TURNED_OFF.iter().find(|group| **group == full);
             match (&entry.value.value, setting) {
                 (Value::Null, _) => {
-                    if GUARDS.contains(&full.split('.').next().unwrap_or_default()) {
+                    if is_policy || GUARDS.contains(&full.split('.').next().unwrap_or_default()) {
                         self.mistake(entry.line, &full, "has no value");
                     }
                     continue;
@@ -255,7 +277,7 @@ fn keys_under<'a, C>(all: &'a [Setting<C>], group: &str) -> impl Iterator<Item =
     })
 }
 
-fn join(path: &str, key: &str) -> String {
+pub(super) fn join(path: &str, key: &str) -> String {
     let parts = [path, key].into_iter().filter(|part| !part.is_empty());
     parts.collect::<Vec<_>>().join(".")
 }

@@ -8,7 +8,7 @@ use indexmap::IndexSet;
 use super::options::{self, Options};
 use super::report::{Finding, Origin, Report};
 use super::validate::{validate, warn};
-use super::{Config, Override, Rule, credentials, file, openim, settings, yaml};
+use super::{Config, Override, Rule, credentials, file, openim, routes, settings, yaml};
 use crate::contract::Callback;
 
 /// Reads a file; the error is a sentence.
@@ -149,14 +149,19 @@ impl Config {
             None
         });
         loaded.read_options(options);
-        if let (Some(name), false) = (file, loaded.origins.contains_key("policy")) {
-            loaded.mistakes.insert(Finding::new(Origin::File(name.to_owned(), None), "policy", NO_POLICY));
+        match (file, loaded.origins.contains_key("policy"), loaded.origins.contains_key("policies")) {
+            (Some(name), false, false) => {
+                loaded.mistakes.insert(Finding::new(Origin::File(name.to_owned(), None), "policy", NO_POLICY));
+            }
+            (_, true, true) => loaded.mistake("policy", "policies names services too; one of the two is enough"),
+            _ => {}
         }
         loaded.apply_disk_defaults();
         validate(&mut loaded);
         credentials::read(&mut loaded, text_of);
         warn(&mut loaded);
         openim::apply(&mut loaded, text_of);
+        routes::check(&mut loaded);
         loaded.simplify();
         if loaded.mistakes.is_empty() { Ok(loaded) } else { Err(Report(loaded.mistakes.into_iter().collect())) }
     }

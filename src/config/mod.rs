@@ -2,7 +2,7 @@
 //!
 //! - `settings`: every setting, declared once.
 //! - `value`, `address`, `rules`: the kinds of values.
-//! - `routes`: the webhooks that the policy is asked about.
+//! - `policies`, `routes`: the policy services, and which of them is asked about a webhook.
 //! - `load`: reads all sources in order: `file` over `yaml` (`hookgate.yaml`), `options` (flags and variables), `credentials`
 //!   (the files that settings name), `openim` over `webhooks_yml` (OpenIM's file).
 //! - `validate`: what is wrong, or probably not meant; `report`: one line for each finding.
@@ -19,6 +19,7 @@ mod load;
 mod nats_login;
 mod openim;
 mod options;
+mod policies;
 mod print;
 mod report;
 mod routes;
@@ -43,11 +44,12 @@ pub(crate) use differences::{differences, losses};
 pub(crate) use file::text;
 pub use load::{Loaded, TextOf};
 pub use options::Options;
+pub use policies::{NamedPolicy, settings as policy_settings};
 pub use print::print;
 pub(crate) use print::{init, list};
 pub(crate) use report::nearest;
 pub use report::{Finding, Origin, Report};
-pub use routes::{Route, Routes};
+pub use routes::{Ask, Route, Routes};
 pub use rules::{Handling, Override, Rule, Rules};
 pub use settings::{
     Access, After, Channel, Config, Decisions, DecisionsTo, Denial, Drain, Enabled, Limits, LogFormat, Nats, OpenIm,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::load::Loaded;
 use super::report::Origin;
 use super::settings::{self, Setting};
+use super::value::quoted;
 use crate::contract::Callback;
 
 const HEAD: &str = "\
@@ -23,6 +24,7 @@ pub fn print(loaded: &Loaded) -> String {
     let rows = settings::resolved(&loaded.config)
         .filter_map(|(setting, value)| Some((setting, with_origin(value?, &setting.path))));
     write_settings(&mut out, |_| "", rows);
+    print_policies(loaded, &mut out);
     for (index, route) in loaded.config.routes.all().iter().enumerate() {
         if index == 0 {
             out += "# Routes\nroutes:\n";
@@ -43,6 +45,32 @@ pub fn print(loaded: &Loaded) -> String {
     out
 }
 
+/// Prints the named policies, each with the settings that are not the top level's.
+fn print_policies(loaded: &Loaded, out: &mut String) {
+    for (index, policy) in loaded.config.policies.iter().enumerate() {
+        if index == 0 {
+            *out += "# Named policies\npolicies:\n";
+        }
+        *out += &format!("  {}:\n", policy.name);
+        let mut last = "";
+        for (setting, value) in policy.own_settings(&loaded.config) {
+            let (group, key) = setting.path.split_once('.').unwrap_or(("", &setting.path));
+            if !group.is_empty() && last != group {
+                *out += &format!("    {group}:\n");
+            }
+            last = group;
+            let indent = if group.is_empty() { "" } else { "  " };
+            *out += &format!("    {indent}{key}: {value}\n");
+        }
+        for (index, (name, file)) in policy.metadata_files.iter().enumerate() {
+            if index == 0 {
+                *out += "    metadata:\n";
+            }
+            *out += &format!("      {name}: {}\n", quoted(&file.display().to_string()));
+        }
+    }
+}
+
 /// Lists every setting with its source and its value as YAML, and the settings of single callbacks.
 pub(crate) fn list(loaded: &Loaded) -> Vec<[String; 3]> {
     let mut config = loaded.config.clone();
@@ -52,7 +80,16 @@ pub(crate) fn list(loaded: &Loaded) -> Vec<[String; 3]> {
     let own = of_callbacks(loaded).into_iter().map(|Own { path, value, .. }| (path, Some(value)));
     let routes = loaded.config.routes.all().iter().enumerate();
     let routes = routes.map(|(index, route)| (format!("routes[{index}]"), Some(route.text.clone())));
-    rows.chain(routes)
+    let policies = loaded.config.policies.iter().flat_map(|policy| {
+        let rows = policy.own_settings(&loaded.config).into_iter();
+        let rows = rows.map(|(setting, value)| (format!("policies.{}.{}", policy.name, setting.path), Some(value)));
+        let metadata = policy.metadata_files.iter().map(|(name, file)| {
+            (format!("policies.{}.metadata.{name}", policy.name), Some(quoted(&file.display().to_string())))
+        });
+        rows.chain(metadata).collect::<Vec<_>>()
+    });
+    rows.chain(policies)
+        .chain(routes)
         .chain(own)
         .map(|(path, value)| {
             let origin = loaded.origins.get(&path).map_or_else(|| "default".to_owned(), plain);
@@ -69,7 +106,9 @@ pub(crate) fn init() -> String {
     let rows = rows.map(|setting| (setting, setting.default.clone().unwrap_or_else(|| format!(" # {}", setting.kind))));
     write_settings(&mut out, |path| if path == "policy" { "" } else { "#" }, rows);
     let callback = Callback::all()[0].config_key;
-    out += "# Webhooks that the policy is not asked about\n";
+    out += "# Several policies, in place of policy; each is asked about what routes say\n";
+    out += "#policies:\n#  words: {url: \"http://words:50051\"}\n#  friends: {url: \"http://friends:50051\", on_failure: allow}\n";
+    out += "# Webhooks, and the policies that are asked about them\n";
     out += &format!("#routes:\n#  - {{callbacks: [{callback}], ask: none}}\n");
     out += &format!("# Settings of single callbacks\n#callbacks:\n#  {callback}: {{budget: 2s, on_failure: allow}}\n");
     let ordered = Callback::all().iter().find(|callback| !callback.ordered_by.is_empty());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::load::Loaded;
 use super::value::show_time;
-use super::{Address, Config, LONGEST_TIMEOUT, Order, PolicyUrl, Rule, WhenFull, settings};
+use super::{Address, Config, LONGEST_TIMEOUT, NamedPolicy, Order, PolicyUrl, Rule, WhenFull, settings};
 use crate::contract::Callback;
 use crate::failure::Class;
 
@@ -34,7 +34,7 @@ fn without_what_they_need(loaded: &mut Loaded) {
 }
 
 fn without_effect(loaded: &mut Loaded) {
-    if loaded.config.policy.is_some() {
+    if !loaded.config.asks_builtin() {
         loaded.mistake("builtin_listen", "has no effect, since policy names another to ask");
     }
     if let Address::Unix(_) = loaded.config.listen {
@@ -43,6 +43,19 @@ fn without_effect(loaded: &mut Loaded) {
         loaded.mistake("tls.certificate", what);
     }
     with_a_cluster(loaded);
+    for NamedPolicy { name, url, tls, .. } in loaded.config.policies.clone() {
+        let path = |key| format!("policies.{name}.tls.{key}");
+        if !url.is_some_and(|url| url.is_tls()) {
+            for key in ["ca", "certificate", "key", "server_name"] {
+                loaded.mistake(&path(key), "has no effect without a url that begins with https://");
+            }
+        }
+        match (tls.certificate, tls.key) {
+            (Some(_), None) => loaded.mistake(&path("certificate"), format!("has no effect without {}", path("key"))),
+            (None, Some(_)) => loaded.mistake(&path("key"), format!("has no effect without {}", path("certificate"))),
+            _ => {}
+        }
+    }
     if !loaded.config.policy.as_ref().is_some_and(PolicyUrl::is_tls) {
         for path in ["policy_tls.ca", "policy_tls.certificate", "policy_tls.key", "policy_tls.server_name"] {
             loaded.mistake(path, "has no effect without a policy whose URL begins with https://");
@@ -70,9 +83,9 @@ fn with_a_cluster(loaded: &mut Loaded) {
 }
 
 fn listeners_with_one_address(loaded: &mut Loaded) {
-    let Config { listen, admin_listen, builtin_listen, policy, .. } = loaded.config.clone();
+    let Config { listen, admin_listen, builtin_listen, .. } = loaded.config.clone();
     let mut listeners = vec![("listen", listen), ("admin_listen", admin_listen)];
-    listeners.extend(policy.is_none().then_some(("builtin_listen", Address::Tcp(builtin_listen))));
+    listeners.extend(loaded.config.asks_builtin().then_some(("builtin_listen", Address::Tcp(builtin_listen))));
     for (place, (path, address)) in listeners.iter().enumerate() {
         for (other_path, _) in listeners[..place].iter().filter(|(_, other)| collide(address, other)) {
             let what = format!("listen, admin_listen and builtin_listen need an address each; two take {address}");

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 use strum::{EnumCount, IntoStaticStr, VariantArray};
@@ -12,7 +12,7 @@ use crate::contract::Callback;
 use crate::failure::Class;
 use crate::memory::Memory;
 use crate::observe::drift::NameCounters;
-use crate::observe::durations::Durations;
+use crate::observe::durations::{Durations, Phase};
 use crate::observe::failures::Failures;
 use crate::observe::log_limit::LogLimit;
 use crate::observe::rejected::{CallersRefused, Reason};
@@ -94,6 +94,27 @@ pub struct Status {
     pub names: NameCounters,
     /// Callers and connections that were refused.
     pub callers_refused: CallersRefused,
+}
+
+/// The counters of one named policy.
+#[derive(Debug, Default)]
+pub struct PolicyCounters {
+    outcomes: [AtomicU64; OUTCOMES],
+    /// The times of its calls, as the phase `policy`.
+    pub(crate) durations: Durations,
+}
+
+impl PolicyCounters {
+    /// Counts a verdict of it, or a failure.
+    pub(crate) fn count(&self, outcome: Outcome, took: Duration) {
+        self.outcomes[outcome.index()].fetch_add(1, Relaxed);
+        self.durations.observe(Phase::Policy, took);
+    }
+
+    /// Verdicts with this outcome.
+    pub(crate) fn counted(&self, outcome: Outcome) -> u64 {
+        self.outcomes[outcome.index()].load(Relaxed)
+    }
 }
 
 /// The counters of one callback.

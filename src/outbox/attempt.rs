@@ -88,7 +88,7 @@ pub(super) struct Verdict {
 async fn alone(attempt: Making, scheduler: Arc<Scheduler>) {
     if let Ok(Verdict { entry, reply }) = attempt.await {
         log_late(&entry, &reply);
-        scheduler.decisions.write(&entry.answered_late(&reply));
+        scheduler.decisions.write(entry.answered_late(&reply));
     }
 }
 

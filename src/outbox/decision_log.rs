@@ -43,6 +43,8 @@ impl Entry {
             rule: String::new(),
             cause: Cow::default(),
             route: "",
+            policy: "",
+            policies: Vec::new(),
             attempt: self.progress.attempts,
             took: vec![("took_us", self.event.arrived.elapsed())],
             request: Some(&self.event.message),

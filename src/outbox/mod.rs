@@ -65,7 +65,7 @@ use store::{Saved, Written};
 
 pub(crate) use admin::{Changed, OperateError};
 pub(crate) use everywhere::StartError;
-pub(crate) use jetstream::{Cluster, ClusterError};
+pub(crate) use jetstream::{Cluster, ClusterError, Held};
 pub use offline::Offline;
 pub(crate) use sqlite::{COMMIT_BUCKETS, Count, Item, OpenError, Replay, Undelivered};
 pub use sqlite::{Filter, State};
@@ -77,7 +77,7 @@ pub(crate) use stop::CLOSING;
 pub(crate) const TARGET: &str = "policy";
 
 /// Something that has happened, and that the policy is to be told.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Event {
     /// The callback that tells it. A response to an After callback changes nothing, so the webhook's body is not needed
     /// once the message is made of it.
@@ -103,6 +103,25 @@ pub enum Delivery {
     Dropped,
     /// An allow, although the event is in memory alone: neither the disk nor a cluster takes it in time.
     Unwritten,
+}
+
+impl Delivery {
+    /// An allow that is not waited for any more: the verdict of no policy.
+    pub(crate) fn allowed() -> Self {
+        Self::Answered(Reply::allow())
+    }
+
+    /// Returns what becomes of an event that goes to two policies: it is answered when both have answered, and lost if one of
+    /// them does not get it. The first denial is the reply.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Dropped, _) | (_, Self::Dropped) => Self::Dropped,
+            (Self::Unwritten, _) | (_, Self::Unwritten) => Self::Unwritten,
+            (Self::Accepted, _) | (_, Self::Accepted) => Self::Accepted,
+            (Self::Answered(denial @ Reply::Deny(_)), _) => Self::Answered(denial),
+            (Self::Answered(Reply::Allow { .. }), answered) => answered,
+        }
+    }
 }
 
 /// The After events on their way to the policy. Its clones share one scheduler.

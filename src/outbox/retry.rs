@@ -134,7 +134,7 @@ impl Scheduler {
             _ if reason == Reason::Disk => entry.log_dropped(reason, failure),
             _ => entry.log_end(reason, failure),
         }
-        self.decisions.write(&entry.undelivered(reason, failure));
+        self.decisions.write(entry.undelivered(reason, failure));
     }
 
     /// Lets go of an event that has ended.

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Uri};
+use http::{HeaderName, HeaderValue, Request, Uri};
+use parking_lot::RwLock;
 use tokio::time::Instant;
 use tonic::Code;
 
@@ -34,6 +35,8 @@ pub struct Policy<T> {
     transport: T,
     shared: Arc<Shared>,
     traces: Traces,
+    /// Its name, if the configuration names it.
+    name: Option<Arc<str>>,
     /// Present if `transport` is a channel: its circuit breaker is consulted.
     channel: Option<Channel>,
 }
@@ -44,6 +47,8 @@ struct Shared {
     /// Maximum size of a response, in bytes.
     response_limit: AtomicUsize,
     retries: AtomicU64,
+    /// The metadata of each call besides hookgate's own.
+    metadata: RwLock<Arc<[(HeaderName, HeaderValue)]>>,
     /// The paths of the rpcs, by the index of their callback.
     paths: Vec<Uri>,
 }
@@ -83,13 +88,24 @@ impl<T: Transport> Policy<T> {
     pub fn new(transport: T, response_limit: usize) -> Self {
         let callbacks = Callback::all().iter().chain([Callback::fallback()]);
         let paths = callbacks.map(|callback| Uri::from_static(callback.rpc)).collect();
-        let shared = Shared { response_limit: response_limit.into(), retries: AtomicU64::new(0), paths };
-        Self { transport, shared: Arc::new(shared), traces: Traces::default(), channel: None }
+        let (retries, metadata) = (AtomicU64::new(0), RwLock::new([].into()));
+        let shared = Shared { response_limit: response_limit.into(), retries, metadata, paths };
+        Self { transport, shared: Arc::new(shared), traces: Traces::default(), name: None, channel: None }
     }
 
     /// Adds a span for each attempt of this client, and of those that are cloned from it.
     pub fn traced(self, traces: Traces) -> Self {
         Self { traces, ..self }
+    }
+
+    /// Gives this client, and those that are cloned from it, the name of its policy, which spans have.
+    pub(crate) fn named(self, name: Arc<str>) -> Self {
+        Self { name: Some(name), ..self }
+    }
+
+    /// Changes the metadata of each call besides hookgate's own, for clones too.
+    pub(crate) fn set_metadata(&self, metadata: Arc<[(HeaderName, HeaderValue)]>) {
+        *self.shared.metadata.write() = metadata;
     }
 
     /// Returns true if a connection of the policy is known to serve; false over any other transport.
@@ -153,7 +169,11 @@ impl<T: Transport> Policy<T> {
         let mut request = Request::new(message.clone());
         *request.uri_mut() = self.shared.paths[callback.index].clone();
         *request.headers_mut() = metadata.for_attempt(*number, *sequence, *late);
-        let mut span = self.traces.attempt(callback, metadata, *number, *deadline, request.headers_mut());
+        for (name, value) in &**self.shared.metadata.read() {
+            request.headers_mut().insert(name, value.clone());
+        }
+        let name = self.name.as_deref();
+        let mut span = self.traces.attempt(callback, name, metadata, *number, *deadline, request.headers_mut());
         let limit = self.shared.response_limit.load(Relaxed);
         let result = self.transport.unary(request, *deadline, limit).await;
         span.end(result.as_ref().map_or_else(CallError::code, |_| Code::Ok));

@@ -12,6 +12,10 @@ pub(super) fn keep_restart_only(before: &Config, now: &mut Config) -> Vec<String
     keep("traces", &before.traces, &mut now.traces, &mut kept);
     keep("data", &before.data, &mut now.data, &mut kept);
     keep("after", &before.after, &mut now.after, &mut kept);
+    if !before.policies.is_empty() || !now.policies.is_empty() {
+        keep_named(before, now, &mut kept);
+        return kept;
+    }
     match (&before.policy, &now.policy) {
         (Some(_), Some(_)) => {}
         (None, None) => keep("builtin_listen", &before.builtin_listen, &mut now.builtin_listen, &mut kept),
@@ -22,6 +26,21 @@ pub(super) fn keep_restart_only(before: &Config, now: &mut Config) -> Vec<String
         }
     }
     kept
+}
+
+/// Keeps the names of the policies and what refers to them: a reload changes settings of a policy, and not which there are.
+fn keep_named(before: &Config, now: &mut Config, kept: &mut Vec<String>) {
+    let kinds = |config: &Config| -> Vec<_> {
+        config.policies().iter().map(|policy| (policy.name.clone(), policy.url.is_none())).collect()
+    };
+    keep("builtin_listen", &before.builtin_listen, &mut now.builtin_listen, kept);
+    if before.policies.is_empty() == now.policies.is_empty() && kinds(before) == kinds(now) {
+        return;
+    }
+    keep("policy", &before.policy, &mut now.policy, kept);
+    keep("policies", &before.policies, &mut now.policies, kept);
+    keep("routes", &before.routes, &mut now.routes, kept);
+    now.policy_tls.clone_from(&before.policy_tls);
 }
 
 fn keep<T: PartialEq + Clone>(path: &str, before: &T, now: &mut T, kept: &mut Vec<String>) {

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 
+use super::verdicts::{Told, Verdict};
 use super::{Refusal, work};
 use crate::config::{Config, Handling, Rule};
 use crate::contract::{Callback, Denial, Reply};
@@ -29,6 +31,10 @@ pub(super) struct Decision {
     pub(super) denial_damage: Option<&'static str>,
     /// The setting whose failure rule decided, or `contract`.
     pub(super) rule_setting: Option<Cow<'static, str>>,
+    /// The named policy that denied or failed, by its index.
+    pub(super) policy: Option<usize>,
+    /// The parts of the named policies that were asked, in the order of the route.
+    pub(super) parts: Vec<Told>,
 }
 
 #[derive(Debug)]
@@ -43,7 +49,7 @@ pub(super) enum Why {
 }
 
 impl Decision {
-    fn new(reply: Reply, why: Why) -> Self {
+    pub(super) fn new(reply: Reply, why: Why) -> Self {
         Self {
             reply,
             why,
@@ -52,7 +58,17 @@ impl Decision {
             caution: None,
             denial_damage: None,
             rule_setting: None,
+            policy: None,
+            parts: Vec::new(),
         }
+    }
+
+    /// Notes that one named policy decided, which was asked alone.
+    pub(super) fn of_one(mut self, policy: usize, took: Duration) -> Self {
+        let is_plain = matches!(self.why, Why::Verdict) && self.is_allow();
+        self.policy = (!is_plain).then_some(policy);
+        self.parts = vec![Told { policy, outcome: self.outcome(), took }];
+        self
     }
 
     /// The policy decided.
@@ -169,16 +185,19 @@ impl Decider {
         self.callback.fails_open && self.handling.on_failure.rule(class) == Rule::Allow
     }
 
-    /// Decides by the policy's answer to a Before callback, or by the rule for its failure.
-    pub(super) fn by_answer(&self, answer: Result<Answer, Failure>, body: &[u8]) -> Decision {
-        let reply = answer.and_then(|answer| match answer {
-            Answer::Response(response) => Ok(self.callback.reply(&response, body)?),
-            Answer::PermissionDenied(message) => Ok(Reply::Deny(Denial::because(&message))),
-        });
-        match reply {
-            Ok(reply) => Decision::verdict(reply).noting_damage(self.callback, body),
-            Err(failure) => self.by_setting(failure, body),
+    /// Decides by a policy's answer to a Before callback, or by the rule for its failure.
+    pub(super) fn by_answer(&self, answer: Result<Answer, Failure>, body: &[u8], policy: usize) -> Decision {
+        match self.judge(answer, body, policy) {
+            Verdict::Allowed(reply, _) | Verdict::Denied(reply) => {
+                Decision::verdict(reply).noting_damage(self.callback, body)
+            }
+            Verdict::Failed(failure) => self.by_setting(failure, body, Some(policy)),
         }
+    }
+
+    /// Decides on a Before webhook that no route takes.
+    pub(super) fn unrouted(&self, failure: Failure, body: &[u8]) -> Decision {
+        self.by_setting(failure, body, None)
     }
 
     /// Allows a webhook that the policy is not asked about, by the route of this name.
@@ -187,8 +206,13 @@ impl Decider {
     }
 
     /// Decides on a Before webhook whose body was not read. An allow that would have to repeat some of it becomes a denial.
-    pub(super) fn unread(&self, failure: Failure) -> Decision {
-        if self.callback.echoes() { self.by_rule(Rule::Deny, failure, &[]) } else { self.by_setting(failure, &[]) }
+    /// `policy` is the one that was asked, if that was known yet.
+    pub(super) fn unread(&self, failure: Failure, policy: Option<usize>) -> Decision {
+        if self.callback.echoes() {
+            self.by_rule(Rule::Deny, failure, &[])
+        } else {
+            self.by_setting(failure, &[], policy)
+        }
     }
 
     /// Decides on a webhook that OpenIM would not send, or that did not come whole: a denial, but for callbacks that fail open.
@@ -197,17 +221,22 @@ impl Decider {
             Some(class) => {
                 let closes = refusal.closes();
                 let failure = Failure::because(class, refusal.to_string()).unasked();
-                Decision { closes, ..self.by_setting(failure, &[]) }
+                Decision { closes, ..self.by_setting(failure, &[], None) }
             }
             None => Decision::refused(refusal).noting_damage(self.callback, &[]),
         }
     }
 
+    /// Returns the failure rule for a policy; the general one if it is not known which policy is asked.
+    pub(super) fn rule(&self, class: Class, policy: Option<usize>) -> Rule {
+        self.config.rules_for(self.callback, policy).rule(class)
+    }
+
     /// Decides by the configured failure rule.
-    fn by_setting(&self, failure: Failure, body: &[u8]) -> Decision {
-        let rule_setting = Some(self.config.failure_setting(self.callback, failure.class));
-        let rule = self.handling.on_failure.rule(failure.class);
-        Decision { rule_setting, ..self.by_rule(rule, failure, body) }
+    pub(super) fn by_setting(&self, failure: Failure, body: &[u8], policy: Option<usize>) -> Decision {
+        let rule_setting = Some(self.config.failure_setting(self.callback, policy, failure.class));
+        let rule = self.rule(failure.class, policy);
+        Decision { rule_setting, policy, ..self.by_rule(rule, failure, body) }
     }
 
     fn by_rule(&self, rule: Rule, failure: Failure, body: &[u8]) -> Decision {

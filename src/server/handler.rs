@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tracing::warn;
@@ -16,22 +17,46 @@ use super::record::Record;
 use super::webhook::Webhook;
 use super::work;
 use super::{Refusal, Response, ServerState, refused};
-use crate::config::{Config, Handling, Order};
+use crate::config::{Ask, Config, Handling, Order};
 use crate::contract::{BodyDrift, Callback, Metadata, Timing};
 use crate::failure::{Class, Failure};
 use crate::memory::Share;
 use crate::outbox::{self, Delivery, Event};
-use crate::policy::{Answer, PolicyCall, Transport};
+use crate::policy::Transport;
 
 /// A webhook's body, and what the policy is sent of it.
-struct Decoded {
-    body: Bytes,
-    message: Bytes,
-    metadata: Metadata,
+pub(super) struct Decoded {
+    pub(super) body: Bytes,
+    pub(super) message: Bytes,
+    pub(super) metadata: Metadata,
     /// The part of `limits.memory` that a large body holds; released with its last clone.
-    share: Option<Arc<Share>>,
+    pub(super) share: Option<Arc<Share>>,
     /// The time when the budget ends.
-    deadline: Instant,
+    pub(super) deadline: Instant,
+}
+
+/// Who is asked about a webhook.
+enum Plan<'a> {
+    /// These policies, by their indices.
+    Ask(&'a [usize], Ask),
+    /// Nobody, as the route of this name says.
+    Skip(&'a Arc<str>),
+    /// Nobody: no route takes it.
+    Nobody,
+}
+
+impl<'a> Plan<'a> {
+    /// Returns the plan of a route, or the one of webhooks without a route: the only policy is asked about them.
+    fn of(config: &'a Config, callback: &Callback, route: Option<usize>) -> Self {
+        match route.and_then(|route| config.routes.all().get(route)) {
+            Some(route) if route.policies.is_empty() => Self::Skip(&route.name),
+            Some(route) => Self::Ask(&route.policies, route.ask),
+            None if config.policies.len() < 2 || callback.index == Callback::fallback().index => {
+                Self::Ask(&[0], Ask::Chain)
+            }
+            None => Self::Nobody,
+        }
+    }
 }
 
 /// Answers a call that has passed the layers.
@@ -39,7 +64,7 @@ pub(super) async fn answer<T: Transport>(call: Call<T>) -> Result<Response, Infa
     let Call { webhooks, record, request } = call;
     let (head, body) = request.into_parts();
     let webhook = match Webhook::route(&head, record.config.access.secret_paths.is_some()) {
-        Ok(webhook) => record.begin_webhook(webhook, &head.headers, webhooks.policy.traces()),
+        Ok(webhook) => record.begin_webhook(webhook, &head.headers, webhooks.traces()),
         Err(refusal) => return Ok(refused::refuse(&record, head, body, refusal).await),
     };
     let _answering = webhooks.shared.status.in_flight.hold();
@@ -54,48 +79,56 @@ impl<T: Transport> ServerState<T> {
             Err(unread) => return self.unread(webhook, decider, unread),
         };
         let callback = webhook.callback;
-        match self.skipping_route(record, callback, &decoded).await {
-            Ok(None) => {}
-            Ok(Some(route)) => return self.skip(webhook, decider, decoded, route).await,
+        let route = match self.route(record, callback, &decoded).await {
+            Ok(route) => route,
             Err(unread) => return self.unread(webhook, decider, unread),
+        };
+        let is_after = webhook.timing() == Timing::After;
+        let (policies, ask) = match Plan::of(&record.config, callback, route) {
+            Plan::Ask(policies, ask) => (policies, ask),
+            Plan::Skip(route) => return self.skip(webhook, decider, decoded, route.clone()).await,
+            Plan::Nobody => return self.unrouted(webhook, decider, &decoded).await,
+        };
+        if is_after {
+            return self.deliver(record, decider, decoded, policies).await;
         }
-        if webhook.timing() == Timing::After {
-            return self.deliver(record, decider, decoded).await;
-        }
-        let Decoded { body, message, metadata, share, deadline } = decoded;
-        let message = counted(message, &share);
-        let question = PolicyCall { callback, message, metadata, attempt: 1, sequence: None, late: false, deadline };
-        let answer = self.shared.deadline.cut_off(pin!(self.ask(record, question))).await;
-        let answer = answer.unwrap_or_else(|| Err(Failure::because(Class::Deadline, "the drain time is over")));
-        record.answered();
-        let limit = &self.shared.status.of(callback).cautions;
-        let decision = self.by_body(decider, &body, deadline, |decider, body| decider.by_answer(answer, body)).await;
-        let decision = decision.unwrap_or_else(|| self.unread(webhook, decider, BodyError::Failed(late_reply())));
-        decision.noting_cautions(callback, &body, limit)
+        let decision = match *policies {
+            [policy] => self.ask_one(record, decider, &decoded, policy).await,
+            _ => self.ask_several(record, decider, &decoded, policies, ask).await,
+        };
+        decision.noting_cautions(callback, &decoded.body, &self.shared.status.of(callback).cautions)
     }
 
-    /// Returns the name of the route by which the policy is not asked, if there is one. Looks into a long message on the blocking
-    /// pool.
-    async fn skipping_route(
+    /// Returns the index of a webhook's route, if one takes it. Looks into a long message on the blocking pool.
+    async fn route(
         &self,
         record: &Record,
         callback: &'static Callback,
         decoded: &Decoded,
-    ) -> Result<Option<Arc<str>>, BodyError> {
-        let find = |config: &Config, message: &[u8]| {
-            let route = config.routes.of(callback, message).filter(|route| !route.asks);
-            route.map(|route| route.name.clone())
-        };
+    ) -> Result<Option<usize>, BodyError> {
         let (config, message) = (&record.config, &decoded.message);
         if config.routes.all().is_empty() || !work::is_long(message.len()) {
-            return Ok(find(config, message));
+            return Ok(config.routes.of(callback, message));
         }
         let (config, message) = (config.clone(), counted(message.clone(), &decoded.share));
-        let found = self.run_blocking(decoded.deadline, move || find(&config, &message)).await;
+        let found = self.run_blocking(decoded.deadline, move || config.routes.of(callback, &message)).await;
         found.ok_or_else(|| {
             let cause = "the budget or the drain time ended before a route was found";
             BodyError::Failed(Failure::because(Class::Deadline, cause).unasked())
         })
+    }
+
+    /// Decides on a webhook that no route takes: a Before webhook by the rule of a callback that is not implemented; an After
+    /// event is lost.
+    async fn unrouted(&self, webhook: &Webhook, decider: &Decider, decoded: &Decoded) -> Decision {
+        let failure = Failure::because(Class::Unimplemented, "no route takes this webhook").unasked();
+        if webhook.timing() == Timing::After {
+            self.lose(webhook, outbox::Reason::Unimplemented);
+            return Decision::allowed(failure);
+        }
+        let decide = |decider: &Decider, body: &[u8]| decider.unrouted(failure, body);
+        let decision = self.by_body(decider, &decoded.body, decoded.deadline, decide).await;
+        decision.unwrap_or_else(|| decider.unread(late_reply().unasked(), None))
     }
 
     /// Allows a webhook that the policy is not asked about.
@@ -108,15 +141,14 @@ impl<T: Transport> ServerState<T> {
         decision.unwrap_or_else(|| self.unread(webhook, decider, BodyError::Failed(late_reply().unasked())))
     }
 
-    /// Runs a decision that reads the body again: on the blocking pool, if the body is long. Returns `None` if it is not made in
-    /// time.
-    async fn by_body(
+    /// Runs what reads the body again: on the blocking pool, if the body is long. Returns `None` if it does not end in time.
+    pub(super) async fn by_body<R: Send + 'static>(
         &self,
         decider: &Decider,
         body: &Bytes,
         deadline: Instant,
-        decide: impl FnOnce(&Decider, &[u8]) -> Decision + Send + 'static,
-    ) -> Option<Decision> {
+        decide: impl FnOnce(&Decider, &[u8]) -> R + Send + 'static,
+    ) -> Option<R> {
         if !work::is_long(body.len()) {
             return Some(decide(decider, body));
         }
@@ -154,22 +186,19 @@ impl<T: Transport> ServerState<T> {
         Ok(Decoded { body, message, metadata, share, deadline })
     }
 
-    /// Asks the policy about a Before webhook.
-    async fn ask(&self, record: &Record, question: PolicyCall) -> Result<Answer, Failure> {
-        let calling = self.calls.begin();
-        if record.connection.over_limit || calling.number > record.config.limits.calls {
-            return Err(Failure::because(Class::Overloaded, "limits.calls or limits.connections is exceeded").unasked());
-        }
-        self.policy.ask(question).await
-    }
-
-    /// Hands an After event to the outbox. The policy's verdict is the reply only if it comes within `after.answer_within`; else
-    /// the reply is an allow.
-    async fn deliver(&self, record: &Record, decider: &Decider, decoded: Decoded) -> Decision {
+    /// Hands an After event to the outbox of each policy. Their verdict is the reply only if all of them come within
+    /// `after.answer_within`; else the reply is an allow.
+    async fn deliver(&self, record: &Record, decider: &Decider, decoded: Decoded, policies: &[usize]) -> Decision {
         let Decoded { message, metadata, .. } = decoded;
         let Handling { budget, order, .. } = decider.handling;
         let event = Event { callback: decider.callback, message, metadata, budget, ordered: order == Order::Key };
-        let delivery = self.events.deliver(event).await;
+        let delivery = match *policies {
+            [policy] => self.policies[policy].events.deliver(event).await,
+            _ => {
+                let deliver = |policy: &usize| self.policies[*policy].events.deliver(event.clone());
+                join_all(policies.iter().map(deliver)).await.into_iter().fold(Delivery::allowed(), Delivery::and)
+            }
+        };
         record.answered();
         let overloaded = |cause| Decision::allowed(Failure::because(Class::Overloaded, cause).unasked());
         match delivery {
@@ -195,17 +224,22 @@ impl<T: Transport> ServerState<T> {
             BodyError::Refused(_) => None,
         };
         if let Some(reason) = lost.filter(|_| is_after) {
-            self.events.lose_unread(reason);
-            // With secret paths an unknown command may be a part of the secret: it is shown only if the body names it too.
-            let command = webhook.shown_command(&BodyDrift::default());
-            let (rpc, operation_id) = (webhook.callback.rpc, &*webhook.operation_id);
-            warn!(command, rpc, operation_id, reason = reason.as_str(), "event lost");
+            self.lose(webhook, reason);
         }
         match unread {
             BodyError::Refused(refusal) => decider.refused(refusal),
             BodyError::Failed(failure) if is_after => Decision::allowed(failure),
-            BodyError::Failed(failure) => decider.unread(failure),
+            BodyError::Failed(failure) => decider.unread(failure, None),
         }
+    }
+
+    /// Counts and logs an After event that is lost before it is known who is told of it: the first policy counts it.
+    fn lose(&self, webhook: &Webhook, reason: outbox::Reason) {
+        self.policies[0].events.lose_unread(reason);
+        // With secret paths an unknown command may be a part of the secret: it is shown only if the body names it too.
+        let command = webhook.shown_command(&BodyDrift::default());
+        let (rpc, operation_id) = (webhook.callback.rpc, &*webhook.operation_id);
+        warn!(command, rpc, operation_id, reason = reason.as_str(), "event lost");
     }
 
     /// Runs the work on a long body on the blocking pool. Returns `None` if the deadline or the drain time ends first.
@@ -218,13 +252,13 @@ impl<T: Transport> ServerState<T> {
     }
 }
 
-fn late_reply() -> Failure {
+pub(super) fn late_reply() -> Failure {
     Failure::because(Class::Deadline, "the budget or the drain time ended before the reply was made")
 }
 
 /// Returns bytes that hold their share of `limits.memory` until the last clone is dropped: an overdue policy call may keep them
 /// longer than the webhook.
-fn counted(bytes: Bytes, share: &Option<Arc<Share>>) -> Bytes {
+pub(super) fn counted(bytes: Bytes, share: &Option<Arc<Share>>) -> Bytes {
     struct Counted(Bytes, #[allow(dead_code, reason = "held for its drop")] Arc<Share>);
     impl AsRef<[u8]> for Counted {
         fn as_ref(&self) -> &[u8] {

@@ -4,7 +4,7 @@
 //! was started with. `handshake` performs TLS, and `connection` serves HTTP/1.1 with hyper; `progress` bounds the time of each
 //! step. Each request is a `Call` with a `Record` of it and its `caller`; it passes [`layer_stack`] (`layers`, `record`,
 //! `access`) to the `handler`. That finds the `webhook`, reads the `body` (`work` takes long ones to other threads), asks the
-//! policy and makes a `decision`, from which `reply` makes the HTTP response. A `refusal` is a decision too: `refused` answers
+//! policies (`policies`, `verdicts`) and makes a `decision`, from which `reply` makes the HTTP response. A `refusal` is a decision too: `refused` answers
 //! requests by their head alone, `heads` those that hyper could not parse.
 
 mod access;
@@ -20,12 +20,14 @@ pub(crate) mod inherited;
 mod layers;
 pub(crate) mod limits;
 pub(crate) mod listener;
+mod policies;
 pub(crate) mod progress;
 mod record;
 mod refusal;
 mod refused;
 mod reply;
 mod shutdown;
+mod verdicts;
 pub(crate) mod webhook;
 mod work;
 
@@ -33,33 +35,34 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http_body_util::Full;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 
 use crate::config::ConfigHandle;
-use crate::observe::counters::Status;
+use crate::observe::counters::{PolicyCounters, Status};
 use crate::observe::decisions::Decisions;
-use crate::outbox::Events;
-use crate::policy::{Policy, Transport};
+use crate::observe::traces::Traces;
+use crate::policy::Transport;
 use caller::Connection;
 use layers::FromFn;
 use listener::Listener;
+pub use policies::Asked;
 pub(crate) use refusal::Refusal;
-pub(crate) use reply::{CAUSE, OUTCOME, REPLACED_CODE, RULE};
+pub(crate) use reply::{CAUSE, OUTCOME, POLICIES, REPLACED_CODE, RULE};
 use shutdown::DrainDeadline;
 pub use shutdown::Stop;
-use work::{BlockingPool, Calls};
+use work::BlockingPool;
 
 /// The HTTP response to a webhook; its body is never streamed.
 type Response = http::Response<Full<Bytes>>;
 
-/// The state of the HTTP front: a policy to ask, After events to deliver, and what all calls share.
+/// The state of the HTTP front: policies to ask, After events to deliver, and what all calls share.
 #[derive(Debug)]
 pub struct ServerState<T> {
-    policy: Policy<T>,
-    events: Events,
-    calls: Calls,
+    /// By the index of each policy in the configuration.
+    policies: Vec<Asked<T>>,
     work: BlockingPool,
     shared: Arc<Shared>,
 }
@@ -70,6 +73,8 @@ struct Shared {
     config: ConfigHandle,
     status: Arc<Status>,
     decisions: Decisions,
+    /// The counters of the named policies, by their indices.
+    policies: Vec<Arc<PolicyCounters>>,
     /// True from the beginning of the shutdown. Each call reads it; `CancellationToken::is_cancelled` locks a mutex.
     draining: AtomicBool,
     /// Cancelled at the beginning of the shutdown, for tasks that await it.
@@ -78,17 +83,24 @@ struct Shared {
 }
 
 impl<T: Transport> ServerState<T> {
-    /// Answers by `policy`, and by the rules of `config` where it gives no verdict.
-    pub fn new(policy: Policy<T>, events: Events, decisions: Decisions, config: ConfigHandle) -> Arc<Self> {
+    /// Answers by the policies of `config`, and by its rules where they give no verdict. There is one policy at least.
+    pub fn new(policies: Vec<Asked<T>>, decisions: Decisions, config: ConfigHandle) -> Arc<Self> {
         let (status, stopping, deadline) = (Arc::default(), CancellationToken::new(), DrainDeadline::default());
         let draining = AtomicBool::new(false);
-        let shared = Arc::new(Shared { config, status, decisions, draining, stopping, deadline });
-        Arc::new(Self { policy, events, calls: Calls::default(), work: BlockingPool::default(), shared })
+        let counters = policies.iter().map(|asked| asked.counters.clone()).collect();
+        let shared = Shared { config, status, decisions, policies: counters, draining, stopping, deadline };
+        let shared = Arc::new(shared);
+        Arc::new(Self { policies, work: BlockingPool::default(), shared })
     }
 
     /// The counters.
     pub fn status(&self) -> &Arc<Status> {
         &self.shared.status
+    }
+
+    /// The exporter of spans, which all policies share.
+    fn traces(&self) -> &Traces {
+        self.policies[0].policy.traces()
     }
 
     /// A token that is cancelled when hookgate begins to stop.
@@ -104,8 +116,8 @@ pub async fn run<T: Transport>(
     until: impl Future<Output = Stop>,
 ) {
     let give_up = connections::serve(listener.into(), webhooks.clone(), layer_stack(), until).await;
-    webhooks.events.flush(give_up).await;
-    webhooks.policy.traces().shut_down(give_up).await;
+    join_all(webhooks.policies.iter().map(|asked| asked.events.flush(give_up))).await;
+    webhooks.traces().shut_down(give_up).await;
 }
 
 /// The layers around the handler, outermost first. There is no routing by path here: the URL in OpenIM's configuration may have

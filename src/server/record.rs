@@ -21,7 +21,7 @@ use crate::contract::{BodyDrift, Metadata, Reply, metadata};
 use crate::cut::cut;
 use crate::failure::{Class, hint};
 use crate::observe::counters::millis_now;
-use crate::observe::decisions::Decided;
+use crate::observe::decisions::{Decided, PolicyPart};
 use crate::observe::durations::Phase;
 use crate::observe::traces::{self, Traces, WebhookSpan};
 
@@ -163,6 +163,9 @@ impl Record {
         if let Why::Failed(_, failure) = &decision.why {
             counters.failures.note(failure);
         }
+        for part in &decision.parts {
+            shared.policies[part.policy].count(part.outcome, part.took);
+        }
         webhook.count_names(&notes.drift, &shared.status, now);
         if let Some(decoded) = notes.decoded {
             counters.durations.observe(Phase::Decode, decoded - self.arrived);
@@ -173,7 +176,7 @@ impl Record {
         }
         self.log(&notes.drift, webhook, decision, replied - self.arrived);
         if shared.decisions.is_on() {
-            shared.decisions.write(&self.decided(&notes, webhook, decision, replied));
+            shared.decisions.write(self.decided(&notes, webhook, decision, replied));
         }
         notes.span.end(decision.outcome());
     }
@@ -184,10 +187,11 @@ impl Record {
         // A field that is empty is left out of the line.
         let unknown_fields = (drift.unknown.count > 0).then_some(drift.unknown.count);
         let other_command = drift.other_command.then_some(true);
-        let breaks = decision.denial_damage;
+        let (breaks, policy) = (decision.denial_damage, decision.policy.map(|policy| self.policy_name(policy)));
+        let policy = policy.filter(|policy| !policy.is_empty());
         macro_rules! line {
             ($level:ident, $event:literal $(, $($more:tt)*)?) => {
-                $level!(command, operation_id, ?took, unknown_fields, other_command $(, $($more)*)?, $event)
+                $level!(command, operation_id, ?took, policy, unknown_fields, other_command $(, $($more)*)?, $event)
             };
         }
         match (&decision.why, &decision.reply) {
@@ -215,9 +219,14 @@ impl Record {
         }
     }
 
+    /// Returns the name of a named policy.
+    fn policy_name(&self, policy: usize) -> &str {
+        self.config.policies.get(policy).map_or("", |named| &named.name)
+    }
+
     /// The row of the decision log.
     fn decided<'a>(
-        &self,
+        &'a self,
         notes: &'a Notes,
         webhook: &'a Webhook,
         decision: &'a Decision,
@@ -240,6 +249,12 @@ impl Record {
             }
         }
         took.push(("took_us", replied - self.arrived));
+        let name = |policy: usize| self.policy_name(policy);
+        let parts = decision.parts.iter().map(|part| PolicyPart {
+            policy: name(part.policy),
+            outcome: part.outcome.as_str(),
+            took_us: u64::try_from(part.took.as_micros()).unwrap_or(u64::MAX),
+        });
         Decided {
             callback: webhook.callback,
             command: webhook.shown_command(&notes.drift).into(),
@@ -252,6 +267,8 @@ impl Record {
             changes: decision.changes(),
             rule,
             cause,
+            policy: decision.policy.map_or("", name),
+            policies: parts.collect(),
             route: if let Why::Skipped(route) = &decision.why { route } else { "" },
             attempt: decision.was_asked().into(),
             took,

@@ -60,7 +60,7 @@ impl<T: Transport> ServerState<T> {
                 head.uri = uri.unwrap_or(head.uri);
                 match Webhook::route(&head, record.config.access.secret_paths.is_some()) {
                     Ok(webhook) => {
-                        let webhook = record.begin_webhook(webhook, &head.headers, self.policy.traces());
+                        let webhook = record.begin_webhook(webhook, &head.headers, self.traces());
                         let decider = Decider::new(webhook.callback, &record.config);
                         record.reply(self.unread(webhook, &decider, refusal.into()))
                     }

@@ -4,6 +4,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::Full;
 
 use super::decision::{Decision, Why};
+use super::verdicts::Told;
 use super::{Refusal, Response};
 use crate::config::Config;
 use crate::contract::Reply;
@@ -20,6 +21,9 @@ pub(crate) const REPLACED_CODE: HeaderName = HeaderName::from_static("hookgate-r
 /// The response header that has the policy's answer in short, if that was no verdict: a status, or what is wrong with it.
 pub(crate) const CAUSE: HeaderName = HeaderName::from_static("hookgate-cause");
 
+/// The response header that has what each named policy made of the webhook, in the order in which they are asked.
+pub(crate) const POLICIES: HeaderName = HeaderName::from_static("hookgate-policies");
+
 impl Decision {
     /// Returns the reply.
     pub(super) fn response(&self, config: &Config) -> Response {
@@ -30,6 +34,12 @@ impl Decision {
         headers.insert(OUTCOME, HeaderValue::from_static(self.outcome().as_str()));
         if let Some(rule) = self.rule_setting.as_deref().and_then(|setting| HeaderValue::from_str(setting).ok()) {
             headers.insert(RULE, rule);
+        }
+        if !self.parts.is_empty() {
+            let name = |policy: usize| config.policies.get(policy).map_or("", |named| &*named.name);
+            let part = |part: &Told| format!("{}={}", name(part.policy), part.outcome.as_str());
+            let parts = self.parts.iter().map(part).collect::<Vec<_>>().join(", ");
+            headers.extend(HeaderValue::try_from(parts).ok().map(|parts| (POLICIES, parts)));
         }
         if let Reply::Deny(denial) = &self.reply
             && let Some(code) = denial.replaced_code()

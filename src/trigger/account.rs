@@ -9,7 +9,7 @@ use super::Webhook;
 use crate::contract::Timing;
 use crate::failure::{self, Class, code_name};
 use crate::openim::{Caution, CautionKind};
-use crate::server::{CAUSE, OUTCOME, REPLACED_CODE, RULE};
+use crate::server::{CAUSE, OUTCOME, POLICIES, REPLACED_CODE, RULE};
 
 /// The note on a reply that no hookgate wrote.
 const NO_HOOKGATE: &str = "no header hookgate-outcome: another HTTP server answered, or a proxy before hookgate. Webhooks \
@@ -31,6 +31,8 @@ pub(super) struct Account<'a> {
     rule_setting: Option<&'a str>,
     /// The policy's answer, if that was no verdict: a status, or what is wrong with it.
     cause: Option<&'a str>,
+    /// What each named policy made of the webhook, in the order in which they are asked: `words=allow, friends=deny`.
+    policies: Option<&'a str>,
     /// The code of the policy's denial, if hookgate replaced it.
     replaced_code: Option<i32>,
 }
@@ -44,7 +46,8 @@ impl<'a> Account<'a> {
         let failed = by_rule("failed-closed:", "deny").or_else(|| by_rule("failed-open:", "allow"));
         let (class, rule) = failed.unzip();
         let replaced_code = text(REPLACED_CODE).and_then(|code| code.parse().ok());
-        Some(Self { outcome, class, rule, rule_setting: text(RULE), cause: text(CAUSE), replaced_code })
+        let (rule_setting, cause, policies) = (text(RULE), text(CAUSE), text(POLICIES));
+        Some(Self { outcome, class, rule, rule_setting, cause, policies, replaced_code })
     }
 
     /// Returns a failure's notes: the class, the policy's answer, the rule, the place of the cause.
@@ -102,6 +105,9 @@ pub(super) fn notes(
                 .to_owned(),
         ),
         _ => {}
+    }
+    if let Some(policies) = account.policies.filter(|policies| policies.contains(',')) {
+        notes.push(format!("each policy's part: {policies}"));
     }
     if let Some(code) = account.replaced_code {
         let sent = serde_json::from_slice::<Value>(reply).ok().and_then(|reply| reply.get("errCode").cloned());

@@ -79,6 +79,36 @@ impl Writer<'_> {
         samples.try_for_each(|(labels, metric)| metric.encode(encoder.encode_family(&labels)?))
     }
 
+    /// Writes a family with a sample for each policy, under its label if the policies have names.
+    fn of_named<'l, M: EncodeMetric>(
+        &mut self,
+        name: &str,
+        help: &str,
+        is_named: bool,
+        samples: impl IntoIterator<Item = (Label<'l>, M)>,
+    ) -> fmt::Result {
+        let samples = samples.into_iter();
+        match is_named {
+            true => self.family(name, help, samples.map(|(policy, metric)| ([policy], metric))),
+            false => self.family(name, help, samples.map(|(_, metric)| ([], metric))),
+        }
+    }
+
+    /// Writes a family with samples for each policy by another label, under the policy's too if the policies have names.
+    fn of_named_and<'l, M: EncodeMetric>(
+        &mut self,
+        name: &str,
+        help: &str,
+        is_named: bool,
+        samples: impl IntoIterator<Item = (Label<'l>, Label<'l>, M)>,
+    ) -> fmt::Result {
+        let samples = samples.into_iter();
+        match is_named {
+            true => self.family(name, help, samples.map(|(label, policy, metric)| ([policy, label], metric))),
+            false => self.family(name, help, samples.map(|(label, _, metric)| ([label], metric))),
+        }
+    }
+
     /// Writes a family of one sample without labels, which only grows.
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
         self.family(name, help, [([], counter(value))])

@@ -1,25 +1,54 @@
-//! The policy service, as the client sees it.
+//! The policy services, as their clients see them.
 
 use std::fmt;
 
 use strum::VariantArray as _;
 
-use super::{Writer, gauge};
-use crate::admin::Sources;
-use crate::policy::channel::{AddressStatus, BreakerState};
+use super::{Label, Writer, counter, gauge};
+use crate::admin::{PolicySources, Sources};
+use crate::observe::counters::Outcome;
+use crate::observe::durations::Phase;
+use crate::policy::channel::{AddressStatus, BreakerState, Status};
+
+/// The name of the metrics' label for the name of a policy.
+const POLICY: &str = "policy";
 
 pub(super) fn write(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
-    let channel = sources.channel.status();
-    let connected = channel.addresses.iter().filter(|address| address.is_ready).count();
-    out.gauge("policy_connections", "Addresses of the policy service that are connected", connected as f64)?;
-    let in_state = |state| channel.addresses.iter().filter(|address| address.kind == state).count() as f64;
-    let addresses = AddressStatus::KINDS.map(|state| ([("state", state)], gauge(in_state(state))));
-    out.family("policy_addresses", "Addresses of the policy service, by state", addresses)?;
+    let is_named = sources.are_named();
+    let all: Vec<(Label<'_>, &PolicySources, Status)> =
+        sources.policies.iter().map(|of| ((POLICY, &*of.name), of, of.channel.status())).collect();
+    let connected = all.iter().map(|(label, _, channel)| {
+        (*label, gauge(channel.addresses.iter().filter(|address| address.is_ready).count() as f64))
+    });
+    out.of_named("policy_connections", "Addresses of the policy service that are connected", is_named, connected)?;
+    let addresses = all.iter().flat_map(|(label, _, channel)| {
+        AddressStatus::KINDS.map(|state| {
+            let in_state = channel.addresses.iter().filter(|address| address.kind == state).count();
+            (("state", state), *label, gauge(in_state as f64))
+        })
+    });
+    out.of_named_and("policy_addresses", "Addresses of the policy service, by state", is_named, addresses)?;
     let help = "Calls that were made a second time, as the policy service cannot have seen the first";
-    out.counter("policy_retries", help, sources.policy.retries())?;
-    let breaker =
-        BreakerState::VARIANTS.iter().map(|state| ([("state", state.into())], gauge(channel.breaker == *state)));
-    out.family("policy_breaker", "Breaker of the rpc that fares worst: 1 at the state that holds", breaker)?;
-    let is_ready = sources.health.borrow().is_ready();
-    out.gauge("policy_ready", "Whether the policy service is ready: 1 if it is", is_ready)
+    let retries = all.iter().map(|(label, of, _)| (*label, counter(of.policy.retries())));
+    out.of_named("policy_retries", help, is_named, retries)?;
+    let breakers = all.iter().flat_map(|(label, _, channel)| {
+        let sample = |state: &'static BreakerState| (("state", state.into()), *label, gauge(channel.breaker == *state));
+        BreakerState::VARIANTS.iter().map(sample)
+    });
+    let help = "Breaker of the rpc that fares worst: 1 at the state that holds";
+    out.of_named_and("policy_breaker", help, is_named, breakers)?;
+    let ready = all.iter().map(|(label, of, _)| (*label, gauge(of.health.borrow().is_ready())));
+    out.of_named("policy_ready", "Whether the policy service is ready: 1 if it is", is_named, ready)?;
+    if !is_named {
+        return Ok(());
+    }
+    let verdicts = all.iter().flat_map(|(label, of, _)| {
+        let counted = Outcome::all().map(|outcome| (outcome, of.counters.counted(outcome)));
+        let counted = counted.filter(|(_, count)| *count > 0);
+        counted.map(|(outcome, count)| ([*label, ("outcome", outcome.as_str())], counter(count)))
+    });
+    let help = "Verdicts of a named policy on Before webhooks, and its failures";
+    out.family("policy_verdicts", help, verdicts)?;
+    let durations = all.iter().map(|(label, of, _)| ([*label], of.counters.durations.of(Phase::Policy)));
+    out.family("policy_duration_seconds", "How long a named policy took for a verdict", durations)
 }

@@ -22,9 +22,10 @@ pub(super) fn write(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
     let help = "Callers that may not call, and connections that came to nothing, by why";
     out.family("callers_refused", help, refused)?;
     let config = sources.config.now();
-    let expiries = config.certificates().map(|(certificate, expires)| {
+    let expiries: Vec<_> = config.certificates().collect();
+    let expiries = expiries.iter().map(|(certificate, expires)| {
         let since_1970 = expires.duration_since(UNIX_EPOCH).unwrap_or_default();
-        ([("certificate", certificate)], gauge(since_1970.as_secs_f64()))
+        ([("certificate", &**certificate)], gauge(since_1970.as_secs_f64()))
     });
     out.family("certificate_expiry_timestamp_seconds", "When a certificate expires, in seconds since 1970", expiries)?;
     let reloads = sources.reloads.counts();

@@ -3,7 +3,9 @@
 use std::io;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{Level, warn};
 
@@ -23,14 +25,18 @@ const FIRST_ANSWER: Duration = Duration::from_secs(2);
 pub(super) fn greet(app: &App, config: &Config, log: Log) -> io::Result<impl Future<Output = ()> + use<>> {
     let webhooks = app.address()?.url(config.tls.server.is_some());
     let admin = app.admin_address()?.url(false);
-    let policy = app.sources().channel.url().to_string();
-    let builtin = config.policy.is_none();
-    let mut health = app.sources().health.clone();
+    let is_named = !config.policies.is_empty();
+    let policies = &app.sources().policies;
+    let urls: Vec<_> = policies.iter().map(|of| (of.name.to_string(), of.channel.url().to_string())).collect();
+    let builtin = config.policy.is_none() && !is_named;
+    let mut health: Vec<_> = policies.iter().map(|of| of.health.clone()).collect();
     // Somebody is trying hookgate out: the built-in policy, and anybody may call.
     let is_tried_out = builtin && config.tls.server.is_none() && !config.asks_who_calls();
     let try_it = is_tried_out.then(|| format!("try it in another terminal: {}", trigger_command(&webhooks)));
     Ok(async move {
-        let answered = timeout(FIRST_ANSWER, health.wait_for(health::State::is_ready)).await.is_ok();
+        let ready = async |health: &mut watch::Receiver<_>| health.wait_for(health::State::is_ready).await.is_ok();
+        let all = join_all(health.iter_mut().map(ready));
+        let answered = timeout(FIRST_ANSWER, all).await.is_ok();
         let callbacks = Callback::all().len();
         if builtin {
             warn!("no --policy: the built-in one allows everything");
@@ -39,17 +45,25 @@ pub(super) fn greet(app: &App, config: &Config, log: Log) -> io::Result<impl Fut
             warn!("the policy has not answered yet; until it does, the failure rules decide");
         }
         let what = if builtin { "   built in: allows and logs everything" } else { "" };
+        let lines = urls.iter().map(|(name, url)| match is_named {
+            true => format!("  policy     {name}: {url}\n"),
+            false => format!("  policy     {url}{what}\n"),
+        });
+        let lines: String = lines.collect();
         log.greet(&format!(
             "hookgate {}: OpenIM webhooks in, gRPC policy out\n\n\
              \x20 webhooks   {webhooks}   the url in OpenIM's webhooks.yml\n\
-             \x20 policy     {policy}{what}\n\
+             {lines}\
              \x20 admin      {admin}   /livez /readyz /status /metrics\n\
              \x20 callbacks  {callbacks}   listed by: hookgate callbacks\n\n",
             env!("CARGO_PKG_VERSION")
         ));
         let fields = [
             ("webhooks", json!(webhooks)),
-            ("policy", json!(policy)),
+            match is_named {
+                true => ("policies", urls.into_iter().collect()),
+                false => ("policy", urls.into_iter().map(|(_, url)| url).collect::<String>().into()),
+            },
             ("admin", json!(admin)),
             ("callbacks", json!(callbacks)),
         ];

@@ -4,6 +4,7 @@ mod page;
 mod warnings;
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::process::ExitCode;
 
 use serde::Deserialize;
@@ -33,7 +34,7 @@ impl Status {
     /// Asks the admin listener and prints the page. Fails if hookgate is not ready.
     pub(super) fn run(self) -> Result<ExitCode, Error> {
         let status: Value = block_on(self.admin.ask("/status", None, "--admin takes another address"))??;
-        let report = Report::deserialize(&status).map_err(|error| self.admin.not_hookgate(error))?;
+        let report = Report::deserialize(by_policy(status.clone())).map_err(|error| self.admin.not_hookgate(error))?;
         if self.json {
             print_json(&status)?;
         } else {
@@ -58,8 +59,7 @@ struct Report {
     callbacks: BTreeMap<String, Calls>,
     certificates: BTreeMap<String, Certificate>,
     configuration: reload::Counts,
-    policy: Policy,
-    after_events: Events,
+    policies: Vec<Policy>,
     decisions: Decisions,
     drift: drift::Report,
 }
@@ -79,8 +79,15 @@ struct Certificate {
     days: i64,
 }
 
+/// A policy, and the events on their way to it.
 #[derive(Debug, Deserialize)]
 struct Policy {
+    /// Empty for the only one of a configuration without names.
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    verdicts: BTreeMap<String, u64>,
+    after_events: Events,
     url: String,
     ready: bool,
     state: String,
@@ -123,7 +130,25 @@ struct Decisions {
 impl Report {
     /// Returns true if webhooks should be sent here, as `/readyz` says it.
     fn is_ready(&self) -> bool {
-        self.policy.ready && !self.stopping
+        self.policies.iter().any(|policy| policy.ready) && !self.stopping
+    }
+}
+
+/// Returns a status in which the only policy stands as the first of several.
+fn by_policy(mut status: Value) -> Value {
+    let Some(members) = status.as_object_mut() else { return status };
+    if let (Some(Value::Object(mut policy)), Some(events)) = (members.remove("policy"), members.remove("after_events"))
+    {
+        policy.insert("after_events".to_owned(), events);
+        members.insert("policies".to_owned(), Value::Array(vec![Value::Object(policy)]));
+    }
+    status
+}
+
+impl Policy {
+    /// Returns a text with the policy's name before it, if it has one.
+    fn named(&self, text: impl Display) -> String {
+        if self.name.is_empty() { text.to_string() } else { format!("{}: {text}", self.name) }
     }
 }
 

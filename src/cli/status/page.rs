@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::warnings::warnings;
-use super::{Calls, Events, Report};
+use super::{Calls, Events, Policy, Report};
 use crate::cli::{age, method};
 use crate::contract::Callback;
 use crate::observe::drift;
@@ -23,7 +23,10 @@ pub(super) fn print(report: &Report, now: u64, out: &mut impl Write) -> io::Resu
     let (style, state) = match (report.stopping, report.is_ready()) {
         (true, _) => (BAD, "stopping".to_owned()),
         (_, true) => (GOOD, "ready".to_owned()),
-        (..) => (BAD, format!("NOT READY: {}", report.policy.state)),
+        (..) => {
+            let states = report.policies.iter().map(|policy| policy.named(&policy.state));
+            (BAD, format!("NOT READY: {}", states.collect::<Vec<_>>().join("; ")))
+        }
     };
     let up = age(Duration::from_secs(report.uptime_seconds));
     let state = clean(&state);
@@ -33,9 +36,9 @@ pub(super) fn print(report: &Report, now: u64, out: &mut impl Write) -> io::Resu
         line(out, 2, format!("{NOTABLE}!{NOTABLE:#} {}", clean(&warning)))?;
     }
     writeln!(out)?;
-    policy(report, out)?;
+    report.policies.iter().try_for_each(|of| policy(of, out))?;
     webhooks(report, now, out)?;
-    events(&report.after_events, now, out)?;
+    report.policies.iter().try_for_each(|of| events(of, now, out))?;
     label(out, "Drift", drift::summary(&report.drift))?;
     label(out, "Configuration", configuration(report, now))?;
     for (name, certificate) in &report.certificates {
@@ -44,9 +47,12 @@ pub(super) fn print(report: &Report, now: u64, out: &mut impl Write) -> io::Resu
     Ok(())
 }
 
-fn policy(report: &Report, out: &mut impl Write) -> io::Result<()> {
-    let policy = &report.policy;
-    label(out, "Policy", format!("{}: {}", policy.url, policy.state))?;
+fn policy(policy: &Policy, out: &mut impl Write) -> io::Result<()> {
+    label(out, "Policy", policy.named(format_args!("{}: {}", policy.url, policy.state)))?;
+    if !policy.verdicts.is_empty() {
+        let verdicts = policy.verdicts.iter().map(|(outcome, count)| format!("{} {outcome}", short(*count)));
+        detail(out, verdicts.collect::<Vec<_>>().join(", "))?;
+    }
     for address in &policy.channel.addresses {
         detail(out, format!("{} {}, {} in flight", address.address, address.state, address.in_flight))?;
     }
@@ -103,15 +109,13 @@ fn failures(calls: &Calls, now: u64, out: &mut impl Write) -> io::Result<()> {
     calls.last_failure.as_ref().map_or(Ok(()), |last| detail(out, cause(last, now)))
 }
 
-fn events(events: &Events, now: u64, out: &mut impl Write) -> io::Result<()> {
+fn events(of: &Policy, now: u64, out: &mut impl Write) -> io::Result<()> {
+    let events = &of.after_events;
     let Events { backlog, delivered, retried, .. } = events;
     let oldest = backlog.oldest.map(|oldest| format!(", oldest {}", age(oldest))).unwrap_or_default();
     let bytes = ByteSize::b(backlog.bytes as u64);
-    label(
-        out,
-        "After events",
-        format!("{} kept ({bytes}{oldest}), {delivered} delivered, {retried} retried", backlog.events),
-    )?;
+    let kept = format!("{} kept ({bytes}{oldest}), {delivered} delivered, {retried} retried", backlog.events);
+    label(out, "After events", of.named(kept))?;
     let rpcs: BTreeSet<_> = events.rpcs.keys().chain(events.failures.keys()).collect();
     for rpc in rpcs {
         if let Some(queue) = events.rpcs.get(rpc) {

@@ -1,7 +1,7 @@
 //! Warnings: the parts of a status that need an operator's attention.
 
 use super::page::{rate, since};
-use super::{Events, Report};
+use super::{Events, Policy, Report};
 use crate::cli::method;
 use crate::contract::Callback;
 use crate::outbox::Cluster;
@@ -20,8 +20,13 @@ const DEAD: [&str; 5] = ["unimplemented", "invalid_reply", "refused_size", "atte
 /// milliseconds since 1970.
 pub(super) fn warnings(report: &Report, now: u64) -> Vec<String> {
     let mut found = Vec::new();
-    policy(report, now, &mut found);
-    events(&report.after_events, now, &mut found);
+    report.policies.iter().for_each(|of| policy(of, report.is_ready(), &mut found));
+    callbacks(report, now, &mut found);
+    for of in &report.policies {
+        let mut its = Vec::new();
+        events(&of.after_events, now, &mut its);
+        found.extend(its.into_iter().map(|warning| of.named(warning)));
+    }
     if let Some(last) = &report.configuration.last {
         let ago = since(last.at_ms, now);
         found.extend(last.refused.iter().map(|why| format!("configuration refused {ago} ago: {why}")));
@@ -41,14 +46,23 @@ pub(super) fn warnings(report: &Report, now: u64) -> Vec<String> {
     found
 }
 
-fn policy(report: &Report, now: u64, found: &mut Vec<String>) {
-    let channel = &report.policy.channel;
-    found.extend(channel.name.iter().map(|why| format!("the policy's name is not resolved: {why}")));
-    // If there is none that is ready, the first line says it.
-    let unready = channel.addresses.iter().filter(|address| report.policy.ready && address.state != "ready");
-    found.extend(unready.map(|address| format!("policy at {}: {}", address.address, address.state)));
+fn policy(policy: &Policy, is_any_ready: bool, found: &mut Vec<String>) {
+    let channel = &policy.channel;
+    // If none is ready, the first line says it.
+    if is_any_ready && !policy.ready {
+        found.push(policy.named(format_args!("not ready: {}", policy.state)));
+    }
+    let name = channel.name.iter();
+    found.extend(name.map(|why| policy.named(format_args!("the policy's name is not resolved: {why}"))));
+    let unready = channel.addresses.iter().filter(|address| policy.ready && address.state != "ready");
+    let at = |(address, state): (&str, &str)| policy.named(format_args!("policy at {address}: {state}"));
+    found.extend(unready.map(|address| at((&address.address, &address.state))));
     let breakers = channel.breakers.iter();
-    found.extend(breakers.map(|(rpc, state)| format!("circuit breaker of {} is {state}", method(rpc))));
+    let breaker = |rpc: &str, state| policy.named(format_args!("circuit breaker of {} is {state}", method(rpc)));
+    found.extend(breakers.map(|(rpc, state)| breaker(rpc, state)));
+}
+
+fn callbacks(report: &Report, now: u64, found: &mut Vec<String>) {
     for (command, calls) in &report.callbacks {
         let Some(last) = calls.last_failure.as_ref().filter(|last| is_recent(last.at_ms, now)) else { continue };
         let name = Callback::by_command(command).map_or(command.as_str(), |callback| callback.method());

@@ -1,9 +1,10 @@
-//! Routes: the webhooks that the policy is asked about, and those that are allowed without asking.
+//! Routes: which policies are asked about a webhook, and what is allowed without asking.
 //!
-//! - `read`: routes from the file, with all mistakes.
+//! - `read`, `ask`: routes from the file, with all mistakes.
 //! - `when`: the rows of `when`, compiled to a [`Filter`] for each callback.
 //! - `ids`, `paths`: files of IDs, and their names.
 
+mod ask;
 mod ids;
 mod paths;
 mod read;
@@ -17,6 +18,7 @@ use ring::digest::{Context, SHA256};
 
 use crate::contract::{Callback, Filter, Ids, Place};
 
+pub(super) use ask::check;
 pub(super) use read::read;
 
 /// The routes, in the order of the file. A webhook takes the first one that matches.
@@ -41,10 +43,22 @@ impl PartialEq for Routes {
 pub struct Route {
     /// The name; its place in the file, as in `routes[0]`, if it has none.
     pub name: Arc<str>,
-    /// True if the policy is asked; false if the webhook is allowed without asking.
-    pub asks: bool,
+    /// The policies that are asked, as indices of [`Config::policies`](super::Config::policies), in their order. Empty if the
+    /// webhook is allowed without asking.
+    pub policies: Vec<usize>,
+    /// The way in which several policies are asked.
+    pub ask: Ask,
     /// The route as YAML on one line. Paths of files are resolved.
     pub text: String,
+}
+
+/// The way in which several policies are asked about a Before callback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// All at once.
+    All,
+    /// One after another; each sees the changes of those before it.
+    Chain,
 }
 
 /// A route for one callback.
@@ -69,11 +83,11 @@ struct Sample {
 }
 
 impl Routes {
-    /// Returns the route of a webhook by its encoded request: the first one that matches. `None` if none does.
-    pub fn of(&self, callback: &Callback, request: &[u8]) -> Option<&Route> {
+    /// Returns the index of a webhook's route by its encoded request: the first one that matches. `None` if none does.
+    pub fn of(&self, callback: &Callback, request: &[u8]) -> Option<usize> {
         for step in self.steps.get(callback.index)? {
             if step.filter.matches(request)? && step.sample.as_ref().is_none_or(|sample| sample.takes(request)) {
-                return self.all.get(step.route);
+                return Some(step.route);
             }
         }
         None
@@ -86,7 +100,7 @@ impl Routes {
 
     /// Returns true if the policy is never asked about a callback.
     fn skip_all(&self, callback: &Callback) -> bool {
-        let asks = |step: &&Step| self.all.get(step.route).is_none_or(|route| route.asks);
+        let asks = |step: &&Step| self.all.get(step.route).is_none_or(|route| !route.policies.is_empty());
         let mut steps = self.steps.get(callback.index).into_iter().flatten();
         // The first one that asks, or takes all that is left.
         steps.find(|step| asks(step) || step.takes_all()).is_some_and(|step| !asks(&step))

@@ -9,13 +9,16 @@ use crate::config::file::{Reader, config_keys};
 use crate::config::load::TextOf;
 use crate::config::report::{did_you_mean, nearest};
 use crate::config::yaml::{Entry, Node, Value};
-use crate::contract::{Callback, Ids, Place, PlaceKind, Timing, field_paths};
+use crate::config::{Config, NamedPolicy};
+use crate::contract::{Callback, Filter, Ids, Place, PlaceKind, Timing, field_paths};
 
-const KEYS: [&str; 8] = ["name", "callbacks", "timing", "when", "percent", "by", "cohort", "ask"];
+const KEYS: [&str; 9] = ["name", "callbacks", "timing", "when", "percent", "by", "cohort", "policies", "ask"];
 
 /// A reader of routes.
 pub(super) struct RouteReader<'r, 'a> {
     pub(super) file: &'r mut Reader<'a>,
+    /// The policies that routes can name.
+    pub(super) policies: &'r [NamedPolicy],
     text_of: TextOf<'r>,
     /// The files of IDs that were read, by their paths; `None` for one with a mistake.
     ids: BTreeMap<PathBuf, Option<Arc<Ids>>>,
@@ -23,7 +26,8 @@ pub(super) struct RouteReader<'r, 'a> {
 }
 
 /// Reads the routes of `node`, the value of the file's key `routes`.
-pub(in crate::config) fn read(file: &mut Reader<'_>, node: &Node, text_of: TextOf<'_>) -> Routes {
+pub(in crate::config) fn read(file: &mut Reader<'_>, node: &Node, config: &Config, text_of: TextOf<'_>) -> Routes {
+    file.found("routes", node.line);
     let items = match &node.value {
         Value::List(items) if !items.is_empty() => items,
         _ => {
@@ -31,8 +35,10 @@ pub(in crate::config) fn read(file: &mut Reader<'_>, node: &Node, text_of: TextO
             return Routes::default();
         }
     };
-    let mut routes = Routes { steps: vec![Vec::new(); Callback::all().len()], ..Routes::default() };
-    let mut reader = RouteReader { file, text_of, ids: BTreeMap::new(), digests: BTreeMap::new() };
+    // The last ones are the fallback's.
+    let mut routes = Routes { steps: vec![Vec::new(); Callback::all().len() + 1], ..Routes::default() };
+    let policies = &config.policies();
+    let mut reader = RouteReader { file, policies, text_of, ids: BTreeMap::new(), digests: BTreeMap::new() };
     for (index, item) in items.iter().enumerate() {
         let path = format!("routes[{index}]");
         reader.file.found(&path, item.line);
@@ -47,10 +53,10 @@ pub(in crate::config) fn read(file: &mut Reader<'_>, node: &Node, text_of: TextO
 }
 
 /// The parts of a route, by their key.
-struct Parts<'n>(Vec<&'n Entry>);
+pub(super) struct Parts<'n>(Vec<&'n Entry>);
 
 impl<'n> Parts<'n> {
-    fn get(&self, key: &str) -> Option<&'n Node> {
+    pub(super) fn get(&self, key: &str) -> Option<&'n Node> {
         self.0.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
 }
@@ -72,7 +78,7 @@ impl RouteReader<'_, '_> {
         }
         let callbacks = self.callbacks(path, node.line, &parts);
         let name = self.name(path, &parts, routes);
-        let asks = self.asks(path, &parts);
+        let (policies, ask) = self.asked(path, node.line, &parts, &callbacks);
         let filters = match parts.get("when") {
             Some(when) => self.rows(&format!("{path}.when"), when, &callbacks),
             None => vec![Default::default(); callbacks.len()],
@@ -82,7 +88,12 @@ impl RouteReader<'_, '_> {
         let text = node.flow();
         self.compare(path, node.line, &callbacks, &text, routes);
         let route = routes.all.len();
-        routes.all.push(Route { name, asks, text });
+        let of_callbacks = ["callbacks", "timing", "when", "by"];
+        if !policies.is_empty() && of_callbacks.iter().all(|key| parts.get(key).is_none()) {
+            // Of a callback that is not known nothing can be looked at.
+            routes.steps[Callback::fallback().index].push(Step { route, filter: Filter::default(), sample: None });
+        }
+        routes.all.push(Route { name, policies, ask, text });
         for ((callback, filter), sample) in callbacks.into_iter().zip(filters).zip(samples) {
             routes.steps[callback.index].push(Step { route, filter, sample });
         }
@@ -100,19 +111,6 @@ impl RouteReader<'_, '_> {
         };
         self.file.mistake(node.line, &format!("{path}.name"), format!("{name:?}: {what}"));
         None
-    }
-
-    /// Reads whether the policy is asked.
-    fn asks(&mut self, path: &str, parts: &Parts<'_>) -> bool {
-        let Some(node) = parts.get("ask") else { return true };
-        let path = format!("{path}.ask");
-        if self.single(&path, node).is_some_and(|word| word != "none") {
-            self.file.mistake(node.line, &path, "expected none; without it the policy is asked");
-        } else if parts.get("callbacks").is_none() && parts.get("timing").is_none() {
-            // A file that was cut short must not turn the policy off.
-            self.file.mistake(node.line, &path, "needs callbacks or timing; callbacks: '*' takes all");
-        }
-        false
     }
 
     /// Returns the callbacks of a route: those of its patterns and its timing; all if it has neither.

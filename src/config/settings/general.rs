@@ -1,6 +1,5 @@
 //! Settings of the whole program and of each call: addresses, the policy, the budget.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,13 +15,12 @@ use super::{
 };
 use crate::config::address::{self, loopback, policy_url};
 use crate::config::value::{Kind, expecting, log_levels, number, path, time};
-use crate::config::{Address, ClientCa, Handling, Override, PolicyUrl, Routes, Rule, Rules};
+use crate::config::{Address, ClientCa, Handling, NamedPolicy, Override, PolicyUrl, Routes, Rule, Rules};
 use crate::contract::Callback;
-use crate::failure::Class;
 
 settings! {
     /// The configuration, resolved: every value is legal, every default filled in.
-    pub struct Config(""), |config| config;
+    pub struct Config(""), |config| *config;
 
     /// Policy service to ask, as in policy:50051, https://policy:50051 or unix:///run/policy.sock; builtin is one that
     /// allows and logs everything. With a configuration file it must be named, there or here. A reload changes one URL to
@@ -67,6 +65,8 @@ settings! {
     on_failure: Rules = Rules::default();
     /// The callbacks that have settings of their own, by command.
     callbacks: BTreeMap<&'static str, Override> = BTreeMap::new();
+    /// The named policies, in the order of the file; empty if `policy` names the only one.
+    policies: Vec<NamedPolicy> = Vec::new();
     /// The routes of webhooks.
     routes: Routes = Routes::default();
     /// The use of OpenIM's own configuration.
@@ -101,16 +101,6 @@ impl Config {
         let own = self.callbacks.get(callback.command).cloned().unwrap_or_default();
         let order = if callback.ordered_by.is_empty() { Order::None } else { own.order.unwrap_or(self.after.order) };
         Handling { budget: own.budget.unwrap_or(self.budget), on_failure: own.on_failure.over(general), order }
-    }
-
-    /// Returns the setting that holds a callback's failure rule for a class: `callbacks.NAME.on_failure` or `on_failure`;
-    /// `contract` if the callback fails open by contract.
-    pub(crate) fn failure_setting(&self, callback: &Callback, class: Class) -> Cow<'static, str> {
-        match self.callbacks.get(callback.command) {
-            Some(own) if own.on_failure.has(class) => format!("callbacks.{}.on_failure", callback.config_key).into(),
-            _ if callback.fails_open => "contract".into(),
-            _ => "on_failure".into(),
-        }
     }
 
     /// Returns true if not everybody may call: there is an access rule, or client certificates are required.

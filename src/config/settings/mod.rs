@@ -67,16 +67,24 @@ macro_rules! settings {
         impl $name {
             /// Returns the settings of this group.
             pub(in crate::config) fn settings() -> Vec<$crate::config::settings::Setting> {
-                use $crate::config::{Config, settings::Setting};
+                Self::settings_of($group, |$config: &mut $crate::config::Config| &mut $place)
+            }
+
+            /// Returns the settings of this group, called `group`, in the place of a `C` that `place` returns.
+            pub(in crate::config) fn settings_of<C: 'static>(
+                group: &str,
+                place: impl Fn(&mut C) -> &mut Self + Copy + Send + Sync + 'static,
+            ) -> Vec<$crate::config::settings::Setting<C>> {
+                use $crate::config::settings::Setting;
                 vec![$(Setting {
                     $($more: $value.into(),)*
                     ..Setting::new(
-                        $group,
+                        group,
                         stringify!($setting),
                         concat!($($help),+),
                         $kind,
                         $default,
-                        |$config: &mut Config| &mut $place.$setting,
+                        move |config: &mut C| &mut place(config).$setting,
                     )
                 },)*]
             }
@@ -147,12 +155,16 @@ pub(super) fn find(path: &str) -> Option<&'static Setting> {
 
 /// Returns the settings that a resolved configuration still has, with their values as YAML, `None` for no value:
 /// `openim.*` has been applied to the callbacks, `on_failure.CLASS` merged into `on_failure`, and `builtin_listen` has no
-/// effect on a policy service of the operator's.
+/// effect on a policy service of the operator's, nor `policy` beside named ones.
 pub(super) fn resolved(config: &Config) -> impl Iterator<Item = (&'static Setting, Option<String>)> {
     let mut config = config.clone();
     let is_left = |path: &str| !path.starts_with("openim.") && !path.starts_with("on_failure.");
     general().iter().filter(move |setting| is_left(&setting.path)).map(move |setting| {
-        let has_effect = setting.path != "builtin_listen" || config.policy.is_none();
+        let has_effect = match &*setting.path {
+            "policy" => config.policies.is_empty(),
+            "builtin_listen" => config.asks_builtin(),
+            _ => true,
+        };
         (setting, (setting.print)(&mut config).filter(|_| has_effect))
     })
 }

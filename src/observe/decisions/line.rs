@@ -44,6 +44,12 @@ pub(crate) struct Decided<'a> {
     /// The route by which the policy was not asked.
     #[serde(skip_serializing_if = "is_default")]
     pub(crate) route: &'a str,
+    /// The named policy that denied, changed alone or failed; of a late line the one that was told.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) policy: &'a str,
+    /// The named policies that were asked, with what each made of the webhook.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) policies: Vec<PolicyPart<'a>>,
     /// The number of attempts so far; 0 if there was none, or the number is not known yet.
     #[serde(skip_serializing_if = "is_default")]
     pub(crate) attempt: u32,
@@ -53,6 +59,15 @@ pub(crate) struct Decided<'a> {
     /// The encoded request message, if the body could be decoded.
     #[serde(skip)]
     pub(crate) request: Option<&'a [u8]>,
+}
+
+/// The part of a named policy in a decision.
+#[derive(Debug, Serialize)]
+pub(crate) struct PolicyPart<'a> {
+    pub(crate) policy: &'a str,
+    /// The outcome, as if it were asked alone.
+    pub(crate) outcome: &'static str,
+    pub(crate) took_us: u64,
 }
 
 #[derive(Serialize)]

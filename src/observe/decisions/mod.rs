@@ -22,7 +22,7 @@ use crate::contract::Callback;
 use crate::observe::sink::FileSink;
 use crate::observe::writer::{Counts, NonBlocking, Options};
 use fields::Shown;
-pub(crate) use line::Decided;
+pub(crate) use line::{Decided, PolicyPart};
 
 /// For a slow disk or reader.
 const OPTIONS: Options = Options { capacity: 8 << 20, report_interval: Duration::from_secs(10), report };
@@ -32,6 +32,8 @@ const OPTIONS: Options = Options { capacity: 8 << 20, report_interval: Duration:
 pub struct Decisions {
     open: Arc<RwLock<Option<Arc<Open>>>>,
     counts: Arc<Counts>,
+    /// The policy whose events it is about, if it has a name.
+    policy: Option<Arc<str>>,
 }
 
 /// A decision log that is on.
@@ -75,6 +77,11 @@ impl Decisions {
         Ok(())
     }
 
+    /// Returns the same log, for lines about the events of a named policy.
+    pub(crate) fn of_policy(&self, name: Arc<str>) -> Self {
+        Self { policy: Some(name), ..self.clone() }
+    }
+
     /// Blocks until all queued lines are written, at most for `timeout`. Returns true if they are.
     pub fn flush(&self, timeout: Duration) -> bool {
         self.now().is_none_or(|open| open.lines.flush(timeout))
@@ -91,8 +98,11 @@ impl Decisions {
     }
 
     /// Writes a line about a verdict, unless the log is off or the verdict is an allow outside of the sample.
-    pub(crate) fn write(&self, decided: &Decided<'_>) {
+    pub(crate) fn write<'a>(&'a self, mut decided: Decided<'a>) {
         let Some(open) = self.now() else { return };
+        if let Some(policy) = &self.policy {
+            decided.policy = policy;
+        }
         if decided.is_plain() && !decided.is_sampled(open.settings.allows) {
             return;
         }

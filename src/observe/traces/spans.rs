@@ -49,10 +49,11 @@ impl Traces {
     }
 
     /// Starts the span of an attempt, whose number begins at 1, as a child of its webhook's, and adds its context to the call.
-    /// `metadata` is the webhook's.
+    /// `policy` is the policy's name, if it has one, and `metadata` the webhook's.
     pub(crate) fn attempt(
         &self,
         callback: &'static Callback,
+        policy: Option<&str>,
         metadata: &Metadata,
         number: u32,
         deadline: Instant,
@@ -77,7 +78,10 @@ impl Traces {
             KeyValue::new(EVENT_ID, text(&metadata::EVENT_ID)),
         ];
         let builder = on.tracer.span_builder(rpc).with_kind(SpanKind::Client).with_attributes(attributes);
-        let span = builder.start_with_context(&on.tracer, &webhook);
+        let mut span = builder.start_with_context(&on.tracer, &webhook);
+        if let Some(policy) = policy {
+            span.set_attribute(KeyValue::new("hookgate.policy", policy.to_owned()));
+        }
         Context::of_span(span.span_context()).replace_in(headers);
         AttemptSpan(span.is_recording().then(|| (Box::new(span), deadline)))
     }

@@ -154,7 +154,7 @@ impl JetStream {
             Ok(reply) => {
                 self.pace.answered(&record.entry, slot);
                 crate::outbox::attempt::log_late(&record.entry, &reply);
-                self.decisions.write(&record.entry.answered_late(&reply));
+                self.decisions.write(record.entry.answered_late(&reply));
             }
             Err(failure) => match self.pace.failed(&record.entry, slot, &failure, (self.is_policy_ready)()) {
                 Next::Again(_) | Next::Park(_) => return,

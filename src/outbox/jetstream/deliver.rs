@@ -183,6 +183,6 @@ impl JetStream {
     /// Logs a verdict.
     fn told(&self, entry: &Entry, reply: &Reply) {
         log_late(entry, reply);
-        self.decisions.write(&entry.answered_late(reply));
+        self.decisions.write(entry.answered_late(reply));
     }
 }

@@ -83,6 +83,7 @@ use publish::Publisher;
 use spill::Spill;
 pub(crate) use status::Cluster;
 use status::Seen;
+pub(crate) use streams::Held;
 use streams::Unmade;
 
 /// Maximum time that a start waits for the cluster. Then hookgate serves without it, and goes on trying.

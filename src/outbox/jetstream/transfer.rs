@@ -97,7 +97,7 @@ impl JetStream {
         if reason != Reason::Unimplemented {
             record.entry.log_end(reason, failure);
         }
-        self.decisions.write(&record.entry.undelivered(reason, failure));
+        self.decisions.write(record.entry.undelivered(reason, failure));
     }
 
     /// Publishes while an event is in hand: again, until it is taken or refused for good. None if another copy may have it.

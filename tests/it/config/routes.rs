@@ -29,7 +29,8 @@ fn taken(loaded: &Loaded, members: &[(&str, serde_json::Value)]) -> Option<Strin
         body[*name] = value.clone();
     }
     let message = transcode(callback.request, callback.command, body.to_string().as_bytes()).unwrap().0;
-    loaded.config.routes.of(callback, &message).map(|route| route.name.to_string())
+    let routes = &loaded.config.routes;
+    routes.of(callback, &message).map(|route| routes.all()[route].name.to_string())
 }
 
 #[test]

@@ -29,7 +29,7 @@ use hookgate::internals::outbox::Events;
 use hookgate::internals::policy::Channel;
 use hookgate::internals::policy::{CallError, Transport};
 use hookgate::internals::server::Listener;
-use hookgate::internals::server::ServerState;
+use hookgate::internals::server::{Asked, ServerState};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -303,7 +303,7 @@ impl Gate {
     async fn serve(config: Config) -> Self {
         let app = App::build(config).await.expect("an app");
         let place = app.address().expect("bound");
-        let (status, events) = (app.sources().status.clone(), app.sources().events.clone());
+        let (status, events) = (app.sources().status.clone(), app.sources().policies[0].events.clone());
         let (stop, stopped) = oneshot::channel();
         let until = async { stopped.await.unwrap_or(Stop::Now) };
         let task = tokio::spawn(async { app.run(until).await.expect("it stops in order") });
@@ -318,7 +318,8 @@ impl Gate {
         let place = listener.address().expect("bound");
         let (stop, stopped) = oneshot::channel();
         let events = Events::in_memory(policy.clone(), &config.now().after, Decisions::default());
-        let webhooks = ServerState::new(policy, events.clone(), Decisions::default(), config);
+        let webhooks =
+            ServerState::new(vec![Asked::new(policy, events.clone(), Arc::default())], Decisions::default(), config);
         let status = webhooks.status().clone();
         let until = async { stopped.await.unwrap_or(Stop::Now) };
         let task = tokio::spawn(hookgate::internals::server::run(listener, webhooks, until));

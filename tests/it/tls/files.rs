@@ -244,6 +244,7 @@ fn every_certificate_in_force_is_listed_with_the_first_end() {
     let config = files.load(yaml).unwrap().config;
     let days: Vec<_> =
         config.certificates().map(|(name, at)| (name, config::days_until(at + Duration::from_secs(60)))).collect();
+    let days: Vec<_> = days.iter().map(|(name, days)| (&**name, *days)).collect();
     let policy = [("webhooks", 20), ("client_ca", 30), ("policy_ca", 30), ("policy_client", 50)];
     assert_eq!(days, [&policy[..], &[("nats_ca", 30), ("nats_client", 50)]].concat());
     assert_eq!(config::days_until(SystemTime::now() - Duration::from_secs(1)), -1);
