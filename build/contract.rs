@@ -186,14 +186,16 @@ pub fn read(pool: &DescriptorPool) -> Result<Contract, String> {
             let list = if webhook.fallback { &mut fallbacks } else { &mut callbacks };
             let ordered_by = order::places(&method, &webhook, &messages.rows)?;
             order::check_domain(&method, &webhook)?;
-            let counterparts = counterparts::of(method.output().name(), method.input().name(), &messages.rows)?;
-            list.push(callback(&method, webhook, ordered_by, counterparts));
+            list.push(callback(&method, webhook, ordered_by));
         }
     }
     refusals::check_commands(&callbacks)?;
     order::check_domains(&callbacks)?;
-    let contract = Contract { callbacks, fallback: refusals::only(fallbacks)?, messages: messages.rows };
+    let mut contract = Contract { callbacks, fallback: refusals::only(fallbacks)?, messages: messages.rows };
     pairs::check(&contract)?;
+    for callback in contract.callbacks.iter_mut().chain([&mut contract.fallback]) {
+        callback.counterparts = counterparts::of(&callback.response, &callback.request, &contract.messages)?;
+    }
     Ok(contract)
 }
 
@@ -202,12 +204,7 @@ fn releases(webhook: &Webhook) -> Vec<&'static str> {
     RELEASES.into_iter().filter(|release| webhook.releases.split(' ').any(|named| named == *release)).collect()
 }
 
-fn callback(
-    method: &MethodDescriptor,
-    webhook: Webhook,
-    ordered_by: Vec<Vec<usize>>,
-    counterparts: Vec<Option<usize>>,
-) -> Callback {
+fn callback(method: &MethodDescriptor, webhook: Webhook, ordered_by: Vec<Vec<usize>>) -> Callback {
     let rpc = format!("/{}/{}", method.parent_service().full_name(), method.name());
     Callback {
         releases: releases(&webhook),
@@ -221,7 +218,7 @@ fn callback(
         request: method.input().name().to_owned(),
         response: method.output().name().to_owned(),
         ordered_by,
-        counterparts,
+        counterparts: Vec::new(),
         fails_open: webhook.fails_open,
         fail_closed_breaks: webhook.fail_closed_breaks,
         denial_breaks: webhook.denial_breaks,

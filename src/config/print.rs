@@ -107,7 +107,7 @@ pub(crate) fn init() -> String {
     write_settings(&mut out, |path| if path == "policy" { "" } else { "#" }, rows);
     let callback = Callback::all()[0].config_key;
     out += "# Several policies, in place of policy; each is asked about what routes say\n";
-    out += "#policies:\n#  words: {url: \"http://words:50051\"}\n#  friends: {url: \"http://friends:50051\", on_failure: allow}\n";
+    out += "# policies: {words: {url: \"http://words:50051\"}, friends: {url: \"http://friends:50051\"}}\n";
     out += "# Webhooks, and the policies that are asked about them\n";
     out += &format!("#routes:\n#  - {{callbacks: [{callback}], ask: none}}\n");
     out += &format!("# Settings of single callbacks\n#callbacks:\n#  {callback}: {{budget: 2s, on_failure: allow}}\n");

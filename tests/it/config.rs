@@ -5,6 +5,7 @@ mod command_line;
 mod file;
 mod mistakes;
 mod openim;
+mod policies;
 mod policy;
 mod print;
 mod routes;

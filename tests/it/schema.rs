@@ -426,6 +426,13 @@ fn the_alerts_know_the_callbacks_that_fail_open() {
     }
 }
 
+/// Returns true if a change is not seen in the request's field of its name.
+fn hides_a_change(callback: &Callback) -> bool {
+    let mut changes = callback.response.fields.iter().zip(callback.counterparts);
+    let has = |name| callback.request.fields.iter().any(|field| field.json == name);
+    changes.any(|(change, counterpart)| counterpart.is_none() && has(change.json))
+}
+
 #[test]
 fn every_option_is_used_by_a_row() {
     let messages: Vec<_> =
@@ -449,6 +456,7 @@ fn every_option_is_used_by_a_row() {
             "content_of" => any(|field| field.content_of.is_some()),
             "empty_is_unset" => any(|field| field.rules.empty_is_unset),
             "refused_unless" => any(|field| field.rules.refused_unless.is_some()),
+            "seen_as" => rows().any(hides_a_change),
             other => panic!("this test does not know the option {other}"),
         };
         assert!(used, "no row uses {}", option.name());

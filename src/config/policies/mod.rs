@@ -148,7 +148,7 @@ impl Config {
 
     /// Returns the failure rules of a callback for a policy: the callback's own, the contract's, the policy's, those of all.
     /// Without a policy those of all callbacks stand in place of its own.
-    pub(crate) fn rules_for(&self, callback: &Callback, policy: Option<usize>) -> Rules {
+    pub fn rules_for(&self, callback: &Callback, policy: Option<usize>) -> Rules {
         let named = policy.and_then(|policy| self.policies.get(policy));
         match named.filter(|_| !callback.fails_open) {
             Some(named) => {

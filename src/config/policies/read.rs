@@ -24,6 +24,7 @@ const FORBIDDEN: [&str; 8] =
 
 /// Reads the policies of `node`, the value of the file's key `policies`. The rest of the file has been read.
 pub(in crate::config) fn read(file: &mut Reader<'_>, node: &Node, config: &Config) -> Vec<NamedPolicy> {
+    file.found(POLICIES, node.line);
     let mut policies = Vec::new();
     for Entry { line, key, value } in file.entries(POLICIES, node, "policies by their names") {
         let path = join(POLICIES, key);

@@ -75,7 +75,7 @@ impl RouteReader<'_, '_> {
 
     fn check_ask(&mut self, path: &str, line: usize, named: &[usize], ask: Ask, callbacks: &[&'static Callback]) {
         let before = || callbacks.iter().filter(|callback| callback.timing == Timing::Before);
-        let changed = before().find(|callback| !callback.response.fields.is_empty());
+        let changed = before().find(|callback| callback.changes().next().is_some());
         let changing = named.iter().filter(|index| !self.policies[**index].observe).count();
         match (ask, changed) {
             (Ask::All, Some(changed)) if changing > 1 => {

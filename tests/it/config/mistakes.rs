@@ -14,7 +14,7 @@ fn each_mistake_in_the_file_is_one_line_with_path_and_line() {
         (
             "- a",
             "1: expected keys with values: policy, builtin_listen, listen, admin_listen, admin_hosts, threads, log, log_format, data, budget, on_failure, \
-          openim, denial, limits, access, tls, policy_tls, channel, after, drain, traces, decisions, routes, callbacks",
+          openim, denial, limits, access, tls, policy_tls, channel, after, drain, traces, decisions, policies, routes, callbacks",
         ),
         ("budget: [1s]", "1: budget: expected a single value"),
         ("[a]: b", "1: a key must be a word"),

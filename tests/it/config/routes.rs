@@ -128,12 +128,15 @@ fn a_cohort_is_in_whatever_the_percentage_and_nobody_without_a_value() {
 #[test]
 fn each_mistake_in_a_route_is_one_line_with_path_and_line() {
     for (route, lines) in [
-        ("5", "routes[0]: expected keys with values: name, callbacks, timing, when, percent, by, cohort, ask"),
+        (
+            "5",
+            "routes[0]: expected keys with values: name, callbacks, timing, when, percent, by, cohort, policies, ask",
+        ),
         ("{whem: {}}", "routes[0].whem: no such key; did you mean when?"),
         ("{when: , timing: before, ask: none}", "routes[0].when: has no value"),
         ("{when: {}}", "routes[0].when: must have one condition at least"),
         ("{when: 5}", "routes[0].when: expected conditions by the name of a field"),
-        ("{ask: policy}", "routes[0].ask: expected none; without it the policy is asked"),
+        ("{ask: policy}", "routes[0].ask: expected none, all or chain"),
         ("{timing: before, ask: [none]}", "routes[0].ask: expected a single value"),
         ("{ask: none}", "routes[0].ask: needs callbacks or timing; callbacks: '*' takes all"),
         ("{name: 'routes[1]'}", "routes[0].name: \"routes[1]\": a route without a name is called so"),

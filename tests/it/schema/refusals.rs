@@ -598,6 +598,13 @@ refused! {
     echo_of_what_is_a_list_in_the_request:
         "/* response */" => "optional int64 seqs = 9 [(wire).echo = true];";
         "CaseResponse.seqs is compared with seqs, which CaseRequest does not have in that type"
+    a_change_that_the_next_policy_would_see_in_a_field_of_another_type:
+        "/* response */" => "optional string type = 9;";
+        "CaseResponse.type has another type than CaseRequest.type: seen_as names the field that shows its change, or none by \
+         an empty text"
+    seen_as_what_the_request_lacks:
+        "/* response */" => "optional string other = 9 [(wire).seen_as = 'others'];";
+        r#"CaseResponse.other is seen_as "others", which is no field of CaseRequest"#
     refused_when_of_what_the_request_lacks:
         "/* response */" => "optional string other = 9 [(wire).refused_when = {field: 'other', values: 1}];";
         r#"CaseResponse.other is refused by "other", which is no int32 of CaseRequest"#
