@@ -51,6 +51,11 @@ impl Outcome {
             .chain(failed(Rule::Deny))
     }
 
+    /// Returns true if one policy's part in a decision can have this outcome.
+    pub(crate) fn is_of_a_policy(self) -> bool {
+        !matches!(self, Self::Accepted | Self::Skipped | Self::Refused)
+    }
+
     /// The value of the `hookgate-outcome` header: `failed-open:deadline`.
     pub fn as_str(self) -> &'static str {
         match self {

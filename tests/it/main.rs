@@ -42,6 +42,8 @@ mod openim;
 mod ordering;
 /// After events on disk: crashes, damage, order, operation; figures by `--ignored`.
 mod outbox;
+/// Several policies: which is asked, what they say together, and where their events go.
+mod policies;
 /// Hostile and heavy use of the listeners: limits on memory, connections, sizes, time.
 mod pressure;
 /// The program as people start it: arguments, output, exit codes.

@@ -43,9 +43,9 @@ pub(super) fn write(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
         return Ok(());
     }
     let verdicts = all.iter().flat_map(|(label, of, _)| {
-        let counted = Outcome::all().map(|outcome| (outcome, of.counters.counted(outcome)));
-        let counted = counted.filter(|(_, count)| *count > 0);
-        counted.map(|(outcome, count)| ([*label, ("outcome", outcome.as_str())], counter(count)))
+        // Those that never came are 0: a counter that begins at 1 is no increase for an alert.
+        let outcomes = Outcome::all().filter(|outcome| outcome.is_of_a_policy());
+        outcomes.map(|outcome| ([*label, ("outcome", outcome.as_str())], counter(of.counters.counted(outcome))))
     });
     let help = "Verdicts of a named policy on Before webhooks, and its failures";
     out.family("policy_verdicts", help, verdicts)?;
