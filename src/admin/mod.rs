@@ -1,10 +1,11 @@
-//! The admin listener: `/livez`, `/readyz`, `/status`, `/metrics` and `/outbox`, and an index of them at `/`.
+//! The admin listener: `/livez`, `/readyz`, `/status`, `/metrics`, `/shadow` and `/outbox`, and an index of them at `/`.
 
 mod metrics;
 mod origin;
 mod outbox;
 mod status;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +13,13 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
-use axum::{Extension, Router};
+use axum::{Extension, Json, Router};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
@@ -147,6 +149,7 @@ const INDEX: &str = concat!(
     "/readyz   200 if webhooks should be sent here, otherwise 503 and the reason\n",
     "/status   everything at a glance, as JSON; hookgate status prints it for people\n",
     "/metrics  for Prometheus\n",
+    "/shadow   how the verdicts of shadows differ from the replies, for hookgate shadow\n",
     "/outbox   After events on disk or on a cluster, for hookgate outbox on this machine\n",
 );
 
@@ -158,9 +161,19 @@ fn router(admin: Sources) -> Router {
         .route("/readyz", get(readyz))
         .route("/status", get(status::status))
         .route("/metrics", get(metrics::scrape))
+        .route("/shadow", get(shadow))
         .nest("/outbox", outbox::router(admin.policies.clone()).layer(check))
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(admin)
+}
+
+/// Returns how the verdicts of shadows differ from the replies, and how often they were not asked.
+async fn shadow(State(admin): State<Sources>) -> Json<Value> {
+    let shadows = || admin.policies.iter().map(|of| (&*of.name, &of.counters.shadow));
+    let rows: Vec<_> = shadows().flat_map(|(name, shadow)| shadow.rows(name)).collect();
+    let not_asked = shadows().filter(|(_, shadow)| shadow.not_asked() > 0);
+    let not_asked: BTreeMap<_, _> = not_asked.map(|(name, shadow)| (name, shadow.not_asked())).collect();
+    Json(json!({ "rows": rows, "not_asked": not_asked }))
 }
 
 /// Returns 200 if webhooks should be sent here, otherwise 503 and the reason.

@@ -9,6 +9,7 @@ mod health;
 mod outbox;
 mod proto;
 mod serve;
+mod shadow;
 mod status;
 mod trigger;
 mod verify;
@@ -64,6 +65,8 @@ enum Command {
     Status(status::Status),
     /// Show what a running hookgate has received from OpenIM that this build does not expect
     Drift(drift::Drift),
+    /// Show how the verdicts of shadows (shadow in routes) differ from the replies of a running hookgate
+    Shadow(shadow::Shadow),
     /// Exit with 0 if a running hookgate is ready, otherwise with 1 and the reason
     Health(health::Health),
     /// Write, check or print the configuration that serve would run with
@@ -144,6 +147,7 @@ impl Cli {
             Command::Health(options) => options.run()?,
             Command::Outbox(options) => options.run()?,
             Command::Proto(options) => options.run()?,
+            Command::Shadow(options) => options.run()?,
             Command::Drift(options) => return options.run(),
             Command::Status(options) => return options.run(),
             Command::Trigger(options) => return options.run(),

@@ -25,6 +25,9 @@ pub const SEQUENCE: HeaderName = HeaderName::from_static("hookgate-sequence");
 /// `1` on an attempt outside the order of its event's key: the event was parked, or replayed.
 pub const LATE: HeaderName = HeaderName::from_static("hookgate-late");
 
+/// `1` on a call to a shadow, whose verdict is compared with the reply and decides nothing.
+pub const SHADOW: HeaderName = HeaderName::from_static("hookgate-shadow");
+
 /// The text that logs and spans show instead of a command that may be part of a secret path.
 pub(crate) const NOT_SHOWN: &str = "(not shown)";
 
@@ -110,7 +113,7 @@ impl Metadata {
 
     /// Metadata of entries as they are on the wire; `None` if one of them cannot be metadata.
     pub(crate) fn from_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Self> {
-        let known = [OPERATION_ID, COMMAND, REPLY_KEY, EVENT_ID];
+        let known = [OPERATION_ID, COMMAND, REPLY_KEY, EVENT_ID, SHADOW];
         let mut metadata = Self::default();
         for (name, value) in pairs {
             let constant = known.iter().find(|known| known.as_str() == name).cloned();

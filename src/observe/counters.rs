@@ -16,6 +16,7 @@ use crate::observe::durations::{Durations, Phase};
 use crate::observe::failures::Failures;
 use crate::observe::log_limit::LogLimit;
 use crate::observe::rejected::{CallersRefused, Reason};
+use crate::observe::shadow::ShadowCounters;
 
 /// The outcome of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr)]
@@ -107,6 +108,8 @@ pub struct PolicyCounters {
     outcomes: [AtomicU64; OUTCOMES],
     /// The times of its calls, as the phase `policy`.
     pub(crate) durations: Durations,
+    /// Its verdicts as a shadow.
+    pub(crate) shadow: ShadowCounters,
 }
 
 impl PolicyCounters {

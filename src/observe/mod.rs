@@ -18,6 +18,7 @@ pub(crate) mod log_limit;
 pub(crate) mod logging;
 pub(crate) mod notify;
 pub(crate) mod rejected;
+pub(crate) mod shadow;
 pub(crate) mod sink;
 pub(crate) mod traces;
 pub mod writer;

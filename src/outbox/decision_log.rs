@@ -45,6 +45,7 @@ impl Entry {
             route: "",
             policy: "",
             policies: Vec::new(),
+            shadow: None,
             attempt: self.progress.attempts,
             took: vec![("took_us", self.event.arrived.elapsed())],
             request: Some(&self.event.message),

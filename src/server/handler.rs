@@ -14,10 +14,11 @@ use super::body::{self, BodyError, Bounds, Whole};
 use super::decision::{Decider, Decision};
 use super::layers::Call;
 use super::record::Record;
+use super::shadow::Shadowed;
 use super::webhook::Webhook;
 use super::work;
 use super::{Refusal, Response, ServerState, refused};
-use crate::config::{Ask, Config, Handling, Order};
+use crate::config::{Ask, Config, Handling, Order, Shadow};
 use crate::contract::{BodyDrift, Callback, Metadata, Timing};
 use crate::failure::{Class, Failure};
 use crate::memory::Share;
@@ -33,6 +34,15 @@ pub(super) struct Decoded {
     pub(super) share: Option<Arc<Share>>,
     /// The time when the budget ends.
     pub(super) deadline: Instant,
+}
+
+impl Decoded {
+    /// Returns the event that an After callback tells of, with this message.
+    fn event(&self, decider: &Decider, message: Bytes) -> Event {
+        let Handling { budget, order, .. } = decider.handling;
+        let metadata = self.metadata.clone();
+        Event { callback: decider.callback, message, metadata, budget, ordered: order == Order::Key }
+    }
 }
 
 /// Who is asked about a webhook.
@@ -73,8 +83,14 @@ pub(super) async fn answer<T: Transport>(call: Call<T>) -> Result<Response, Infa
 }
 
 impl<T: Transport> ServerState<T> {
-    async fn decide(&self, record: &Record, webhook: &Webhook, decider: &Decider, body: Incoming) -> Decision {
-        let decoded = match self.decode(record, webhook, decider, body).await {
+    async fn decide(
+        self: &Arc<Self>,
+        record: &Record,
+        webhook: &Webhook,
+        decider: &Decider,
+        body: Incoming,
+    ) -> Decision {
+        let mut decoded = match self.decode(record, webhook, decider, body).await {
             Ok(decoded) => decoded,
             Err(unread) => return self.unread(webhook, decider, unread),
         };
@@ -83,20 +99,27 @@ impl<T: Transport> ServerState<T> {
             Ok(route) => route,
             Err(unread) => return self.unread(webhook, decider, unread),
         };
+        let shadow = route.and_then(|route| record.config.routes.all().get(route)?.shadow);
         let is_after = webhook.timing() == Timing::After;
-        let (policies, ask) = match Plan::of(&record.config, callback, route) {
-            Plan::Ask(policies, ask) => (policies, ask),
-            Plan::Skip(route) => return self.skip(webhook, decider, decoded, route.clone()).await,
-            Plan::Nobody => return self.unrouted(webhook, decider, &decoded).await,
-        };
-        if is_after {
-            return self.deliver(record, decider, decoded, policies).await;
+        let shadowed = shadow.filter(|_| !is_after).map(|shadow| Shadowed::new(shadow.policy, &decoded));
+        if let Some(Shadow { policy, events: true }) = shadow.filter(|_| is_after) {
+            self.deliver_to_shadow(policy, &decoded.event(decider, decoded.message.clone()));
         }
-        let decision = match *policies {
-            [policy] => self.ask_one(record, decider, &decoded, policy).await,
-            _ => self.ask_several(record, decider, &decoded, policies, ask).await,
+        let decision = match Plan::of(&record.config, callback, route) {
+            Plan::Ask(policies, _) if is_after => {
+                let message = std::mem::take(&mut decoded.message);
+                self.deliver(record, decoded.event(decider, message), policies).await
+            }
+            Plan::Ask([policy], _) => self.ask_one(record, decider, &mut decoded, *policy).await,
+            // Boxed, as are the next ones, so that the task of an ordinary webhook has no room for it.
+            Plan::Ask(policies, ask) => Box::pin(self.ask_several(record, decider, &decoded, policies, ask)).await,
+            Plan::Skip(route) => Box::pin(self.skip(webhook, decider, decoded, route.clone())).await,
+            Plan::Nobody => Box::pin(self.unrouted(webhook, decider, &decoded)).await,
         };
-        decision.noting_cautions(callback, &decoded.body, &self.shared.status.of(callback).cautions)
+        if let Some(shadowed) = shadowed {
+            self.ask_shadow(decider, shadowed, &decision);
+        }
+        decision
     }
 
     /// Returns the index of a webhook's route, if one takes it. Looks into a long message on the blocking pool.
@@ -188,10 +211,7 @@ impl<T: Transport> ServerState<T> {
 
     /// Hands an After event to the outbox of each policy. Their verdict is the reply only if all of them come within
     /// `after.answer_within`; else the reply is an allow.
-    async fn deliver(&self, record: &Record, decider: &Decider, decoded: Decoded, policies: &[usize]) -> Decision {
-        let Decoded { message, metadata, .. } = decoded;
-        let Handling { budget, order, .. } = decider.handling;
-        let event = Event { callback: decider.callback, message, metadata, budget, ordered: order == Order::Key };
+    async fn deliver(&self, record: &Record, event: Event, policies: &[usize]) -> Decision {
         let delivery = match *policies {
             [policy] => self.policies[policy].events.deliver(event).await,
             _ => {

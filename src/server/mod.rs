@@ -26,6 +26,7 @@ mod record;
 mod refusal;
 mod refused;
 mod reply;
+mod shadow;
 mod shutdown;
 mod verdicts;
 pub(crate) mod webhook;

@@ -38,20 +38,21 @@ impl<T> Asked<T> {
 }
 
 impl<T: Transport> ServerState<T> {
-    /// Asks one policy, and decides by its answer.
+    /// Asks one policy, and decides by its answer. Takes the message: its first clone would cost an allocation.
     pub(super) async fn ask_one(
         &self,
         record: &Record,
         decider: &Decider,
-        decoded: &Decoded,
+        decoded: &mut Decoded,
         policy: usize,
     ) -> Decision {
-        let began = Instant::now();
-        let answer = self.ask(record, decider, decoded, decoded.message.clone(), policy).await;
+        let (began, message) = (Instant::now(), std::mem::take(&mut decoded.message));
+        let answer = self.ask(record, decider, decoded, message, policy).await;
         record.answered();
         let decide = move |decider: &Decider, body: &[u8]| decider.by_answer(answer, body, policy);
         let decision = self.by_body(decider, &decoded.body, decoded.deadline, decide).await;
         let decision = decision.unwrap_or_else(|| decider.unread(late_reply(), Some(policy)));
+        let decision = self.noting_cautions(decision, decider, decoded);
         if record.config.policies.is_empty() { decision } else { decision.of_one(policy, began.elapsed()) }
     }
 
@@ -71,7 +72,13 @@ impl<T: Transport> ServerState<T> {
         record.answered();
         let policy = parts.last().map(|part| part.policy);
         let joined = self.by_body(decider, &decoded.body, decoded.deadline, |decider, body| decider.join(parts, body));
-        joined.await.unwrap_or_else(|| decider.unread(late_reply(), policy))
+        let decision = joined.await.unwrap_or_else(|| decider.unread(late_reply(), policy));
+        self.noting_cautions(decision, decider, decoded)
+    }
+
+    fn noting_cautions(&self, decision: Decision, decider: &Decider, decoded: &Decoded) -> Decision {
+        let limit = &self.shared.status.of(decider.callback).cautions;
+        decision.noting_cautions(decider.callback, &decoded.body, limit)
     }
 
     /// Asks all of them at once. A denial ends it as soon as those before it in the list have answered; the others' answers are

@@ -269,6 +269,7 @@ impl Record {
             cause,
             policy: decision.policy.map_or("", name),
             policies: parts.collect(),
+            shadow: None,
             route: if let Why::Skipped(route) = &decision.why { route } else { "" },
             attempt: decision.was_asked().into(),
             took,

@@ -3,6 +3,7 @@
 mod events;
 mod joined;
 mod operation;
+mod shadow;
 
 use tokio::process::Command;
 

@@ -50,5 +50,16 @@ pub(super) fn write(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
     let help = "Verdicts of a named policy on Before webhooks, and its failures";
     out.family("policy_verdicts", help, verdicts)?;
     let durations = all.iter().map(|(label, of, _)| ([*label], of.counters.durations.of(Phase::Policy)));
-    out.family("policy_duration_seconds", "How long a named policy took for a verdict", durations)
+    out.family("policy_duration_seconds", "How long a named policy took for a verdict", durations)?;
+    let rows: Vec<_> = all.iter().flat_map(|(_, of, _)| of.counters.shadow.rows(&of.name)).collect();
+    let compared = rows.iter().map(|row| {
+        ([(POLICY, &*row.policy), ("rpc", &*row.rpc), ("difference", &*row.difference)], counter(row.count))
+    });
+    let help = "Verdicts of a shadow, by how they differ from the reply";
+    out.family("shadow_verdicts", help, compared)?;
+    let shadows = all
+        .iter()
+        .filter(|(_, of, _)| rows.iter().any(|row| row.policy == *of.name) || of.counters.shadow.not_asked() > 0);
+    let not_asked = shadows.map(|(label, of, _)| ([*label], counter(of.counters.shadow.not_asked())));
+    out.family("shadow_not_asked", "Webhooks about which a shadow was not asked, for its limits", not_asked)
 }

@@ -1,7 +1,7 @@
 //! The policies that a route asks, and how.
 
 use super::read::{Parts, RouteReader};
-use super::{Ask, Routes};
+use super::{Ask, Route, Routes};
 use crate::config::Loaded;
 use crate::config::report::{did_you_mean, nearest};
 use crate::contract::{Callback, Timing};
@@ -128,6 +128,8 @@ pub(in crate::config) fn check(loaded: &mut Loaded) {
 impl Routes {
     /// Returns true if one of the routes asks the policy with this index.
     fn ask(&self, policy: usize) -> bool {
-        self.all.iter().any(|route| route.policies.contains(&policy))
+        let asks =
+            |route: &Route| route.policies.contains(&policy) || route.shadow.is_some_and(|it| it.policy == policy);
+        self.all.iter().any(asks)
     }
 }

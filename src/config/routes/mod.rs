@@ -1,6 +1,6 @@
 //! Routes: which policies are asked about a webhook, and what is allowed without asking.
 //!
-//! - `read`, `ask`: routes from the file, with all mistakes.
+//! - `read`, `ask`, `shadow`: routes from the file, with all mistakes.
 //! - `when`: the rows of `when`, compiled to a [`Filter`] for each callback.
 //! - `ids`, `paths`: files of IDs, and their names.
 
@@ -8,6 +8,7 @@ mod ask;
 mod ids;
 mod paths;
 mod read;
+mod shadow;
 mod when;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::contract::{Callback, Filter, Ids, Place};
 
 pub(super) use ask::check;
 pub(super) use read::read;
+pub use shadow::Shadow;
 
 /// The routes, in the order of the file. A webhook takes the first one that matches.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +50,8 @@ pub struct Route {
     pub policies: Vec<usize>,
     /// The way in which several policies are asked.
     pub ask: Ask,
+    /// The policy that is asked beside them, if there is one.
+    pub shadow: Option<Shadow>,
     /// The route as YAML on one line. Paths of files are resolved.
     pub text: String,
 }

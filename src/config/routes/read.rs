@@ -12,7 +12,8 @@ use crate::config::yaml::{Entry, Node, Value};
 use crate::config::{Config, NamedPolicy};
 use crate::contract::{Callback, Filter, Ids, Place, PlaceKind, Timing, field_paths};
 
-const KEYS: [&str; 9] = ["name", "callbacks", "timing", "when", "percent", "by", "cohort", "policies", "ask"];
+const KEYS: [&str; 10] =
+    ["name", "callbacks", "timing", "when", "percent", "by", "cohort", "policies", "ask", "shadow"];
 
 /// A reader of routes.
 pub(super) struct RouteReader<'r, 'a> {
@@ -79,6 +80,7 @@ impl RouteReader<'_, '_> {
         let callbacks = self.callbacks(path, node.line, &parts);
         let name = self.name(path, &parts, routes);
         let (policies, ask) = self.asked(path, node.line, &parts, &callbacks);
+        let shadow = self.shadow(path, &parts, &policies, &callbacks);
         let filters = match parts.get("when") {
             Some(when) => self.rows(&format!("{path}.when"), when, &callbacks),
             None => vec![Default::default(); callbacks.len()],
@@ -93,7 +95,7 @@ impl RouteReader<'_, '_> {
             // Of a callback that is not known nothing can be looked at.
             routes.steps[Callback::fallback().index].push(Step { route, filter: Filter::default(), sample: None });
         }
-        routes.all.push(Route { name, policies, ask, text });
+        routes.all.push(Route { name, policies, ask, shadow, text });
         for ((callback, filter), sample) in callbacks.into_iter().zip(filters).zip(samples) {
             routes.steps[callback.index].push(Step { route, filter, sample });
         }

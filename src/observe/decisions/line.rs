@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use percent_encoding::percent_decode_str;
+
 use super::fields::Shown;
-use crate::contract::Callback;
+use crate::contract::{Callback, Metadata, metadata};
 
 /// A verdict, or the end of an event that never got one. Its members with empty values are omitted from the line.
 #[derive(Debug, Serialize)]
@@ -50,6 +52,9 @@ pub(crate) struct Decided<'a> {
     /// The named policies that were asked, with what each made of the webhook.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) policies: Vec<PolicyPart<'a>>,
+    /// The comparison of a shadow's verdict with the reply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) shadow: Option<ShadowLine<'a>>,
     /// The number of attempts so far; 0 if there was none, or the number is not known yet.
     #[serde(skip_serializing_if = "is_default")]
     pub(crate) attempt: u32,
@@ -70,6 +75,30 @@ pub(crate) struct PolicyPart<'a> {
     pub(crate) took_us: u64,
 }
 
+/// A comparison of a shadow's verdict with the reply.
+#[derive(Debug, Serialize)]
+pub(crate) struct ShadowLine<'a> {
+    pub(crate) difference: &'static str,
+    pub(crate) live: Side<'a>,
+    pub(crate) shadow: Side<'a>,
+    /// The JSON names of the fields that are changed otherwise.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) fields: &'a [String],
+}
+
+/// A side of a comparison.
+#[derive(Debug, Serialize)]
+pub(crate) struct Side<'a> {
+    /// The outcome; of a shadow without a verdict the class of its failure.
+    pub(crate) outcome: &'static str,
+    /// The error code of a denial.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) code: Option<i32>,
+    /// The JSON names of changed fields.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) changes: &'a [&'static str],
+}
+
 #[derive(Serialize)]
 struct Line<'a> {
     time: String,
@@ -79,7 +108,38 @@ struct Line<'a> {
     fields: Map<String, Value>,
 }
 
-impl Decided<'_> {
+impl<'a> Decided<'a> {
+    /// The row of a comparison of a shadow's verdict with the reply.
+    pub(crate) fn of_shadow(
+        callback: &'static Callback,
+        policy: &'a str,
+        metadata: &'a Metadata,
+        shadow: ShadowLine<'a>,
+        request: &'a [u8],
+    ) -> Self {
+        let plain = |text: &'a str| percent_decode_str(text).decode_utf8_lossy();
+        Self {
+            callback,
+            command: plain(metadata.shown_command()),
+            operation_id: plain(metadata.get(&metadata::OPERATION_ID)),
+            event_id: metadata.get(&metadata::EVENT_ID),
+            outcome: "shadow",
+            late: true,
+            reason: "",
+            code: None,
+            changes: &[],
+            rule: String::new(),
+            cause: Cow::default(),
+            route: "",
+            policy,
+            policies: Vec::new(),
+            shadow: Some(shadow),
+            attempt: 0,
+            took: Vec::new(),
+            request: Some(request),
+        }
+    }
+
     /// Returns true for an unchanged allow, an accepted event and what was skipped, of which `decisions.allows` may keep a sample.
     pub(super) fn is_plain(&self) -> bool {
         matches!(self.outcome, "allow" | "accepted" | "skipped")

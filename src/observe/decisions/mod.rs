@@ -22,7 +22,7 @@ use crate::contract::Callback;
 use crate::observe::sink::FileSink;
 use crate::observe::writer::{Counts, NonBlocking, Options};
 use fields::Shown;
-pub(crate) use line::{Decided, PolicyPart};
+pub(crate) use line::{Decided, PolicyPart, ShadowLine, Side};
 
 /// For a slow disk or reader.
 const OPTIONS: Options = Options { capacity: 8 << 20, report_interval: Duration::from_secs(10), report };

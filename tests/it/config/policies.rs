@@ -162,6 +162,19 @@ fn each_mistake_in_a_policy_is_one_line_with_path_and_line() {
 fn each_mistake_in_the_policies_of_a_route_is_one_line_with_path_and_line() {
     let rest = "  - {policies: words}";
     for (route, line) in [
+        ("{policies: words, shadow: wordz}", "routes[0].shadow: \"wordz\": no such policy; did you mean words?"),
+        ("{policies: words, shadow: words}", "routes[0].shadow: \"words\" is asked by this route anyway"),
+        ("{policies: words, shadow: {events: true}}", "routes[0].shadow: names no policy"),
+        ("{policies: words, shadow: [friends]}", "routes[0].shadow: names no policy"),
+        (
+            "{policies: words, shadow: {policy: friends, event: true}}",
+            "routes[0].shadow.event: no such key; did you mean events?",
+        ),
+        ("{policies: words, shadow: {policy: friends, events: 1}}", "routes[0].shadow.events: expected true or false"),
+        (
+            "{policies: words, timing: after, shadow: friends}",
+            "routes[0].shadow: has no effect on After events; {policy: friends, events: true} sends them to it",
+        ),
         ("{policies: word}", "routes[0].policies: \"word\": no such policy; did you mean words?"),
         ("{policies: x}", "routes[0].policies: \"x\": no such policy; expected words, friends"),
         ("{policies: [words, words], ask: chain}", "routes[0].policies: \"words\": named twice"),
