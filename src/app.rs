@@ -24,7 +24,7 @@ use crate::reload::{self, Reloads, Source};
 pub use crate::server::Stop;
 use crate::server::inherited::Inherited;
 use crate::server::listener::Listener;
-use crate::server::{self, Asked, ServerState};
+use crate::server::{self, Asked, Guards, ServerState};
 
 /// Maximum time that the built-in policy has to end, when no call is in flight any more.
 const BUILTIN_DRAIN: Duration = Duration::from_millis(500);
@@ -110,10 +110,13 @@ impl App {
             policies.push(PolicySources { name, policy, channel, health, events, counters });
         }
         let asked = policies.iter().map(|of| Asked::new(of.policy.clone(), of.events.clone(), of.counters.clone()));
-        let webhooks = ServerState::new(asked.collect(), decisions.clone(), in_force.clone());
+        let guards = Guards::open(config.data.as_deref());
+        guards.keep_those_of(&config);
+        let webhooks = ServerState::new(asked.collect(), guards.clone(), decisions.clone(), in_force.clone());
         let sources = Sources {
             status: webhooks.status().clone(),
             policies,
+            guards,
             decisions,
             reloads: Reloads::default(),
             config: in_force,
@@ -132,7 +135,13 @@ impl App {
         changes: watch::Sender<Arc<Config>>,
         log: Log,
     ) -> io::Result<()> {
-        let Sources { policies, decisions, reloads, config, .. } = self.sources.clone();
+        let Sources { policies, guards, decisions, reloads, config, .. } = self.sources.clone();
+        let mut changed = config.clone();
+        tokio::spawn(async move {
+            loop {
+                guards.keep_those_of(&*changed.changed().await);
+            }
+        });
         let parts = policies.iter().map(|of| (of.channel.clone(), of.policy.clone())).collect();
         reload::subscribe(&config, parts, log);
         tokio::spawn(source.watch(hangups, changes, decisions, reloads));

@@ -12,13 +12,14 @@ use std::time::Duration;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::yield_now;
@@ -33,6 +34,7 @@ use crate::observe::traces::Traces;
 use crate::outbox::Events;
 use crate::policy::{Channel, Policy, health};
 use crate::reload::Reloads;
+use crate::server::Guards;
 use crate::server::limits::{BoundedTasks, Descriptors};
 use crate::server::listener::{Listener, Stream, pause};
 use crate::server::progress::{Progress, Step, Tracked};
@@ -61,6 +63,8 @@ pub struct Sources {
     pub status: Arc<Status>,
     /// The policies, in the order of the configuration; one at least.
     pub policies: Vec<PolicySources>,
+    /// The guards of routes.
+    pub guards: Guards,
     /// The decision log.
     pub decisions: Decisions,
     /// Counters of reloads.
@@ -162,6 +166,7 @@ fn router(admin: Sources) -> Router {
         .route("/status", get(status::status))
         .route("/metrics", get(metrics::scrape))
         .route("/shadow", get(shadow))
+        .route("/shadow/resume", post(resume).layer(check.clone()))
         .nest("/outbox", outbox::router(admin.policies.clone()).layer(check))
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(admin)
@@ -173,7 +178,18 @@ async fn shadow(State(admin): State<Sources>) -> Json<Value> {
     let rows: Vec<_> = shadows().flat_map(|(name, shadow)| shadow.rows(name)).collect();
     let not_asked = shadows().filter(|(_, shadow)| shadow.not_asked() > 0);
     let not_asked: BTreeMap<_, _> = not_asked.map(|(name, shadow)| (name, shadow.not_asked())).collect();
-    Json(json!({ "rows": rows, "not_asked": not_asked }))
+    Json(json!({ "rows": rows, "not_asked": not_asked, "guards": admin.guards.report(&admin.config.now()) }))
+}
+
+/// A request to take routes again that a guard has left: one by its name, or all.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Resume {
+    route: Option<String>,
+}
+
+async fn resume(State(admin): State<Sources>, Json(Resume { route }): Json<Resume>) -> Json<Value> {
+    Json(json!({ "resumed": admin.guards.resume(route.as_deref()) }))
 }
 
 /// Returns 200 if webhooks should be sent here, otherwise 503 and the reason.

@@ -50,6 +50,10 @@ pub(super) async fn status(
             status["policies"] = named.collect();
         }
     }
+    let guards = sources.guards.report(&config);
+    if !guards.is_empty() {
+        status["guards"] = json!(guards);
+    }
     status["decisions"] = json!({
         "on": sources.decisions.is_on(),
         "written": decisions.written.load(Relaxed),

@@ -1,26 +1,45 @@
-//! `hookgate shadow`: how the verdicts of shadows differ from what was replied.
+//! `hookgate shadow`: how the verdicts of shadows differ from what was replied, and the guards that look at it.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use clap::Subcommand;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tabwriter::TabWriter;
 
 use super::admin::Admin;
 use super::{Error, block_on, examples, print_json};
 use crate::observe::shadow::{Difference, ShadowRow};
+use crate::server::guards::GuardReport;
 use crate::text::count;
+
+/// Ends an error without a reply.
+const ELSEWHERE: &str = "--admin takes another address";
 
 /// Options of `hookgate shadow`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = examples(&["hookgate shadow", "hookgate shadow --admin hookgate:10007 --json"]))]
+#[command(after_help = examples(&["hookgate shadow", "hookgate shadow --admin hookgate:10007 --json", "hookgate shadow resume"]))]
 pub(super) struct Shadow {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     #[command(flatten)]
     admin: Admin,
 
     /// Print a JSON object
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take routes again that a guard has left
+    #[command(after_help = examples(&["hookgate shadow resume", "hookgate shadow resume words-v2"]))]
+    Resume {
+        /// Name of the route; left out: all
+        route: Option<String>,
+    },
 }
 
 /// The report of a running hookgate.
@@ -29,16 +48,34 @@ struct Report {
     rows: Vec<ShadowRow>,
     /// Webhooks about which a shadow was not asked, by its name.
     not_asked: BTreeMap<String, u64>,
+    guards: Vec<GuardReport>,
+}
+
+/// The routes that are taken again.
+#[derive(Debug, Deserialize)]
+struct Resumed {
+    resumed: Vec<String>,
 }
 
 impl Shadow {
-    /// Asks the admin listener and prints the report.
+    /// Runs the subcommand; without one asks the admin listener and prints the report.
     pub(super) fn run(self) -> Result<(), Error> {
-        let report: Report = block_on(self.admin.ask("/shadow", None, "--admin takes another address"))??;
-        if self.json {
-            print_json(&report)?
-        } else {
-            print(&report, &mut io::stdout().lock())?
+        let mut out = io::stdout().lock();
+        let Some(Command::Resume { route }) = &self.command else {
+            let report: Report = block_on(self.admin.ask("/shadow", None, ELSEWHERE))??;
+            if self.json {
+                print_json(&report)?;
+            } else {
+                print(&report, &mut out)?;
+            }
+            return Ok(());
+        };
+        let body = Some(json!({ "route": route }));
+        let Resumed { resumed } = block_on(self.admin.ask("/shadow/resume", body, ELSEWHERE))??;
+        match (self.json, &*resumed) {
+            (true, _) => writeln!(out, "{}", json!({ "resumed": resumed }))?,
+            (false, []) => writeln!(out, "no guard has left {}", route.as_deref().unwrap_or("a route"))?,
+            (false, routes) => writeln!(out, "taken again: {}", routes.join(", "))?,
         }
         Ok(())
     }
@@ -46,6 +83,16 @@ impl Shadow {
 
 /// Prints a table of the differences, those that are none in one line for each rpc.
 fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    for guard in &report.guards {
+        let GuardReport { route, left, webhooks, failed, slow, compared, different, .. } = guard;
+        match left {
+            Some(why) => writeln!(out, "guard of {route}: LEFT, {why}; hookgate shadow resume takes it again")?,
+            None => writeln!(
+                out,
+                "guard of {route}: {webhooks} looked at, {failed} failed, {slow} slow; {compared} compared, {different} differ"
+            )?,
+        }
+    }
     if report.rows.is_empty() && report.not_asked.is_empty() {
         return writeln!(out, "no shadow was asked");
     }

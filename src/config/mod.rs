@@ -49,7 +49,7 @@ pub use print::print;
 pub(crate) use print::{init, list};
 pub(crate) use report::nearest;
 pub use report::{Finding, Origin, Report};
-pub use routes::{Ask, Route, Routes, Shadow};
+pub use routes::{Ask, Guard, Route, Routes, Shadow};
 pub use rules::{Handling, Override, Rule, Rules};
 pub use settings::{
     Access, After, Channel, Config, Decisions, DecisionsTo, Denial, Drain, Enabled, Limits, LogFormat, Nats, OpenIm,

@@ -40,6 +40,15 @@ pub(crate) enum Difference {
 }
 
 impl Difference {
+    /// Returns whether two verdicts differ; `None` if there were not two.
+    pub(crate) fn differs(self) -> Option<bool> {
+        match self {
+            Self::Same => Some(false),
+            Self::WouldDeny | Self::WouldAllow | Self::OtherCode | Self::OtherChanges => Some(true),
+            Self::ShadowFailed | Self::LiveFailed => None,
+        }
+    }
+
     /// Its name in metrics and reports: `would_deny`.
     pub(crate) fn as_str(self) -> &'static str {
         self.into()

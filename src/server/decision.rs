@@ -155,6 +155,12 @@ impl Decision {
         }
     }
 
+    /// Returns true if there was no verdict, for another reason than a limit of hookgate's own.
+    pub(super) fn is_of_a_failing_policy(&self) -> bool {
+        let own_limit = |failure: &Failure| failure.class == Class::Overloaded && !failure.asked;
+        matches!(&self.why, Why::Failed(_, failure) if !own_limit(failure))
+    }
+
     /// Returns true if the policy is known to have been asked before the reply. An accepted event may wait behind others; its
     /// verdict has a line of its own in the decision log.
     pub(super) fn was_asked(&self) -> bool {

@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::body::{self, BodyError, Bounds, Whole};
 use super::decision::{Decider, Decision};
+use super::guards::Guards;
 use super::layers::Call;
 use super::record::Record;
 use super::shadow::Shadowed;
@@ -99,7 +100,9 @@ impl<T: Transport> ServerState<T> {
             Ok(route) => route,
             Err(unread) => return self.unread(webhook, decider, unread),
         };
-        let shadow = route.and_then(|route| record.config.routes.all().get(route)?.shadow);
+        let taken = route.and_then(|route| record.config.routes.all().get(route));
+        let guarded = taken.filter(|route| route.guard.is_some()).map(|route| (route, Instant::now()));
+        let shadow = taken.and_then(|route| route.shadow);
         let is_after = webhook.timing() == Timing::After;
         let shadowed = shadow.filter(|_| !is_after).map(|shadow| Shadowed::new(shadow.policy, &decoded));
         if let Some(Shadow { policy, events: true }) = shadow.filter(|_| is_after) {
@@ -117,7 +120,10 @@ impl<T: Transport> ServerState<T> {
             Plan::Nobody => Box::pin(self.unrouted(webhook, decider, &decoded)).await,
         };
         if let Some(shadowed) = shadowed {
-            self.ask_shadow(decider, shadowed, &decision);
+            self.ask_shadow(decider, shadowed, &decision, route);
+        }
+        if let Some((route, began)) = guarded.filter(|_| !is_after) {
+            self.shared.guards.note_call(route, decision.is_of_a_failing_policy(), began.elapsed());
         }
         decision
     }
@@ -131,10 +137,12 @@ impl<T: Transport> ServerState<T> {
     ) -> Result<Option<usize>, BodyError> {
         let (config, message) = (&record.config, &decoded.message);
         if config.routes.all().is_empty() || !work::is_long(message.len()) {
-            return Ok(config.routes.of(callback, message));
+            return Ok(route_of(config, callback, message, &self.shared.guards));
         }
         let (config, message) = (config.clone(), counted(message.clone(), &decoded.share));
-        let found = self.run_blocking(decoded.deadline, move || config.routes.of(callback, &message)).await;
+        let guards = self.shared.guards.clone();
+        let found = move || route_of(&config, callback, &message, &guards);
+        let found = self.run_blocking(decoded.deadline, found).await;
         found.ok_or_else(|| {
             let cause = "the budget or the drain time ended before a route was found";
             BodyError::Failed(Failure::because(Class::Deadline, cause).unasked())
@@ -270,6 +278,11 @@ impl<T: Transport> ServerState<T> {
     ) -> Option<R> {
         self.shared.deadline.cut_off(pin!(self.work.run_blocking(deadline, work))).await.flatten()
     }
+}
+
+/// Returns the index of a webhook's route, without those that were left.
+fn route_of(config: &Config, callback: &Callback, message: &[u8], guards: &Guards) -> Option<usize> {
+    config.routes.of_all_but(callback, message, |route| guards.has_left(route))
 }
 
 pub(super) fn late_reply() -> Failure {

@@ -13,6 +13,7 @@ mod caller;
 mod connection;
 mod connections;
 mod decision;
+pub(crate) mod guards;
 mod handler;
 mod handshake;
 mod heads;
@@ -47,6 +48,7 @@ use crate::observe::decisions::Decisions;
 use crate::observe::traces::Traces;
 use crate::policy::Transport;
 use caller::Connection;
+pub use guards::Guards;
 use layers::FromFn;
 use listener::Listener;
 pub use policies::Asked;
@@ -76,6 +78,7 @@ struct Shared {
     decisions: Decisions,
     /// The counters of the named policies, by their indices.
     policies: Vec<Arc<PolicyCounters>>,
+    guards: Guards,
     /// True from the beginning of the shutdown. Each call reads it; `CancellationToken::is_cancelled` locks a mutex.
     draining: AtomicBool,
     /// Cancelled at the beginning of the shutdown, for tasks that await it.
@@ -85,11 +88,11 @@ struct Shared {
 
 impl<T: Transport> ServerState<T> {
     /// Answers by the policies of `config`, and by its rules where they give no verdict. There is one policy at least.
-    pub fn new(policies: Vec<Asked<T>>, decisions: Decisions, config: ConfigHandle) -> Arc<Self> {
+    pub fn new(policies: Vec<Asked<T>>, guards: Guards, decisions: Decisions, config: ConfigHandle) -> Arc<Self> {
         let (status, stopping, deadline) = (Arc::default(), CancellationToken::new(), DrainDeadline::default());
         let draining = AtomicBool::new(false);
         let counters = policies.iter().map(|asked| asked.counters.clone()).collect();
-        let shared = Shared { config, status, decisions, policies: counters, draining, stopping, deadline };
+        let shared = Shared { config, status, decisions, policies: counters, guards, draining, stopping, deadline };
         let shared = Arc::new(shared);
         Arc::new(Self { policies, work: BlockingPool::default(), shared })
     }

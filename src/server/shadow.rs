@@ -56,7 +56,14 @@ struct Live {
 impl<T: Transport> ServerState<T> {
     /// Asks a shadow about a webhook, behind its reply. It is not asked where hookgate was over a limit, about long bodies, and
     /// if it has too many calls in flight.
-    pub(super) fn ask_shadow(self: &Arc<Self>, decider: &Decider, shadowed: Shadowed, decision: &Decision) {
+    /// `route` is the index of the webhook's route.
+    pub(super) fn ask_shadow(
+        self: &Arc<Self>,
+        decider: &Decider,
+        shadowed: Shadowed,
+        decision: &Decision,
+        route: Option<usize>,
+    ) {
         let over_limit = matches!(&decision.why, Why::Failed(_, failure) if failure.class == Class::Overloaded);
         let asked = &self.policies[shadowed.policy];
         if over_limit || work::is_long(shadowed.body.len()) || self.shared.draining.load(Relaxed) {
@@ -64,7 +71,13 @@ impl<T: Transport> ServerState<T> {
         }
         let (webhooks, decider) = (self.clone(), decider.clone());
         let live = Live { reply: decision.reply.clone(), outcome: decision.outcome() };
-        tokio::spawn(async move { webhooks.compare(&decider, shadowed, &live).await });
+        tokio::spawn(async move {
+            let difference = webhooks.compare(&decider, shadowed, &live).await;
+            let route = route.and_then(|route| decider.config.routes.all().get(route));
+            if let (Some(route), Some(differs)) = (route, difference.and_then(Difference::differs)) {
+                webhooks.shared.guards.note_comparison(route, differs);
+            }
+        });
     }
 
     /// Hands an After event to a shadow's outbox, behind its reply.
@@ -74,12 +87,13 @@ impl<T: Transport> ServerState<T> {
         tokio::spawn(async move { events.deliver(event).await });
     }
 
-    async fn compare(&self, decider: &Decider, shadowed: Shadowed, live: &Live) {
+    /// Asks the shadow, compares and counts. Returns `None` if it was not asked.
+    async fn compare(&self, decider: &Decider, shadowed: Shadowed, live: &Live) -> Option<Difference> {
         let Shadowed { policy, body, message, metadata } = shadowed;
         let (callback, config) = (decider.callback, &decider.config);
         let asked = &self.policies[policy];
         let calls = config.policies.get(policy).map_or(config.limits.calls, |named| named.calls);
-        let Some(_calling) = asked.counters.shadow.begin(body.len() + message.len(), calls) else { return };
+        let _calling = asked.counters.shadow.begin(body.len() + message.len(), calls)?;
         let deadline = Instant::now() + decider.handling.budget;
         let (request, of_call) = (message.clone(), metadata.clone());
         let call =
@@ -89,7 +103,7 @@ impl<T: Transport> ServerState<T> {
         let operation_id = metadata.get(&metadata::OPERATION_ID);
         asked.counters.shadow.count(callback, difference, &fields, operation_id);
         if difference == Difference::Same || !self.shared.decisions.is_on() {
-            return;
+            return Some(difference);
         }
         asked.counters.shadow.lines[difference as usize].log(LINE_INTERVAL, |_| {
             let default = config.denial.code;
@@ -106,6 +120,7 @@ impl<T: Transport> ServerState<T> {
             let name = config.policies.get(policy).map_or("", |named| &*named.name);
             self.shared.decisions.write(Decided::of_shadow(callback, name, &metadata, line, &request));
         });
+        Some(difference)
     }
 }
 

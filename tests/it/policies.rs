@@ -1,6 +1,7 @@
 //! Several policies about one webhook, as OpenIM and an operator see it.
 
 mod events;
+mod guard;
 mod joined;
 mod operation;
 mod shadow;

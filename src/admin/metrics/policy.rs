@@ -61,5 +61,8 @@ pub(super) fn write(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
         .iter()
         .filter(|(_, of, _)| rows.iter().any(|row| row.policy == *of.name) || of.counters.shadow.not_asked() > 0);
     let not_asked = shadows.map(|(label, of, _)| ([*label], counter(of.counters.shadow.not_asked())));
-    out.family("shadow_not_asked", "Webhooks about which a shadow was not asked, for its limits", not_asked)
+    out.family("shadow_not_asked", "Webhooks about which a shadow was not asked, for its limits", not_asked)?;
+    let guards = sources.guards.report(&sources.config.now());
+    let left = guards.iter().map(|guard| ([("route", &*guard.route)], gauge(guard.left.is_some())));
+    out.family("guard_left", "Whether a guard has left its route: 1 if it has", left)
 }

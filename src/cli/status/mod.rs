@@ -17,6 +17,7 @@ use crate::observe::drift;
 use crate::observe::failures::LastFailure;
 use crate::outbox::{Backlog, Cluster, Disk, RpcBacklog};
 use crate::reload;
+use crate::server::guards::GuardReport;
 
 /// Options of `hookgate status`.
 #[derive(Debug, clap::Args)]
@@ -60,6 +61,8 @@ struct Report {
     certificates: BTreeMap<String, Certificate>,
     configuration: reload::Counts,
     policies: Vec<Policy>,
+    #[serde(default)]
+    guards: Vec<GuardReport>,
     decisions: Decisions,
     drift: drift::Report,
 }

@@ -21,6 +21,11 @@ const DEAD: [&str; 5] = ["unimplemented", "invalid_reply", "refused_size", "atte
 pub(super) fn warnings(report: &Report, now: u64) -> Vec<String> {
     let mut found = Vec::new();
     report.policies.iter().for_each(|of| policy(of, report.is_ready(), &mut found));
+    for guard in &report.guards {
+        let left = guard.left.iter();
+        found
+            .extend(left.map(|why| format!("the guard of {} has left it: {why}; hookgate shadow resume", guard.route)));
+    }
     callbacks(report, now, &mut found);
     for of in &report.policies {
         let mut its = Vec::new();

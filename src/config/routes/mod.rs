@@ -1,10 +1,11 @@
 //! Routes: which policies are asked about a webhook, and what is allowed without asking.
 //!
-//! - `read`, `ask`, `shadow`: routes from the file, with all mistakes.
+//! - `read`, `ask`, `shadow`, `guard`: routes from the file, with all mistakes.
 //! - `when`: the rows of `when`, compiled to a [`Filter`] for each callback.
 //! - `ids`, `paths`: files of IDs, and their names.
 
 mod ask;
+mod guard;
 mod ids;
 mod paths;
 mod read;
@@ -20,6 +21,7 @@ use ring::digest::{Context, SHA256};
 use crate::contract::{Callback, Filter, Ids, Place};
 
 pub(super) use ask::check;
+pub use guard::Guard;
 pub(super) use read::read;
 pub use shadow::Shadow;
 
@@ -52,6 +54,8 @@ pub struct Route {
     pub ask: Ask,
     /// The policy that is asked beside them, if there is one.
     pub shadow: Option<Shadow>,
+    /// The bounds of a route that takes a percentage.
+    pub guard: Option<Guard>,
     /// The route as YAML on one line. Paths of files are resolved.
     pub text: String,
 }
@@ -89,7 +93,20 @@ struct Sample {
 impl Routes {
     /// Returns the index of a webhook's route by its encoded request: the first one that matches. `None` if none does.
     pub fn of(&self, callback: &Callback, request: &[u8]) -> Option<usize> {
+        self.of_all_but(callback, request, |_| false)
+    }
+
+    /// Returns the same, without the routes that `is_left` says.
+    pub(crate) fn of_all_but(
+        &self,
+        callback: &Callback,
+        request: &[u8],
+        is_left: impl Fn(&Route) -> bool,
+    ) -> Option<usize> {
         for step in self.steps.get(callback.index)? {
+            if self.all.get(step.route).is_some_and(&is_left) {
+                continue;
+            }
             if step.filter.matches(request)? && step.sample.as_ref().is_none_or(|sample| sample.takes(request)) {
                 return Some(step.route);
             }

@@ -12,14 +12,15 @@ use crate::config::yaml::{Entry, Node, Value};
 use crate::config::{Config, NamedPolicy};
 use crate::contract::{Callback, Filter, Ids, Place, PlaceKind, Timing, field_paths};
 
-const KEYS: [&str; 10] =
-    ["name", "callbacks", "timing", "when", "percent", "by", "cohort", "policies", "ask", "shadow"];
+const KEYS: [&str; 11] =
+    ["name", "callbacks", "timing", "when", "percent", "by", "cohort", "policies", "ask", "shadow", "guard"];
 
 /// A reader of routes.
 pub(super) struct RouteReader<'r, 'a> {
     pub(super) file: &'r mut Reader<'a>,
-    /// The policies that routes can name.
+    /// The policies that routes can name, and the rest of the file.
     pub(super) policies: &'r [NamedPolicy],
+    pub(super) config: &'r Config,
     text_of: TextOf<'r>,
     /// The files of IDs that were read, by their paths; `None` for one with a mistake.
     ids: BTreeMap<PathBuf, Option<Arc<Ids>>>,
@@ -39,7 +40,7 @@ pub(in crate::config) fn read(file: &mut Reader<'_>, node: &Node, config: &Confi
     // The last ones are the fallback's.
     let mut routes = Routes { steps: vec![Vec::new(); Callback::all().len() + 1], ..Routes::default() };
     let policies = &config.policies();
-    let mut reader = RouteReader { file, policies, text_of, ids: BTreeMap::new(), digests: BTreeMap::new() };
+    let mut reader = RouteReader { file, policies, config, text_of, ids: BTreeMap::new(), digests: BTreeMap::new() };
     for (index, item) in items.iter().enumerate() {
         let path = format!("routes[{index}]");
         reader.file.found(&path, item.line);
@@ -81,13 +82,14 @@ impl RouteReader<'_, '_> {
         let name = self.name(path, &parts, routes);
         let (policies, ask) = self.asked(path, node.line, &parts, &callbacks);
         let shadow = self.shadow(path, &parts, &policies, &callbacks);
+        let text = node.flow();
+        let guard = self.guard(path, &parts, &text, &policies, shadow);
         let filters = match parts.get("when") {
             Some(when) => self.rows(&format!("{path}.when"), when, &callbacks),
             None => vec![Default::default(); callbacks.len()],
         };
         let name: Arc<str> = name.unwrap_or(path).into();
         let samples = self.samples(path, &name, &parts, &callbacks);
-        let text = node.flow();
         self.compare(path, node.line, &callbacks, &text, routes);
         let route = routes.all.len();
         let of_callbacks = ["callbacks", "timing", "when", "by"];
@@ -95,7 +97,7 @@ impl RouteReader<'_, '_> {
             // Of a callback that is not known nothing can be looked at.
             routes.steps[Callback::fallback().index].push(Step { route, filter: Filter::default(), sample: None });
         }
-        routes.all.push(Route { name, policies, ask, shadow, text });
+        routes.all.push(Route { name, policies, ask, shadow, guard, text });
         for ((callback, filter), sample) in callbacks.into_iter().zip(filters).zip(samples) {
             routes.steps[callback.index].push(Step { route, filter, sample });
         }

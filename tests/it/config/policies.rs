@@ -163,6 +163,34 @@ fn each_mistake_in_the_policies_of_a_route_is_one_line_with_path_and_line() {
     let rest = "  - {policies: words}";
     for (route, line) in [
         ("{policies: words, shadow: wordz}", "routes[0].shadow: \"wordz\": no such policy; did you mean words?"),
+        (
+            "{policies: words, guard: {failures: 1%}}",
+            "routes[0].guard: has no effect without percent, to whose 0 it goes back",
+        ),
+        (
+            "{name: a, callbacks: beforeAddFriend, percent: 5, by: from_user_id, policies: words, guard: {failures: 1%}}",
+            "routes[0].guard: needs shadow: the policy that decided before, which is compared with",
+        ),
+        (
+            "{name: a, callbacks: beforeAddFriend, percent: 5, by: from_user_id, policies: words, shadow: friends, guard: {least: 5}}",
+            "routes[0].guard: needs a bound: differences, failures or p99",
+        ),
+        (
+            "{name: a, callbacks: beforeAddFriend, percent: 5, by: from_user_id, policies: words, shadow: friends, guard: {failures: 1}}",
+            "routes[0].guard.failures: \"1\": expected a percentage, as in 2% or 0.5%",
+        ),
+        (
+            "{name: a, callbacks: beforeAddFriend, percent: 5, by: from_user_id, policies: words, shadow: friends, guard: {p99: 5, failures: 1%}}",
+            "routes[0].guard.p99: \"5\": a time needs a unit, as in 800ms, 5s, 1m or 1h",
+        ),
+        (
+            "{name: a, callbacks: beforeAddFriend, percent: 5, by: from_user_id, policies: words, shadow: friends, guard: {lest: 5, failures: 1%}}",
+            "routes[0].guard.lest: no such key; did you mean least?",
+        ),
+        (
+            "{name: a, callbacks: beforeAddFriend, percent: 5, by: from_user_id, policies: words, shadow: friends, guard: {least: 0, failures: 1%}}",
+            "routes[0].guard.least: \"0\": expected a whole number of 1 or more",
+        ),
         ("{policies: words, shadow: words}", "routes[0].shadow: \"words\" is asked by this route anyway"),
         ("{policies: words, shadow: {events: true}}", "routes[0].shadow: names no policy"),
         ("{policies: words, shadow: [friends]}", "routes[0].shadow: names no policy"),

@@ -130,7 +130,7 @@ fn each_mistake_in_a_route_is_one_line_with_path_and_line() {
     for (route, lines) in [
         (
             "5",
-            "routes[0]: expected keys with values: name, callbacks, timing, when, percent, by, cohort, policies, ask, shadow",
+            "routes[0]: expected keys with values: name, callbacks, timing, when, percent, by, cohort, policies, ask, shadow, guard",
         ),
         ("{whem: {}}", "routes[0].whem: no such key; did you mean when?"),
         ("{when: , timing: before, ask: none}", "routes[0].when: has no value"),

@@ -115,7 +115,7 @@ fn heard(parts: [Part; 2], is_chain: bool) -> Vec<Part> {
 }
 
 fn joined(parts: &[Part]) -> Part {
-    let first = |is: fn(&Part) -> bool| parts.iter().copied().find(|part| is(part));
+    let first = |is: fn(&Part) -> bool| parts.iter().copied().find(is);
     first(|part| *part == Part::Deny)
         .or_else(|| first(|part| matches!(part, Part::Closed(_))))
         .or_else(|| first(|part| matches!(part, Part::Open(_))))
@@ -254,7 +254,7 @@ async fn the_next_policy_of_a_chain_sees_the_changes_and_another_does_not() {
     for (operation_id, saw) in [("Changes-Allows", "words"), ("Allows-Changes", "")] {
         post(&gate, callback, operation_id).await;
         let [first, second] = [&words, &friends].map(|policy| policy.take_calls().remove(0));
-        assert_eq!(content(&second).contains(saw), true, "{}", content(&second));
+        assert!(content(&second).contains(saw), "{}", content(&second));
         if saw.is_empty() {
             assert_eq!(first.message, second.message);
         } else {

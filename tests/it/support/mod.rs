@@ -29,7 +29,7 @@ use hookgate::internals::outbox::Events;
 use hookgate::internals::policy::Channel;
 use hookgate::internals::policy::{CallError, Transport};
 use hookgate::internals::server::Listener;
-use hookgate::internals::server::{Asked, ServerState};
+use hookgate::internals::server::{Asked, Guards, ServerState};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -318,8 +318,12 @@ impl Gate {
         let place = listener.address().expect("bound");
         let (stop, stopped) = oneshot::channel();
         let events = Events::in_memory(policy.clone(), &config.now().after, Decisions::default());
-        let webhooks =
-            ServerState::new(vec![Asked::new(policy, events.clone(), Arc::default())], Decisions::default(), config);
+        let webhooks = ServerState::new(
+            vec![Asked::new(policy, events.clone(), Arc::default())],
+            Guards::default(),
+            Decisions::default(),
+            config,
+        );
         let status = webhooks.status().clone();
         let until = async { stopped.await.unwrap_or(Stop::Now) };
         let task = tokio::spawn(hookgate::internals::server::run(listener, webhooks, until));
