@@ -83,12 +83,7 @@ impl Callbacks {
                 details::print(callback, config.as_ref(), &comments, &mut out)?;
             }
         } else if let Some(config) = &config {
-            let mut table = TabWriter::new(out);
-            writeln!(table, "KEY\tTIMING\tASKED")?;
-            for row in rows {
-                writeln!(table, "{}\t{}\t{}", row.config_key, row.timing.as_str(), asked(row, config))?;
-            }
-            table.flush()?;
+            list_asked(&rows, config, &mut out)?;
         } else {
             list(&rows, columns(), &mut out)?;
         }
@@ -100,6 +95,19 @@ impl Callbacks {
 fn load(file: &str) -> Result<Config, Error> {
     let options = Options::of_file(file).map_err(|error| Error::Usage(error.to_string()))?;
     Ok(Config::load(&options)?.config)
+}
+
+/// Prints a line for each callback, with who is asked about it.
+fn list_asked(rows: &[&Callback], config: &Config, out: &mut impl Write) -> io::Result<()> {
+    let mut table = TabWriter::new(out);
+    writeln!(table, "KEY\tTIMING\tASKED")?;
+    for row in rows {
+        // Two callbacks have one key, and a route can name one of them by its command.
+        let is_shared = Callback::all().iter().filter(|other| other.config_key == row.config_key).count() > 1;
+        let command = if is_shared { format!(" ({})", row.command) } else { String::new() };
+        writeln!(table, "{}{command}\t{}\t{}", row.config_key, row.timing.as_str(), asked(row, config))?;
+    }
+    table.flush()
 }
 
 /// Returns who is asked about a callback, in words.

@@ -4,11 +4,11 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::Error;
 use crate::cli::admin::Admin;
-use crate::outbox::{Offline, OpenError, OperateError, TARGET, outboxes};
+use crate::outbox::{Item, Offline, OpenError, OperateError, TARGET, outboxes};
 
 /// Ends an error without a reply.
 const ELSEWHERE: &str = "--admin takes another address, --data a directory";
@@ -98,20 +98,22 @@ fn failed(error: OperateError) -> io::Error {
     io::Error::new(kind, error)
 }
 
-/// Asks one outbox after another about an event, and returns the answer of the one that has it.
-pub(super) async fn first_with<T>(
-    id: &str,
-    outboxes: &mut [Backend],
-    mut ask: impl AsyncFnMut(&mut Backend) -> io::Result<T>,
-) -> io::Result<T> {
-    let mut unknown = failed(OperateError::Unknown(id.to_owned()));
+/// The error of an ID that no outbox has.
+pub(super) fn unknown(id: &str) -> io::Error {
+    failed(OperateError::Unknown(id.to_owned()))
+}
+
+/// Returns the event with an ID, of the first outbox that has it.
+pub(super) async fn show(outboxes: &mut [Backend], id: &str, reveal: bool) -> io::Result<Item> {
+    let mut last = unknown(id);
     for outbox in outboxes {
-        match ask(outbox).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => unknown = error,
-            answer => return answer,
+        let body = json!({ "id": id, "reveal": reveal });
+        match outbox.ask("/show", Some(body), |outbox| outbox.show(id, reveal)).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => last = error,
+            shown => return shown,
         }
     }
-    Err(unknown)
+    Err(last)
 }
 
 /// Returns the number of events that all outboxes have evicted.

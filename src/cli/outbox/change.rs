@@ -1,12 +1,12 @@
 //! Changes of many events: `replay` and `drop`.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
 use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::Change;
-use super::backend::{Backend, first_with};
+use super::backend::{self, Backend};
 use crate::cli::{Error, progress_bar};
 use crate::outbox::{Changed, Filter, Offline, OperateError, Replay, State};
 
@@ -28,30 +28,40 @@ pub(super) struct Done {
 }
 
 impl Change {
-    /// Changes all events that are selected, behind a progress bar: those of every outbox, or the one that an ID names.
+    /// Changes all events that are selected, behind a progress bar: in every outbox.
     pub(super) async fn run(self, outboxes: &mut [Backend], verb: Verb) -> Result<Done, Error> {
         let filter = Filter { all: self.all, ..self.which.filter()? };
         if filter == Filter::default() {
             return Err(Error::Usage("which events? An ID, --rpc, --reason, --since or --all says it".to_owned()));
         }
-        if let Some(id) = &filter.id {
-            let progress = ProgressBar::hidden();
-            return Ok(first_with(id, outboxes, async |outbox| verb.run(outbox, &filter, 1, &progress).await).await?);
-        }
         // Counted once: events that fail again meanwhile would otherwise be replayed without end.
         let dead = Filter { state: Some(State::Dead), ..filter.clone() };
         let mut counts = Vec::new();
         for outbox in &mut *outboxes {
-            let count: i64 = outbox.ask("/count", Some(json!(dead)), |outbox| outbox.count(&dead)).await?;
+            let count: i64 = match filter.id {
+                Some(_) => 1,
+                None => outbox.ask("/count", Some(json!(dead)), |outbox| outbox.count(&dead)).await?,
+            };
             counts.push(usize::try_from(count).unwrap_or_default());
         }
         let progress = progress_bar(counts.iter().sum(), "{bar:32} {pos}/{len}  {per_sec}  {eta}");
         let mut all = Done::default();
+        let mut unknown = filter.id.as_deref().map(backend::unknown);
         for (outbox, count) in outboxes.iter_mut().zip(counts) {
-            let done = verb.run(outbox, &filter, count, &progress).await?;
-            all.events += done.events;
-            all.replays.extend(done.replays);
+            match verb.run(outbox, &filter, count, &progress).await {
+                // Another one may have it, or more of them: an event has one ID for all policies that it is for.
+                Err(error) if filter.id.is_some() && error.kind() == ErrorKind::NotFound => {
+                    unknown = unknown.map(|_| error);
+                }
+                done => {
+                    let done = done?;
+                    unknown = None;
+                    all.events += done.events;
+                    all.replays.extend(done.replays);
+                }
+            }
         }
+        unknown.map_or(Ok(()), Err)?;
         progress.finish_and_clear();
         Ok(all)
     }

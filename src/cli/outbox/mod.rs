@@ -18,7 +18,7 @@ use super::callbacks::callback_named;
 use super::{Error, block_on, examples, print_json};
 use crate::outbox::{Count, Filter, Item, Offline, State, TARGET};
 use crate::text::{columns, count};
-use backend::{Backend, first_with};
+use backend::Backend;
 use change::{Done, Verb};
 
 /// Reasons of dead letters, as they are stored: `full` on a cluster alone. Events that end for another reason were never
@@ -161,11 +161,7 @@ impl Outbox {
                 list(&mut outboxes, &which.filter()?, states, limit, json).await?;
             }
             Some(Command::Show { id, reveal }) => {
-                let body = json!({ "id": id, "reveal": reveal });
-                let show = async |outbox: &mut Backend| {
-                    outbox.ask("/show", Some(body.clone()), |outbox| outbox.show(&id, reveal)).await
-                };
-                let item: Item = first_with(&id, &mut outboxes, show).await?;
+                let item = backend::show(&mut outboxes, &id, reveal).await?;
                 print_json(&item)?;
             }
             Some(Command::Replay { change, wait }) => change.replay(&mut outboxes, wait, json).await?,
