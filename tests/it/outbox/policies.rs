@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -185,6 +186,15 @@ async fn the_outboxes_below_a_directory_are_worked_on_while_hookgate_does_not_se
         (code, &*err),
         (Some(2), "hookgate: --policy \"empty\": no such policy has an outbox; expected policy, friends\n")
     );
+    // A directory that is renamed with its policy.
+    std::fs::rename(data.join("friends"), data.join("pals")).unwrap();
+    let ledger = Ledger::new();
+    let pals = Policy::start(anywhere(), ledger.policy(u32::MAX, Duration::ZERO)).await;
+    let gate = Running::of(with_policies(&[("policy", &one), ("pals", &pals)], &data, ONE_ATTEMPT)).await;
+    ledger.takes(1).await;
+    assert_eq!(ledger.order.lock().unwrap()[..], ["op-0"]);
+    gate.kill().await;
+
     let empty = data.join("empty");
     let at = ["--data", empty.to_str().unwrap()];
     assert_eq!(outbox(&at).await.1, "no events\n");
@@ -222,30 +232,60 @@ async fn outboxes_of_no_policy_are_warned_of_at_the_start() {
     }
 }
 
+/// An admin listener that answers what the test says about a path with its query, and else a status without a body. Returns
+/// its URL.
+async fn admin_listener(answer: impl Fn(&str) -> Option<Value> + Clone + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let admin = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let answer = answer.clone();
+            let service = service_fn(move |request: http::Request<Incoming>| {
+                let answer = answer(request.uri().path_and_query().unwrap().as_str());
+                let (status, body) = answer.map_or((404, String::new()), |answer| (200, answer.to_string()));
+                std::future::ready(http::Response::builder().status(status).body(Full::<Bytes>::from(body)))
+            });
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    admin
+}
+
 #[tokio::test]
 async fn an_earlier_hookgate_has_one_outbox() {
     let count = value!({
         "target": "policy", "rpc": "/openim.policy.v1.MessagePolicyService/AfterSendGroupMsg", "state": "waiting",
         "reason": null, "events": 7, "bytes": 9, "oldest": 1,
     });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let admin = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let counts = value!([count]).to_string();
-            // Everything else is a status without a body.
-            let service = service_fn(move |request: http::Request<Incoming>| {
-                let is_known = request.uri().path() == "/outbox";
-                let (status, body) = if is_known { (200, counts.clone()) } else { (404, String::new()) };
-                let response = http::Response::builder().status(status).body(Full::<Bytes>::from(body));
-                std::future::ready(response)
-            });
-            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-        }
-    });
+    let admin = admin_listener(move |path| (path == "/outbox").then(|| value!([count]))).await;
     let (_, table, _) = outbox(&["--admin", &admin]).await;
     assert!(table.starts_with("RPC ") && table.contains("AfterSendGroupMsg  waiting  7"), "{table}");
     let (code, _, err) = outbox(&["--admin", &admin, "--policy", "words"]).await;
     assert!(code == Some(2) && err.contains("expected policy\n"), "{err}");
+}
+
+#[tokio::test]
+async fn events_that_a_replay_evicts_are_those_of_its_policies() {
+    let asked = Arc::new(AtomicU64::new(0));
+    let admin = admin_listener(move |path| {
+        let status = |name: &str, evicted: u64| {
+            value!({"name": name, "after_events": {"disk": {"unimplemented_evicted": evicted}}})
+        };
+        Some(match path {
+            "/outbox/targets" => value!(["words", "friends"]),
+            "/outbox/count?target=friends" => value!(5),
+            "/outbox/replay?target=friends" => value!({"events": 5, "last": null, "replay": {"run": 1, "tried": 0}}),
+            "/outbox/undelivered?target=friends" => value!([]),
+            // Two more each time, and many of the other policy.
+            "/status" => {
+                let asked = asked.fetch_add(1, Ordering::Relaxed);
+                value!({"policies": [status("words", 100 * asked), status("friends", 7 + 2 * asked)]})
+            }
+            _ => return None,
+        })
+    })
+    .await;
+    let said = json(&["replay", "--all", "--policy", "friends", "--admin", &admin]).await;
+    assert_eq!(said, value!({"replayed": 5, "delivered": 3, "evicted": 2, "undelivered": []}));
 }
