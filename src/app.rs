@@ -86,6 +86,7 @@ impl App {
         if config.data.is_none() && config.after.store.is_empty() {
             info!("After events are in memory: a crash loses those that are not delivered yet (--data DIR keeps them)");
         }
+        warn_of_outboxes_of_no_policy(&config);
         // The process before this one may have its last calls in flight.
         let leaving = config.drain.delay + config.drain.time + outbox::CLOSING;
         let patience = if replaces_another { leaving } else { Duration::ZERO };
@@ -234,6 +235,16 @@ async fn events(
             }
             opened => return opened,
         }
+    }
+}
+
+/// Warns of each directory below `data` whose events no policy is sent, as policies were renamed or removed.
+fn warn_of_outboxes_of_no_policy(config: &Config) {
+    // One that is not there is made, and one that cannot be read ends the start.
+    let found = config.data.as_deref().map(outbox::outboxes).and_then(Result::ok).unwrap_or_default();
+    let policies = config.policies();
+    for (policy, directory) in found.iter().filter(|(name, _)| policies.iter().all(|of| *of.name != **name)) {
+        warn!(directory = %directory.display(), policy, "outbox of no policy, its events are not delivered");
     }
 }
 

@@ -5,14 +5,14 @@ use std::io;
 
 use bytes::Bytes;
 use clap::Args;
-use http::{Method, Response};
+use http::{Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::client::{Client, ServerUrl};
 
 /// The option that names the admin listener.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct Admin {
     /// Admin listener of the running hookgate, or its socket, as in unix:///run/hookgate/admin.sock
     #[arg(long, value_name = "URL", global = true, display_order = 101, default_value = "http://127.0.0.1:10007")]
@@ -29,7 +29,7 @@ impl Admin {
         response.map_err(|error| io::Error::other(format!("{error} ({options})")))
     }
 
-    /// Sends a request as `send` does, and parses the JSON of the response.
+    /// Sends a request as `send` does, and parses the JSON of the response. The error of status 404 is of the kind `NotFound`.
     pub(super) async fn ask<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -42,10 +42,11 @@ impl Admin {
             return serde_json::from_slice(body).map_err(|error| self.not_hookgate(error));
         }
         let answer: Value = serde_json::from_slice(body).unwrap_or_default();
-        Err(match answer["error"].as_str() {
+        let error = match answer["error"].as_str() {
             Some(refusal) => io::Error::other(refusal),
             None => self.not_hookgate(format!("it answers {path} with {status}")),
-        })
+        };
+        Err(if status == StatusCode::NOT_FOUND { io::Error::new(io::ErrorKind::NotFound, error) } else { error })
     }
 
     /// The error of a server that answers as no hookgate does.

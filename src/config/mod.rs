@@ -44,6 +44,7 @@ pub(crate) use differences::{differences, losses};
 pub(crate) use file::text;
 pub use load::{Loaded, TextOf};
 pub use options::Options;
+pub(crate) use policies::is_name as is_policy_name;
 pub use policies::{NamedPolicy, settings as policy_settings};
 pub use print::print;
 pub(crate) use print::{init, list};

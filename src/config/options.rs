@@ -29,6 +29,12 @@ impl Options {
         Self { given: given.collect() }
     }
 
+    /// Options of a configuration file, besides the variables.
+    pub(crate) fn of_file(name: &str) -> Result<Self, clap::Error> {
+        let command = Self::augment_args(Command::new("hookgate").no_binary_name(true));
+        Self::from_arg_matches(&command.try_get_matches_from([format!("--{FILE}={name}")])?)
+    }
+
     /// Returns the name of the configuration file and its source, if there is one.
     pub(crate) fn file(&self) -> Option<(&str, &Origin)> {
         self.given.iter().find(|(path, ..)| *path == FILE).map(|(_, name, origin)| (&**name, origin))

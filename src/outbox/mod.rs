@@ -67,6 +67,7 @@ pub(crate) use admin::{Changed, OperateError};
 pub(crate) use everywhere::StartError;
 pub(crate) use jetstream::{Cluster, ClusterError, Held};
 pub use offline::Offline;
+pub(crate) use offline::outboxes;
 pub(crate) use sqlite::{COMMIT_BUCKETS, Count, Item, OpenError, Replay, Undelivered};
 pub use sqlite::{Filter, State};
 pub use status::{Backlog, Reason};

@@ -1,15 +1,36 @@
 //! The events of a directory, while no hookgate serves from it.
 
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
+use super::TARGET;
 use super::admin::{Changed, OperateError, count_one, run};
 use super::jetstream::{self, SPILL};
 use super::sqlite::{self, Count, Filter, Item, OpenError, Opened, act, look, selected};
+use crate::config::is_policy_name;
+
+/// Returns the outboxes of a directory by the names of their policies: its own, of `policy`, and those of the directories in it
+/// that have a policy's name. Nothing is opened or made.
+pub(crate) fn outboxes(data: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(data)? {
+        let (name, path) = entry.map(|entry| (entry.file_name(), entry.path()))?;
+        // A policy called `policy` has the directory itself.
+        let name = name.into_string().ok().filter(|name| name != TARGET && is_policy_name(name));
+        found.extend(name.filter(|_| sqlite::is_in(&path)).map(|name| (name, path)));
+    }
+    found.sort();
+    if sqlite::is_in(data) {
+        found.insert(0, (TARGET.to_owned(), data.to_owned()));
+    }
+    Ok(found)
+}
 
 /// The events of a directory that no hookgate serves from: those of its outbox, and those that wait in its spill for a
 /// cluster.
 #[derive(Debug)]
 pub struct Offline {
+    policy: String,
     outbox: Opened,
     directory: PathBuf,
 }
@@ -17,12 +38,18 @@ pub struct Offline {
 impl Offline {
     /// Opens the directory; no other hookgate may use it meanwhile.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
-        Ok(Self { outbox: sqlite::open(directory)?, directory: directory.to_owned() })
+        Self::open_of(TARGET, directory)
+    }
+
+    /// Opens the directory of a policy.
+    pub(crate) fn open_of(policy: &str, directory: &Path) -> Result<Self, OpenError> {
+        Ok(Self { policy: policy.to_owned(), outbox: sqlite::open(directory)?, directory: directory.to_owned() })
     }
 
     /// Counts the events by rpc, state and reason.
     pub fn counted(&self) -> Result<Vec<Count>, OperateError> {
         let mut counts = look::counts(&self.outbox.connection)?;
+        counts.iter_mut().for_each(|count| count.target.clone_from(&self.policy));
         for Item { target, rpc, state, reason, bytes, arrived, .. } in self.spilled(&Filter::default(), usize::MAX)? {
             count_one(&mut counts, Count { target, rpc, state, reason, events: 1, bytes, oldest: arrived });
         }
@@ -34,12 +61,15 @@ impl Offline {
         let is_behind = filter.after.is_some_and(|after| after >= SPILL);
         let mut items = if is_behind { Vec::new() } else { look::list(&self.outbox.connection, filter)? };
         let most = filter.most_listed().saturating_sub(items.len());
+        items.iter_mut().for_each(|item| item.target.clone_from(&self.policy));
         items.extend(self.spilled(filter, most)?);
         Ok(items)
     }
 
     fn spilled(&self, filter: &Filter, most: usize) -> Result<Vec<Item>, OperateError> {
-        Ok(jetstream::list_offline(&self.directory, &self.outbox.clock, filter, most)?)
+        let mut items = jetstream::list_offline(&self.directory, &self.outbox.clock, filter, most)?;
+        items.iter_mut().for_each(|item| item.target.clone_from(&self.policy));
+        Ok(items)
     }
 
     /// Counts events.
@@ -54,7 +84,8 @@ impl Offline {
             None => jetstream::show_offline(&self.directory, &self.outbox.clock, id, reveal)?,
             found => found,
         };
-        found.ok_or_else(|| OperateError::Unknown(id.to_owned()))
+        let item = found.ok_or_else(|| OperateError::Unknown(id.to_owned()))?;
+        Ok(Item { target: self.policy.clone(), ..item })
     }
 
     /// Lets dead letters wait for the next start, some at a time.

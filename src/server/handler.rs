@@ -12,15 +12,15 @@ use tracing::warn;
 
 use super::body::{self, BodyError, Bounds, Whole};
 use super::decision::{Decider, Decision};
-use super::guards::Guards;
 use super::layers::Call;
+use super::plan::Plan;
 use super::record::Record;
 use super::shadow::Shadowed;
 use super::webhook::Webhook;
 use super::work;
 use super::{Refusal, Response, ServerState, refused};
-use crate::config::{Ask, Config, Handling, Order, Shadow};
-use crate::contract::{BodyDrift, Callback, Metadata, Timing};
+use crate::config::{Handling, Order, Shadow};
+use crate::contract::{BodyDrift, Metadata, Timing};
 use crate::failure::{Class, Failure};
 use crate::memory::Share;
 use crate::outbox::{self, Delivery, Event};
@@ -43,30 +43,6 @@ impl Decoded {
         let Handling { budget, order, .. } = decider.handling;
         let metadata = self.metadata.clone();
         Event { callback: decider.callback, message, metadata, budget, ordered: order == Order::Key }
-    }
-}
-
-/// Who is asked about a webhook.
-enum Plan<'a> {
-    /// These policies, by their indices.
-    Ask(&'a [usize], Ask),
-    /// Nobody, as the route of this name says.
-    Skip(&'a Arc<str>),
-    /// Nobody: no route takes it.
-    Nobody,
-}
-
-impl<'a> Plan<'a> {
-    /// Returns the plan of a route, or the one of webhooks without a route: the only policy is asked about them.
-    fn of(config: &'a Config, callback: &Callback, route: Option<usize>) -> Self {
-        match route.and_then(|route| config.routes.all().get(route)) {
-            Some(route) if route.policies.is_empty() => Self::Skip(&route.name),
-            Some(route) => Self::Ask(&route.policies, route.ask),
-            None if config.policies.len() < 2 || callback.index == Callback::fallback().index => {
-                Self::Ask(&[0], Ask::Chain)
-            }
-            None => Self::Nobody,
-        }
     }
 }
 
@@ -126,27 +102,6 @@ impl<T: Transport> ServerState<T> {
             self.shared.guards.note_call(route, decision.is_of_a_failing_policy(), began.elapsed());
         }
         decision
-    }
-
-    /// Returns the index of a webhook's route, if one takes it. Looks into a long message on the blocking pool.
-    async fn route(
-        &self,
-        record: &Record,
-        callback: &'static Callback,
-        decoded: &Decoded,
-    ) -> Result<Option<usize>, BodyError> {
-        let (config, message) = (&record.config, &decoded.message);
-        if config.routes.all().is_empty() || !work::is_long(message.len()) {
-            return Ok(route_of(config, callback, message, &self.shared.guards));
-        }
-        let (config, message) = (config.clone(), counted(message.clone(), &decoded.share));
-        let guards = self.shared.guards.clone();
-        let found = move || route_of(&config, callback, &message, &guards);
-        let found = self.run_blocking(decoded.deadline, found).await;
-        found.ok_or_else(|| {
-            let cause = "the budget or the drain time ended before a route was found";
-            BodyError::Failed(Failure::because(Class::Deadline, cause).unasked())
-        })
     }
 
     /// Decides on a webhook that no route takes: a Before webhook by the rule of a callback that is not implemented; an After
@@ -271,18 +226,13 @@ impl<T: Transport> ServerState<T> {
     }
 
     /// Runs the work on a long body on the blocking pool. Returns `None` if the deadline or the drain time ends first.
-    async fn run_blocking<R: Send + 'static>(
+    pub(super) async fn run_blocking<R: Send + 'static>(
         &self,
         deadline: Instant,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Option<R> {
         self.shared.deadline.cut_off(pin!(self.work.run_blocking(deadline, work))).await.flatten()
     }
-}
-
-/// Returns the index of a webhook's route, without those that were left.
-fn route_of(config: &Config, callback: &Callback, message: &[u8], guards: &Guards) -> Option<usize> {
-    config.routes.of_all_but(callback, message, |route| guards.has_left(route))
 }
 
 pub(super) fn late_reply() -> Failure {

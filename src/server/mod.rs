@@ -3,9 +3,10 @@
 //! `listener` and `connections` accept connections, within `limits`, until `shutdown`; `inherited` are sockets that the process
 //! was started with. `handshake` performs TLS, and `connection` serves HTTP/1.1 with hyper; `progress` bounds the time of each
 //! step. Each request is a `Call` with a `Record` of it and its `caller`; it passes [`layer_stack`] (`layers`, `record`,
-//! `access`) to the `handler`. That finds the `webhook`, reads the `body` (`work` takes long ones to other threads), asks the
-//! policies (`policies`, `verdicts`) and makes a `decision`, from which `reply` makes the HTTP response. A `refusal` is a decision too: `refused` answers
-//! requests by their head alone, `heads` those that hyper could not parse.
+//! `access`) to the `handler`. That finds the `webhook`, reads the `body` (`work` takes long ones to other threads), makes a
+//! `plan`, asks the `policies`, joins their `verdicts` and makes a `decision`, from which `reply` makes the HTTP response. A
+//! `shadow` is asked behind it, and `guards` look at both. A `refusal` is a decision too: `refused` answers requests by their
+//! head alone, `heads` those that hyper could not parse.
 
 mod access;
 mod body;
@@ -21,6 +22,7 @@ pub(crate) mod inherited;
 mod layers;
 pub(crate) mod limits;
 pub(crate) mod listener;
+mod plan;
 mod policies;
 pub(crate) mod progress;
 mod record;

@@ -280,3 +280,56 @@ async fn with_the_built_in_policy_it_says_what_to_try() {
     let (_, said) = hookgate.end().await;
     assert!(said.contains("built-in policy: allow"), "{said}");
 }
+
+#[tokio::test]
+async fn callbacks_are_shown_with_the_policies_that_are_asked() {
+    let yaml = "policies: {words: {url: 'http://127.0.0.1:1'}, friends: {url: 'http://127.0.0.1:2'}}\n\
+                routes:\n\
+                - {name: notices, callbacks: [beforeSendSingleMsg], when: {content_type: 1000..5000}, ask: none}\n\
+                - {callbacks: [beforeSendSingleMsg], policies: [words, friends], ask: chain}\n\
+                - {name: few, callbacks: [beforeAddFriend], by: from_user_id, percent: 5, policies: [friends]}\n\
+                - {callbacks: [beforeAddBlack, beforeAddFriend], ask: none}\n\
+                - {callbacks: [beforeApplyJoinGroup], policies: [friends, words], ask: all}\n\
+                - {callbacks: 'after*', policies: [words, friends]}\n\
+                - {callbacks: [callbackBeforeMembersJoinGroupCommand], policies: friends}\n\
+                - {policies: words}\n";
+    let file = crate::support::file("callbacks-asked.yaml", yaml);
+    let with = ["--config", &*file];
+    let table = output(&mut hookgate(&[&["callbacks"], &with[..]].concat())).await;
+    let lines: Vec<_> = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!((lines.len(), &*lines[0]), (54, "KEY TIMING ASKED"), "{table}");
+    for expected in [
+        "beforeSendSingleMsg before nobody (ask: none) if route \"notices\" matches; else words, friends (chain)",
+        "beforeAddFriend before friends if route \"few\" matches; else nobody (ask: none)",
+        "beforeAddBlack before nobody (ask: none)",
+        "beforeApplyJoinGroup before friends, words (all)",
+        "afterSendSingleMsg after words, friends",
+        "beforeSendGroupMsg before words",
+        "beforeMemberJoinGroup (callbackBeforeMembersJoinGroupCommand) before friends",
+    ] {
+        assert!(lines.iter().any(|line| line == expected), "{expected}\n{table}");
+    }
+    let page = shown(80, &[&["callbacks", "beforeApplyJoinGroup"], &with[..]].concat()).await;
+    assert!(page.contains("\nasked        friends, words (all)\n"), "{page}");
+    let rows = shown(80, &[&["callbacks", "beforeSendSingleMsg", "--json"], &with[..]].concat()).await;
+    let rows: Vec<Value> = serde_json::from_str(&rows).unwrap();
+    let expected = json!([
+        {"policies": [], "ask": "none", "route": "notices", "conditional": true},
+        {"policies": ["words", "friends"], "ask": "chain", "route": "routes[1]", "conditional": false},
+    ]);
+    assert_eq!(rows[0]["asked"], expected);
+
+    // One policy: what no route takes goes to it. The variables count too.
+    let yaml = "routes: [{name: notices, callbacks: [beforeSendSingleMsg], when: {content_type: 1..9}, ask: none}]\n";
+    let file = crate::support::file("callbacks-asked-one.yaml", yaml);
+    let mut command = hookgate(&["callbacks", "--config", &file]);
+    let table = output(command.env("HOOKGATE_POLICY", "http://127.0.0.1:1")).await;
+    let asked = "nobody (ask: none) if route \"notices\" matches; else policy";
+    assert!(table.contains(asked) && table.lines().filter(|line| line.ends_with("  policy")).count() == 52, "{table}");
+    let output = hookgate(&["callbacks", "--config", &file]).output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), said.contains("policy: not there")), (Some(2), true), "{said}");
+    // Which variable is set changes nothing without the option.
+    let set = self::output(hookgate(&["callbacks"]).env("HOOKGATE_CONFIG", &file)).await;
+    assert_eq!(set, self::output(&mut hookgate(&["callbacks"])).await);
+}

@@ -25,6 +25,7 @@ mod numbers;
 mod one_machine;
 mod operate;
 mod order;
+mod policies;
 mod power;
 mod room;
 mod serving;

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::config::Config;
 use crate::contract::comments::Comments;
 use crate::contract::{Callback, Kind, Label, Message, Timing};
 use crate::text::{BOLD, width, wrapped};
@@ -12,8 +13,14 @@ const FACTS: usize = 13;
 /// The columns before the meaning of a field.
 const MEANING: usize = 6;
 
-/// Prints what there is to know about a callback: its names, when it is sent, what it carries, what an answer can change.
-pub(super) fn print(callback: &Callback, comments: &Comments, out: &mut impl Write) -> io::Result<()> {
+/// Prints what there is to know about a callback: its names, when it is sent, what it carries, what an answer can change; with
+/// a configuration, who is asked.
+pub(super) fn print(
+    callback: &Callback,
+    config: Option<&Config>,
+    comments: &Comments,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let width = width();
     writeln!(out, "{BOLD}{}{BOLD:#}\n", callback.config_key)?;
     for paragraph in comments.of_callback(callback).split("\n\n") {
@@ -40,7 +47,9 @@ pub(super) fn print(callback: &Callback, comments: &Comments, out: &mut impl Wri
         ("on failure", failure),
         ("releases", callback.releases.join(", ")),
     ];
-    for (name, fact) in facts.into_iter().chain(order(callback).map(|order| ("order", order))) {
+    let order = order(callback).map(|order| ("order", order));
+    let asked = config.map(|config| ("asked", super::asked(callback, config)));
+    for (name, fact) in facts.into_iter().chain(order).chain(asked) {
         writeln!(out, "{}", wrapped(&format!("{name:<FACTS$}{fact}"), FACTS, width))?;
     }
     let (request, response) = (callback.request, callback.response);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tabwriter::TabWriter;
 
 use super::{Error, examples, print_json};
-use crate::config::nearest;
+use crate::config::{Config, Options, nearest};
 use crate::contract::comments::Comments;
 use crate::contract::{Callback, Timing};
 use crate::text::{columns, count};
@@ -33,7 +33,7 @@ pub(super) fn example() -> &'static str {
 
 /// Options of `hookgate callbacks`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = examples(&["hookgate callbacks", "hookgate callbacks CALLBACK", "hookgate callbacks group --timing before"]))]
+#[command(after_help = examples(&["hookgate callbacks", "hookgate callbacks CALLBACK", "hookgate callbacks group --timing before", "hookgate callbacks --config hookgate.yaml"]))]
 pub(super) struct Callbacks {
     /// Callback to show in full: its key in OpenIM's webhooks.yml, its command or its rpc. A part of such a name lists
     /// those that have it
@@ -43,6 +43,10 @@ pub(super) struct Callbacks {
     #[arg(long, value_parser = ["before", "after"])]
     timing: Option<String>,
 
+    /// Show who is asked about them: the policies of their routes, by the file that hookgate serves with
+    #[arg(long, value_name = "FILE")]
+    config: Option<String>,
+
     /// Print a JSON array of objects
     #[arg(long)]
     json: bool,
@@ -51,6 +55,7 @@ pub(super) struct Callbacks {
 impl Callbacks {
     /// Prints the callbacks.
     pub(super) fn run(self) -> Result<(), Error> {
+        let config = self.config.as_deref().map(load).transpose()?;
         let has_timing = |callback: &&Callback| self.timing.as_ref().is_none_or(|it| it == callback.timing.as_str());
         let mut rows: Vec<_> = Callback::all().iter().filter(has_timing).collect();
         let mut is_named = false;
@@ -67,7 +72,7 @@ impl Callbacks {
         // anstream strips colour where there is no terminal, and with NO_COLOR.
         let mut out = anstream::stdout().lock();
         if self.json {
-            print_json(&rows.into_iter().map(json_of).collect::<Vec<_>>())?;
+            print_json(&rows.into_iter().map(|row| json_of(row, config.as_ref())).collect::<Vec<_>>())?;
         } else if is_named {
             let comments = Comments::read();
             for (index, callback) in rows.into_iter().enumerate() {
@@ -75,13 +80,40 @@ impl Callbacks {
                 if index > 0 {
                     writeln!(out)?;
                 }
-                details::print(callback, &comments, &mut out)?;
+                details::print(callback, config.as_ref(), &comments, &mut out)?;
             }
+        } else if let Some(config) = &config {
+            list_asked(&rows, config, &mut out)?;
         } else {
             list(&rows, columns(), &mut out)?;
         }
         Ok(())
     }
+}
+
+/// Reads the configuration that hookgate would serve with.
+fn load(file: &str) -> Result<Config, Error> {
+    let options = Options::of_file(file).map_err(|error| Error::Usage(error.to_string()))?;
+    Ok(Config::load(&options)?.config)
+}
+
+/// Prints a line for each callback, with who is asked about it.
+fn list_asked(rows: &[&Callback], config: &Config, out: &mut impl Write) -> io::Result<()> {
+    let mut table = TabWriter::new(out);
+    writeln!(table, "KEY\tTIMING\tASKED")?;
+    for row in rows {
+        // Two callbacks have one key, and a route can name one of them by its command.
+        let is_shared = Callback::all().iter().filter(|other| other.config_key == row.config_key).count() > 1;
+        let command = if is_shared { format!(" ({})", row.command) } else { String::new() };
+        writeln!(table, "{}{command}\t{}\t{}", row.config_key, row.timing.as_str(), asked(row, config))?;
+    }
+    table.flush()
+}
+
+/// Returns who is asked about a callback, in words.
+fn asked(callback: &Callback, config: &Config) -> String {
+    let asked: Vec<_> = config.asked_about(callback).iter().map(ToString::to_string).collect();
+    asked.join("; else ")
 }
 
 /// Prints a line for each callback, with as many columns as fit in `width`; all without one.
@@ -121,8 +153,8 @@ fn changes(callback: &Callback, width: Option<usize>) -> String {
     }
 }
 
-fn json_of(callback: &Callback) -> Value {
-    json!({
+fn json_of(callback: &Callback, config: Option<&Config>) -> Value {
+    let mut row = json!({
         "command": callback.command,
         "older_commands": callback.older_commands,
         "config_key": callback.config_key,
@@ -132,5 +164,9 @@ fn json_of(callback: &Callback) -> Value {
         "order_domain": callback.ordered_with().next().map(|_| callback.order_domain),
         "releases": callback.releases,
         "changes": callback.changes().collect::<Vec<_>>(),
-    })
+    });
+    if let Some(config) = config {
+        row["asked"] = json!(config.asked_about(callback));
+    }
+    row
 }

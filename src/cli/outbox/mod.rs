@@ -1,6 +1,7 @@
 //! `hookgate outbox`: lists, replays and drops the After events that are kept on disk or on a cluster.
 
 mod backend;
+mod change;
 mod print;
 mod replay;
 
@@ -14,10 +15,11 @@ use serde_json::json;
 
 use super::admin::Admin;
 use super::callbacks::callback_named;
-use super::{Error, block_on, examples, print_json, progress_bar};
-use crate::outbox::{Changed, Count, Filter, Item, Offline, OperateError, Replay, State};
+use super::{Error, block_on, examples, print_json};
+use crate::outbox::{Count, Filter, Item, Offline, State, TARGET};
 use crate::text::{columns, count};
 use backend::Backend;
+use change::{Done, Verb};
 
 /// Reasons of dead letters, as they are stored: `full` on a cluster alone. Events that end for another reason were never
 /// written, or wait for the next start.
@@ -25,12 +27,12 @@ const REASONS: [&str; 7] = ["unimplemented", "invalid_reply", "refused_size", "a
 
 /// Options of `hookgate outbox`.
 #[derive(Debug, Args)]
-#[command(after_help = examples(&["hookgate outbox", "hookgate outbox list --dead", "hookgate outbox --data /var/lib/hookgate"]))]
+#[command(after_help = examples(&["hookgate outbox", "hookgate outbox list --dead", "hookgate outbox --policy words", "hookgate outbox --data /var/lib/hookgate"]))]
 pub(super) struct Outbox {
     #[command(subcommand)]
     command: Option<Command>,
 
-    /// Directory of the outbox, while no hookgate serves from it
+    /// Directory of the outboxes (data of serve), while no hookgate serves from it
     #[arg(
         id = "outbox_data",
         long = "data",
@@ -44,8 +46,12 @@ pub(super) struct Outbox {
     #[command(flatten)]
     admin: Admin,
 
+    /// Only the events of this policy, of several: its name in the configuration. Left out: those of all
+    #[arg(id = "outbox_policy", long = "policy", value_name = "NAME", global = true, display_order = 102)]
+    policy: Option<String>,
+
     /// Print JSON
-    #[arg(long, global = true, display_order = 102)]
+    #[arg(long, global = true, display_order = 103)]
     json: bool,
 }
 
@@ -133,12 +139,17 @@ impl Outbox {
     }
 
     async fn dispatch(self) -> Result<(), Error> {
-        let Self { command, data, admin, json } = self;
-        let mut outbox = Backend::open(data, admin)?;
+        let Self { command, data, admin, policy, json } = self;
+        let mut outboxes = Backend::open(data, admin, policy.as_deref()).await?;
         match command {
             None => {
-                let counts: Vec<Count> = outbox.ask("", None, |outbox| outbox.counted()).await?;
-                if json { print_json(&counts)? } else { print::counts(&counts, &mut io::stdout().lock())? }
+                let mut counts = Vec::new();
+                for outbox in &mut outboxes {
+                    let of_outbox: Vec<Count> = outbox.ask("", None, |outbox| outbox.counted()).await?;
+                    counts.extend(of_outbox);
+                }
+                let policies = policy_width(&outboxes) > 0;
+                if json { print_json(&counts)? } else { print::counts(&counts, policies, &mut io::stdout().lock())? }
             }
             Some(Command::List { which, waiting, dead, limit }) => {
                 let states: &[State] = match (waiting, dead) {
@@ -147,16 +158,16 @@ impl Outbox {
                     _ => &[State::Waiting, State::Dead],
                 };
                 let limit = if limit == 0 { usize::MAX } else { limit };
-                list(&mut outbox, &which.filter()?, states, limit, json).await?;
+                list(&mut outboxes, &which.filter()?, states, limit, json).await?;
             }
             Some(Command::Show { id, reveal }) => {
-                let body = json!({ "id": id, "reveal": reveal });
-                let item: Item = outbox.ask("/show", Some(body), |outbox| outbox.show(&id, reveal)).await?;
+                let item = backend::show(&mut outboxes, &id, reveal).await?;
                 print_json(&item)?;
             }
-            Some(Command::Replay { change, wait }) => change.replay(&mut outbox, wait, json).await?,
+            Some(Command::Replay { change, wait }) => change.replay(&mut outboxes, wait, json).await?,
             Some(Command::Drop(change)) => {
-                let (dropped, _) = change.run(&mut outbox, "/drop", Offline::discard).await?;
+                let verb = Verb { path: "/drop", offline: Offline::discard };
+                let Done { events: dropped, .. } = change.run(&mut outboxes, verb).await?;
                 let mut out = io::stdout();
                 match json {
                     true => writeln!(out, "{}", json!({ "dropped": dropped }))?,
@@ -168,92 +179,64 @@ impl Outbox {
     }
 }
 
+/// Returns the columns that the names of policies need in a table; 0 if there is but the one of the setting `policy`.
+fn policy_width(outboxes: &[Backend]) -> usize {
+    let widest = outboxes.iter().map(|outbox| outbox.policy.len()).max().unwrap_or_default();
+    let is_only = outboxes.len() < 2 && outboxes.iter().all(|outbox| outbox.policy == TARGET);
+    if is_only { 0 } else { widest.max("POLICY".len()) }
+}
+
 /// Lists events page by page, as there may be millions.
-async fn list(outbox: &mut Backend, filter: &Filter, states: &[State], limit: usize, json: bool) -> io::Result<()> {
+async fn list(outboxes: &mut [Backend], filter: &Filter, states: &[State], limit: usize, json: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if json {
         let mut serializer = serde_json::Serializer::pretty(&mut out);
         let mut array = serializer.serialize_seq(None)?;
         let print = |items: &[Item], _| Ok(items.iter().try_for_each(|item| array.serialize_element(item))?);
-        each_page(outbox, filter, states, limit, print).await?;
+        each_page(outboxes, filter, states, limit, print).await?;
         array.end()?;
         return writeln!(out);
     }
-    let width = columns();
-    let print = |items: &[Item], listed| print::items(items, listed == 0, width, &mut out);
-    let listed = each_page(outbox, filter, states, limit, print).await?;
+    let table = print::Table { width: columns(), policy: policy_width(outboxes) };
+    let print = |items: &[Item], listed| table.print(items, listed == 0, &mut out);
+    let listed = each_page(outboxes, filter, states, limit, print).await?;
     if listed < limit {
         return if listed == 0 { writeln!(out, "no such events") } else { Ok(()) };
     }
     let mut total = 0;
-    for state in states {
-        let filter = Filter { state: Some(*state), ..filter.clone() };
-        let count: i64 = outbox.ask("/count", Some(json!(filter)), |outbox| outbox.count(&filter)).await?;
-        total += usize::try_from(count).unwrap_or_default();
+    for outbox in outboxes {
+        for state in states {
+            let filter = Filter { state: Some(*state), ..filter.clone() };
+            let count: i64 = outbox.ask("/count", Some(json!(filter)), |outbox| outbox.count(&filter)).await?;
+            total += usize::try_from(count).unwrap_or_default();
+        }
     }
     if total > listed { writeln!(out, "{listed} of {total} events; --limit 0 lists all") } else { Ok(()) }
 }
 
-/// Calls `print` with each page and the number of events before it. Returns the number of events.
+/// Calls `print` with each page and the number of events before it, outbox by outbox. Returns the number of events.
 async fn each_page(
-    outbox: &mut Backend,
+    outboxes: &mut [Backend],
     filter: &Filter,
     states: &[State],
     limit: usize,
     mut print: impl FnMut(&[Item], usize) -> io::Result<()>,
 ) -> io::Result<usize> {
     let mut listed = 0;
-    for state in states {
-        let mut after = None;
-        while listed < limit {
-            let filter = Filter { state: Some(*state), after, limit: Some(limit - listed), ..filter.clone() };
-            let items: Vec<Item> = outbox.ask("/list", Some(json!(filter)), |outbox| outbox.list(&filter)).await?;
-            let Some(last) = items.last() else { break };
-            after = Some(last.place);
-            print(&items, listed)?;
-            listed += items.len();
+    for outbox in outboxes {
+        for state in states {
+            let mut after = None;
+            while listed < limit {
+                let filter = Filter { state: Some(*state), after, limit: Some(limit - listed), ..filter.clone() };
+                let items: Vec<Item> = outbox.ask("/list", Some(json!(filter)), |outbox| outbox.list(&filter)).await?;
+                let Some(last) = items.last() else { break };
+                after = Some(last.place);
+                print(&items, listed)?;
+                listed += items.len();
+            }
         }
     }
     Ok(listed)
-}
-
-impl Change {
-    /// Replays or drops all events that are selected, behind a progress bar. Returns their number and, for a replay, how
-    /// they are found again.
-    async fn run(
-        self,
-        outbox: &mut Backend,
-        path: &str,
-        offline: fn(&mut Offline, &Filter) -> Result<Changed, OperateError>,
-    ) -> Result<(usize, Vec<Replay>), Error> {
-        let filter = Filter { all: self.all, ..self.which.filter()? };
-        if filter == Filter::default() {
-            return Err(Error::Usage("which events? An ID, --rpc, --reason, --since or --all says it".to_owned()));
-        }
-        // Counted once: events that fail again meanwhile would otherwise be replayed without end.
-        let dead = Filter { state: Some(State::Dead), ..filter.clone() };
-        let count: i64 = match filter.id {
-            Some(_) => 1,
-            None => outbox.ask("/count", Some(json!(dead)), |outbox| outbox.count(&dead)).await?,
-        };
-        let mut left = usize::try_from(count).unwrap_or_default();
-        let progress = progress_bar(left, "{bar:32} {pos}/{len}  {per_sec}  {eta}");
-        let (mut total, mut replays, mut after) = (0, Vec::new(), None);
-        while left > 0 {
-            let filter = Filter { limit: Some(left), after, ..filter.clone() };
-            let changed = outbox.ask(path, Some(json!(filter)), |outbox| offline(outbox, &filter)).await?;
-            total += changed.events;
-            left = left.saturating_sub(changed.events);
-            progress.inc(changed.events as u64);
-            replays.extend(changed.replay);
-            after = changed.last;
-            if after.is_none() {
-                break;
-            }
-        }
-        progress.finish_and_clear();
-        Ok((total, replays))
-    }
 }
 
 /// Parses an age or a point in time, as milliseconds since 1970.

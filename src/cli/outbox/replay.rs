@@ -8,7 +8,8 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::Change;
-use super::backend::Backend;
+use super::backend::{Backend, evicted};
+use super::change::{Done, Verb};
 use crate::cli::{Error, age, method};
 use crate::outbox::{Offline, Replay, Undelivered};
 use crate::text::{count, width, wrapped};
@@ -18,12 +19,14 @@ const POLL: Duration = Duration::from_millis(100);
 
 impl Change {
     /// Replays the events that are selected, and prints how many were queued, and what became of them within `wait`.
-    pub(super) async fn replay(self, outbox: &mut Backend, wait: Duration, json: bool) -> Result<(), Error> {
-        let evicted_before = outbox.evicted().await?;
-        let (queued, replays) = self.run(outbox, "/replay", Offline::replay).await?;
+    pub(super) async fn replay(self, outboxes: &mut [Backend], wait: Duration, json: bool) -> Result<(), Error> {
+        let evicted_before = evicted(outboxes).await?;
+        let verb = Verb { path: "/replay", offline: Offline::replay };
+        let Done { events: queued, replays } = self.run(outboxes, verb).await?;
         let mut out = io::stdout();
         if !json {
-            let later = if outbox.serves() { "" } else { ", for the next start" };
+            let serves = outboxes.first().is_some_and(Backend::serves);
+            let later = if serves { "" } else { ", for the next start" };
             writeln!(out, "{} queued{later}", count(queued, "event"))?;
         }
         // An older hookgate does not say how they are found again.
@@ -33,9 +36,9 @@ impl Change {
             }
             return Ok(());
         }
-        let undelivered = follow(outbox, &replays, wait).await?;
+        let undelivered = follow(outboxes, &replays, wait).await?;
         let left: i64 = undelivered.iter().map(|of| of.untried + of.failed + of.dead.values().sum::<i64>()).sum();
-        let evicted = outbox.evicted().await?.saturating_sub(evicted_before);
+        let evicted = evicted(outboxes).await?.saturating_sub(evicted_before);
         let delivered = (queued as u64).saturating_sub(u64::try_from(left).unwrap_or_default()).saturating_sub(evicted);
         if json {
             let ended = json!({
@@ -62,9 +65,14 @@ impl Change {
 }
 
 /// Waits until each event is delivered or has failed, or `wait` is over. Returns those that are not delivered, by rpc.
-async fn follow(outbox: &mut Backend, replays: &[Replay], wait: Duration) -> io::Result<Vec<Undelivered>> {
+async fn follow(
+    outboxes: &mut [Backend],
+    replays: &[(String, Replay)],
+    wait: Duration,
+) -> io::Result<Vec<Undelivered>> {
     let (until, mut all) = (Instant::now().checked_add(wait), BTreeMap::<String, Undelivered>::new());
-    for replay in replays {
+    for (policy, replay) in replays {
+        let Some(outbox) = outboxes.iter_mut().find(|outbox| outbox.policy == *policy) else { continue };
         let undelivered = loop {
             let undelivered: Vec<Undelivered> =
                 outbox.ask("/undelivered", Some(json!(replay)), |_| Ok(Vec::new())).await?;

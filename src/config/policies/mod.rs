@@ -22,6 +22,15 @@ pub(super) use read::read;
 /// The name of the policy that the setting `policy` names.
 pub(crate) const ONLY: &str = "policy";
 
+/// Maximum length of a name, which is part of a directory's and of a stream's name.
+const LONGEST_NAME: usize = 32;
+
+/// Returns true if a policy can have this name.
+pub(crate) fn is_name(name: &str) -> bool {
+    let is_letter = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-_".contains(letter);
+    !name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(is_letter)
+}
+
 /// A policy service, with its settings. What the file does not set is the value of the top level.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedPolicy {

@@ -4,15 +4,12 @@ use std::path::Path;
 
 use http::HeaderName;
 
-use super::NamedPolicy;
+use super::{LONGEST_NAME, NamedPolicy, is_name};
 use crate::config::Config;
 use crate::config::file::{Reader, join};
 use crate::config::yaml::{Entry, Node};
 
 const POLICIES: &str = "policies";
-
-/// Maximum length of a name, which is part of a directory's and of a stream's name.
-const LONGEST_NAME: usize = 32;
 
 /// Beginnings of names of metadata that are hookgate's own, gRPC's or HTTP's.
 const RESERVED: [&str; 8] =
@@ -28,8 +25,7 @@ pub(in crate::config) fn read(file: &mut Reader<'_>, node: &Node, config: &Confi
     let mut policies = Vec::new();
     for Entry { line, key, value } in file.entries(POLICIES, node, "policies by their names") {
         let path = join(POLICIES, key);
-        let is_letter = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-_".contains(letter);
-        if key.is_empty() || key.len() > LONGEST_NAME || !key.chars().all(is_letter) {
+        if !is_name(key) {
             let what = format!("expected a name of 1 to {LONGEST_NAME} lower-case letters, digits, - and _");
             file.mistake(*line, &path, what);
         }

@@ -56,7 +56,10 @@ impl RouteReader<'_, '_> {
                 "failures" => share(text).map(|share| guard.failures = Some(share)),
                 "p99" => (time().read)(text).map(|time| guard.p99 = Some(time)),
                 "least" => match text.parse() {
-                    Ok(least) if least > 0 => Ok(guard.least = least),
+                    Ok(least) if least > 0 => {
+                        guard.least = least;
+                        Ok(())
+                    }
                     _ => Err(format!("{text:?}: expected a whole number of 1 or more")),
                 },
                 key => {

@@ -3,8 +3,10 @@
 //! - `read`, `ask`, `shadow`, `guard`: routes from the file, with all mistakes.
 //! - `when`: the rows of `when`, compiled to a [`Filter`] for each callback.
 //! - `ids`, `paths`: files of IDs, and their names.
+//! - `asked`: who is asked about a callback, for people.
 
 mod ask;
+mod asked;
 mod guard;
 mod ids;
 mod paths;

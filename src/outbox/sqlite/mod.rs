@@ -55,7 +55,7 @@ pub(crate) use gauges::COMMIT_BUCKETS;
 pub(super) use look::content;
 pub(crate) use look::{Count, Item, Replay, Undelivered};
 pub(crate) use open::OpenError;
-pub(super) use open::{Opened, open};
+pub(super) use open::{Opened, is_in, open};
 pub(super) use rows::as_id;
 pub(super) use standing::{Standing, StandingKey};
 pub(super) use store::{Closed, SqliteStore};

@@ -89,6 +89,20 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// The error of a directory that cannot be listed.
+    pub(crate) fn unreadable(directory: &Path, error: &io::Error) -> Self {
+        Self::unfit(directory, "it cannot be read", error)
+    }
+
+    fn unfit(directory: &Path, what: &str, error: &io::Error) -> Self {
+        let what = match error.kind() {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => "it is not a directory".to_owned(),
+            io::ErrorKind::ReadOnlyFilesystem => "it is mounted read-only: copy it, and use the copy".to_owned(),
+            _ => format!("{what}: {error}"),
+        };
+        Self::Unfit { path: directory.to_owned(), what }
+    }
+
     /// Returns true if the configuration is at fault.
     pub fn is_mistake(&self) -> bool {
         matches!(self, Self::Unfit { .. })
@@ -105,16 +119,14 @@ pub(in crate::outbox) struct Opened {
     lock: Arc<Lock>,
 }
 
+/// Returns true if a directory holds an outbox.
+pub(in crate::outbox) fn is_in(directory: &Path) -> bool {
+    salvage::is_there(&directory.join(FILE))
+}
+
 /// Opens the outbox of a directory, which is made if it is not there.
 pub(in crate::outbox) fn open(directory: &Path) -> Result<Opened, OpenError> {
-    let unfit = |what: &str, error: io::Error| {
-        let what = match error.kind() {
-            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => "it is not a directory".to_owned(),
-            io::ErrorKind::ReadOnlyFilesystem => "it is mounted read-only: copy it, and use the copy".to_owned(),
-            _ => format!("{what}: {error}"),
-        };
-        OpenError::Unfit { path: directory.to_owned(), what }
-    };
+    let unfit = |what: &str, error: io::Error| OpenError::unfit(directory, what, &error);
     // What people write to each other is in it: it is nobody's but ours.
     fs::DirBuilder::new()
         .recursive(true)

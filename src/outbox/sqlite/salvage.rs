@@ -46,6 +46,11 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     PathBuf::from(format!("{}{ending}", path.display()))
 }
 
+/// Returns true if there is an outbox at a path, or a whole one that has yet to be put there.
+pub(super) fn is_there(path: &Path) -> bool {
+    path.exists() || beside(path, NEW).exists()
+}
+
 /// Makes a new file of what can be read of a damaged one, and puts that aside once the new one is whole. The order of its
 /// keys is left as it is while hookgate is serving.
 ///

@@ -11,13 +11,13 @@ use crate::support::program::{Running, hookgate};
 use crate::support::restartable::{Act, Decide, Policy, anywhere};
 
 /// Runs the command; gives its exit code and what it prints.
-async fn outbox(args: &[&str]) -> (Option<i32>, String, String) {
+pub(super) async fn outbox(args: &[&str]) -> (Option<i32>, String, String) {
     let output = hookgate(&[&["outbox"], args].concat()).output().await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-async fn json(args: &[&str]) -> Value {
+pub(super) async fn json(args: &[&str]) -> Value {
     let (code, out, err) = outbox(&[args, &["--json"]].concat()).await;
     assert_eq!(code, Some(0), "{err}");
     serde_json::from_str(&out).unwrap()
@@ -30,7 +30,7 @@ async fn dead(gate: &Running, events: u64) {
     }
 }
 
-fn failing() -> Decide {
+pub(super) fn failing() -> Decide {
     std::sync::Arc::new(|_| Act::Fail)
 }
 
