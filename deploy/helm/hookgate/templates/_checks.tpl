@@ -1,7 +1,10 @@
 {{/* What cannot be right is said before anything is installed. */}}
 {{- define "hookgate.checks" -}}
-{{- if not .Values.policy -}}
-{{- fail "policy: say where the policy service is, as in --set policy=http://policy:50051" -}}
+{{- if and (not .Values.policy) (not .Values.config.policies) -}}
+{{- fail "policy: say where the policy service is, as in --set policy=http://policy:50051; config.policies and config.routes are for several" -}}
+{{- end -}}
+{{- if and .Values.policy .Values.config.policies -}}
+{{- fail "config.policies: names services too; take it or the value policy" -}}
 {{- end -}}
 {{- $own := dict
   "listen" "ports.webhooks and bindAddress"
@@ -30,7 +33,7 @@
 {{- if and .Values.tls.clientCaSecret (not .Values.tls.secret) -}}
 {{- fail "tls.clientCaSecret: client certificates need TLS; set tls.secret too" -}}
 {{- end -}}
-{{- if and .Values.policyTls.secret (not (hasPrefix "https://" .Values.policy)) -}}
+{{- if and .Values.policyTls.secret (not (hasPrefix "https://" (default "" .Values.policy))) -}}
 {{- fail "policyTls.secret: the policy is not asked over TLS; its URL must be https://…" -}}
 {{- end -}}
 {{- if and .Values.policyTls.secret (not .Values.policyTls.ca) (not .Values.policyTls.clientCertificate) -}}

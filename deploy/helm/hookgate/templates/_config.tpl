@@ -4,8 +4,8 @@
 {{- $config := dict
   "listen" $webhooks
   "admin_listen" (printf "%s:%v" .Values.bindAddress .Values.ports.admin)
-  "policy" .Values.policy
   "drain" (dict "delay" (printf "%ss" (include "hookgate.drainDelay" .)) "time" (printf "%vs" .Values.drain.timeSeconds)) -}}
+{{- if .Values.policy }}{{ $_ := set $config "policy" .Values.policy }}{{ end -}}
 {{- $access := dict -}}
 {{- if include "hookgate.accessSecret" . -}}
 {{- range include "hookgate.accessKeys" . | fromJsonArray -}}

@@ -42,12 +42,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{/* Changes with the settings that hookgate reads at its start only. All others are reloaded, and do not restart the pods. */}}
 {{- define "hookgate.restartChecksum" -}}
-{{- pick (include "hookgate.config" . | fromYaml) "listen" "admin_listen" "log_format" "threads" "data" "after" "traces" | toJson | sha256sum -}}
+{{- $config := include "hookgate.config" . | fromYaml -}}
+{{- $start := pick $config "listen" "admin_listen" "log_format" "threads" "data" "after" "traces" -}}
+{{- with $config.policies }}{{ $_ := set $start "policies" (keys . | sortAlpha) }}{{ end -}}
+{{- toJson $start | sha256sum -}}
 {{- end -}}
 
 {{/* `hookgate verify` in a pod of its own has no socket of another pod, no client certificate and no other server name. */}}
 {{- define "hookgate.testable" -}}
-{{- if not (or (hasPrefix "unix:" .Values.policy) .Values.policyTls.clientCertificate .Values.policyTls.serverName) }}true{{ end -}}
+{{- if not (or (not .Values.policy) (hasPrefix "unix:" .Values.policy) .Values.policyTls.clientCertificate .Values.policyTls.serverName) }}true{{ end -}}
 {{- end -}}
 
 {{- define "hookgate.drainDelay" -}}
@@ -83,13 +86,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
-{{/* The port of the policy's pods: the value, or that of its URL. Empty for a Unix socket. */}}
-{{- define "hookgate.policyPort" -}}
-{{- $url := urlParse .Values.policy -}}
-{{- if .Values.networkPolicy.policyPort -}}
-{{- .Values.networkPolicy.policyPort -}}
-{{- else if ne $url.scheme "unix" -}}
+{{/* The ports of the policies' pods, as a list in JSON: the value, or those of their URLs. A Unix socket has none. */}}
+{{- define "hookgate.policyPorts" -}}
+{{- $urls := list -}}
+{{- with .Values.policy }}{{ $urls = append $urls . }}{{ end -}}
+{{- range .Values.config.policies }}{{ $urls = append $urls .url }}{{ end -}}
+{{- $ports := list -}}
+{{- range $urls -}}
+{{- if not (or (hasPrefix "unix:" .) (eq . "builtin")) -}}
+{{- $url := urlParse . -}}
 {{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) -}}
-{{- default (ternary "443" "80" (eq $url.scheme "https")) $port -}}
+{{- $ports = append $ports (default (ternary "443" "80" (eq $url.scheme "https")) $port | int) -}}
 {{- end -}}
+{{- end -}}
+{{- with .Values.networkPolicy.policyPort }}{{ $ports = list (int .) }}{{ end -}}
+{{- toJson (uniq $ports) -}}
 {{- end -}}
