@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use hookgate::config::{Setting, all_settings, callback_settings, flag_name, variable};
+use hookgate::config::{Setting, all_settings, callback_settings, flag_name, policy_settings, variable};
 
 const HEAD: &str = "\
 # Configuration
@@ -50,7 +50,17 @@ A list of [routes](../operations/routes.md). A webhook takes the first one that 
 | `percent` | number | Part of the values of `by` that the route takes, above 0 and up to 100. |
 | `by` | field | Field whose value decides. Needs `percent` or `cohort`. |
 | `cohort` | path | File of values of `by` that the route takes. |
-| `ask` | none | Allow without asking. Needs `callbacks` or `timing`. Left out: the policy is asked. |
+| `policies` | list of names | Policies that are asked, in their order. Left out: the only one. |
+| `ask` | all, chain or none | Way in which several policies are asked: at once, or one after another. `none` allows without asking, and needs `callbacks` or `timing`. |
+| `shadow` | name | Policy that is asked beside them and compared; `{policy: NAME, events: true}` sends it After events too. |
+| `guard` | bounds | `{differences: 2%, failures: 0.5%, p99: 200ms, least: 500}`: bounds over which a route with `percent` and `shadow` is left. |
+";
+
+const POLICIES: &str = "
+## policies.NAME
+
+[Named policies](../operations/several-policies.md), in place of `policy`. Names have 1 to 32 lower-case letters, digits, - and _. Which there
+are takes a restart. `metadata` holds names of metadata with the files of their values, each of one line: `{authorization: token.txt}`.
 ";
 
 const CALLBACKS: &str = "
@@ -75,6 +85,10 @@ pub fn page() -> String {
         }
         row(&mut out, setting);
     }
+    out.push_str(POLICIES);
+    out.push('\n');
+    table(&mut out);
+    policy_settings().iter().for_each(|setting| row(&mut out, setting));
     out.push_str(ROUTES);
     out.push_str(CALLBACKS);
     out.push('\n');

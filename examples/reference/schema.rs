@@ -1,6 +1,6 @@
 //! The JSON Schema of `hookgate.yaml`, from the declarations of the settings.
 
-use hookgate::config::{Setting, all_settings, callback_settings};
+use hookgate::config::{Setting, all_settings, callback_settings, policy_settings};
 use hookgate::contract::{Callback, Timing};
 use serde_json::{Map, Value, json};
 
@@ -30,6 +30,17 @@ pub fn schema() -> String {
         "description": "Settings of single callbacks, by their key in OpenIM's webhooks.yml",
         "type": ["object", "null"], "properties": callbacks, "additionalProperties": false,
     });
+    let mut policy = object(policy_settings(), "");
+    policy["required"] = json!(["url"]);
+    policy["properties"]["metadata"] = json!({
+        "description": "Metadata of each call: names, each with the file of its value",
+        "type": "object", "additionalProperties": { "type": "string" },
+    });
+    root["properties"]["policies"] = json!({
+        "description": "Named policies, in place of policy; routes say which of them is asked",
+        "type": "object", "minProperties": 1, "additionalProperties": false,
+        "patternProperties": { "^[a-z0-9_-]{1,32}$": { "$ref": "#/$defs/policy" } },
+    });
     root["properties"]["routes"] = json!({
         "description": "Routes: a webhook takes the first one that matches",
         "type": "array", "items": { "$ref": "#/$defs/route" }, "minItems": 1,
@@ -47,6 +58,7 @@ pub fn schema() -> String {
         },
     });
     root["$defs"] = json!({
+        "policy": policy,
         "route": {
             "type": "object", "additionalProperties": false,
             "properties": {
@@ -57,7 +69,19 @@ pub fn schema() -> String {
                 "percent": { "type": "number", "exclusiveMinimum": 0, "maximum": 100 },
                 "by": text(),
                 "cohort": text(),
-                "ask": { "const": "none" },
+                "policies": one_or_more(text()),
+                "ask": { "enum": ["all", "chain", "none"] },
+                "shadow": any_of(text(), json!({
+                    "type": "object", "additionalProperties": false, "required": ["policy"],
+                    "properties": { "policy": text(), "events": { "type": "boolean" } },
+                })),
+                "guard": {
+                    "type": "object", "additionalProperties": false,
+                    "properties": {
+                        "differences": text(), "failures": text(), "p99": text(),
+                        "least": { "type": "integer", "minimum": 1 },
+                    },
+                },
             },
         },
         "conditions": {
