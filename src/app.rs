@@ -105,8 +105,9 @@ impl App {
             };
             let events = events(&policy, named, &config, decisions, patience).await?;
             let interval = in_force.clone();
-            let health =
-                health::watch(channel.clone(), move || interval.now().policies()[index].channel.health_interval);
+            let own = named.channel.health_interval;
+            let every = move || interval.now().policies().get(index).map_or(own, |named| named.channel.health_interval);
+            let health = health::watch(channel.clone(), every);
             let (name, counters) = (named.name.clone(), Arc::default());
             policies.push(PolicySources { name, policy, channel, health, events, counters });
         }
