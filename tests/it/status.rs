@@ -187,6 +187,6 @@ async fn the_admin_listener_has_an_index() {
         assert_eq!(running.ask(&format!("/{route}")).await.status, expected, "{route}");
         found += 1;
     }
-    assert_eq!(found, 5, "{index}");
+    assert_eq!(found, 6, "{index}");
     assert_eq!(running.ask("/other").await.status, 404);
 }
