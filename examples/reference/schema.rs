@@ -89,6 +89,7 @@ pub fn schema() -> String {
             "type": "object", "minProperties": 1,
             "properties": {
                 "not": { "$ref": "#/$defs/conditions" },
+                "notification": { "type": "boolean" },
                 "any": { "type": "array", "items": { "$ref": "#/$defs/conditions" }, "minItems": 1 },
             },
             "additionalProperties": any_of(one_or_more(value()), tests),

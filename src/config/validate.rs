@@ -68,6 +68,15 @@ fn with_a_cluster(loaded: &mut Loaded) {
     if after.store.is_empty() {
         return;
     }
+    let policies = loaded.config.policies.clone();
+    for (place, policy) in policies.iter().enumerate() {
+        let streams = policy.streams(&loaded.config);
+        let is_taken = |other: &&NamedPolicy| other.streams(&loaded.config).iter().any(|name| streams.contains(name));
+        if let Some(other) = policies[..place].iter().find(is_taken) {
+            let what = format!("its streams on the cluster would be those of {}: it needs another name", other.name);
+            loaded.mistake(&format!("policies.{}", policy.name), what);
+        }
+    }
     if !matches!(after.nats.replicas, 1 | 3 | 5) {
         loaded.mistake("after.nats.replicas", "an even number of nodes survives no more than one fewer: 1, 3 or 5");
     }

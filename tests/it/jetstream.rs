@@ -8,6 +8,7 @@
 mod bad;
 mod faults;
 mod logins;
+mod policies;
 pub(crate) mod servers;
 mod spill;
 pub(crate) mod store;

@@ -92,6 +92,12 @@ impl NamedPolicy {
         after
     }
 
+    /// Returns the names of its streams on a cluster.
+    pub(super) fn streams(&self, config: &Config) -> [String; 3] {
+        let name = self.after(config).nats.name;
+        ["", "-later", "-dead"].map(|end| format!("{name}{end}"))
+    }
+
     /// Returns the settings that differ from those of the top level, with their values as YAML.
     pub(super) fn own_settings(&self, config: &Config) -> Vec<(&'static Setting<Self>, String)> {
         let (mut own, mut inherited) = (self.clone(), Self::inheriting(&self.name, config));

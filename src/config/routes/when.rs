@@ -6,7 +6,10 @@ use std::sync::Arc;
 use super::read::RouteReader;
 use crate::config::report::{did_you_mean, nearest};
 use crate::config::yaml::{Entry, Node, Value};
-use crate::contract::{Callback, Condition, Filter, Ids, Place, PlaceKind, Texts, Wanted};
+use crate::contract::{Callback, Condition, Filter, Ids, Place, PlaceKind, Texts, Wanted, field_paths};
+
+/// The content types of OpenIM's own notifications (openimsdk/protocol, constant: NotificationBegin to NotificationEnd).
+const NOTIFICATIONS: RangeInclusive<i64> = 1000..=5000;
 
 const TESTS: [&str; 5] = ["in", "prefix", "file", "present", "all"];
 
@@ -45,6 +48,7 @@ impl RouteReader<'_, '_> {
                     filters.into_iter().map(|filter| Some(Condition::Not(filter))).collect()
                 }
                 "any" => self.any(&path, &entry.value, callbacks).into_iter().map(Some).collect(),
+                "notification" => self.notification(&path, entry, callbacks),
                 field => self.field(&path, entry, field, callbacks),
             };
             for (filter, condition) in filters.iter_mut().zip(conditions) {
@@ -69,6 +73,22 @@ impl RouteReader<'_, '_> {
             any.iter_mut().zip(filters).for_each(|(any, filter)| any.push(filter));
         }
         any.into_iter().map(Condition::Any).collect()
+    }
+
+    /// Reads whether messages are OpenIM's own notifications, by the field that says what kind their content is of.
+    fn notification(&mut self, path: &str, entry: &Entry, callbacks: &[&'static Callback]) -> Vec<Option<Condition>> {
+        let wanted = self.truth(path, entry.line, &entry.value);
+        let places: Vec<_> = callbacks.iter().map(|callback| kind_of_content(callback)).collect();
+        if let Some((callback, _)) = callbacks.iter().zip(&places).find(|(_, place)| place.is_none()) {
+            let what = format!("no field of {} says what kind of message it is", callback.config_key);
+            self.file.mistake(entry.line, path, what);
+        }
+        let condition = |place| Condition::Field(place, Wanted::Numbers(vec![NOTIFICATIONS]));
+        let conditions = places.into_iter().map(|place| {
+            let condition = condition(place?);
+            Some(if wanted? { condition } else { Condition::Not(Filter(vec![condition])) })
+        });
+        conditions.collect()
     }
 
     /// Reads the condition on a field.
@@ -188,6 +208,14 @@ impl Given<'_> {
         });
         Ok(Wanted::Numbers(ranges.collect::<Result<_, _>>()?))
     }
+}
+
+/// Returns the place of the number that says what kind a message's content is of; `None` for callbacks without messages.
+fn kind_of_content(callback: &Callback) -> Option<Place> {
+    let known = field_paths(callback.request);
+    let name = known.iter().find_map(|(_, field)| field.content_of)?;
+    let (path, _) = known.iter().find(|(_, field)| field.json == name)?;
+    Place::find(callback.request, &path.name)
 }
 
 /// Reads true or false as the number that stands for it.

@@ -236,6 +236,23 @@ fn each_mistake_in_the_policies_of_a_route_is_one_line_with_path_and_line() {
 }
 
 #[test]
+fn two_policies_cannot_have_the_same_streams() {
+    let with = |one: &str, other: &str| {
+        read(&format!(
+            "after: {{store: \"nats://a:4222\"}}\npolicies: {{{one}: {{url: builtin}}, {other}: {{url: builtin}}}}\n\
+             routes: [{{policies: [{one}, {other}], ask: all}}]"
+        ))
+    };
+    for (one, other) in [("policy", "later"), ("dead", "policy"), ("a", "a-later"), ("a-dead", "a")] {
+        let said = with(one, other).unwrap_err();
+        let expected =
+            format!("policies.{other}: its streams on the cluster would be those of {one}: it needs another name");
+        assert!(said.contains(&expected), "{said}");
+    }
+    assert!(!with("a", "a-b").unwrap_err().contains("streams"));
+}
+
+#[test]
 fn what_is_probably_not_meant_is_a_warning() {
     let rest = "  - {policies: words}";
     for (route, line) in [

@@ -60,6 +60,8 @@ fn every_condition_takes_what_it_says() {
         ("send_id: {prefix: bot_}", json!({"sendID": "bot_7"}), json!({"sendID": "abot_7"})),
         ("send_id: {file: ids.txt}", json!({"sendID": "u2"}), json!({"sendID": "# a comment"})),
         ("send_id: {file: [ids.txt], in: u9, prefix: z}", json!({"sendID": "u9"}), json!({"sendID": "u8"})),
+        ("notification: true", json!({"contentType": 1000}), json!({"contentType": 999})),
+        ("notification: false", json!({"contentType": 5001}), json!({"contentType": 5000})),
         ("content_type: [101, 106]", json!({"contentType": 106}), json!({"contentType": 105})),
         ("content_type: 1000..", json!({"contentType": 1000}), json!({"contentType": 999})),
         ("content_type: ..-1", json!({"contentType": -1}), json!({"contentType": 0})),
@@ -151,6 +153,14 @@ fn each_mistake_in_a_route_is_one_line_with_path_and_line() {
         ),
         ("{callbacks: [\"x*\"]}", "routes[0].callbacks: \"x*\": no such callback; hookgate callbacks lists their keys"),
         ("{callbacks: []}", "routes[0].callbacks: must name one at least"),
+        (
+            "{callbacks: beforeAddFriend, when: {notification: true}}",
+            "routes[0].when.notification: no field of beforeAddFriend says what kind of message it is",
+        ),
+        (
+            "{callbacks: beforeSendSingleMsg, when: {notification: 1}}",
+            "routes[0].when.notification: expected true or false",
+        ),
         ("{callbacks: {a: b}}", "routes[0].callbacks: expected a single value, or a list of them"),
         ("{name: a, name: b}", "routes[0].name: given twice; it is on line 2 too"),
         ("{name: ' '}", "routes[0].name: \" \": must not be empty"),
