@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -90,8 +91,9 @@ impl App {
         // The process before this one may have its last calls in flight.
         let leaving = config.drain.delay + config.drain.time + outbox::CLOSING;
         let patience = if replaces_another { leaving } else { Duration::ZERO };
-        let mut policies = Vec::new();
-        for (index, named) in config.policies().iter().enumerate() {
+        let named = config.policies();
+        let mut clients = Vec::new();
+        for named in named.iter() {
             let Some(url) = named.url.clone().or_else(|| builtin_url.clone()) else { continue };
             let channel = Channel::connect(url, &named.channel, &named.tls);
             let mut policy = Policy::over(channel.clone(), named.reply).traced(traces.clone());
@@ -99,11 +101,19 @@ impl App {
                 policy = policy.named(named.name.clone());
             }
             policy.set_metadata(named.metadata.clone());
+            clients.push((named, channel, policy));
+        }
+        // At once: a cluster that is away is waited for.
+        let opened = clients.iter().map(|(named, _, policy)| {
             let decisions = match config.policies.is_empty() {
                 true => decisions.clone(),
                 false => decisions.of_policy(named.name.clone()),
             };
-            let events = events(&policy, named, &config, decisions, patience).await?;
+            events(policy, named, &config, decisions, patience)
+        });
+        let opened = try_join_all(opened).await?;
+        let mut policies = Vec::new();
+        for (index, ((named, channel, policy), events)) in clients.into_iter().zip(opened).enumerate() {
             let interval = in_force.clone();
             let own = named.channel.health_interval;
             let every = move || interval.now().policies().get(index).map_or(own, |named| named.channel.health_interval);

@@ -197,9 +197,10 @@ async fn readyz(State(admin): State<Sources>) -> (StatusCode, String) {
     if admin.stopping.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
     }
+    let config = admin.config.now();
     let states: Vec<_> = admin.policies.iter().map(|of| (&of.name, of.health.borrow().clone())).collect();
-    // The others' webhooks have failure rules; without hookgate all of them would be denied.
-    let is_ready = states.iter().any(|(_, state)| state.is_ready());
+    // The others' webhooks have failure rules; without hookgate all of them would be denied. A shadow decides nothing.
+    let is_ready = states.iter().enumerate().any(|(index, (_, state))| state.is_ready() && config.decides(index));
     let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let text = match &*states {
         [(_, state)] => format!("{state}\n"),

@@ -17,7 +17,7 @@ use crate::config::{Config, ConfigHandle};
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The refusal of callers on other machines.
-const REMOTE: &str = "the outbox is for callers from a loopback address alone: run hookgate outbox beside hookgate (in \
+const REMOTE: &str = "this is for callers from a loopback address alone: run the command beside hookgate (in \
                       Kubernetes by kubectl exec), and have admin_listen on 127.0.0.1, on 0.0.0.0 or on a Unix socket";
 
 /// Middleware: returns 403 if the request comes from another machine, or may come from a page of another origin. `peer` is

@@ -37,8 +37,9 @@ pub(super) async fn status(
             (status["policy"], status["after_events"]) = (policy(only), events(only));
         }
         named => {
-            let named = named.iter().map(|of| {
+            let named = named.iter().enumerate().map(|(index, of)| {
                 let mut status = policy(of);
+                status["decides"] = config.decides(index).into();
                 status["name"] = json!(*of.name);
                 let verdicts =
                     Outcome::all().map(|outcome| (outcome.as_str().to_owned(), of.counters.counted(outcome)));

@@ -56,7 +56,8 @@ pub(super) fn read(loaded: &mut Loaded, text_of: TextOf<'_>) {
 fn without_secret(what: String, setting: &str, file: &Path) -> String {
     let name = file.display().to_string();
     let is_plain = !name.contains(char::is_whitespace) && !name.contains("-----");
-    if is_plain && (setting.ends_with("certificate") || setting.ends_with("ca")) {
+    let of_certificates = matches!(setting.rsplit('.').next(), Some("certificate" | "ca" | "client_ca"));
+    if is_plain && of_certificates && !setting.contains(".metadata.") {
         return what;
     }
     // If the sentence ever changes, nothing of it is repeated.

@@ -1,17 +1,24 @@
 //! Counters of shadows: how their verdicts differ from what was replied.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use strum::{EnumCount, IntoStaticStr};
 
+use super::counters::PolicyCounters;
 use super::log_limit::LogLimit;
 use crate::contract::Callback;
+use crate::cut::cut;
 
 /// Maximum number of operation IDs that are kept of each kind.
 const EXAMPLES: usize = 5;
+
+/// Maximum bytes of an operation ID that is kept: a caller chooses it.
+const LONGEST_ID: usize = 64;
 
 /// Maximum number of fields that are counted of each kind: no response has as many.
 const FIELDS: usize = 64;
@@ -93,20 +100,21 @@ pub(crate) struct ShadowRow {
 
 /// A shadow call in flight.
 #[derive(Debug)]
-pub(crate) struct ShadowCall<'a> {
-    counters: &'a ShadowCounters,
+pub(crate) struct ShadowCall {
+    counters: Arc<PolicyCounters>,
     bytes: usize,
 }
 
 impl ShadowCounters {
-    /// Begins a call about a webhook of this many bytes. Returns `None`, and counts it, if `calls` are in flight already, or
-    /// they hold too much.
-    pub(crate) fn begin(&self, bytes: usize, calls: usize) -> Option<ShadowCall<'_>> {
-        let call = ShadowCall { counters: self, bytes };
-        let number = self.calls.fetch_add(1, Relaxed) + 1;
-        let held = self.bytes.fetch_add(bytes, Relaxed) + bytes;
+    /// Begins a call of a policy about a webhook of this many bytes. Returns `None`, and counts it, if `calls` are in flight
+    /// already, or they hold too much.
+    pub(crate) fn begin(of: &Arc<PolicyCounters>, bytes: usize, calls: usize) -> Option<ShadowCall> {
+        let shadow = &of.shadow;
+        let call = ShadowCall { counters: of.clone(), bytes };
+        let number = shadow.calls.fetch_add(1, Relaxed) + 1;
+        let held = shadow.bytes.fetch_add(bytes, Relaxed) + bytes;
         if number > calls || held > BYTES {
-            self.not_asked.fetch_add(1, Relaxed);
+            shadow.leave_out();
             return None;
         }
         Some(call)
@@ -131,7 +139,8 @@ impl ShadowCounters {
             if row.examples.len() == EXAMPLES {
                 row.examples.pop_front();
             }
-            row.examples.push_back(operation_id.to_owned());
+            let decoded = percent_decode_str(operation_id).decode_utf8_lossy();
+            row.examples.push_back(cut(&decoded, LONGEST_ID).into_owned());
         }
     }
 
@@ -158,9 +167,9 @@ impl ShadowCounters {
     }
 }
 
-impl Drop for ShadowCall<'_> {
+impl Drop for ShadowCall {
     fn drop(&mut self) {
-        self.counters.calls.fetch_sub(1, Relaxed);
-        self.counters.bytes.fetch_sub(self.bytes, Relaxed);
+        self.counters.shadow.calls.fetch_sub(1, Relaxed);
+        self.counters.shadow.bytes.fetch_sub(self.bytes, Relaxed);
     }
 }

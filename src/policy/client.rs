@@ -13,7 +13,7 @@ use tonic::Code;
 
 use super::answer::{Answer, CallError};
 use super::channel::{self, Channel, Outcome};
-use crate::contract::{Callback, Metadata};
+use crate::contract::{Callback, Metadata, metadata};
 use crate::failure::{Class, Failure};
 use crate::observe::traces::Traces;
 
@@ -157,6 +157,8 @@ impl<T: Transport> Policy<T> {
             result = Err(channel::Error::DeadlineExceeded.into());
         }
         let outcome = result.as_ref().map_or_else(CallError::outcome, |_| Some(Outcome::Answered));
+        // What a service makes of a shadow's calls, which it may put last, is no sign for those that decide.
+        let outcome = outcome.filter(|_| call.metadata.value(&metadata::SHADOW).is_none());
         if let Some((permit, outcome)) = permit.zip(outcome) {
             permit.record(outcome);
         }

@@ -155,10 +155,12 @@ impl Decision {
         }
     }
 
-    /// Returns true if there was no verdict, for another reason than a limit of hookgate's own.
+    /// Returns true if a policy gave no verdict, for another reason than a limit of hookgate's own.
     pub(super) fn is_of_a_failing_policy(&self) -> bool {
         let own_limit = |failure: &Failure| failure.class == Class::Overloaded && !failure.asked;
-        matches!(&self.why, Why::Failed(_, failure) if !own_limit(failure))
+        // Behind a denial of another one too.
+        let hidden = |part: &Told| matches!(part.outcome, Outcome::Failed(_, class) if class != Class::Overloaded);
+        matches!(&self.why, Why::Failed(_, failure) if !own_limit(failure)) || self.parts.iter().any(hidden)
     }
 
     /// Returns true if the policy is known to have been asked before the reply. An accepted event may wait behind others; its

@@ -1,6 +1,8 @@
 //! The guards of routes: what each has seen, and which routes this copy has left.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,7 +125,8 @@ impl Guards {
     fn note(&self, route: &Route, note: impl FnOnce(&Guard, &mut State)) {
         let Some(guard) = &route.guard else { return };
         let mut states = self.0.states.lock();
-        let state = states.entry(guard.key.to_string()).or_default();
+        // A webhook of a configuration that is replaced has no state any more.
+        let Some(state) = states.get_mut(&*guard.key) else { return };
         note(guard, state);
         if state.left.is_none()
             && let Some(why) = state.exceeded(guard)
@@ -140,12 +143,12 @@ impl Guards {
     pub(crate) fn resume(&self, name: Option<&str>) -> Vec<String> {
         let mut states = self.0.states.lock();
         let mut resumed = Vec::new();
-        states.retain(|_, state| match &state.left {
+        states.values_mut().for_each(|state| match &state.left {
             Some(left) if name.is_none_or(|name| name == left.route) => {
                 resumed.push(left.route.clone());
-                false
+                *state = State::default();
             }
-            _ => true,
+            _ => {}
         });
         if !resumed.is_empty() {
             info!(routes = resumed.join(", "), "routes taken again on request");
@@ -154,14 +157,16 @@ impl Guards {
         resumed
     }
 
-    /// Forgets the guards that a configuration does not have: one that comes back begins anew.
+    /// Begins the guards of a configuration, and forgets those that it does not have: one that comes back begins anew.
     pub(crate) fn keep_those_of(&self, config: &Config) {
         let keys: BTreeSet<_> =
             config.routes.all().iter().filter_map(|route| Some(&*route.guard.as_ref()?.key)).collect();
         let mut states = self.0.states.lock();
         let before = states.len();
         states.retain(|key, _| keys.contains(&**key));
-        if states.len() < before {
+        let is_fewer = states.len() < before;
+        keys.into_iter().for_each(|key| _ = states.entry(key.to_owned()).or_default());
+        if is_fewer {
             self.write();
         }
     }
@@ -203,7 +208,11 @@ impl Guards {
             let Some(file) = &shared.file else { return };
             let text = serde_json::to_vec_pretty(&left).unwrap_or_default();
             let new = file.with_extension("new");
-            let written = std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, file));
+            let written = File::create(&new).and_then(|mut created| {
+                created.write_all(&text)?;
+                created.sync_all()?;
+                std::fs::rename(&new, file)
+            });
             if let Err(error) = written {
                 error!(file = %file.display(), %error, "guards not written, a restart forgets them");
             }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -82,7 +83,7 @@ impl<T: Transport> ServerState<T> {
         let is_after = webhook.timing() == Timing::After;
         let shadowed = shadow.filter(|_| !is_after).map(|shadow| Shadowed::new(shadow.policy, &decoded));
         if let Some(Shadow { policy, events: true }) = shadow.filter(|_| is_after) {
-            self.deliver_to_shadow(policy, &decoded.event(decider, decoded.message.clone()));
+            self.deliver_to_shadow(&record.config, policy, &decoded.event(decider, decoded.message.clone()));
         }
         let decision = match Plan::of(&record.config, callback, route) {
             Plan::Ask(policies, _) if is_after => {
@@ -98,7 +99,9 @@ impl<T: Transport> ServerState<T> {
         if let Some(shadowed) = shadowed {
             self.ask_shadow(decider, shadowed, &decision, route);
         }
-        if let Some((route, began)) = guarded.filter(|_| !is_after) {
+        // What the end of the drain cuts off is no failure of the route.
+        let is_draining = self.shared.draining.load(Relaxed);
+        if let Some((route, began)) = guarded.filter(|_| !is_after && !is_draining) {
             self.shared.guards.note_call(route, decision.is_of_a_failing_policy(), began.elapsed());
         }
         decision

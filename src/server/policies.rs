@@ -8,12 +8,12 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use tokio::time::Instant;
 
-use super::ServerState;
 use super::decision::{Decider, Decision};
 use super::handler::{Decoded, counted, late_reply};
 use super::record::Record;
 use super::verdicts::{Part, Verdict};
 use super::work::Calls;
+use super::{ServerState, work};
 use crate::config::Ask;
 use crate::contract::Reply;
 use crate::failure::{Class, Failure};
@@ -27,7 +27,7 @@ pub struct Asked<T> {
     pub(super) policy: Policy<T>,
     pub(super) events: Events,
     pub(super) counters: Arc<PolicyCounters>,
-    calls: Calls,
+    pub(super) calls: Calls,
 }
 
 impl<T> Asked<T> {
@@ -49,9 +49,14 @@ impl<T: Transport> ServerState<T> {
         let (began, message) = (Instant::now(), std::mem::take(&mut decoded.message));
         let answer = self.ask(record, decider, decoded, message, policy).await;
         record.answered();
-        let decide = move |decider: &Decider, body: &[u8]| decider.by_answer(answer, body, policy);
-        let decision = self.by_body(decider, &decoded.body, decoded.deadline, decide).await;
-        let decision = decision.unwrap_or_else(|| decider.unread(late_reply(), Some(policy)));
+        let decision = match decider.denial(&answer).filter(|_| work::is_long(decoded.body.len())) {
+            Some(denial) => Decision::verdict(denial).noting_damage(decider.callback, &[]),
+            None => {
+                let decide = move |decider: &Decider, body: &[u8]| decider.by_answer(answer, body, policy);
+                let decision = self.by_body(decider, &decoded.body, decoded.deadline, decide).await;
+                decision.unwrap_or_else(|| decider.unread(late_reply(), Some(policy)))
+            }
+        };
         let decision = self.noting_cautions(decision, decider, decoded);
         if record.config.policies.is_empty() { decision } else { decision.of_one(policy, began.elapsed()) }
     }
@@ -70,10 +75,18 @@ impl<T: Transport> ServerState<T> {
             Ask::Chain => self.ask_chain(record, decider, decoded, policies).await,
         };
         record.answered();
-        let policy = parts.last().map(|part| part.policy);
-        let joined = self.by_body(decider, &decoded.body, decoded.deadline, |decider, body| decider.join(parts, body));
-        let decision = joined.await.unwrap_or_else(|| decider.unread(late_reply(), policy));
-        self.noting_cautions(decision, decider, decoded)
+        let told = parts.iter().map(|part| decider.tell(part)).collect();
+        let decision = if parts.iter().any(|part| decider.denies(part)) {
+            // A denial needs no more time: what it damages is looked for in a short body.
+            let body = if work::is_long(decoded.body.len()) { &[][..] } else { &decoded.body };
+            decider.join(parts, body)
+        } else {
+            let policy = parts.last().map(|part| part.policy);
+            let join = |decider: &Decider, body: &[u8]| decider.join(parts, body);
+            let joined = self.by_body(decider, &decoded.body, decoded.deadline, join).await;
+            joined.unwrap_or_else(|| decider.unread(late_reply(), policy))
+        };
+        self.noting_cautions(Decision { parts: told, ..decision }, decider, decoded)
     }
 
     fn noting_cautions(&self, decision: Decision, decider: &Decider, decoded: &Decoded) -> Decision {
@@ -133,9 +146,14 @@ impl<T: Transport> ServerState<T> {
         } else {
             Err(Failure::because(Class::Deadline, "the budget ended before its turn").unasked())
         };
-        let judge = move |decider: &Decider, body: &[u8]| decider.judge(answer, body, policy);
-        let verdict = self.by_body(decider, &decoded.body, decoded.deadline, judge).await;
-        let verdict = verdict.unwrap_or_else(|| Verdict::Failed(late_reply()));
+        let verdict = match decider.denial(&answer) {
+            Some(denial) => Verdict::Denied(denial),
+            None => {
+                let judge = move |decider: &Decider, body: &[u8]| decider.judge(answer, body, policy);
+                let verdict = self.by_body(decider, &decoded.body, decoded.deadline, judge).await;
+                verdict.unwrap_or_else(|| Verdict::Failed(late_reply()))
+            }
+        };
         Part { policy, verdict, took: began.elapsed() }
     }
 

@@ -8,19 +8,21 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 use http::HeaderValue;
 use serde_json::{Map, Value};
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::decision::{Decider, Decision, Why};
 use super::handler::Decoded;
 use super::verdicts::Verdict;
 use super::{ServerState, work};
+use crate::config::Config;
 use crate::contract::{Metadata, Reply, metadata};
 use crate::failure::Class;
 use crate::observe::counters::Outcome;
 use crate::observe::decisions::{Decided, ShadowLine, Side};
-use crate::observe::shadow::Difference;
+use crate::observe::shadow::{Difference, ShadowCounters};
 use crate::outbox::Event;
-use crate::policy::{PolicyCall, Transport};
+use crate::policy::{Answer, PolicyCall, Transport};
 
 /// Seconds between two lines in the decision log about one kind of difference.
 const LINE_INTERVAL: u64 = 1;
@@ -53,6 +55,15 @@ struct Live {
     outcome: Outcome,
 }
 
+impl Live {
+    fn bytes(&self) -> usize {
+        match &self.reply {
+            Reply::Allow { body, .. } => body.len(),
+            Reply::Deny(_) => 0,
+        }
+    }
+}
+
 impl<T: Transport> ServerState<T> {
     /// Asks a shadow about a webhook, behind its reply. It is not asked where hookgate was over a limit, about long bodies, and
     /// if it has too many calls in flight.
@@ -69,10 +80,14 @@ impl<T: Transport> ServerState<T> {
         if over_limit || work::is_long(shadowed.body.len()) || self.shared.draining.load(Relaxed) {
             return asked.counters.shadow.leave_out();
         }
-        let (webhooks, decider) = (self.clone(), decider.clone());
         let live = Live { reply: decision.reply.clone(), outcome: decision.outcome() };
+        let bytes = shadowed.body.len() + shadowed.message.len() + live.bytes();
+        let calls = self.calls_of(&decider.config, shadowed.policy);
+        let Some(calling) = ShadowCounters::begin(&asked.counters, bytes, calls) else { return };
+        let (webhooks, decider) = (self.clone(), decider.clone());
         tokio::spawn(async move {
-            let difference = webhooks.compare(&decider, shadowed, &live).await;
+            let _calling = calling;
+            let difference = webhooks.compare(&decider, shadowed, live).await;
             let route = route.and_then(|route| decider.config.routes.all().get(route));
             if let (Some(route), Some(differs)) = (route, difference.and_then(Difference::differs)) {
                 webhooks.shared.guards.note_comparison(route, differs);
@@ -80,26 +95,50 @@ impl<T: Transport> ServerState<T> {
         });
     }
 
-    /// Hands an After event to a shadow's outbox, behind its reply.
-    pub(super) fn deliver_to_shadow(&self, policy: usize, event: &Event) {
+    /// Hands an After event to a shadow's outbox, behind its reply. It is left out if too many wait to be taken.
+    pub(super) fn deliver_to_shadow(&self, config: &Config, policy: usize, event: &Event) {
+        let asked = &self.policies[policy];
+        let calls = self.calls_of(config, policy);
+        let Some(calling) = ShadowCounters::begin(&asked.counters, event.message.len(), calls) else { return };
         let event = Event { metadata: marked(&event.metadata), ..event.clone() };
-        let events = self.policies[policy].events.clone();
-        tokio::spawn(async move { events.deliver(event).await });
+        let events = asked.events.clone();
+        tokio::spawn(async move {
+            let _calling = calling;
+            events.deliver(event).await
+        });
+    }
+
+    /// Returns the number of calls that a policy may have in flight.
+    fn calls_of(&self, config: &Config, policy: usize) -> usize {
+        config.policies.get(policy).map_or(config.limits.calls, |named| named.calls)
     }
 
     /// Asks the shadow, compares and counts. Returns `None` if it was not asked.
-    async fn compare(&self, decider: &Decider, shadowed: Shadowed, live: &Live) -> Option<Difference> {
+    async fn compare(&self, decider: &Decider, shadowed: Shadowed, live: Live) -> Option<Difference> {
         let Shadowed { policy, body, message, metadata } = shadowed;
         let (callback, config) = (decider.callback, &decider.config);
         let asked = &self.policies[policy];
-        let calls = config.policies.get(policy).map_or(config.limits.calls, |named| named.calls);
-        let _calling = asked.counters.shadow.begin(body.len() + message.len(), calls)?;
+        // Those that decide count too.
+        let calling = asked.calls.begin();
+        if calling.number > self.calls_of(config, policy) {
+            asked.counters.shadow.leave_out();
+            return None;
+        }
         let deadline = Instant::now() + decider.handling.budget;
         let (request, of_call) = (message.clone(), metadata.clone());
         let call =
             PolicyCall { callback, message, metadata: of_call, attempt: 1, sequence: None, late: false, deadline };
-        let verdict = decider.judge(asked.policy.ask(call).await, &body, policy);
-        let (difference, fields) = difference(live, &verdict, config.denial.code);
+        let answer = asked.policy.ask(call).await;
+        let is_long = matches!(&answer, Ok(Answer::Response(response)) if work::is_long(response.len()));
+        let (judging, default) = (decider.clone(), config.denial.code);
+        let judge = move || {
+            let verdict = judging.judge(answer, &body, policy);
+            let (difference, fields) = difference(&live, &verdict, default);
+            (live, verdict, difference, fields)
+        };
+        // Live webhooks have the thread of the runtime, and the pool for long bodies.
+        let judged = if is_long { spawn_blocking(judge).await.ok()? } else { judge() };
+        let (live, verdict, difference, fields) = judged;
         let operation_id = metadata.get(&metadata::OPERATION_ID);
         asked.counters.shadow.count(callback, difference, &fields, operation_id);
         if difference == Difference::Same || !self.shared.decisions.is_on() {

@@ -42,6 +42,15 @@ pub(super) struct Told {
 }
 
 impl Decider {
+    /// Returns the denial of an answer, if it is one. It needs no body, so that no lack of time makes anything else of it.
+    pub(super) fn denial(&self, answer: &Result<Answer, Failure>) -> Option<Reply> {
+        match answer {
+            Ok(Answer::Response(response)) => self.callback.denial(response).map(Reply::Deny),
+            Ok(Answer::PermissionDenied(message)) => Some(Reply::Deny(Denial::because(message))),
+            Err(_) => None,
+        }
+    }
+
     /// Judges the answer of a policy by itself.
     pub(super) fn judge(&self, answer: Result<Answer, Failure>, body: &[u8], policy: usize) -> Verdict {
         let response = match answer {
@@ -76,12 +85,6 @@ impl Decider {
     /// Joins the verdicts of several policies, in the order of their list: the first denial; else the first failure that
     /// denies; else an allow with all changes, of which the later one of a field wins.
     pub(super) fn join(&self, parts: Vec<Part>, body: &[u8]) -> Decision {
-        let told = parts.iter().map(|part| self.tell(part)).collect();
-        let decision = self.joined(parts, body);
-        Decision { parts: told, ..decision }
-    }
-
-    fn joined(&self, parts: Vec<Part>, body: &[u8]) -> Decision {
         let (mut responses, mut last_allowed, mut failed_open) = (Vec::new(), None, None);
         let mut failed_closed = None;
         for Part { policy, verdict, .. } in parts {
@@ -121,7 +124,8 @@ impl Decider {
         }
     }
 
-    fn tell(&self, part: &Part) -> Told {
+    /// Returns a part for those who read about it.
+    pub(super) fn tell(&self, part: &Part) -> Told {
         let outcome = match &part.verdict {
             Verdict::Allowed(Reply::Allow { changes, .. }, _) if !changes.is_empty() => Outcome::Changed,
             Verdict::Allowed(..) => Outcome::Allow,

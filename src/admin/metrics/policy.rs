@@ -39,18 +39,9 @@ pub(super) fn write(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
     out.of_named_and("policy_breaker", help, is_named, breakers)?;
     let ready = all.iter().map(|(label, of, _)| (*label, gauge(of.health.borrow().is_ready())));
     out.of_named("policy_ready", "Whether the policy service is ready: 1 if it is", is_named, ready)?;
-    if !is_named {
-        return Ok(());
+    if is_named {
+        write_verdicts(&all, out)?;
     }
-    let verdicts = all.iter().flat_map(|(label, of, _)| {
-        // Those that never came are 0: a counter that begins at 1 is no increase for an alert.
-        let outcomes = Outcome::all().filter(|outcome| outcome.is_of_a_policy());
-        outcomes.map(|outcome| ([*label, ("outcome", outcome.as_str())], counter(of.counters.counted(outcome))))
-    });
-    let help = "Verdicts of a named policy on Before webhooks, and its failures";
-    out.family("policy_verdicts", help, verdicts)?;
-    let durations = all.iter().map(|(label, of, _)| ([*label], of.counters.durations.of(Phase::Policy)));
-    out.family("policy_duration_seconds", "How long a named policy took for a verdict", durations)?;
     let rows: Vec<_> = all.iter().flat_map(|(_, of, _)| of.counters.shadow.rows(&of.name)).collect();
     let compared = rows.iter().map(|row| {
         ([(POLICY, &*row.policy), ("rpc", &*row.rpc), ("difference", &*row.difference)], counter(row.count))
@@ -65,4 +56,17 @@ pub(super) fn write(sources: &Sources, out: &mut Writer<'_>) -> fmt::Result {
     let guards = sources.guards.report(&sources.config.now());
     let left = guards.iter().map(|guard| ([("route", &*guard.route)], gauge(guard.left.is_some())));
     out.family("guard_left", "Whether a guard has left its route: 1 if it has", left)
+}
+
+/// Writes the verdicts of named policies.
+fn write_verdicts(all: &[(Label<'_>, &PolicySources, Status)], out: &mut Writer<'_>) -> fmt::Result {
+    let verdicts = all.iter().flat_map(|(label, of, _)| {
+        // Those that never came are 0: a counter that begins at 1 is no increase for an alert.
+        let outcomes = Outcome::all().filter(|outcome| outcome.is_of_a_policy());
+        outcomes.map(|outcome| ([*label, ("outcome", outcome.as_str())], counter(of.counters.counted(outcome))))
+    });
+    let help = "Verdicts of a named policy on Before webhooks, and its failures";
+    out.family("policy_verdicts", help, verdicts)?;
+    let durations = all.iter().map(|(label, of, _)| ([*label], of.counters.durations.of(Phase::Policy)));
+    out.family("policy_duration_seconds", "How long a named policy took for a verdict", durations)
 }

@@ -88,6 +88,9 @@ struct Policy {
     /// Empty for the only one of a configuration without names.
     #[serde(default)]
     name: String,
+    /// False for a policy that is a shadow alone.
+    #[serde(default = "yes")]
+    decides: bool,
     #[serde(default)]
     verdicts: BTreeMap<String, u64>,
     after_events: Events,
@@ -133,8 +136,12 @@ struct Decisions {
 impl Report {
     /// Returns true if webhooks should be sent here, as `/readyz` says it.
     fn is_ready(&self) -> bool {
-        self.policies.iter().any(|policy| policy.ready) && !self.stopping
+        self.policies.iter().any(|policy| policy.ready && policy.decides) && !self.stopping
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Returns a status in which the only policy stands as the first of several.

@@ -156,6 +156,13 @@ impl Config {
         Cow::Owned(vec![NamedPolicy { url: self.policy.clone(), tls: self.policy_tls.clone(), ..only }])
     }
 
+    /// Returns true if a policy decides about something: it stands in a route, and not as a shadow alone, or there are no
+    /// routes.
+    pub(crate) fn decides(&self, policy: usize) -> bool {
+        let routes = self.routes.all();
+        self.policies.len() < 2 || routes.is_empty() || routes.iter().any(|route| route.policies.contains(&policy))
+    }
+
     /// Returns true if one of the policies is the built-in one.
     pub(crate) fn asks_builtin(&self) -> bool {
         self.policies().iter().any(|policy| policy.url.is_none())

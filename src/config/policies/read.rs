@@ -29,6 +29,9 @@ pub(in crate::config) fn read(file: &mut Reader<'_>, node: &Node, config: &Confi
             let what = format!("expected a name of 1 to {LONGEST_NAME} lower-case letters, digits, - and _");
             file.mistake(*line, &path, what);
         }
+        if key == "lock" {
+            file.mistake(*line, &path, "is the name of a file of the outbox: it needs another name");
+        }
         file.found(&path, *line);
         let mut policy = NamedPolicy::inheriting(key, config);
         file.settings(super::settings(), &mut policy, &path, "", value);

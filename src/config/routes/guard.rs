@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Shadow;
 use super::read::{Parts, RouteReader};
+use crate::config::policies;
 use crate::config::report::{did_you_mean, nearest};
 use crate::config::value::time;
 use crate::config::yaml::{Entry, Node};
@@ -75,13 +76,15 @@ impl RouteReader<'_, '_> {
         Some(guard)
     }
 
-    /// Returns the text of a route, and the own settings of these policies.
+    /// Returns the text of a route, and all settings of these policies.
     fn key(&self, text: &str, policies: impl Iterator<Item = usize>) -> Arc<str> {
         let mut key = text.to_owned();
         for policy in policies.filter_map(|policy| self.policies.get(policy)) {
-            for (setting, value) in policy.own_settings(self.config) {
-                let _ = write!(key, "; {}.{}: {value}", policy.name, setting.path);
+            let mut policy = policy.clone();
+            for setting in policies::settings() {
+                let _ = write!(key, "; {:?}", (setting.print)(&mut policy));
             }
+            let _ = write!(key, "; {:?}", policy.metadata_files);
         }
         key.into()
     }

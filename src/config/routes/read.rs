@@ -18,9 +18,8 @@ const KEYS: [&str; 11] =
 /// A reader of routes.
 pub(super) struct RouteReader<'r, 'a> {
     pub(super) file: &'r mut Reader<'a>,
-    /// The policies that routes can name, and the rest of the file.
+    /// The policies that routes can name.
     pub(super) policies: &'r [NamedPolicy],
-    pub(super) config: &'r Config,
     text_of: TextOf<'r>,
     /// The files of IDs that were read, by their paths; `None` for one with a mistake.
     ids: BTreeMap<PathBuf, Option<Arc<Ids>>>,
@@ -40,7 +39,7 @@ pub(in crate::config) fn read(file: &mut Reader<'_>, node: &Node, config: &Confi
     // The last ones are the fallback's.
     let mut routes = Routes { steps: vec![Vec::new(); Callback::all().len() + 1], ..Routes::default() };
     let policies = &config.policies();
-    let mut reader = RouteReader { file, policies, config, text_of, ids: BTreeMap::new(), digests: BTreeMap::new() };
+    let mut reader = RouteReader { file, policies, text_of, ids: BTreeMap::new(), digests: BTreeMap::new() };
     for (index, item) in items.iter().enumerate() {
         let path = format!("routes[{index}]");
         reader.file.found(&path, item.line);

@@ -129,6 +129,11 @@ impl Callback {
         Ok(self.allow(&response, &request))
     }
 
+    /// Returns the denial of a response, if it is one: a denial stays one, whatever else is in it.
+    pub(crate) fn denial(&self, response: &[u8]) -> Option<Denial> {
+        decode_denial(response)
+    }
+
     /// The reply to `body` that allows without changes.
     pub fn unchanged(&self, body: &[u8]) -> Reply {
         // Few callbacks echo; for the others the body need not be read again.

@@ -46,7 +46,7 @@ pub(crate) struct Decided<'a> {
     /// The route by which the policy was not asked.
     #[serde(skip_serializing_if = "is_default")]
     pub(crate) route: &'a str,
-    /// The named policy that denied, changed alone or failed; of a late line the one that was told.
+    /// The named policy that denied or failed, or that was asked alone and changed something; of a late line the one that was told.
     #[serde(skip_serializing_if = "is_default")]
     pub(crate) policy: &'a str,
     /// The named policies that were asked, with what each made of the webhook.

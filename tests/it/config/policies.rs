@@ -107,6 +107,15 @@ fn each_mistake_in_a_policy_is_one_line_with_path_and_line() {
         ("", "policies: must name one at least".to_owned()),
         ("[a]", "policies: expected policies by their names".to_owned()),
         ("{Words: {url: builtin}}", format!("policies.Words: {names}")),
+        (
+            "{lock: {url: builtin}}",
+            "policies.lock: is the name of a file of the outbox: it needs another name".to_owned(),
+        ),
+        (
+            "{w: {url: builtin, metadata: {x-replica: s3cret}}}",
+            "policies.w.metadata.x-replica: cannot read the file that policies.w.metadata.x-replica names: not there"
+                .to_owned(),
+        ),
         ("{w: {}}", "policies.w: names no url; say which service is asked".to_owned()),
         ("{w: {url: }}", "policies.w.url: has no value".to_owned()),
         ("{w: {url: builtin}, w: {url: builtin}}", "policies.w: given twice; it is on line 1 too".to_owned()),

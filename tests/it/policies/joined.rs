@@ -262,6 +262,19 @@ async fn the_next_policy_of_a_chain_sees_the_changes_and_another_does_not() {
         }
         assert_eq!(first.metadata("hookgate-event-id"), second.metadata("hookgate-event-id"));
     }
+    // A denial of a long one is one, whatever time is left.
+    let long = format!(
+        "{}, \"ofTomorrow\": \"{}\"}}",
+        callback.example.trim_end().strip_suffix('}').unwrap(),
+        "x".repeat(300_000)
+    );
+    let uri = format!("http://{}/{}", gate.webhooks, callback.command);
+    for (operation_id, code) in [("Denies-Allows", 5001), ("Changes-Denies", 5002)] {
+        let request = http::Request::post(&uri).header("operationID", operation_id);
+        let reply = send(request.body(Full::from(long.clone())).unwrap()).await;
+        assert_eq!(reply.json()["errCode"], code, "{operation_id}");
+    }
+    friends.take_calls();
     // A long one is worked on elsewhere.
     let mut body: serde_json::Value = serde_json::from_str(callback.example).unwrap();
     body["ofTomorrow"] = "x".repeat(300_000).into();

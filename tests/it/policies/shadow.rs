@@ -11,7 +11,7 @@ use tonic::Status;
 
 use super::{MODIFY, allows, header, start};
 use crate::support::program::{Running, hookgate};
-use crate::support::{Call, Policy, denial, free, method, send};
+use crate::support::{Call, Policy, denial, free, method, nobody, send};
 
 /// A policy that answers by a word of the operation ID.
 async fn by_word(place: usize) -> Policy {
@@ -158,6 +158,41 @@ async fn a_shadow_that_hangs_holds_up_nothing_and_is_bounded() {
     assert_eq!(post(&gate, "op", &body.to_string()).await, "allow");
     let (_, after) = compared(&gate, 21).await;
     assert_eq!(after["not_asked"]["next"].as_u64(), report["not_asked"]["next"].as_u64().map(|before| before + 1));
+}
+
+#[tokio::test]
+async fn a_shadow_alone_makes_hookgate_not_ready() {
+    let next = allows().await;
+    let away = format!("http://{}", nobody().await);
+    let yaml = format!(
+        "policies: {{words: {{url: \"{away}\"}}, next: {{url: \"{}\"}}}}\nroutes: [{{policies: words, shadow: next}}]",
+        next.url()
+    );
+    let gate = start("shadow-ready", &yaml).await;
+    let ready = gate.ask("/readyz").await;
+    assert_eq!(ready.status, 503, "{:?}", ready.body);
+    let admin = format!("http://{}", gate.admin);
+    let page = hookgate(&["status", "--admin", &admin]).output().await.unwrap();
+    assert_eq!(page.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn an_answer_of_a_shadow_may_be_long() {
+    let words = allows().await;
+    let next = Policy::without_health(|call| {
+        let response = change(&call, &"x".repeat(500_000));
+        Box::pin(std::future::ready(Ok(response)))
+    })
+    .await;
+    let yaml = format!(
+        "policies: {{words: {{url: \"{}\"}}, next: {{url: \"{}\"}}}}\nroutes: [{{policies: words, shadow: next}}]",
+        words.url(),
+        next.url()
+    );
+    let gate = start("shadow-long", &yaml).await;
+    assert_eq!(post(&gate, "op", Callback::by_name(MODIFY).unwrap().example).await, "allow");
+    let (counts, _) = compared(&gate, 1).await;
+    assert_eq!(counts["other_changes"], 1);
 }
 
 #[tokio::test]

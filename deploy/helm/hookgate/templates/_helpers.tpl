@@ -44,7 +44,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "hookgate.restartChecksum" -}}
 {{- $config := include "hookgate.config" . | fromYaml -}}
 {{- $start := pick $config "listen" "admin_listen" "log_format" "threads" "data" "after" "traces" -}}
-{{- with $config.policies }}{{ $_ := set $start "policies" (keys . | sortAlpha) }}{{ end -}}
+{{- $policies := dict -}}
+{{- range $name, $policy := $config.policies }}{{ $_ := set $policies $name (eq $policy.url "builtin") }}{{ end -}}
+{{- with $policies }}{{ $_ := set $start "policies" . }}{{ end -}}
 {{- toJson $start | sha256sum -}}
 {{- end -}}
 
