@@ -1,7 +1,5 @@
 //! What every example does.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 use hookgate::contract::proto::group_policy_service_client::GroupPolicyServiceClient;
@@ -23,10 +21,11 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
+use crate::Run;
 use crate::process::{Example, Language, content, post, text};
 use crate::support::program::hookgate;
 
-pub type Case = fn(&'static Language) -> Pin<Box<dyn Future<Output = ()>>>;
+pub type Case = fn(&'static Language) -> Run;
 
 macro_rules! cases {
     ($($case:ident),* $(,)?) => {
@@ -54,12 +53,12 @@ cases! {
     it_stops_when_it_is_told,
 }
 
-fn allowed() -> Reading {
+pub fn allowed() -> Reading {
     Reading::Allowed(Vec::new())
 }
 
 /// The code and the message of a denial.
-fn denied(reading: Reading) -> (i32, String) {
+pub fn denied(reading: Reading) -> (i32, String) {
     match reading {
         Reading::Denied(told) => (told.code, told.message),
         other => panic!("{other:?}"),
@@ -67,7 +66,7 @@ fn denied(reading: Reading) -> (i32, String) {
 }
 
 /// What a field was changed to.
-fn changed(reading: Reading, field: &str) -> Value {
+pub fn changed(reading: Reading, field: &str) -> Value {
     match reading {
         Reading::Allowed(effects) if effects.len() == 1 && effects[0].field == field => {
             effects[0].value.clone().unwrap()

@@ -15,6 +15,7 @@ use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::support::Reply;
 use crate::support::program::{Running, configured};
 
 /// How an example is run, from its folder.
@@ -128,6 +129,11 @@ impl Example {
         Running::of(configured(&self.url(), name, "log: error\nafter: {answer_within: 4s}")).await
     }
 
+    /// Ends it without a word, and waits until it is gone.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("it runs");
+    }
+
     pub fn audited(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(&self.audit).unwrap();
         text.split_inclusive('\n')
@@ -149,6 +155,11 @@ impl Example {
 /// Posts a callback's example with these fields in place of its own; gives what each OpenIM that sends it makes of the
 /// reply, which is the same for all.
 pub async fn post(gate: &Running, key: &str, fields: Value) -> Reading {
+    post_and_see(gate, key, fields).await.0
+}
+
+/// Does the same; gives the whole reply too.
+pub async fn post_and_see(gate: &Running, key: &str, fields: Value) -> (Reading, Reply) {
     let callback = Callback::by_name(key).unwrap();
     let mut body: Value = serde_json::from_str(callback.example).unwrap();
     for (name, value) in fields.as_object().unwrap() {
@@ -164,7 +175,7 @@ pub async fn post(gate: &Running, key: &str, fields: Value) -> Reading {
     let newest = readings.next_back().unwrap();
     let denied = matches!(newest, Reading::Denied(_));
     assert!(readings.all(|other| if denied { matches!(other, Reading::Denied(_)) } else { other == newest }));
-    newest
+    (newest, reply)
 }
 
 /// A text message.
