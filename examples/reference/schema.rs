@@ -32,6 +32,9 @@ pub fn schema() -> String {
     });
     let mut policy = object(policy_settings(), "");
     policy["required"] = json!(["url"]);
+    let share = policy["properties"]["share"].as_object_mut().expect("a setting");
+    share.remove("minimum");
+    share.insert("exclusiveMinimum".to_owned(), json!(0));
     policy["properties"]["metadata"] = json!({
         "description": "Metadata of each call: names, each with the file of its value",
         "type": "object", "additionalProperties": { "type": "string" },

@@ -117,13 +117,13 @@ impl Roots {
 impl Config {
     /// Returns the certificates in force, and the time at which each expires; in a chain or a list the first to. The names are
     /// `webhooks`, `client_ca`, `policy_ca`, `policy_client`, `nats_ca` and `nats_client`.
-    /// Those of a named policy have its name in place of `policy`.
+    /// Those of a named policy are `policy_NAME_ca` and `policy_NAME_client`.
     pub fn certificates(&self) -> impl Iterator<Item = (Cow<'static, str>, SystemTime)> {
         let (policy, nats) = (&self.policy_tls, &self.after.nats);
         let named = self.policies.iter().flat_map(|NamedPolicy { name, tls, .. }| {
             let roots = tls.roots.as_ref().map(|roots| &roots.certificates);
             let identity = tls.identity.as_ref().map(|identity| &identity.certificates);
-            [(Cow::from(format!("{name}_ca")), roots), (format!("{name}_client").into(), identity)]
+            [(Cow::from(format!("policy_{name}_ca")), roots), (format!("policy_{name}_client").into(), identity)]
         });
         let all = [
             ("webhooks", self.tls.server.as_ref().map(|tls| &tls.identity.certificates)),

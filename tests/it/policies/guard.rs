@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use hookgate::contract::Callback;
 use tokio::sync::watch;
 use tonic::Status;
@@ -30,7 +31,7 @@ async fn new_policy() -> (Policy, watch::Sender<Does>) {
                 Does::Denies => Ok(denial(5001, "no")),
                 Does::Fails => Err(Status::internal("on purpose")),
                 Does::IsSlow => {
-                    tokio::time::sleep(Duration::from_millis(60)).await;
+                    tokio::time::sleep(Duration::from_millis(1_100)).await;
                     Ok(Vec::new())
                 }
             }
@@ -65,9 +66,7 @@ async fn guard(gate: &Running) -> serde_json::Value {
 async fn until_left(gate: &Running) -> String {
     let found = async {
         loop {
-            for user in 0..20 {
-                post(gate, user).await;
-            }
+            join_all((0..20).map(|user| post(gate, user))).await;
             if let Some(why) = guard(gate).await["left"].as_str() {
                 return why.to_owned();
             }
@@ -82,7 +81,8 @@ async fn each_bound_makes_a_copy_leave_the_route_and_resume_takes_it_again() {
     for (name, bounds, bad, why) in [
         ("failures", "{failures: 5%, least: 30}", Does::Fails, "failures: "),
         ("differences", "{differences: 5%, least: 30}", Does::Denies, "differences: "),
-        ("p99", "{p99: 50ms, least: 30}", Does::IsSlow, "slower than 50ms: "),
+        // Longer than a call takes on a busy machine.
+        ("p99", "{p99: 1s, least: 30}", Does::IsSlow, "slower than 1s: "),
     ] {
         does.send(Does::Allows).unwrap();
         let mut gate = start(&format!("guard-{name}"), &yaml(&old, &new, bounds, "")).await;
