@@ -1,11 +1,7 @@
 //! Rows of the decision log about an event, after the reply to its webhook.
 
-use std::borrow::Cow;
-
-use percent_encoding::percent_decode_str;
-
 use super::Reason;
-use super::entry::Entry;
+use super::entry::{Entry, Kept};
 use crate::contract::{LOWEST_CODE, Reply};
 use crate::failure::Failure;
 use crate::observe::decisions::Decided;
@@ -30,30 +26,11 @@ impl Entry {
     }
 
     fn decided(&self) -> Decided<'_> {
+        let Kept { callback, metadata, message, arrived, .. } = &*self.event;
         Decided {
-            callback: self.event.callback,
-            command: plain(self.command()),
-            operation_id: plain(self.operation_id()),
-            event_id: self.event_id(),
-            outcome: "",
-            late: true,
-            reason: "",
-            code: None,
-            changes: &[],
-            rule: String::new(),
-            cause: Cow::default(),
-            route: "",
-            policy: "",
-            policies: Vec::new(),
-            shadow: None,
             attempt: self.progress.attempts,
-            took: vec![("took_us", self.event.arrived.elapsed())],
-            request: Some(&self.event.message),
+            took: vec![("took_us", arrived.elapsed())],
+            ..Decided::late(callback, metadata, message)
         }
     }
-}
-
-/// Returns a text as it was before it became metadata.
-fn plain(metadata: &str) -> Cow<'_, str> {
-    percent_decode_str(metadata).decode_utf8_lossy()
 }

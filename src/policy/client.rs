@@ -141,7 +141,10 @@ impl<T: Transport> Policy<T> {
     /// Makes a unary call, and makes it once more if the policy cannot have seen the first one. Ends at the deadline, which
     /// the policy gets as `grpc-timeout`.
     pub async fn ask(&self, call: PolicyCall) -> Result<Answer, Failure> {
-        let permit = self.channel.as_ref().map(|channel| channel.breaker().acquire(call.callback)).transpose();
+        // What a service makes of a shadow's calls, which it may put last, says nothing of those that decide.
+        let is_shadow = call.metadata.value(&metadata::SHADOW).is_some();
+        let counted = self.channel.as_ref().filter(|_| !is_shadow);
+        let permit = counted.map(|channel| channel.breaker().acquire(call.callback)).transpose();
         let permit = permit.map_err(|open| Failure::new(Class::Unavailable, &open).unasked())?;
         let mut result = self.attempt(&call).await;
         if result.as_ref().is_err_and(CallError::is_not_processed) && Instant::now() < call.deadline {
@@ -157,8 +160,6 @@ impl<T: Transport> Policy<T> {
             result = Err(channel::Error::DeadlineExceeded.into());
         }
         let outcome = result.as_ref().map_or_else(CallError::outcome, |_| Some(Outcome::Answered));
-        // What a service makes of a shadow's calls, which it may put last, is no sign for those that decide.
-        let outcome = outcome.filter(|_| call.metadata.value(&metadata::SHADOW).is_none());
         if let Some((permit, outcome)) = permit.zip(outcome) {
             permit.record(outcome);
         }

@@ -65,9 +65,8 @@ impl Live {
 }
 
 impl<T: Transport> ServerState<T> {
-    /// Asks a shadow about a webhook, behind its reply. It is not asked where hookgate was over a limit, about long bodies, and
-    /// if it has too many calls in flight.
-    /// `route` is the index of the webhook's route.
+    /// Asks a shadow about a webhook, behind its reply; `route` is the index of its route. The shadow is not asked where hookgate
+    /// was over a limit, about long bodies, and if it has too many calls in flight.
     pub(super) fn ask_shadow(
         self: &Arc<Self>,
         decider: &Decider,
@@ -82,7 +81,8 @@ impl<T: Transport> ServerState<T> {
         }
         let live = Live { reply: decision.reply.clone(), outcome: decision.outcome() };
         let bytes = shadowed.body.len() + shadowed.message.len() + live.bytes();
-        let calls = self.calls_of(&decider.config, shadowed.policy);
+        // Those that decide go first: a shadow call takes no room from them.
+        let calls = self.calls_of(&decider.config, shadowed.policy).saturating_sub(asked.calls.in_flight());
         let Some(calling) = ShadowCounters::begin(&asked.counters, bytes, calls) else { return };
         let (webhooks, decider) = (self.clone(), decider.clone());
         tokio::spawn(async move {
@@ -113,17 +113,11 @@ impl<T: Transport> ServerState<T> {
         config.policies.get(policy).map_or(config.limits.calls, |named| named.calls)
     }
 
-    /// Asks the shadow, compares and counts. Returns `None` if it was not asked.
+    /// Asks the shadow, compares and counts. Returns `None` if the comparison panicked.
     async fn compare(&self, decider: &Decider, shadowed: Shadowed, live: Live) -> Option<Difference> {
         let Shadowed { policy, body, message, metadata } = shadowed;
         let (callback, config) = (decider.callback, &decider.config);
         let asked = &self.policies[policy];
-        // Those that decide count too.
-        let calling = asked.calls.begin();
-        if calling.number > self.calls_of(config, policy) {
-            asked.counters.shadow.leave_out();
-            return None;
-        }
         let deadline = Instant::now() + decider.handling.budget;
         let (request, of_call) = (message.clone(), metadata.clone());
         let call =
@@ -157,7 +151,8 @@ impl<T: Transport> ServerState<T> {
                 fields: &fields,
             };
             let name = config.policies.get(policy).map_or("", |named| &*named.name);
-            self.shared.decisions.write(Decided::of_shadow(callback, name, &metadata, line, &request));
+            let late = Decided::late(callback, &metadata, &request);
+            self.shared.decisions.write(Decided { outcome: "shadow", policy: name, shadow: Some(line), ..late });
         });
         Some(difference)
     }

@@ -34,6 +34,11 @@ pub(super) struct InFlight<'a> {
 }
 
 impl Calls {
+    /// Returns the number of calls in flight.
+    pub(super) fn in_flight(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+
     pub(super) fn begin(&self) -> InFlight<'_> {
         InFlight { calls: self, number: self.0.fetch_add(1, Relaxed) + 1 }
     }

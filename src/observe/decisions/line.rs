@@ -109,21 +109,16 @@ struct Line<'a> {
 }
 
 impl<'a> Decided<'a> {
-    /// The row of a comparison of a shadow's verdict with the reply.
-    pub(crate) fn of_shadow(
-        callback: &'static Callback,
-        policy: &'a str,
-        metadata: &'a Metadata,
-        shadow: ShadowLine<'a>,
-        request: &'a [u8],
-    ) -> Self {
+    /// The row of what comes after the reply to a webhook with this metadata; `request` is its encoded message.
+    pub(crate) fn late(callback: &'static Callback, metadata: &'a Metadata, request: &'a [u8]) -> Self {
+        // As it was before it became metadata.
         let plain = |text: &'a str| percent_decode_str(text).decode_utf8_lossy();
         Self {
             callback,
             command: plain(metadata.shown_command()),
             operation_id: plain(metadata.get(&metadata::OPERATION_ID)),
             event_id: metadata.get(&metadata::EVENT_ID),
-            outcome: "shadow",
+            outcome: "",
             late: true,
             reason: "",
             code: None,
@@ -131,9 +126,9 @@ impl<'a> Decided<'a> {
             rule: String::new(),
             cause: Cow::default(),
             route: "",
-            policy,
+            policy: "",
             policies: Vec::new(),
-            shadow: Some(shadow),
+            shadow: None,
             attempt: 0,
             took: Vec::new(),
             request: Some(request),

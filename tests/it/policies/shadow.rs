@@ -7,6 +7,7 @@ use hookgate::contract::Callback;
 use http_body_util::Full;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, Value};
+use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::{MODIFY, allows, header, start};
@@ -174,6 +175,56 @@ async fn a_shadow_alone_makes_hookgate_not_ready() {
     let admin = format!("http://{}", gate.admin);
     let page = hookgate(&["status", "--admin", &admin]).output().await.unwrap();
     assert_eq!(page.status.code(), Some(1));
+}
+
+/// Starts a policy that decides about what comes from u1, and is the shadow for everybody else. Its shadow calls hang, as do
+/// others with the operation ID `hang`; each shadow call is told of.
+async fn both(name: &str, settings: &str) -> (Running, Policy, Policy, mpsc::UnboundedReceiver<()>) {
+    let words = allows().await;
+    let (asked, was_asked) = mpsc::unbounded_channel();
+    let next = Policy::without_health(move |call| {
+        let is_shadow = call.metadata("hookgate-shadow").is_some();
+        if is_shadow {
+            asked.send(()).expect("the test listens");
+        }
+        match is_shadow || call.metadata("openim-operation-id") == Some("hang") {
+            true => Box::pin(std::future::pending()),
+            false => Box::pin(std::future::ready(Ok(Vec::new()))),
+        }
+    })
+    .await;
+    let yaml = format!(
+        "policies: {{words: {{url: \"{}\"}}, next: {{url: \"{}\", {settings}}}}}\nbudget: 2s\nroutes:\n  \
+         - {{callbacks: {MODIFY}, when: {{send_id: u1}}, policies: next}}\n  - {{policies: words, shadow: next}}",
+        words.url(),
+        next.url()
+    );
+    (start(name, &yaml).await, words, next, was_asked)
+}
+
+/// The example of a message with this sender.
+fn from(user: &str) -> String {
+    let mut body: serde_json::Value = serde_json::from_str(Callback::by_name(MODIFY).unwrap().example).unwrap();
+    body["sendID"] = user.into();
+    body.to_string()
+}
+
+#[tokio::test]
+async fn shadow_calls_take_no_room_from_those_that_decide() {
+    let (gate, _words, _next, mut asked) = both("shadow-room", "calls: 1").await;
+    assert_eq!(post(&gate, "op", &from("u2")).await, "allow");
+    asked.recv().await.expect("a shadow call, which hangs");
+    assert_eq!(post(&gate, "op", &from("u1")).await, "allow");
+}
+
+#[tokio::test]
+async fn a_shadow_call_is_no_probe_of_a_breaker() {
+    let settings = "channel: {breaker_failures: 1, breaker_open: 1ms}";
+    let (gate, _words, _next, mut asked) = both("shadow-probe", settings).await;
+    assert_eq!(post(&gate, "hang", &from("u1")).await, "failed-closed:deadline");
+    assert_eq!(post(&gate, "op", &from("u2")).await, "allow");
+    asked.recv().await.expect("a shadow call, which hangs");
+    assert_eq!(post(&gate, "op", &from("u1")).await, "allow");
 }
 
 #[tokio::test]
