@@ -25,7 +25,7 @@ use crate::reload::{self, Reloads, Source};
 pub use crate::server::Stop;
 use crate::server::inherited::Inherited;
 use crate::server::listener::Listener;
-use crate::server::{self, Asked, Guards, ServerState};
+use crate::server::{self, Guards, PolicyState, ServerState};
 
 /// Maximum time that the built-in policy has to end, when no call is in flight any more.
 const BUILTIN_DRAIN: Duration = Duration::from_millis(500);
@@ -121,7 +121,8 @@ impl App {
             let (name, counters) = (named.name.clone(), Arc::default());
             policies.push(PolicySources { name, policy, channel, health, events, counters });
         }
-        let asked = policies.iter().map(|of| Asked::new(of.policy.clone(), of.events.clone(), of.counters.clone()));
+        let asked =
+            policies.iter().map(|of| PolicyState::new(of.policy.clone(), of.events.clone(), of.counters.clone()));
         let guards = Guards::open(config.data.as_deref());
         guards.keep_those_of(&config);
         let webhooks = ServerState::new(asked.collect(), guards.clone(), decisions.clone(), in_force.clone());

@@ -74,6 +74,6 @@ pub mod internals {
     /// Of `server`.
     pub mod server {
         pub use crate::server::listener::Listener;
-        pub use crate::server::{Asked, Guards, ServerState, run};
+        pub use crate::server::{Guards, PolicyState, ServerState, run};
     }
 }

@@ -172,7 +172,8 @@ fn router(admin: Sources) -> Router {
         .with_state(admin)
 }
 
-/// Returns how the verdicts of shadows differ from the replies, and how often they were not asked.
+/// Returns the differences between the verdicts of shadows and the replies, the webhooks about which they were not asked, and
+/// the guards.
 async fn shadow(State(admin): State<Sources>) -> Json<Value> {
     let shadows = || admin.policies.iter().map(|of| (&*of.name, &of.counters.shadow));
     let rows: Vec<_> = shadows().flat_map(|(name, shadow)| shadow.rows(name)).collect();

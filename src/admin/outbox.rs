@@ -46,7 +46,7 @@ impl FromRequestParts<Vec<PolicySources>> for Outbox {
 
     async fn from_request_parts(parts: &mut Parts, policies: &Vec<PolicySources>) -> Result<Self, Self::Rejection> {
         // A name needs no encoding.
-        let target = parts.uri.query().map(|query| query.strip_prefix("target=").unwrap_or(query));
+        let target = parts.uri.query().map(|query| query.strip_prefix("target=").unwrap_or_default());
         let is_meant = |of: &&PolicySources| target.is_none_or(|target| *of.name == *target);
         let Some(PolicySources { name, events, .. }) = policies.iter().find(is_meant) else {
             let (target, known) = (target.unwrap_or_default(), names(policies).join(", "));

@@ -1,4 +1,4 @@
-//! `hookgate shadow`: how the verdicts of shadows differ from what was replied, and the guards that look at it.
+//! `hookgate shadow`: the differences between the verdicts of shadows and the replies, and the guards that look at them.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

@@ -117,7 +117,7 @@ impl Roots {
 impl Config {
     /// Returns the certificates in force, and the time at which each expires; in a chain or a list the first to. The names are
     /// `webhooks`, `client_ca`, `policy_ca`, `policy_client`, `nats_ca` and `nats_client`.
-    /// Those of a named policy are `policy_NAME_ca` and `policy_NAME_client`.
+    /// The names of a named policy's are `policy_NAME_ca` and `policy_NAME_client`.
     pub fn certificates(&self) -> impl Iterator<Item = (Cow<'static, str>, SystemTime)> {
         let (policy, nats) = (&self.policy_tls, &self.after.nats);
         let named = self.policies.iter().flat_map(|NamedPolicy { name, tls, .. }| {

@@ -2,7 +2,7 @@
 //!
 //! - `settings`: every setting, declared once.
 //! - `value`, `address`, `rules`: the kinds of values.
-//! - `policies`, `routes`: the policy services, and which of them is asked about a webhook.
+//! - `policies`, `routes`: the policy services, and those of them that are asked about a webhook.
 //! - `load`: reads all sources in order: `file` over `yaml` (`hookgate.yaml`), `options` (flags and variables), `credentials`
 //!   (the files that settings name), `openim` over `webhooks_yml` (OpenIM's file).
 //! - `validate`: what is wrong, or probably not meant; `report`: one line for each finding.

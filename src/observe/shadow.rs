@@ -1,4 +1,4 @@
-//! Counters of shadows: how their verdicts differ from what was replied.
+//! Counters of shadows: the differences between their verdicts and the replies.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -30,19 +30,19 @@ const BYTES: usize = 16 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, EnumCount, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub(crate) enum Difference {
-    /// None.
+    /// No difference.
     Same,
-    /// It would have denied what was allowed.
+    /// A denial of the shadow where the reply allows.
     WouldDeny,
-    /// It would have allowed what was denied.
+    /// An allow of the shadow where the reply denies.
     WouldAllow,
-    /// Both deny, with different codes.
+    /// Denials with different codes.
     OtherCode,
-    /// Both allow, with different changes.
+    /// Allows with different changes.
     OtherChanges,
-    /// The shadow gave no verdict.
+    /// No verdict of the shadow.
     ShadowFailed,
-    /// The reply was that of a failure rule: there is nothing to compare.
+    /// A reply by a failure rule, with which there is nothing to compare.
     LiveFailed,
 }
 

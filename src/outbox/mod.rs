@@ -107,12 +107,12 @@ pub enum Delivery {
 }
 
 impl Delivery {
-    /// An allow that is not waited for any more: the verdict of no policy.
+    /// The answer of no policy: an allow, to which those of policies are joined.
     pub(crate) fn allowed() -> Self {
         Self::Answered(Reply::allow())
     }
 
-    /// Returns what becomes of an event that goes to two policies: it is answered when both have answered, and lost if one of
+    /// Returns the fate of an event that goes to two policies: it is answered when both have answered, and lost if one of
     /// them does not get it. The first denial is the reply.
     pub(crate) fn and(self, other: Self) -> Self {
         match (self, other) {

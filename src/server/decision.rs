@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::verdicts::{Told, Verdict};
+use super::verdicts::{PartOutcome, Verdict};
 use super::{Refusal, work};
 use crate::config::{Config, Handling, Rule};
 use crate::contract::{Callback, Denial, Reply};
@@ -34,7 +34,7 @@ pub(super) struct Decision {
     /// The named policy that denied or failed, by its index.
     pub(super) policy: Option<usize>,
     /// The parts of the named policies that were asked, in the order of the route.
-    pub(super) parts: Vec<Told>,
+    pub(super) parts: Vec<PartOutcome>,
 }
 
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Decision {
     pub(super) fn of_one(mut self, policy: usize, took: Duration) -> Self {
         let is_plain = matches!(self.why, Why::Verdict) && self.is_allow();
         self.policy = (!is_plain).then_some(policy);
-        self.parts = vec![Told { policy, outcome: self.outcome(), took }];
+        self.parts = vec![PartOutcome { policy, outcome: self.outcome(), took }];
         self
     }
 
@@ -159,7 +159,8 @@ impl Decision {
     pub(super) fn is_of_a_failing_policy(&self) -> bool {
         let own_limit = |failure: &Failure| failure.class == Class::Overloaded && !failure.asked;
         // Behind a denial of another one too.
-        let hidden = |part: &Told| matches!(part.outcome, Outcome::Failed(_, class) if class != Class::Overloaded);
+        let hidden =
+            |part: &PartOutcome| matches!(part.outcome, Outcome::Failed(_, class) if class != Class::Overloaded);
         matches!(&self.why, Why::Failed(_, failure) if !own_limit(failure)) || self.parts.iter().any(hidden)
     }
 

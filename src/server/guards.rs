@@ -1,8 +1,8 @@
-//! The guards of routes: what each has seen, and which routes this copy has left.
+//! The guards of routes: the webhooks that each has seen, and the routes that this copy has left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,9 +27,9 @@ pub struct Guards(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// By the key of the guard: a route that changes begins anew.
+    /// The states by the keys of the guards: a route that changes begins anew.
     states: Mutex<BTreeMap<String, State>>,
-    /// Locked while the file is written.
+    /// A lock that is held while the file is written.
     writing: Mutex<()>,
     file: Option<PathBuf>,
 }
@@ -43,7 +43,7 @@ struct State {
     slow: u64,
     compared: u64,
     different: u64,
-    /// Set if the route was left.
+    /// The reason and the time of leaving the route; none while it is taken.
     left: Option<Left>,
 }
 
@@ -53,7 +53,7 @@ struct Left {
     /// Its name.
     route: String,
     why: String,
-    /// In milliseconds since 1970.
+    /// The time of leaving it, in milliseconds since 1970.
     since_ms: u64,
 }
 
@@ -83,16 +83,11 @@ impl Guards {
     pub(crate) fn open(directory: Option<&Path>) -> Self {
         let Some(directory) = directory else { return Self::default() };
         let file = directory.join(FILE);
-        let text = match std::fs::read(&file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => b"{}".to_vec(),
-            Err(error) => {
+        let read = std::fs::read(&file).and_then(|text| Ok(serde_json::from_slice::<BTreeMap<String, Left>>(&text)?));
+        let left = read.unwrap_or_else(|error| {
+            if error.kind() != io::ErrorKind::NotFound {
                 error!(file = %file.display(), %error, "guards not readable, no route is left");
-                b"{}".to_vec()
             }
-        };
-        let left: BTreeMap<String, Left> = serde_json::from_slice(&text).unwrap_or_else(|error| {
-            error!(file = %file.display(), %error, "guards not readable, no route is left");
             BTreeMap::new()
         });
         let states = left.into_iter().map(|(key, left)| (key, State { left: Some(left), ..State::default() }));

@@ -27,7 +27,7 @@ use crate::memory::Share;
 use crate::outbox::{self, Delivery, Event};
 use crate::policy::Transport;
 
-/// A webhook's body, and what the policy is sent of it.
+/// A webhook's body, and the message and metadata that policies are sent of it.
 pub(super) struct Decoded {
     pub(super) body: Bytes,
     pub(super) message: Bytes,
@@ -85,7 +85,7 @@ impl<T: Transport> ServerState<T> {
         if let Some(Shadow { policy, events: true }) = shadow.filter(|_| is_after) {
             self.deliver_to_shadow(&record.config, policy, &decoded.event(decider, decoded.message.clone()));
         }
-        let decision = match Plan::of(&record.config, callback, route) {
+        let decision = match Plan::of(&record.config, callback, taken) {
             Plan::Ask(policies, _) if is_after => {
                 let message = std::mem::take(&mut decoded.message);
                 self.deliver(record, decoded.event(decider, message), policies).await
@@ -94,14 +94,15 @@ impl<T: Transport> ServerState<T> {
             // Boxed, as are the next ones, so that the task of an ordinary webhook has no room for it.
             Plan::Ask(policies, ask) => Box::pin(self.ask_several(record, decider, &decoded, policies, ask)).await,
             Plan::Skip(route) => Box::pin(self.skip(webhook, decider, decoded, route.clone())).await,
-            Plan::Nobody => Box::pin(self.unrouted(webhook, decider, &decoded)).await,
+            Plan::Unrouted => Box::pin(self.unrouted(webhook, decider, &decoded)).await,
         };
         if let Some(shadowed) = shadowed {
             self.ask_shadow(decider, shadowed, &decision, route);
         }
-        // What the end of the drain cuts off is no failure of the route.
-        let is_draining = self.shared.draining.load(Relaxed);
-        if let Some((route, began)) = guarded.filter(|_| !is_after && !is_draining) {
+        if let Some((route, began)) = guarded.filter(|_| !is_after)
+            // What the end of the drain cuts off is no failure of the route.
+            && !self.shared.draining.load(Relaxed)
+        {
             self.shared.guards.note_call(route, decision.is_of_a_failing_policy(), began.elapsed());
         }
         decision
@@ -219,7 +220,7 @@ impl<T: Transport> ServerState<T> {
         }
     }
 
-    /// Counts and logs an After event that is lost before it is known who is told of it: the first policy counts it.
+    /// Counts and logs an After event that is lost before its route is known: the first policy counts it.
     fn lose(&self, webhook: &Webhook, reason: outbox::Reason) {
         self.policies[0].events.lose_unread(reason);
         // With secret paths an unknown command may be a part of the secret: it is shown only if the body names it too.

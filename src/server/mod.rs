@@ -53,7 +53,7 @@ use caller::Connection;
 pub use guards::Guards;
 use layers::FromFn;
 use listener::Listener;
-pub use policies::Asked;
+pub use policies::PolicyState;
 pub(crate) use refusal::Refusal;
 pub(crate) use reply::{CAUSE, OUTCOME, POLICIES, REPLACED_CODE, RULE};
 use shutdown::DrainDeadline;
@@ -66,8 +66,8 @@ type Response = http::Response<Full<Bytes>>;
 /// The state of the HTTP front: policies to ask, After events to deliver, and what all calls share.
 #[derive(Debug)]
 pub struct ServerState<T> {
-    /// By the index of each policy in the configuration.
-    policies: Vec<Asked<T>>,
+    /// The policies, by their indices in the configuration.
+    policies: Vec<PolicyState<T>>,
     work: BlockingPool,
     shared: Arc<Shared>,
 }
@@ -90,7 +90,7 @@ struct Shared {
 
 impl<T: Transport> ServerState<T> {
     /// Answers by the policies of `config`, and by its rules where they give no verdict. There is one policy at least.
-    pub fn new(policies: Vec<Asked<T>>, guards: Guards, decisions: Decisions, config: ConfigHandle) -> Arc<Self> {
+    pub fn new(policies: Vec<PolicyState<T>>, guards: Guards, decisions: Decisions, config: ConfigHandle) -> Arc<Self> {
         let (status, stopping, deadline) = (Arc::default(), CancellationToken::new(), DrainDeadline::default());
         let draining = AtomicBool::new(false);
         let counters = policies.iter().map(|asked| asked.counters.clone()).collect();

@@ -8,31 +8,31 @@ use super::guards::Guards;
 use super::handler::{Decoded, counted};
 use super::record::Record;
 use super::work;
-use crate::config::{Ask, Config};
+use crate::config::{Ask, Config, Route};
 use crate::contract::Callback;
 use crate::failure::{Class, Failure};
 use crate::policy::Transport;
 
-/// Who is asked about a webhook.
+/// The policies that are asked about a webhook.
 pub(super) enum Plan<'a> {
-    /// These policies, by their indices.
+    /// Calls to these policies, by their indices.
     Ask(&'a [usize], Ask),
-    /// Nobody, as the route of this name says.
+    /// A skip: the route of this name asks no policy.
     Skip(&'a Arc<str>),
-    /// Nobody: no route takes it.
-    Nobody,
+    /// A webhook that no route takes.
+    Unrouted,
 }
 
 impl<'a> Plan<'a> {
     /// Returns the plan of a route, or the one of webhooks without a route: the only policy is asked about them.
-    pub(super) fn of(config: &'a Config, callback: &Callback, route: Option<usize>) -> Self {
-        match route.and_then(|route| config.routes.all().get(route)) {
+    pub(super) fn of(config: &Config, callback: &Callback, route: Option<&'a Route>) -> Self {
+        match route {
             Some(route) if route.policies.is_empty() => Self::Skip(&route.name),
             Some(route) => Self::Ask(&route.policies, route.ask),
             None if config.policies.len() < 2 || callback.index == Callback::fallback().index => {
                 Self::Ask(&[0], Ask::Chain)
             }
-            None => Self::Nobody,
+            None => Self::Unrouted,
         }
     }
 }

@@ -21,16 +21,16 @@ use crate::observe::counters::PolicyCounters;
 use crate::outbox::Events;
 use crate::policy::{Answer, Policy, PolicyCall, Transport};
 
-/// A policy, with what is in flight to it.
+/// A policy, with its calls and events in flight.
 #[derive(Debug)]
-pub struct Asked<T> {
+pub struct PolicyState<T> {
     pub(super) policy: Policy<T>,
     pub(super) events: Events,
     pub(super) counters: Arc<PolicyCounters>,
     pub(super) calls: Calls,
 }
 
-impl<T> Asked<T> {
+impl<T> PolicyState<T> {
     /// A policy, the After events on their way to it, and the counters of its verdicts.
     pub fn new(policy: Policy<T>, events: Events, counters: Arc<PolicyCounters>) -> Self {
         Self { policy, events, counters, calls: Calls::default() }
@@ -49,7 +49,8 @@ impl<T: Transport> ServerState<T> {
         let (began, message) = (Instant::now(), std::mem::take(&mut decoded.message));
         let answer = self.ask(record, decider, decoded, message, policy).await;
         record.answered();
-        let decision = match decider.denial(&answer).filter(|_| work::is_long(decoded.body.len())) {
+        let is_long = work::is_long(decoded.body.len());
+        let decision = match is_long.then(|| decider.denial(&answer)).flatten() {
             Some(denial) => Decision::verdict(denial).noting_damage(decider.callback, &[]),
             None => {
                 let decide = move |decider: &Decider, body: &[u8]| decider.by_answer(answer, body, policy);
@@ -75,7 +76,7 @@ impl<T: Transport> ServerState<T> {
             Ask::Chain => self.ask_chain(record, decider, decoded, policies).await,
         };
         record.answered();
-        let told = parts.iter().map(|part| decider.tell(part)).collect();
+        let outcomes = parts.iter().map(|part| decider.outcome_of(part)).collect();
         let decision = if parts.iter().any(|part| decider.denies(part)) {
             // A denial needs no more time: what it damages is looked for in a short body.
             let body = if work::is_long(decoded.body.len()) { &[][..] } else { &decoded.body };
@@ -86,7 +87,7 @@ impl<T: Transport> ServerState<T> {
             let joined = self.by_body(decider, &decoded.body, decoded.deadline, join).await;
             joined.unwrap_or_else(|| decider.unread(late_reply(), policy))
         };
-        self.noting_cautions(Decision { parts: told, ..decision }, decider, decoded)
+        self.noting_cautions(Decision { parts: outcomes, ..decision }, decider, decoded)
     }
 
     fn noting_cautions(&self, decision: Decision, decider: &Decider, decoded: &Decoded) -> Decision {
@@ -130,12 +131,12 @@ impl<T: Transport> ServerState<T> {
         parts
     }
 
-    /// Returns the request with the changes of a response. If that is not done in time, the next policy is not asked either.
+    /// Returns the request with the changes of a response. If that is not made in time, there is none to ask the next policy.
     async fn with_changes(&self, decider: &Decider, decoded: &Decoded, message: Bytes, response: Bytes) -> Bytes {
         let unchanged = message.clone();
         let changed = move |decider: &Decider, _: &[u8]| decider.callback.with_changes(&message, &response);
         let changed = self.by_body(decider, &decoded.body, decoded.deadline, changed).await;
-        changed.map_or(unchanged, |changed| counted(changed, &decoded.share))
+        changed.unwrap_or(unchanged)
     }
 
     /// Asks one policy of several, and judges its answer.

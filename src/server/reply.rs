@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::Full;
 
 use super::decision::{Decision, Why};
-use super::verdicts::Told;
+use super::verdicts::PartOutcome;
 use super::{Refusal, Response};
 use crate::config::Config;
 use crate::contract::Reply;
@@ -21,7 +21,7 @@ pub(crate) const REPLACED_CODE: HeaderName = HeaderName::from_static("hookgate-r
 /// The response header that has the policy's answer in short, if that was no verdict: a status, or what is wrong with it.
 pub(crate) const CAUSE: HeaderName = HeaderName::from_static("hookgate-cause");
 
-/// The response header that has what each named policy made of the webhook, in the order in which they are asked.
+/// The response header that has the outcomes of the named policies' parts, in the order in which they are asked.
 pub(crate) const POLICIES: HeaderName = HeaderName::from_static("hookgate-policies");
 
 impl Decision {
@@ -37,7 +37,7 @@ impl Decision {
         }
         if !self.parts.is_empty() {
             let name = |policy: usize| config.policies.get(policy).map_or("", |named| &*named.name);
-            let part = |part: &Told| format!("{}={}", name(part.policy), part.outcome.as_str());
+            let part = |part: &PartOutcome| format!("{}={}", name(part.policy), part.outcome.as_str());
             let parts = self.parts.iter().map(part).collect::<Vec<_>>().join(", ");
             headers.extend(HeaderValue::try_from(parts).ok().map(|parts| (POLICIES, parts)));
         }

@@ -24,7 +24,7 @@ pub(super) struct Part {
 /// The verdict of one policy, judged by itself.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    /// An allow, as the reply that it would be alone and as the response.
+    /// An allow: the reply that it would be alone, and the response.
     Allowed(Reply, Bytes),
     /// A denial.
     Denied(Reply),
@@ -32,9 +32,9 @@ pub(super) enum Verdict {
     Failed(Failure),
 }
 
-/// The part of a policy in a decision, for those who read about it.
+/// The outcome of a policy's part in a decision: for the header, the log and the counters.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct PartOutcome {
     /// Its index in the configuration.
     pub(super) policy: usize,
     pub(super) outcome: Outcome,
@@ -124,14 +124,14 @@ impl Decider {
         }
     }
 
-    /// Returns a part for those who read about it.
-    pub(super) fn tell(&self, part: &Part) -> Told {
+    /// Returns the outcome of a part.
+    pub(super) fn outcome_of(&self, part: &Part) -> PartOutcome {
         let outcome = match &part.verdict {
             Verdict::Allowed(Reply::Allow { changes, .. }, _) if !changes.is_empty() => Outcome::Changed,
             Verdict::Allowed(..) => Outcome::Allow,
             Verdict::Denied(_) => Outcome::Deny,
             Verdict::Failed(failure) => Outcome::Failed(self.rule(failure.class, Some(part.policy)), failure.class),
         };
-        Told { policy: part.policy, outcome, took: part.took }
+        PartOutcome { policy: part.policy, outcome, took: part.took }
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct Account<'a> {
     rule_setting: Option<&'a str>,
     /// The policy's answer, if that was no verdict: a status, or what is wrong with it.
     cause: Option<&'a str>,
-    /// What each named policy made of the webhook, in the order in which they are asked: `words=allow, friends=deny`.
+    /// The outcomes of the named policies' parts, in the order in which they are asked: `words=allow, friends=deny`.
     policies: Option<&'a str>,
     /// The code of the policy's denial, if hookgate replaced it.
     replaced_code: Option<i32>,

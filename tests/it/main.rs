@@ -42,7 +42,7 @@ mod openim;
 mod ordering;
 /// After events on disk: crashes, damage, order, operation; figures by `--ignored`.
 mod outbox;
-/// Several policies: which is asked, what they say together, and where their events go.
+/// Several policies: routes to them, joined verdicts, their events, shadows and guards.
 mod policies;
 /// Hostile and heavy use of the listeners: limits on memory, connections, sizes, time.
 mod pressure;

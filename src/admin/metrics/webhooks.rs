@@ -1,5 +1,6 @@
 //! Webhooks: their outcomes and durations, what is in flight, and names that this build does not know.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use strum::VariantArray;
@@ -63,6 +64,7 @@ fn first_failures(callback: &Callback, config: &Config) -> Vec<Outcome> {
     if !comes && callback.index != Callback::fallback().index {
         return Vec::new();
     }
-    let rules = config.handling(callback).on_failure;
-    Class::ALL.into_iter().map(|class| Outcome::Failed(rules.rule(class), class)).collect()
+    let rules = (0..config.policies().len()).map(|policy| config.rules_for(callback, Some(policy)));
+    let failed = rules.flat_map(|rules| Class::ALL.map(|class| Outcome::Failed(rules.rule(class), class)));
+    failed.collect::<BTreeSet<_>>().into_iter().collect()
 }

@@ -97,7 +97,7 @@ fn load(file: &str) -> Result<Config, Error> {
     Ok(Config::load(&options)?.config)
 }
 
-/// Prints a line for each callback, with who is asked about it.
+/// Prints a line for each callback, with the policies that are asked about it.
 fn list_asked(rows: &[&Callback], config: &Config, out: &mut impl Write) -> io::Result<()> {
     let mut table = TabWriter::new(out);
     writeln!(table, "KEY\tTIMING\tASKED")?;
@@ -110,7 +110,7 @@ fn list_asked(rows: &[&Callback], config: &Config, out: &mut impl Write) -> io::
     table.flush()
 }
 
-/// Returns who is asked about a callback, in words.
+/// Returns the policies that are asked about a callback, in words.
 fn asked(callback: &Callback, config: &Config) -> String {
     let asked: Vec<_> = config.asked_about(callback).iter().map(ToString::to_string).collect();
     asked.join("; else ")

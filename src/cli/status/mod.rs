@@ -85,10 +85,10 @@ struct Certificate {
 /// A policy, and the events on their way to it.
 #[derive(Debug, Deserialize)]
 struct Policy {
-    /// Empty for the only one of a configuration without names.
+    /// The name; empty for the only one of a configuration without names.
     #[serde(default)]
     name: String,
-    /// False for a policy that is a shadow alone.
+    /// True unless the policy is a shadow alone.
     #[serde(default = "yes")]
     decides: bool,
     #[serde(default)]

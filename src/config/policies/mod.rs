@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue};
 use super::address::policy_url;
 use super::settings::{After, Channel, PolicyTls, Setting};
 use super::value::{Kind, count, fraction, size};
-use super::{Config, PolicyUrl, Rules, rules};
+use super::{Config, PolicyUrl, Rule, Rules, rules};
 use crate::contract::Callback;
 use crate::failure::Class;
 
@@ -172,13 +172,12 @@ impl Config {
     /// Without a policy those of all callbacks stand in place of its own.
     pub fn rules_for(&self, callback: &Callback, policy: Option<usize>) -> Rules {
         let named = policy.and_then(|policy| self.policies.get(policy));
-        match named.filter(|_| !callback.fails_open) {
-            Some(named) => {
-                let own = self.callbacks.get(callback.command).map(|own| own.on_failure).unwrap_or_default();
-                own.over(named.on_failure.over(self.on_failure))
-            }
-            None => self.handling(callback).on_failure,
-        }
+        let of_policy = match named {
+            _ if callback.fails_open => Rules::all(Rule::Allow),
+            Some(named) => named.on_failure.over(self.on_failure),
+            None => self.on_failure,
+        };
+        self.callbacks.get(callback.command).map(|own| own.on_failure).unwrap_or_default().over(of_policy)
     }
 
     /// Returns the setting that holds a callback's failure rule for a class of failures of a policy:

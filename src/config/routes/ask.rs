@@ -1,4 +1,4 @@
-//! The policies that a route asks, and how.
+//! The policies that a route asks, and the way of asking.
 
 use super::read::{Parts, RouteReader};
 use super::{Ask, Route, Routes};
@@ -7,7 +7,7 @@ use crate::config::report::{did_you_mean, nearest};
 use crate::contract::{Callback, Timing};
 
 impl RouteReader<'_, '_> {
-    /// Reads the policies that are asked, by their indices, none if the webhook is allowed without asking; and how.
+    /// Reads the indices of the policies that are asked, none if the webhook is allowed without asking; and the way of asking.
     pub(super) fn asked(
         &mut self,
         path: &str,
@@ -56,21 +56,26 @@ impl RouteReader<'_, '_> {
         let Some(node) = parts.get("policies") else { return Vec::new() };
         let mut named = Vec::new();
         for (line, name) in self.texts(path, node) {
-            let known = self.policies;
-            match known.iter().position(|policy| *policy.name == *name) {
+            match self.policy(path, line, name) {
                 Some(index) if named.contains(&index) => {
                     self.file.mistake(line, path, format!("{name:?}: named twice"))
                 }
-                Some(index) => named.push(index),
-                None => {
-                    let names = known.iter().map(|policy| &*policy.name);
-                    let all = names.clone().collect::<Vec<_>>().join(", ");
-                    let hint = did_you_mean(nearest(name, names), &format!("expected {all}"));
-                    self.file.mistake(line, path, format!("{name:?}: no such policy; {hint}"));
-                }
+                index => named.extend(index),
             }
         }
         named
+    }
+
+    /// Returns the index of a policy; adds a mistake if there is none of this name.
+    pub(super) fn policy(&mut self, path: &str, line: usize, name: &str) -> Option<usize> {
+        let names = self.policies.iter().map(|policy| &*policy.name);
+        let found = names.clone().position(|known| known == name);
+        if found.is_none() {
+            let all = names.clone().collect::<Vec<_>>().join(", ");
+            let hint = did_you_mean(nearest(name, names), &format!("expected {all}"));
+            self.file.mistake(line, path, format!("{name:?}: no such policy; {hint}"));
+        }
+        found
     }
 
     fn check_ask(&mut self, path: &str, line: usize, named: &[usize], ask: Ask, callbacks: &[&'static Callback]) {

@@ -1,4 +1,4 @@
-//! Who is asked about a callback, for people.
+//! The policies that are asked about a callback, in words.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -25,7 +25,7 @@ pub(crate) struct Asked {
 }
 
 impl Config {
-    /// Returns who is asked about the webhooks of a callback, in the order in which routes take them.
+    /// Returns the policies that are asked about the webhooks of a callback, in the order in which routes take them.
     pub(crate) fn asked_about(&self, callback: &Callback) -> Vec<Asked> {
         let policies = self.policies();
         let steps = self.routes.steps.get(callback.index).map(Vec::as_slice).unwrap_or_default();

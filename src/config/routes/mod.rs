@@ -1,9 +1,9 @@
-//! Routes: which policies are asked about a webhook, and what is allowed without asking.
+//! Routes: the policies that are asked about a webhook, and the webhooks that are allowed without asking.
 //!
 //! - `read`, `ask`, `shadow`, `guard`: routes from the file, with all mistakes.
 //! - `when`: the rows of `when`, compiled to a [`Filter`] for each callback.
 //! - `ids`, `paths`: files of IDs, and their names.
-//! - `asked`: who is asked about a callback, for people.
+//! - `asked`: the policies that are asked about a callback, in words.
 
 mod ask;
 mod asked;
@@ -65,9 +65,9 @@ pub struct Route {
 /// The way in which several policies are asked about a Before callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
-    /// All at once.
+    /// Calls to all of them at once.
     All,
-    /// One after another; each sees the changes of those before it.
+    /// Calls to one after another; each sees the changes of those before it.
     Chain,
 }
 

@@ -48,12 +48,7 @@ impl RouteReader<'_, '_> {
             }
             return None;
         };
-        let names: Vec<_> = self.policies.iter().map(|policy| &*policy.name).collect();
-        let Some(policy) = names.iter().position(|known| *known == name) else {
-            let hint = did_you_mean(nearest(name, names.iter().copied()), &format!("expected {}", names.join(", ")));
-            self.file.mistake(line, &path, format!("{name:?}: no such policy; {hint}"));
-            return None;
-        };
+        let policy = self.policy(&path, line, name)?;
         if asked.contains(&policy) {
             self.file.mistake(line, &path, format!("{name:?} is asked by this route anyway"));
         } else if !events && callbacks.iter().all(|callback| callback.timing == Timing::After) {

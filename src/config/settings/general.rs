@@ -15,7 +15,7 @@ use super::{
 };
 use crate::config::address::{self, loopback, policy_url};
 use crate::config::value::{Kind, expecting, log_levels, number, path, time};
-use crate::config::{Address, ClientCa, Handling, NamedPolicy, Override, PolicyUrl, Routes, Rule, Rules};
+use crate::config::{Address, ClientCa, Handling, NamedPolicy, Override, PolicyUrl, Routes, Rules};
 use crate::contract::Callback;
 
 settings! {
@@ -97,10 +97,9 @@ impl Config {
     /// Returns the handling of a callback. Its own failure rules override the contract's, and these the rules of all
     /// callbacks. The fallback has that of all callbacks.
     pub fn handling(&self, callback: &Callback) -> Handling {
-        let general = if callback.fails_open { Rules::all(Rule::Allow) } else { self.on_failure };
         let own = self.callbacks.get(callback.command).cloned().unwrap_or_default();
         let order = if callback.ordered_by.is_empty() { Order::None } else { own.order.unwrap_or(self.after.order) };
-        Handling { budget: own.budget.unwrap_or(self.budget), on_failure: own.on_failure.over(general), order }
+        Handling { budget: own.budget.unwrap_or(self.budget), on_failure: self.rules_for(callback, None), order }
     }
 
     /// Returns true if not everybody may call: there is an access rule, or client certificates are required.

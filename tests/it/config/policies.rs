@@ -1,4 +1,4 @@
-//! Named policies and the routes that name them: what is inherited, and each mistake in one line.
+//! Named policies and the routes that name them: inherited settings, and each mistake in one line.
 
 use std::time::Duration;
 

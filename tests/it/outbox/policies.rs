@@ -37,7 +37,7 @@ fn with_policies(policies: &[(&str, &Policy)], data: &Path, yaml: &str) -> Comma
     hookgate(&["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data", data, "--config", &file])
 }
 
-/// Every event ends after an attempt.
+/// A configuration in which every event ends after one attempt.
 const ONE_ATTEMPT: &str = "log: error\nafter: {attempts: 1, answer_within: 0s, pause_max: 5ms}";
 
 /// A policy that fails this operation, and takes all others.

@@ -12,7 +12,7 @@ use super::{FRIEND, allows, header, start};
 use crate::support::program::{Running, hookgate};
 use crate::support::{Policy, denial, file};
 
-/// What the new policy does.
+/// The behaviour of the new policy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Does {
     Allows,
@@ -40,7 +40,7 @@ async fn new_policy() -> (Policy, watch::Sender<Does>) {
     (policy.await, sender)
 }
 
-/// A message of one user to another; gives the outcome and the policies that were asked.
+/// Posts a friend request of a user; gives the parts of the policies.
 async fn post(gate: &Running, user: usize) -> String {
     let callback = Callback::by_name(FRIEND).unwrap();
     let body = format!(r#"{{"fromUserID":"u{user}","toUserID":"u2"}}"#);

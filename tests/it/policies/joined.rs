@@ -1,4 +1,4 @@
-//! What two policies say together: joining × failure × kind of callback, every reply read as each release of OpenIM does.
+//! Joined verdicts of two policies: joining × failure × kind of callback, every reply read as each release of OpenIM does.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::{FRIEND, MODIFY, header, start};
 use crate::support::program::Running;
 use crate::support::{Answer, Call, Policy, Reply, denial, method, send};
 
-/// What a policy does with a webhook: the operation ID says it, a word for each policy.
+/// The behaviour of a policy towards a webhook: a word of the operation ID for each policy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Does {
     Allows,
@@ -22,7 +22,7 @@ enum Does {
     Denies,
     /// Answers with a status that is no verdict.
     Fails,
-    /// Never answers.
+    /// Gives no answer.
     Hangs,
     /// Answers what is no message of the rpc.
     Lies,

@@ -1,4 +1,4 @@
-//! What an operator sees of several policies, and what a reload changes.
+//! Operation of several policies: headers, log, decision log, status, metrics, limits, reload.
 
 use std::path::Path;
 

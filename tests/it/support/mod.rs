@@ -29,7 +29,7 @@ use hookgate::internals::outbox::Events;
 use hookgate::internals::policy::Channel;
 use hookgate::internals::policy::{CallError, Transport};
 use hookgate::internals::server::Listener;
-use hookgate::internals::server::{Asked, Guards, ServerState};
+use hookgate::internals::server::{Guards, PolicyState, ServerState};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -319,7 +319,7 @@ impl Gate {
         let (stop, stopped) = oneshot::channel();
         let events = Events::in_memory(policy.clone(), &config.now().after, Decisions::default());
         let webhooks = ServerState::new(
-            vec![Asked::new(policy, events.clone(), Arc::default())],
+            vec![PolicyState::new(policy, events.clone(), Arc::default())],
             Guards::default(),
             Decisions::default(),
             config,
